@@ -1,0 +1,120 @@
+"""The numerics under `statistics`: resamples as weight matrices, and draws turned into interval bounds.
+
+A bootstrap of sums is one matrix product: resample b gives unit g the weight "how often was g drawn", and the resampled
+sums are `weights @ values`. A sign flip is the same with weights of +1 and -1. Units are rows, or clusters of rows.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int8, Shaped, UInt16
+from scipy.special import ndtr, ndtri
+
+Method = Literal["percentile", "bca"]
+
+BLOCK = 2**22  # entries of one dense block: 32 MiB in float64
+NOISE = 1e-12  # relative spread under which draws differ by rounding alone
+
+
+def bootstrap_counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> UInt16[np.ndarray, "resample unit"]:
+    """How often each unit is drawn in each resample: rows are multinomial with equal chances and sum to `n_units`."""
+    counts = np.empty((n_resamples, n_units), dtype=np.uint16)
+    for block in _blocks(n_resamples, n_units):
+        rows = counts[block]
+        drawn = rng.integers(0, n_units, size=rows.shape)
+        drawn += np.arange(len(rows))[:, None] * n_units
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
+    return counts
+
+
+def sign_flips(n_units: int, n_resamples: int, rng: np.random.Generator) -> tuple[Int8[np.ndarray, "flip unit"], bool]:
+    """Rows of +1 and -1, and whether they are all `2^n_units` that exist (when those are at most `n_resamples`)."""
+    if n_units < 63 and 2**n_units <= n_resamples:
+        bits = (np.arange(2**n_units)[:, None] >> np.arange(n_units)) & 1
+        return (1 - 2 * bits).astype(np.int8), True
+    return 2 * rng.integers(0, 2, size=(n_resamples, n_units), dtype=np.int8) - 1, False
+
+
+def weighted_sums(
+    weights: Shaped[np.ndarray, "resample unit"], values: Float[np.ndarray, "unit column"]
+) -> Float[np.ndarray, "resample column"]:
+    """`weights @ values` in float64, a block of resamples at a time: the weights stay in their small integer type."""
+    parts = [weights[block].astype(float) @ values for block in _blocks(*weights.shape)]
+    return np.concatenate(parts)
+
+
+def ratio_bounds(
+    numerator: Float[np.ndarray, "unit column"],
+    denominator: Float[np.ndarray, "unit #column"],
+    counts: UInt16[np.ndarray, "resample unit"],
+    level: float,
+    method: Method,
+) -> Float[np.ndarray, "3 column"]:
+    """Value, low and high of `sum numerator / sum denominator`, both resampled together.
+
+    The denominator has one column for all or one for each. A single unit has no spread to show: its bounds are NaN.
+    """
+    result = np.empty((3, numerator.shape[1]))
+    shared = denominator.shape[1] == 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for columns in _blocks(numerator.shape[1], max(counts.shape)):
+            top, bottom = numerator[:, columns], denominator if shared else denominator[:, columns]
+            value = top.sum(axis=0) / bottom.sum(axis=0)
+            draws = weighted_sums(counts, top) / weighted_sums(counts, bottom)
+            left_out = (top.sum(axis=0) - top) / (bottom.sum(axis=0) - bottom) if method == "bca" else None
+            result[0, columns] = value
+            result[1:, columns] = bounds(draws, value, left_out, level) if len(numerator) > 1 else np.nan
+    return result
+
+
+def bounds(
+    draws: Float[np.ndarray, "resample column"],
+    value: Float[np.ndarray, " column"],
+    left_out: Float[np.ndarray, "unit column"] | None,
+    level: float,
+) -> Float[np.ndarray, "2 column"]:
+    """Low and high of bootstrap draws: BCa where the leave-one-out values are given, percentile otherwise.
+
+    Draws that differ by rounding alone give the value itself, twice. Source: Efron & Tibshirani 1993, chapters 13, 14.
+    """
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])[:, None]
+    with np.errstate(invalid="ignore"):
+        if left_out is None:
+            ends = np.broadcast_to(ends, (2, draws.shape[1]))
+        else:
+            ends = _bca_ends(draws, value, left_out, ends)
+        found = _quantiles(draws, ends)
+        constant = np.ptp(draws, axis=0) <= NOISE * np.abs(draws).max(axis=0)
+    return np.where(constant, value, found)
+
+
+def _bca_ends(draws: np.ndarray, value: np.ndarray, left_out: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The percentiles to read instead of `ends`: corrected for median bias (z0) and acceleration."""
+    slack = NOISE * np.abs(draws).max(axis=0)  # a draw equal to the value but for rounding is a tie, half below
+    below = (draws < value - slack).mean(axis=0)
+    below_or_tied = (draws <= value + slack).mean(axis=0)
+    z0 = ndtri((below + below_or_tied) / 2)
+    influence = left_out.mean(axis=0) - left_out
+    largest = np.abs(influence).max(axis=0)
+    influence = influence / np.where(largest == 0, 1, largest)  # the cubes of small effects would underflow
+    spread = (influence**2).sum(axis=0)
+    cubed = (influence**3).sum(axis=0)
+    acceleration = np.divide(cubed, 6 * spread**1.5, out=np.zeros_like(cubed), where=spread != 0)
+    shifted = z0 + ndtri(ends)
+    return ndtr(z0 + shifted / (1 - acceleration * shifted))
+
+
+def _quantiles(draws: np.ndarray, at: Float[np.ndarray, "end column"]) -> Float[np.ndarray, "end column"]:
+    """Quantiles at other levels in every column, linear between draws (as `np.quantile`); NaN levels give NaN."""
+    ordered = np.sort(draws, axis=0)
+    position = np.nan_to_num(at) * (len(draws) - 1)
+    lower = np.floor(position).astype(int)
+    upper = np.minimum(lower + 1, len(draws) - 1)
+    low, high = np.take_along_axis(ordered, lower, axis=0), np.take_along_axis(ordered, upper, axis=0)
+    return np.where(np.isnan(at) | np.isnan(ordered[-1]), np.nan, low + (position - lower) * (high - low))
+
+
+def _blocks(length: int, width: int) -> list[slice]:
+    """Slices of `length` such that each times `width` is one block."""
+    step = max(1, BLOCK // max(width, 1))
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

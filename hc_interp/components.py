@@ -1,0 +1,224 @@
+"""The nouns that everything else shares: `Head`, `MLP`, the two ends of the stream, and `Subnetwork`.
+
+A model with L layers and H heads has L*H attention heads and L MLPs: `universe(L, H)`, in execution order. The two
+ends, `EMBED` (the input of layer 0) and `OUTPUT` (the logits), are ends of paths only: they can be patched from or
+into, never pruned.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from hc_interp.errors import ComponentError, ResultError
+from hc_interp.files import write_json
+
+
+@dataclass(frozen=True, order=True)
+class Head:
+    """One attention head; its value is `z`, `[batch, pos, d_head]`, before the output projection."""
+
+    layer: int
+    head: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}H{self.head}"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, order=True)
+class MLP:
+    """One feed-forward block; its value is what it adds to the stream, `[batch, pos, d_model]`."""
+
+    layer: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}MLP"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of the residual stream: `embed` sends, `output` receives."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+
+EMBED = End("embed")
+OUTPUT = End("output")
+
+Component = Head | MLP
+Sender = Head | MLP | End
+Receiver = Head | MLP | End
+
+_PATTERN = re.compile(r"L(\d+)(?:H(\d+)|MLP)", re.IGNORECASE)
+
+
+def component(name: "str | Component | End") -> "Component | End":
+    """Parse `"L3H7"`, `"L3MLP"`, `"embed"` or `"output"`; a component is returned as it is.
+
+    Raises `ComponentError` for anything else.
+    """
+    if isinstance(name, Head | MLP | End):
+        return name
+    if isinstance(name, str):
+        text = name.strip()
+        if match := _PATTERN.fullmatch(text):
+            layer, head = match.groups()
+            return MLP(int(layer)) if head is None else Head(int(layer), int(head))
+        for end in (EMBED, OUTPUT):
+            if text.lower() == end.name:
+                return end
+    raise ComponentError(
+        f"{name!r} is not a component. Expected a head like 'L3H7', an MLP like 'L3MLP', 'embed' or 'output', "
+        "or the objects hc.Head(3, 7) and hc.MLP(3)."
+    )
+
+
+def components(names: "str | Component | End | Iterable[str | Component | End]") -> "tuple[Component | End, ...]":
+    """Parse one name or many into a tuple without repeats, in the order given."""
+    if isinstance(names, str | Head | MLP | End):
+        names = (names,)
+    elif isinstance(names, Subnetwork):
+        names = names.sorted()
+    return tuple(dict.fromkeys(component(name) for name in names))
+
+
+def execution_order(item: Component) -> tuple[int, int, int]:
+    """Sort key: layer by layer, a layer's heads before its MLP."""
+    return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
+
+
+def is_upstream(sender: "Component | End", receiver: "Component | End") -> bool:
+    """Whether what `sender` adds to the stream can be read by `receiver`.
+
+    A head's output is read by its own layer's MLP and by all later layers; an MLP's by later layers.
+    """
+    if sender == OUTPUT or receiver == EMBED:
+        return False
+    if sender == EMBED or receiver == OUTPUT:
+        return True
+    return sender.layer < receiver.layer or (
+        sender.layer == receiver.layer and isinstance(sender, Head) and isinstance(receiver, MLP)
+    )
+
+
+def universe(n_layers: int, n_heads: int, *, mlps: bool = True) -> tuple[Component, ...]:
+    """All components of a model in execution order; `mlps=False` leaves heads only."""
+    found: list[Component] = []
+    for layer in range(n_layers):
+        found.extend(Head(layer, head) for head in range(n_heads))
+        if mlps:
+            found.append(MLP(layer))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """The components that stay (`kept`) out of those that could have been removed (`universe`).
+
+    `&`, `|` and `-` work on the kept components of two subnetworks of one universe. Iteration is in execution order.
+    """
+
+    kept: frozenset[Component]
+    universe: tuple[Component, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", frozenset(components(self.kept)))
+        object.__setattr__(self, "universe", components(self.universe))
+        if outside := self.kept - set(self.universe):
+            names = ", ".join(map(str, sorted(outside, key=str)))
+            raise ComponentError(
+                f"The subnetwork keeps {names}, outside its universe of {len(self.universe)} components. "
+                "Pass the universe of the model they come from: Subnetwork(kept, model.components)."
+            )
+
+    @property
+    def sparsity(self) -> float:
+        """Share of components removed, 0 to 1."""
+        return 1 - len(self.kept) / len(self.universe) if self.universe else 0.0
+
+    @cached_property
+    def removed(self) -> tuple[Component, ...]:
+        return tuple(item for item in self.universe if item not in self.kept)
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return tuple(item for item in self.sorted() if isinstance(item, Head))
+
+    @property
+    def mlps(self) -> tuple[MLP, ...]:
+        return tuple(item for item in self.sorted() if isinstance(item, MLP))
+
+    def sorted(self) -> tuple[Component, ...]:
+        return tuple(item for item in self.universe if item in self.kept)
+
+    def _combine(self, other: "Subnetwork", kept: frozenset[Component]) -> "Subnetwork":
+        if set(self.universe) != set(other.universe):
+            raise ComponentError(
+                f"Two subnetworks of different universes ({len(self.universe)} and {len(other.universe)} components) "
+                "cannot be combined. Combine subnetworks of the same model and component choice."
+            )
+        return Subnetwork(kept, self.universe)
+
+    def __and__(self, other: "Subnetwork") -> "Subnetwork":
+        return self._combine(other, self.kept & other.kept)
+
+    def __or__(self, other: "Subnetwork") -> "Subnetwork":
+        return self._combine(other, self.kept | other.kept)
+
+    def __sub__(self, other: "Subnetwork") -> "Subnetwork":
+        return self._combine(other, self.kept - other.kept)
+
+    def __contains__(self, item: object) -> bool:
+        return (component(item) if isinstance(item, str) else item) in self.kept
+
+    def __iter__(self) -> Iterator[Component]:
+        return iter(self.sorted())
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __repr__(self) -> str:
+        return f"Subnetwork({len(self.kept)} of {len(self.universe)} kept, sparsity {self.sparsity:.3f})"
+
+    def to_dict(self) -> dict[str, object]:
+        return {"kept": [str(c) for c in self.sorted()], "universe": [str(c) for c in self.universe]}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, list[str]]) -> Self:
+        return cls(frozenset(components(record["kept"])), components(record["universe"]))  # ty: ignore
+
+    def save(self, path: str | Path) -> Path:
+        """Write JSON; the file appears whole or not at all."""
+        return write_json(path, {"kind": "Subnetwork", **self.to_dict()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Raises `ResultError` for anything else."""
+        try:
+            record = json.loads(Path(path).read_text())
+            if record["kind"] != "Subnetwork":
+                raise KeyError("kind")
+            return cls.from_dict(record)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultError(
+                f"{path} is not a saved Subnetwork ({type(error).__name__}: {error}). "
+                "Expected the JSON file that Subnetwork.save wrote."
+            ) from error
+
+
+def kept_count(n_components: int, sparsity: float) -> int:
+    """How many components a subnetwork of this sparsity keeps: `floor((1 - sparsity) n + 0.5)`."""
+    return math.floor((1 - sparsity) * n_components + 0.5)

@@ -1,0 +1,208 @@
+"""`ContrastPairs`: two versions of each example, alike in layout, that the gold label tells apart."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import torch
+
+from hc_interp.data.batch import Batch
+from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.labels import check_labels
+from hc_interp.errors import AlignmentError, DataError, LabelError
+
+if TYPE_CHECKING:
+    from hc_interp.data.encode import Encoder
+
+SPLIT_KEY = "hc_interp select/test"  # part of every hash: the same source falls on the same side on every machine
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastPairs:
+    """Pairs (clean, corrupt) of `Examples` or of two `Batch`es; `gold` is the clean side's group, by which both are
+    scored.
+
+    `groups` and `classes` mean what they mean for `Examples`, and default to those of the clean side.
+    `kind` says how the sides differ ("order", "overlap", or a name of your own), `split` which part of the pairs this
+    is ("select", "test", None for all). `ids` name the pairs (default: the clean side's ids). The two sides may be
+    identical: such a pair has effect 0.
+
+    Whether pairs are aligned depends on the tokenizer, so it is checked when they are encoded. `unaligned` says what
+    happens to one that is not: "error" (default) or "drop", as for the pairs that a task makes. `pairs.aligned(model)`
+    is the rest, with the number left out in `.dropped` (None: no tokenizer has looked yet).
+
+    Raises `DataError` for sides of different kinds or sizes, `AlignmentError` for two batches of different shape or
+    mask.
+    """
+
+    clean: Examples | Batch
+    corrupt: Examples | Batch
+    gold: tuple[int, ...]
+    groups: Groups | None = None
+    kind: str | None = None
+    split: str | None = None
+    ids: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    unaligned: Literal["error", "drop"] = "error"
+    dropped: int | None = None
+
+    def __post_init__(self) -> None:
+        kinds = {type(self.clean), type(self.corrupt)}
+        if len(kinds) != 1 or not kinds <= {Examples, Batch}:
+            raise DataError(
+                f"ContrastPairs got a {type(self.clean).__name__} and a {type(self.corrupt).__name__}; expected two "
+                "Examples or two Batch objects. Give both sides in the same form."
+            )
+        gold = self.gold.tolist() if hasattr(self.gold, "tolist") else self.gold  # type: ignore[attr-defined]
+        object.__setattr__(self, "gold", tuple(int(g) for g in gold))
+        groups = self.groups
+        if groups is None and isinstance(self.clean, Examples):
+            groups = self.clean.groups
+        object.__setattr__(self, "groups", as_groups(groups))
+        ids = self.ids if self.ids is not None else getattr(self.clean, "id", getattr(self.clean, "ids", None))
+        ids = tuple(map(str, ids)) if ids is not None else tuple(map(str, range(len(self.clean))))
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
+        self._check_sides()
+        check_labels(self.gold, self.groups, "ContrastPairs.gold", ids)
+        self._check_gold()
+        if isinstance(self.clean, Batch) and isinstance(self.corrupt, Batch):
+            check_masks(self.clean, self.corrupt, ids)
+        elif isinstance(self.clean, Examples) and isinstance(self.corrupt, Examples):
+            self._share_classes(self.clean, self.corrupt)
+
+    def _check_sides(self) -> None:
+        sizes = {
+            "clean": len(self.clean), "corrupt": len(self.corrupt), "gold": len(self.gold), "ids": len(self.ids or ()),
+        }  # fmt: skip
+        if len(set(sizes.values())) != 1:
+            raise DataError(
+                f"ContrastPairs has sides of different sizes: {sizes}. Give one entry of each for each pair."
+            )
+        if len(set(self.ids or ())) != len(self.gold):
+            repeated = next(i for i in self.ids or () if (self.ids or ()).count(i) > 1)
+            raise DataError(f"The pair id {repeated!r} occurs more than once; rows are found by id. Pass unique ids=.")
+        if self.unaligned not in ("error", "drop"):
+            raise DataError(f"unaligned={self.unaligned!r}; expected 'error' or 'drop'.")
+
+    def _check_gold(self) -> None:
+        labels = _labels_under(self.clean, self.groups)
+        for row, (label, gold) in enumerate(zip(labels or (), self.gold, strict=False)):
+            if label != gold:
+                raise LabelError(
+                    f"Pair {(self.ids or ())[row]} has gold {gold}, but its clean side is labelled {label}. "
+                    "gold is the clean side's group: pass gold=clean.label, or swap the sides."
+                )
+
+    def _share_classes(self, clean: Examples, corrupt: Examples) -> None:
+        """Both sides speak of the same classes, so that gold keeps its meaning when the sides are swapped."""
+        known = {classes for classes in (self.classes, clean.classes, corrupt.classes) if classes is not None}
+        if len(known) > 1:
+            raise LabelError(
+                f"The pairs' classes are {self.classes}, the clean side's {clean.classes}, the corrupt side's "
+                f"{corrupt.classes}; expected one list of names. Map the labels of one side first."
+            )
+        classes = next(iter(known), None)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "clean", replace(clean, classes=classes))
+        object.__setattr__(self, "corrupt", replace(corrupt, classes=classes))
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+    def __repr__(self) -> str:
+        notes = [f"kind={self.kind!r}", f"split={self.split!r}", f"{len(set(self.sources))} sources"]
+        if self.dropped is not None:
+            notes.append(f"{self.dropped} dropped")
+        return f"ContrastPairs({len(self)} pairs, {', '.join(notes)})"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What each pair came from: the unit of the bootstrap and of splits. Pairs of batches are their own sources."""
+        return self.clean.source if isinstance(self.clean, Examples) else self.ids  # type: ignore[return-value]
+
+    def reversed(self) -> Self:
+        """The same pairs with the sides swapped; gold becomes the label of what was corrupt.
+
+        Raises `DataError` when that label is not known.
+        """
+        labels = _labels_under(self.corrupt, self.groups)
+        if labels is None:
+            raise DataError(
+                "The pairs cannot be reversed: the corrupt side has no labels (or labels over other groups), so its "
+                "gold is not known. Give it labels, or build ContrastPairs(corrupt, clean, gold=...) yourself."
+            )
+        return replace(self, clean=self.corrupt, corrupt=self.clean, gold=labels)
+
+    def rows(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Self:
+        """The pairs at these places, in this order."""
+        picked = range(len(self))[index] if isinstance(index, slice) else [int(i) for i in index]
+        return replace(
+            self,
+            clean=self.clean.rows(list(picked)),
+            corrupt=self.corrupt.rows(list(picked)),
+            gold=tuple(self.gold[i] for i in picked),
+            ids=tuple(self.ids[i] for i in picked),  # type: ignore[index]
+        )
+
+    def by_split(self, split: str) -> Self:
+        """The `"select"` or the `"test"` part, about half each; all pairs of one source are in the same part."""
+        if split not in ("select", "test"):
+            raise DataError(f"split={split!r}; expected 'select' or 'test' (or None for all pairs).")
+        if self.split is not None:
+            if self.split == split:
+                return self
+            raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
+        return replace(self.rows([i for i, s in enumerate(self.sources) if side(s) == split]), split=split)
+
+    def aligned(self, model: "Encoder") -> Self:
+        """The pairs whose sides the model's tokenizer lays out alike; `.dropped` counts the others.
+
+        Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and when none is left.
+        """
+        from hc_interp.data.align import aligned_rows
+
+        kept = aligned_rows(model, self)
+        return replace(self.rows(kept), dropped=(self.dropped or 0) + len(self) - len(kept))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over both sides, gold and groups, first 16 hex digits: names the data in results."""
+        digest = hashlib.sha256(repr((self.gold, self.groups, self.kind)).encode())
+        for part in (self.clean, self.corrupt):
+            digest.update((part.fingerprint() if isinstance(part, Examples) else _batch_hash(part)).encode())
+        return digest.hexdigest()[:16]
+
+
+def side(source: str) -> Literal["select", "test"]:
+    """The split that a source belongs to: one bit of a hash, the same for every task, case and run."""
+    return "select" if hashlib.sha256(f"{SPLIT_KEY}|{source}".encode()).digest()[0] % 2 else "test"
+
+
+def _labels_under(part: Examples | Batch, groups: Groups | None) -> tuple[int, ...] | None:
+    """A side's labels if they are known and index these groups."""
+    if isinstance(part, Batch):
+        return None if part.labels is None else tuple(part.labels.tolist())
+    return part.label if part.groups in (None, groups) else None
+
+
+def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
+    """Raise `AlignmentError`, naming pair and position, for two batches of different shape or mask."""
+    if clean.input_ids.shape != corrupt.input_ids.shape:
+        raise AlignmentError(
+            f"The clean batch is {tuple(clean.input_ids.shape)}, the corrupt one {tuple(corrupt.input_ids.shape)}; "
+            "pairs need the same [batch, pos]. Tokenize both sides together, or pass Examples."
+        )
+    differs = (clean.attention_mask.cpu() != corrupt.attention_mask.cpu()).nonzero()  # type: ignore[union-attr]
+    if len(differs):
+        row, position = differs[0].tolist()
+        raise AlignmentError(
+            f"Pair {ids[row]} is not aligned: at position {position} one side is padding and the other is not. "
+            "Both sides need the same number of tokens; leave this pair out or choose words of equal piece counts."
+        )
+
+
+def _batch_hash(batch: Batch) -> str:
+    parts = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    return hashlib.sha256(repr([None if p is None else p.tolist() for p in parts]).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""`Examples`: labelled texts, before any tokenizer has seen them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.errors import DataError
+
+Groups = tuple[tuple[int, ...], ...]
+
+
+def as_groups(groups: Sequence[Sequence[int]] | None) -> Groups | None:
+    return None if groups is None else tuple(tuple(int(c) for c in group) for group in groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Texts (`first`, and `second` for pairs) with one label each.
+
+    `label` indexes `groups`, a partition of the classes (None: every class is its own group). `classes` names the
+    classes that groups speak of, so that a model with another label order is read rightly (None: the model's own
+    order). `source` is the premise or template that an example came from: examples of one source never stand on two
+    sides of a split, and the bootstrap draws sources.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...] | None = None
+    label: tuple[int, ...] | None = None
+    id: tuple[str, ...] | None = None
+    source: tuple[str, ...] | None = None
+    groups: Groups | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        def freeze(name: str, kind: type) -> None:
+            value = getattr(self, name)
+            if value is None:
+                return
+            value = tuple(kind(item) for item in value)
+            if len(value) != len(self.first):
+                raise DataError(
+                    f"Examples.{name} has {len(value)} entries, first has {len(self.first)}; give one for each example."
+                )
+            object.__setattr__(self, name, value)
+
+        object.__setattr__(self, "first", tuple(self.first))
+        object.__setattr__(self, "second", None if self.second is None else tuple(self.second))
+        for text in (*self.first, *(self.second or ())):
+            if not isinstance(text, str):
+                raise DataError(f"Examples holds {text!r} where a text was expected; drop rows without text first.")
+        freeze("second", str)
+        freeze("label", int)
+        if self.id is None:
+            object.__setattr__(self, "id", tuple(f"{i}" for i in range(len(self.first))))
+        freeze("id", str)
+        if self.source is None:
+            object.__setattr__(self, "source", self.first)
+        freeze("source", str)
+        object.__setattr__(self, "groups", as_groups(self.groups))
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __repr__(self) -> str:
+        return f"Examples({len(self)}{' pairs' if self.second else ''}, {len(set(self.source))} sources)"
+
+    def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
+        """The examples at these places, in this order."""
+        picked = range(len(self))[index] if isinstance(index, slice) else [int(i) for i in index]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("first", "second", "label", "id", "source"):
+            if values[name] is not None:
+                values[name] = tuple(values[name][i] for i in picked)
+        return type(self)(**values)
+
+    __getitem__ = rows
+
+    def sample(self, n: int, seed: int = 0) -> Self:
+        """At most `n` examples without replacement, in their original order."""
+        if n >= len(self):
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), size=n, replace=False)
+        return self.rows(np.sort(chosen))
+
+    def to_frame(self) -> pd.DataFrame:
+        columns = {name: getattr(self, name) for name in ("id", "first", "second", "label", "source")}
+        return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
+
+    def fingerprint(self) -> str:
+        """SHA-256 over texts, labels and label meaning, first 16 hex digits: names the data in results."""
+        digest = hashlib.sha256(repr((self.groups, self.classes)).encode())
+        for i in range(len(self)):
+            row = (self.first[i], self.second and self.second[i], self.label and self.label[i])
+            digest.update(repr(row).encode())
+        return digest.hexdigest()[:16]

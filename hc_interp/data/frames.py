@@ -1,0 +1,100 @@
+"""Tables of text to `Examples`, with every fault of a table named by place, column and row."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from hc_interp.data.examples import Examples, Groups
+from hc_interp.errors import DataError
+
+FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
+
+
+def examples_from_frame(
+    frame: pd.DataFrame,
+    where: str,
+    columns: Mapping[str, str] | None = None,
+    label_map: Mapping[object, int] | None = None,
+    groups: Groups | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> Examples:
+    """Turn a table into `Examples`; `where` (a path or a split's name) is what errors call it.
+
+    `columns` says which column holds `first`, `second`, `label`, `id`, `source`; by default columns of these names.
+    `label_map` turns the table's labels into the numbers of groups; without it they must be integers.
+    Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
+    """
+    columns = dict(columns) if columns is not None else {name: name for name in FIELDS if name in frame}
+    if unknown := set(columns) - set(FIELDS):
+        raise DataError(f"columns names {sorted(unknown)}, which is not one of {list(FIELDS)}. Correct the mapping.")
+    if "first" not in columns:
+        raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
+    check_columns(frame.columns, columns.values(), where)
+    check_filled(frame, where)
+    for name in ("first", "second"):
+        if name in columns:
+            check_texts(frame, columns[name], where)
+    values = {name: tuple(frame[column]) for name, column in columns.items() if name != "label"}
+    label = check_labels_column(frame, columns["label"], where, label_map) if "label" in columns else None
+    return Examples(**values, label=label, groups=groups, classes=classes)
+
+
+def check_columns(have: Collection[str], need: Collection[str], where: str) -> None:
+    if missing := [column for column in need if column not in have]:
+        raise DataError(
+            f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, have))}. Rename the "
+            "columns of the table, or say which column holds what (columns=)."
+        )
+
+
+def check_filled(frame: pd.DataFrame, where: str) -> None:
+    if len(frame) == 0:
+        raise DataError(f"{where} has no rows; expected at least one example. Check the file or filter it came from.")
+
+
+def check_texts(frame: pd.DataFrame, column: str, where: str) -> None:
+    for row, value in enumerate(frame[column].tolist()):
+        if isinstance(value, str):
+            continue
+        if pd.isna(value):
+            raise DataError(
+                f"{where} has no text in column {column!r}, row {row}. Fill it, or drop the row: "
+                f"frame.dropna(subset=[{column!r}])."
+            )
+        raise DataError(
+            f"{where} holds {value!r} ({type(value).__name__}) in column {column!r}, row {row}; expected text. "
+            f"Convert the column: frame[{column!r}].astype(str)."
+        )
+
+
+def check_labels_column(
+    frame: pd.DataFrame,
+    column: str,
+    where: str,
+    label_map: Mapping[object, int] | None = None,
+    allowed: Sequence[int] | None = None,
+) -> tuple[int, ...]:
+    """The labels as integers. `allowed` are the only values that may occur."""
+    values = frame[column].tolist()
+    if label_map is not None:
+        for row, value in enumerate(values):
+            if value not in label_map:
+                raise DataError(
+                    f"{where} has label {value!r} in column {column!r}, row {row}, which label_map does not know; it "
+                    f"maps {list(label_map)}. Add the label to label_map, or drop the row."
+                )
+        return tuple(int(label_map[value]) for value in values)
+    if not pd.api.types.is_integer_dtype(frame[column].dtype) or any(value is pd.NA for value in values):
+        row = next((r for r, v in enumerate(values) if type(v) is not int), 0)
+        raise DataError(
+            f"{where} has labels of type {frame[column].dtype} in column {column!r} (row {row}: {values[row]!r}); "
+            "expected integers without gaps. Pass label_map={'name': 0, ...}, or drop rows without a label and "
+            "convert the rest."
+        )
+    for row, value in enumerate(values):
+        if allowed is not None and value not in allowed:
+            raise DataError(
+                f"{where} has label {value} in column {column!r}, row {row}; expected one of {list(allowed)}. "
+                "Drop the row, or map the labels to these before the file is written."
+            )
+    return tuple(values)

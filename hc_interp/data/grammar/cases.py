@@ -1,0 +1,224 @@
+"""The 30 diagnostic cases: templates, and examples made from them with the grammar's own words.
+
+The case ids are those of HANS (McCoy, Pavlick and Linzen, ACL 2019); templates and words are the grammar's own. Every
+label is proved by `meaning.label` before an example is given out.
+"""
+
+import re
+
+import numpy as np
+
+from hc_interp.data.examples import Examples
+from hc_interp.data.grammar import lexicon
+from hc_interp.data.grammar.constructions import WORD_CLASSES
+from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise
+from hc_interp.errors import DataError
+
+GROUPS = ((0,), (1, 2))
+CLASSES = ("entailment", "neutral", "contradiction")
+
+_SUBORDINATE = "the A T the B|the A I"
+_MAIN = "the C U the D|the C J"
+
+
+def _clause_pairs(joint: str, keep: str) -> list[tuple[str, str]]:
+    """Templates of two clauses; `keep` names the clause that becomes the hypothesis: "first", "second" or "both"."""
+    rows = []
+    for first in _SUBORDINATE.split("|"):
+        for second in _MAIN.split("|"):
+            premise = joint.replace("CLAUSE1", first).replace("CLAUSE2", second)
+            rows += [(premise, first)] * (keep != "second") + [(premise, second)] * (keep != "first")
+    return rows
+
+
+def _both(premise: str, hypothesis: str) -> list[tuple[str, str]]:
+    """A template with an object and its twin without; the object stands last in both."""
+    rows = []
+    for tail in ("T the C", "I"):
+        rows.append((f"{premise} {tail}", f"{hypothesis} {tail}"))
+    return rows
+
+
+# case -> (premise, hypothesis) in the slots of `constructions`; a template named twice is drawn twice as often.
+TEMPLATES: dict[str, list[tuple[str, str]]] = {
+    "lexical_overlap_ln_subject/object_swap": [("the A T the B", "the B T the A")],
+    "lexical_overlap_ln_passive": [("the A BE T by the B", "the A T the B")],
+    "lexical_overlap_le_passive": [("the A BE T by the B", "the B T the A")],
+    "lexical_overlap_ln_conjunction": [
+        *(("the A and the B T the C", hypothesis) for hypothesis in ("the A T the B", "the B T the A")),
+        *(("the A T the B and the C", hypothesis) for hypothesis in ("the B T the C", "the C T the B")),
+    ],
+    "lexical_overlap_le_conjunction": [
+        ("the A and the B T the C", "the A T the C"),
+        ("the A T the B and the C", "the A T the C"),
+    ],
+    "lexical_overlap_ln_preposition": [
+        *(("the A PREP the B T the C", f"the {pair}") for pair in ("B T the A", "C T the A", "C T the B")),
+        *(("the A T the B PREP the C", f"the {pair}") for pair in ("B T the A", "B T the C", "C T the A")),
+    ],
+    "lexical_overlap_le_around_prepositional_phrase": [("the A PREP the B T the C", "the A T the C")],
+    "lexical_overlap_ln_relative_clause": [
+        *(("the A REL the B T U the C", f"the {pair}") for pair in ("B U the A", "C U the A", "C U the B")),
+        *(("the A REL T the B U the C", f"the {pair}") for pair in ("B U the A", "C U the A", "C U the B")),
+        *(("the A T the B REL U the C", f"the {pair}") for pair in ("B T the A", "B T the C", "C T the A")),
+        *(("the A T the B REL the C U", f"the {pair}") for pair in ("B T the A", "B T the C", "C T the A")),
+    ],
+    "lexical_overlap_le_relative_clause": [
+        ("the A REL the B T U the C", "the B T the A"),
+        ("the A REL T the B U the C", "the A T the B"),
+        ("the A T the B REL U the C", "the B U the C"),
+        ("the A T the B REL the C U", "the C U the B"),
+    ],
+    "lexical_overlap_le_around_relative_clause": [
+        ("the A REL the B T U the C", "the A U the C"),
+        ("the A REL T the B U the C", "the A U the C"),
+        ("the A REL I T the B", "the A T the B"),
+    ],
+    "subsequence_sn_NP/S": [
+        ("the A N the B T the C", "the A N the B"),
+        ("the A N the B I", "the A N the B"),
+    ],
+    "subsequence_sn_NP/Z": [
+        ("SINCE the A Z the B U the C", "the A Z the B"),
+        ("SINCE the A Z the B Y the C", "the A Z the B"),
+        ("SINCE the A Z the B I", "the A Z the B"),
+    ],
+    "subsequence_sn_PP_on_subject": _both("the A PREP the B", "the B"),
+    "subsequence_sn_relative_clause_on_subject": [
+        ("the A REL T the B U the C", "the B U the C"),
+        ("the A REL T the B I", "the B I"),
+    ],
+    "subsequence_sn_past_participle": [
+        ("the A V in the L U the C", "the A V in the L"),
+        ("the A T the B V in the L", "the B V in the L"),
+        ("the A V in the L I", "the A V in the L"),
+    ],
+    "subsequence_se_PP_on_obj": [("the A T the B PREP the C", "the A T the B")],
+    "subsequence_se_adjective": [("E P T the B", "P T the B"), ("E P T the B", "P T the B"), ("E P I", "P I")],
+    "subsequence_se_conjunction": [
+        *_both("the A and the B", "the B"),
+        ("the A T the B and the C", "the A T the B"),
+    ],
+    "subsequence_se_relative_clause_on_obj": [
+        ("the A T the B REL U the C", "the A T the B"),
+        ("the A T the B REL the C U", "the A T the B"),
+        ("the A T the B REL I", "the A T the B"),
+    ],
+    "subsequence_se_understood_object": [("the A O the W", "the A O"), ("the A Q the B", "the A Q")],
+    "constituent_cn_embedded_under_if": _clause_pairs("IF CLAUSE1 , CLAUSE2", "first"),
+    "constituent_cn_after_if_clause": _clause_pairs("IF CLAUSE1 , CLAUSE2", "second"),
+    "constituent_cn_embedded_under_verb": _both("the A G that the B", "the B"),
+    "constituent_cn_disjunction": _clause_pairs("CLAUSE1 , or CLAUSE2", "both"),
+    "constituent_cn_adverb": _both("MAYBE the A", "the A"),
+    "constituent_ce_embedded_under_since": _clause_pairs("SINCE CLAUSE1 , CLAUSE2", "first"),
+    "constituent_ce_after_since_clause": _clause_pairs("SINCE CLAUSE1 , CLAUSE2", "second"),
+    "constituent_ce_embedded_under_verb": _both("the A F that the B", "the B"),
+    "constituent_ce_conjunction": _clause_pairs("CLAUSE1 , and CLAUSE2", "both"),
+    "constituent_ce_adverb": _both("SURELY the A", "the A"),
+}
+CASES: tuple[str, ...] = tuple(sorted(TEMPLATES))
+
+_VERBS: dict[str, tuple[str, ...]] = {
+    "T": lexicon.TRANSITIVE,
+    "U": lexicon.TRANSITIVE,
+    "I": lexicon.INTRANSITIVE,
+    "J": lexicon.INTRANSITIVE,
+    "Z": lexicon.GARDEN_PATH,
+    "Y": lexicon.GARDEN_PATH,  # a main verb that could do without its object: the words can then stand in another order
+    "V": lexicon.REDUCED,
+    "N": lexicon.CLAUSE_TAKING,
+    "F": lexicon.FACTIVE,
+    "G": lexicon.NONFACTIVE,
+    "Q": lexicon.UNDERSTOOD_PEOPLE,
+    "O": tuple(lexicon.UNDERSTOOD_OBJECTS),
+    "E": lexicon.ADJECTIVES,
+    "L": lexicon.PLACES,
+}
+_TRIES = 2_000
+
+
+def gold(case: str) -> int:
+    """0 (entailment) or 1 (non-entailment): the label of all examples of a case."""
+    mark = re.match(r"(?:lexical_overlap_l|subsequence_s|constituent_c)([en])_", case)
+    return int(mark is not None and mark[1] == "n")
+
+
+def known_case(case: str) -> str:
+    """The case id as `CASES` spells it, "/" and "-" alike. Raises `DataError` naming the choices."""
+    for known in CASES:
+        if str(case).replace("-", "/") == known:
+            return known
+    raise DataError(f"{case!r} is not a case of the grammar. Expected one of: {', '.join(CASES)}.")
+
+
+def case_examples(case: str, n: int, seed: int) -> Examples:
+    """`n` distinct examples of one case; label 0 entailment, 1 non-entailment.
+
+    Ids are `<case>:<seed>:<number>`; a larger `n` only adds examples. `source` is the premise's sorted words, so the
+    orders of one set of words share it. Raises `DataError` for an unknown case and if the case has fewer examples.
+    """
+    case = known_case(case)
+    if n < 1:
+        raise DataError(f"case_examples was asked for n={n} examples; expected 1 or more.")
+    rng = np.random.default_rng([seed, CASES.index(case)])
+    wanted, templates = gold(case), TEMPLATES[case]
+    rows: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+    tries = 0
+    while len(rows) < n:
+        premise, hypothesis = _draw(*templates[rng.integers(len(templates))], rng)
+        tries += 1
+        if tries > _TRIES:
+            raise DataError(
+                f"The grammar found {len(rows)} distinct examples of {case} and {_TRIES} draws brought no further one; "
+                f"{n} were asked for. Ask for fewer."
+            )
+        if (premise, hypothesis) not in rows and _proved(premise, hypothesis) == wanted:
+            rows[premise, hypothesis] = " ".join(sorted(word for word in premise if word != ","))
+            tries = 0
+    return Examples(
+        first=tuple(sentence(premise) for premise, _ in rows),
+        second=tuple(sentence(hypothesis) for _, hypothesis in rows),
+        label=(wanted,) * n,
+        id=tuple(f"{case}:{seed}:{i}" for i in range(n)),
+        source=tuple(rows.values()),
+        groups=GROUPS,
+        classes=CLASSES,
+    )
+
+
+def _proved(premise: tuple[str, ...], hypothesis: tuple[str, ...]) -> int | None:
+    parsed, claim = parse_premise(premise), parse_claim(hypothesis)
+    return None if parsed is None or claim is None else label(parsed, claim)
+
+
+def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Fill one template; the hypothesis takes the premise's words."""
+
+    def pick(choices: tuple[str, ...]) -> str:
+        return choices[rng.integers(len(choices))]
+
+    people = iter(rng.permutation(len(lexicon.PEOPLE)))
+    filled: dict[str, str] = {}
+    for slot in premise.split():
+        if slot in WORD_CLASSES:
+            filled[slot] = pick(WORD_CLASSES[slot])
+        elif slot in _VERBS:
+            filled[slot] = pick(_VERBS[slot])
+        elif slot in set("ABCDP"):
+            noun = lexicon.PEOPLE[next(people)]
+            filled[slot] = lexicon.plural(noun) if slot == "P" or rng.integers(2) else noun
+        elif slot == "W":
+            filled[slot] = pick(lexicon.UNDERSTOOD_OBJECTS[filled["O"]])
+        elif slot == "BE":
+            filled[slot] = "were" if lexicon.is_plural(filled["A"]) else "was"
+
+    def fill(pattern: str) -> tuple[str, ...]:
+        return tuple(" ".join(filled.get(token, token) for token in pattern.split()).split())
+
+    return fill(premise), fill(hypothesis)
+
+
+def sentence(tokens: tuple[str, ...]) -> str:
+    """Words and commas as an ordinary sentence."""
+    text = " ".join(tokens).replace(" ,", ",")
+    return text[0].upper() + text[1:] + "."

@@ -1,0 +1,136 @@
+"""Which of a model's classes make up each label of a data set: groups by index, or by the names of the classes.
+
+Names are compared without case, "_", "-" and "no"/"non"/"not", so that "not_duplicate",
+"non-duplicate" and "Not Duplicate" are one name. `SCHEMES` lists all other names that are taken to mean the same;
+nothing else is guessed.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from hc_interp.data.examples import Groups, as_groups
+from hc_interp.errors import LabelError
+
+Atoms = tuple[frozenset[str], ...]
+
+_ENTAILMENT = {"entailment", "entail", "entails", "entailed", "yes", "true"}
+_NOT_ENTAILMENT = {"not entailment", "not entail", "not entailed", "no", "false"}
+
+# A scheme is a set of classes; each class has the meanings ("atoms") that it covers and the names that it goes by.
+# Two schemes over the same atoms speak of the same thing at two grains: "not entailment" is neutral or contradiction.
+SCHEMES: tuple[tuple[tuple[frozenset[str], set[str]], ...], ...] = (
+    (
+        (frozenset({"entailment"}), _ENTAILMENT),
+        (frozenset({"neutral"}), {"neutral", "maybe"}),
+        (frozenset({"contradiction"}), {"contradiction", "contradict", "contradicts", "contradictory", "no", "false"}),
+    ),
+    (
+        (frozenset({"entailment"}), _ENTAILMENT),
+        (frozenset({"neutral", "contradiction"}), _NOT_ENTAILMENT),
+    ),
+    (
+        (frozenset({"duplicate"}), {"duplicate", "paraphrase", "equivalent", "yes", "true"}),
+        (frozenset({"not duplicate"}), {"not duplicate", "not paraphrase", "not equivalent", "no", "false"}),
+    ),
+)
+
+
+class Grouped(Protocol):
+    """Anything whose labels index `groups` of `classes`: `Examples`, `ContrastPairs`."""
+
+    @property
+    def groups(self) -> Groups | None: ...
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+
+def normalise(name: str) -> str:
+    """`"Not_Duplicate"`, `"non-duplicate"` -> `"not duplicate"`."""
+    text = re.sub(r"[\s_\-]+", " ", name.strip().lower())
+    text = re.sub(r"^non(?=entail|duplicate|paraphrase|equivalent)", "non ", text)
+    return re.sub(r"^(?:not|non|no) (?=\w)", "not ", text)
+
+
+def resolve_groups(
+    model_labels: Sequence[str] | None,
+    data: "Grouped | Sequence[Sequence[int]] | None" = None,
+    classes: Sequence[str] | None = None,
+) -> Groups:
+    """The label groups as indices into the model's own classes, in the order that the data's labels count them.
+
+    `data` is groups or what carries them; without groups every class is its own. With `classes` (the names that the
+    groups' indices mean) classes are found in the model by name; without, indices are taken as the model's own.
+    Raises `LabelError` when the model has no classes, a name has no match, or the result does not partition them.
+    """
+    groups, classes = _parts(data, classes)
+    if model_labels is None:
+        raise LabelError(
+            "The model's outputs are a whole vocabulary, but labelled data needs classes. Load the model with the "
+            "words "
+            'to read as classes, one for each label: hc.load(..., labels=[" yes", " no"]).'
+        )
+    if classes is None:
+        found = groups or tuple((i,) for i in range(len(model_labels)))
+        return _checked(found, range(len(model_labels)), f"the model's classes {list(model_labels)}")
+    wanted = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
+    return _by_name(tuple(model_labels), wanted, classes)
+
+
+def check_labels(labels: Sequence[int], groups: Groups | None, where: str, ids: Sequence[str] | None = None) -> None:
+    """Raise `LabelError`, naming the split and row, for a label that is not the number of a group."""
+    top = None if groups is None else len(groups)
+    for row, label in enumerate(labels):
+        if label < 0 or (top is not None and label >= top):
+            name = f" (id {ids[row]})" if ids else ""
+            expected = "0 or more" if top is None else f"0 to {top - 1}, one for each of the groups {groups}"
+            raise LabelError(
+                f"{where} has label {label} in row {row}{name}; expected {expected}. "
+                "Map the labels (label_map={...} in Task.from_frames), drop the row, or pass groups= that fit."
+            )
+
+
+def _parts(data, classes) -> tuple[Groups | None, tuple[str, ...] | None]:
+    if data is not None and hasattr(data, "groups"):
+        groups, classes = data.groups, classes if classes is not None else data.classes
+    else:
+        groups = as_groups(data)
+    return groups, None if classes is None else tuple(classes)
+
+
+def _checked(groups: Groups, indices: range, what: str) -> Groups:
+    if sorted(i for group in groups for i in group) != list(indices) or not all(groups):
+        raise LabelError(
+            f"The groups {groups} do not partition {what}: each of the indices {list(indices)} must be in exactly one "
+            "group. Pass groups= that cover all classes once, or classes= (the names that the groups' indices mean) so "
+            "that they are matched to the model by name."
+        )
+    return groups
+
+
+def _readings(names: Sequence[str]) -> list[Atoms]:
+    """Every way to read these class names as sets of meanings: word for word, then by schemes that know all."""
+    plain = [normalise(name) for name in names]
+    found: list[Atoms] = [tuple(frozenset({name}) for name in plain)]
+    for scheme in SCHEMES:
+        atoms = [[meaning for meaning, aliases in scheme if name in aliases] for name in plain]
+        if all(atoms) and len({a[0] for a in atoms}) == len(scheme) == len(names):
+            found.append(tuple(a[0] for a in atoms))
+    return found
+
+
+def _by_name(model_labels: tuple[str, ...], groups: Groups, classes: tuple[str, ...]) -> Groups:
+    for data_atoms in _readings(classes):
+        for model_atoms in _readings(model_labels):
+            if frozenset().union(*data_atoms) != frozenset().union(*model_atoms):
+                continue
+            covered = [frozenset().union(*(data_atoms[i] for i in group)) for group in groups]
+            found = tuple(tuple(i for i, atoms in enumerate(model_atoms) if atoms <= cover) for cover in covered)
+            if sorted(i for group in found for i in group) == list(range(len(model_labels))) and all(found):
+                return found
+    raise LabelError(
+        f"The model's labels are {list(model_labels)}, but the data needs "
+        f"{[[classes[i] for i in g] for g in groups]}, and they cannot be matched by name. Use a model trained for "
+        f"this task, or name its classes in the order of its outputs when you load it: hc.load(..., "
+        f"labels={list(classes)})."
+    )

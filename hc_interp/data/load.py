@@ -1,0 +1,165 @@
+"""`load_task`: the tasks that the package knows by name."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.examples import Examples, Groups
+from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
+from hc_interp.data.readers import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, Table, read_table
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError
+
+NLI_CLASSES = ("entailment", "neutral", "contradiction")
+THREE_WAY: Groups = ((0,), (1,), (2,))
+TWO_WAY: Groups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
+QQP_CLASSES = ("not_duplicate", "duplicate")
+TASKS = {
+    "mnli-hans": "MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them",
+    "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
+    "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
+}
+GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
+
+
+def load_task(
+    name: str,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    max_per_case: int | None = None,
+) -> Task:
+    """Load a task by name: one of `TASKS`.
+
+    `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`; overlap-grammar is made by
+    rule and reads none. `max_per_case` draws at most so many examples of each case, by `seed`, which also draws the
+    `overlap` split and the words that replace others in pairs. Raises `DataError` for an unknown task and for missing
+    or faulty files.
+    """
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1)
+        raise DataError(
+            f"There is no task {name!r}; {f'did you mean {near[0]!r}? T' if near else 't'}he tasks are "
+            f"{', '.join(map(repr, TASKS))}. Build your own with hc.Task(...) or hc.Task.from_frames(...)."
+        )
+    if max_per_case is not None and max_per_case < 1:
+        raise DataError(f"max_per_case is {max_per_case}; expected 1 or more, or None for all examples.")
+    if name == "overlap-grammar":
+        return _overlap_grammar(seed, max_per_case)
+    if data_dir is None:
+        raise DataError(
+            f"The task {name!r} needs data, and data_dir was not given. Pass the directory that holds its parquet "
+            f"files: load_task({name!r}, data_dir='path/to/data'), or data_dir='hub' to download them."
+        )
+    return _LOADERS[name](data_dir, seed, max_per_case)
+
+
+@dataclass(frozen=True)
+class RulePairs:
+    """Pairs made from a task's cases by the rules of `pair_rules`; each kind of a case is made once."""
+
+    cases: Mapping[str, Examples]
+    seed: int
+    _made: dict[tuple[str, str], ContrastPairs] = field(default_factory=dict, repr=False)
+
+    def kinds(self, case: str) -> tuple[str, ...]:
+        from hc_interp.data.pair_rules import pair_kinds
+
+        return tuple(pair_kinds(case))
+
+    def make(self, case: str, kind: str) -> ContrastPairs:
+        from hc_interp.data.pair_rules import make_pairs
+
+        if (case, kind) not in self._made:
+            clean, corrupt = make_pairs(case, self.cases[case], kind, seed=self.seed)
+            self._made[case, kind] = ContrastPairs(clean, corrupt, clean.label or (), kind=kind)
+        return self._made[case, kind]
+
+
+def _mnli_hans(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task:
+    """MNLI's splits stay three-way; HANS' cases, the pairs and the probes' split are two-way."""
+    train = _examples(MNLI_TRAIN, read_table(MNLI_TRAIN, data_dir, seed), "mnli-train", THREE_WAY, NLI_CLASSES)
+    validation = read_table(MNLI_VALIDATION, data_dir, seed)
+    validation = _examples(MNLI_VALIDATION, validation, "mnli-validation", THREE_WAY, NLI_CLASSES)
+    frame = read_table(HANS, data_dir, seed)
+    hans = _examples(HANS, frame, "hans", TWO_WAY, NLI_CLASSES)
+    # Both orders of a sentence, and its near-twins, have the same words: they stay on one side of every split.
+    hans = replace(hans, source=tuple(" ".join(sorted(words(text))) for text in hans.first))
+    names = [f"{heuristic}_{subcase}" for heuristic, subcase in zip(frame["heuristic"], frame["subcase"], strict=True)]
+    cases = _cases(hans, names, max_per_case, seed)
+    return Task(
+        "mnli-hans",
+        train=train,
+        validation=validation,
+        cases=cases,
+        groups=TWO_WAY,
+        overlap=overlap_mix(regroup(validation, TWO_WAY), hans, seed=seed),
+        pairs=RulePairs(cases, seed),
+        classes=NLI_CLASSES,
+    )
+
+
+def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task:
+    """No contrast pairs: PAWS' order swaps carry one label for two texts, so no second label can be proven."""
+    groups: Groups = ((0,), (1,))
+    train = _examples(QQP_TRAIN, read_table(QQP_TRAIN, data_dir, seed), "qqp-train", groups, QQP_CLASSES)
+    validation = read_table(QQP_VALIDATION, data_dir, seed)
+    validation = _examples(QQP_VALIDATION, validation, "qqp-validation", groups, QQP_CLASSES)
+    frame = read_table(PAWS, data_dir, seed)
+    paws = _examples(PAWS, frame, "paws", groups, QQP_CLASSES)
+    names = ["paws_duplicate" if label else "paws_non_duplicate" for label in paws.label or ()]
+    return Task(
+        "qqp-paws",
+        train=train,
+        validation=validation,
+        cases=_cases(paws, names, max_per_case, seed),
+        groups=groups,
+        overlap=overlap_mix(validation, paws, seed=seed),
+        classes=QQP_CLASSES,
+    )
+
+
+def _overlap_grammar(seed: int, max_per_case: int | None) -> Task:
+    """The repository's own sentences: no source of `train` is in `validation`."""
+    from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
+
+    made = in_domain_examples(GRAMMAR_IN_DOMAIN + GRAMMAR_VALIDATION, seed)
+    sources = np.array(made.source)
+    unique = sorted(set(sources))
+    share = GRAMMAR_VALIDATION / len(made)
+    held_out = np.random.default_rng(seed).choice(unique, size=max(1, round(share * len(unique))), replace=False)
+    inside = np.isin(sources, held_out)
+    n = GRAMMAR_CASE if max_per_case is None else max_per_case
+    cases = {case: case_examples(case, n, seed) for case in CASES}
+    validation = made.rows(np.flatnonzero(inside))
+    return Task(
+        "overlap-grammar",
+        train=made.rows(np.flatnonzero(~inside)),
+        validation=validation,
+        cases=cases,
+        groups=TWO_WAY,
+        overlap=overlap_mix(regroup(validation, TWO_WAY), concatenate(list(cases.values())), seed=seed),
+        pairs=RulePairs(cases, seed),
+        classes=NLI_CLASSES,
+    )
+
+
+def _examples(table: Table, frame: pd.DataFrame, prefix: str, groups: Groups, classes: tuple[str, ...]) -> Examples:
+    """Ids are the rows of the file, the source is the first text."""
+    first, second = (tuple(frame[column]) for column in table.texts)
+    ids = tuple(f"{prefix}-{row}" for row in range(len(frame)))
+    return Examples(first, second, tuple(frame["label"].tolist()), ids, first, groups, classes)
+
+
+def _cases(examples: Examples, names: list[str], limit: int | None, seed: int) -> dict[str, Examples]:
+    """One entry for each name, in order of first appearance."""
+    column = np.array(names)
+    found = {case: examples.rows(np.flatnonzero(column == case)) for case in dict.fromkeys(names)}
+    return found if limit is None else {case: part.sample(limit, seed) for case, part in found.items()}
+
+
+_LOADERS: dict[str, Callable[[str | Path, int, int | None], Task]] = {"mnli-hans": _mnli_hans, "qqp-paws": _qqp_paws}

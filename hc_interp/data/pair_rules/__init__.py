@@ -1,0 +1,78 @@
+"""Contrast pairs made by rule: text in, text out, and only where the rules prove both labels."""
+
+from zlib import crc32
+
+import numpy as np
+
+from hc_interp.data.examples import Examples
+from hc_interp.data.grammar.cases import known_case
+from hc_interp.data.grammar.meaning import parse_claim, parse_premise, rewrite, tokens_of
+from hc_interp.data.pair_rules.order import agents_of, order_edit
+from hc_interp.data.pair_rules.overlap import Pool, overlap_edit
+from hc_interp.errors import DataError
+
+KINDS = ("order", "overlap")
+# No order of these words makes the hypothesis follow: the premise asserts too little, or something else.
+NO_ORDER_PAIRS = (
+    "constituent_cn_adverb",
+    "constituent_cn_after_if_clause",
+    "constituent_cn_disjunction",
+    "constituent_cn_embedded_under_if",
+    "constituent_cn_embedded_under_verb",
+    "subsequence_sn_NP/S",
+)
+
+
+def pair_kinds(case: str) -> tuple[str, ...]:
+    """The kinds of pairs that the rules can make for a case. Raises `DataError` for an unknown case."""
+    return ("overlap",) if known_case(case) in NO_ORDER_PAIRS else KINDS
+
+
+def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple[Examples, Examples]:
+    """Clean and corrupt sides, row by row, of the examples of one case that a rule can edit.
+
+    `kind="order"` moves words so that the gold label flips; `kind="overlap"` puts a word into the hypothesis that the
+    premise does not have, which makes it not follow. Clean rows are rows of `examples`; corrupt rows have their ids
+    and sources, new text and new labels. Rows whose labels are not proved are left out, so both sides can be shorter
+    than `examples`, and empty. An example's edit depends on `seed`, its id, and (for replacements) on the words of the
+    other examples. Raises `DataError` for an unknown case, a kind that the case does not have, or examples without
+    second text or two-way labels. Equal layout is not checked here: that takes a tokenizer.
+    """
+    kinds = pair_kinds(case)
+    if kind not in kinds:
+        raise DataError(f"{case} has no pairs of kind {kind!r}; it has {', '.join(map(repr, kinds))}.")
+    second, gold = examples.second, examples.label
+    if second is None or gold is None or examples.groups is None or len(examples.groups) != 2 or set(gold) - {0, 1}:
+        raise DataError(
+            f"make_pairs was given {examples!r} with groups={examples.groups}; it needs premise, hypothesis and labels "
+            "0 (entailment) or 1 (non-entailment) in two groups, like ((0,), (1, 2))."
+        )
+    both = zip(map(tokens_of, examples.first), map(tokens_of, second), strict=True)
+    texts = [(row, p, h) for row, (p, h) in enumerate(both) if p is not None and h is not None]
+    claims = [claim for _, _, hypothesis in texts if (claim := parse_claim(hypothesis)) is not None]
+    agents = agents_of((*claims, *(said for _, premise, _ in texts if (said := parse_premise(premise)) is not None)))
+    pool = Pool.of(claims)
+    kept: list[int] = []
+    edits: list[tuple[str, str]] = []
+    corrupt_label: list[int] = []
+    for row, premise, hypothesis in texts:
+        rng = np.random.default_rng([seed, crc32(examples.id[row].encode())])
+        if kind == "order":
+            edit = order_edit(premise, hypothesis, gold[row], agents, rng)
+        else:
+            edit = overlap_edit(premise, hypothesis, gold[row], pool, rng)
+        if edit is not None:
+            kept.append(row)
+            corrupt_label.append(1 - gold[row] if kind == "order" else 1)
+            edits.append((rewrite(examples.first[row], edit[0]), rewrite(second[row], edit[1])))
+    clean = examples.rows(kept)
+    corrupt = Examples(
+        first=tuple(premise for premise, _ in edits),
+        second=tuple(hypothesis for _, hypothesis in edits),
+        label=tuple(corrupt_label),
+        id=clean.id,
+        source=clean.source,
+        groups=clean.groups,
+        classes=clean.classes,
+    )
+    return clean, corrupt

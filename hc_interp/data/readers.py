@@ -1,0 +1,118 @@
+"""Tables of the public data sets, from a directory of parquet files or from the Hugging Face hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.data.frames import check_columns, check_filled, check_labels_column, check_texts
+from hc_interp.errors import DataError
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """Where a table is on the hub; `limit` rows are drawn from it if it has more."""
+
+    path: str
+    name: str | None
+    split: str
+    revision: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its file in a data directory (without suffix), its place on the hub, and the columns that are read."""
+
+    file: str
+    hub: HubTable
+    texts: tuple[str, str]
+    labels: tuple[int, ...]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.texts, "label", *self.tags]
+
+
+_NLI, _QQP = ("premise", "hypothesis"), ("question1", "question2")
+_GLUE, _SAMPLE = "nyu-mll/glue", 15_000  # as many training rows as the directory's sample has
+
+MNLI_TRAIN = Table("mnli/train_sample", HubTable(_GLUE, "mnli", "train", limit=_SAMPLE), _NLI, (0, 1, 2))
+MNLI_VALIDATION = Table("mnli/validation_matched", HubTable(_GLUE, "mnli", "validation_matched"), _NLI, (0, 1, 2))
+# datasets no longer runs loading scripts, and HANS has one: read the parquet files that the hub made from it.
+HANS = Table(
+    "hans/validation",
+    HubTable("jhu-cogsci/hans", None, "validation", revision="refs/convert/parquet"),
+    _NLI,
+    (0, 1),
+    ("heuristic", "subcase"),
+)
+QQP_TRAIN = Table("qqp/train_sample", HubTable(_GLUE, "qqp", "train", limit=_SAMPLE), _QQP, (0, 1))
+QQP_VALIDATION = Table("qqp/validation_sample", HubTable(_GLUE, "qqp", "validation"), _QQP, (0, 1))
+# PAWS-QQP may not be redistributed, so the hub has PAWS-Wiki only: the same construction over other texts.
+PAWS = Table(
+    "paws_qqp",
+    HubTable("google-research-datasets/paws", "labeled_final", "validation"),
+    ("sentence1", "sentence2"),
+    (0, 1),
+)
+
+
+def read_table(table: Table, data_dir: str | Path, seed: int = 0) -> pd.DataFrame:
+    """Read a table's columns from `data_dir`, or with `datasets` when it is "hub", and check every row.
+
+    Raises `DataError` naming the path, column and row of what is missing, unreadable, empty, or of the wrong type.
+    """
+    frame, where = _from_hub(table, seed) if str(data_dir) == "hub" else _from_directory(table, Path(data_dir))
+    check_filled(frame, where)
+    for column in (*table.texts, *table.tags):
+        check_texts(frame, column, where)
+    check_labels_column(frame, "label", where, allowed=table.labels)
+    return frame
+
+
+def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, str]:
+    import pyarrow.parquet
+
+    if not directory.is_dir():
+        raise DataError(
+            f"The data directory {directory} does not exist or is a file; expected a directory that holds "
+            f"{table.file}.parquet. Pass its path as data_dir=, or data_dir='hub' to download the data."
+        )
+    path = directory / f"{table.file}.parquet"
+    if not path.is_file():
+        raise DataError(
+            f"{path} is missing; expected a parquet file with columns {', '.join(table.columns)}. Put it there, or "
+            "pass data_dir='hub' to download the data."
+        )
+    try:
+        check_columns(pyarrow.parquet.read_schema(path).names, table.columns, str(path))
+        return pd.read_parquet(path, columns=table.columns), str(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        raise DataError(
+            f"{path} cannot be read as parquet ({str(error).splitlines()[0]}). It may be truncated or of another "
+            "format: copy it again, or write it with DataFrame.to_parquet."
+        ) from error
+
+
+def _from_hub(table: Table, seed: int) -> tuple[pd.DataFrame, str]:
+    import datasets
+
+    hub = table.hub
+    where = f"hub:{hub.path}{f'/{hub.name}' if hub.name else ''} ({hub.split})"
+    try:
+        loaded = datasets.load_dataset(hub.path, hub.name, split=hub.split, revision=hub.revision)
+    except (
+        Exception
+    ) as error:  # network, cache, hub and format errors come from several libraries without a common base
+        raise DataError(
+            f"{where} could not be loaded ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else ''}). Check the connection and HF_HUB_OFFLINE, or pass "
+            "data_dir= with local parquet files."
+        ) from error
+    check_columns(loaded.column_names, table.columns, where)
+    if hub.limit is not None and len(loaded) > hub.limit:
+        loaded = loaded.select(np.sort(np.random.default_rng(seed).choice(len(loaded), hub.limit, replace=False)))
+    return pd.DataFrame(loaded.select_columns(table.columns).to_dict()), where

@@ -1,0 +1,201 @@
+"""`Task`: the named splits, cases and contrast pairs that one question is asked on."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, runtime_checkable
+
+import pandas as pd
+
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.frames import examples_from_frame
+from hc_interp.data.labels import check_labels
+from hc_interp.errors import DataError, LabelError
+
+
+@runtime_checkable
+class PairMaker(Protocol):
+    """Makes contrast pairs for a case when they are asked for."""
+
+    def kinds(self, case: str) -> tuple[str, ...]: ...
+    def make(self, case: str, kind: str) -> ContrastPairs: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Labelled text for one question. Masks and means use `train`, accuracy `validation` and `cases`, probes `overlap`.
+
+    `groups` partitions the classes and labels index it (`[[0], [1, 2]]`: HANS on a three-way head; None: every class
+    its own group); `classes` names them, so that models with another order are read rightly. A split that carries its
+    own groups or classes keeps them. `pairs` maps (case, kind) to `ContrastPairs`, or makes them.
+
+    Raises `LabelError` for a label outside the groups, `DataError` for an empty split or one that is not `Examples`.
+    """
+
+    name: str
+    train: Examples | None = None
+    validation: Examples | None = None
+    cases: Mapping[str, Examples] | None = None
+    groups: Groups | None = None
+    overlap: Examples | None = None
+    pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
+    classes: tuple[str, ...] | None = None
+    _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", as_groups(self.groups))
+        object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
+        if self.groups and self.classes and sorted(c for g in self.groups for c in g) != list(range(len(self.classes))):
+            raise LabelError(
+                f"Task {self.name!r} has groups {self.groups} and classes {self.classes}; each class must be in "
+                "exactly one group. Correct groups= or classes=."
+            )
+        for name in ("train", "validation", "overlap"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, self._stamped(getattr(self, name), name))
+        cases = {str(case): self._stamped(part, f"case {case!r}") for case, part in (self.cases or {}).items()}
+        object.__setattr__(self, "cases", cases)
+        self._case_ids.update({_key(case): case for case in cases})
+        if isinstance(self.pairs, Mapping):
+            object.__setattr__(self, "pairs", {k: self._stamped_pairs(k, v) for k, v in self.pairs.items()})
+        elif self.pairs is not None and not isinstance(self.pairs, PairMaker):
+            raise DataError(
+                f"Task pairs were given as {type(self.pairs).__name__}; expected a mapping "
+                f"{{(case, kind): ContrastPairs}} or an object with kinds(case) and make(case, kind)."
+            )
+
+    def __repr__(self) -> str:
+        splits = [f"{name} {len(part)}" for name in ("train", "validation", "overlap") if (part := getattr(self, name))]
+        return f"Task({self.name!r}, {', '.join([*splits, f'{len(self.cases or {})} cases'])})"
+
+    @classmethod
+    def from_frames(
+        cls,
+        name: str,
+        train: pd.DataFrame | None = None,
+        validation: pd.DataFrame | None = None,
+        cases: Mapping[str, pd.DataFrame] | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        label_map: Mapping[object, int] | None = None,
+        groups: Sequence[Sequence[int]] | None = None,
+        overlap: pd.DataFrame | None = None,
+        pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> Self:
+        """Build a task from pandas frames that share their columns and labels.
+
+        `columns` says which column is `first`, `second`, `label`, `id`, `source`; `label_map` turns labels into the
+        numbers of groups. Raises `DataError` naming split, column and row.
+        """
+
+        def read(frame: pd.DataFrame | None, where: str) -> Examples | None:
+            return None if frame is None else examples_from_frame(frame, where, columns, label_map)
+
+        found = {
+            case: examples_from_frame(f, f"case {case!r}", columns, label_map) for case, f in (cases or {}).items()
+        }
+        return cls(
+            name,
+            train=read(train, "train"),
+            validation=read(validation, "validation"),
+            cases=found,
+            groups=as_groups(groups),
+            overlap=read(overlap, "overlap"),
+            pairs=pairs,
+            classes=None if classes is None else tuple(classes),
+        )
+
+    def case_id(self, name: str) -> str:
+        """A case's id as the task spells it; "/" and "-" are alike. Raises `DataError` with the nearest ids."""
+        if _key(name) in self._case_ids:
+            return self._case_ids[_key(name)]
+        near = difflib.get_close_matches(_key(name), self._case_ids, n=3, cutoff=0.5)
+        choices = [self._case_ids[key] for key in near] or list(self._case_ids.values())
+        raise DataError(
+            f"Task {self.name!r} has no case {name!r}; {'did you mean' if near else 'it has'} "
+            f"{', '.join(choices) or 'no cases'}. task.cases holds all {len(self._case_ids)}."
+        )
+
+    def case(self, name: str) -> Examples:
+        """The examples of one case. Raises `DataError` for an unknown case, or one that the task has only pairs of."""
+        case = self.case_id(name)
+        if case not in (self.cases or {}):
+            raise DataError(
+                f"Task {self.name!r} has only contrast pairs of {case!r}. Give it examples: cases={{{case!r}: ...}}."
+            )
+        return (self.cases or {})[case]
+
+    def pair_kinds(self, case: str) -> tuple[str, ...]:
+        """The kinds of contrast pairs that exist for a case; empty where no rule proves both labels."""
+        case = self.case_id(case)
+        if self.pairs is None:
+            return ()
+        if isinstance(self.pairs, Mapping):
+            return tuple(kind for known, kind in self.pairs if _key(known) == _key(case))
+        return tuple(self.pairs.kinds(case))
+
+    def contrast_pairs(self, case: str, kind: str = "order", split: str | None = None) -> ContrastPairs:
+        """A case's pairs of one kind; `split` is "select", "test" (by source, about half each) or None for all.
+
+        Pairs that the task makes and that a tokenizer does not align are dropped and counted when they are encoded;
+        pairs that were given to the task are an error there. Raises `DataError` for a kind that does not exist.
+        """
+        case, kinds = self.case_id(case), self.pair_kinds(case)
+        if kind not in kinds:
+            raise DataError(
+                f"Case {case!r} of task {self.name!r} has no {kind!r} pairs; it has "
+                f"{', '.join(map(repr, kinds)) or 'none of any kind'}. Choose from task.pair_kinds(case)."
+            )
+        assert self.pairs is not None
+        if isinstance(self.pairs, Mapping):
+            pairs = next(found for (known, k), found in self.pairs.items() if k == kind and _key(known) == _key(case))
+        else:
+            pairs = replace(self.pairs.make(case, kind), unaligned="drop")
+        pairs = pairs if split is None else pairs.by_split(split)
+        if len(pairs) == 0:
+            raise DataError(
+                f"Case {case!r} yields no {kind!r} pairs{f' in the {split} split' if split else ''}; expected at "
+                "least one. Give the case more examples, or choose another kind (task.pair_kinds(case)) or split."
+            )
+        return pairs
+
+    def _stamped(self, part: Examples, where: str) -> Examples:
+        """The split with the task's groups and classes where it has none, its labels checked."""
+        if not isinstance(part, Examples):
+            raise DataError(
+                f"The {where} of task {self.name!r} is a {type(part).__name__}; expected Examples. For pandas frames "
+                "use Task.from_frames."
+            )
+        if len(part) == 0:
+            raise DataError(f"The {where} of task {self.name!r} has no examples; leave it out (None) or fill it.")
+        if part.groups is None and part.classes is None:
+            part = replace(part, groups=self.groups, classes=self.classes)
+        elif part.classes is None:
+            part = replace(part, classes=self.classes)
+        groups = part.groups
+        if groups is None and part.classes is not None:
+            groups = tuple((i,) for i in range(len(part.classes)))
+        check_labels(part.label or (), groups, f"The {where} of task {self.name!r}", part.id)
+        return part
+
+    def _stamped_pairs(self, key: object, pairs: ContrastPairs) -> ContrastPairs:
+        if not (isinstance(key, tuple) and len(key) == 2 and isinstance(pairs, ContrastPairs)):
+            raise DataError(
+                f"Task pairs hold {key!r}: {type(pairs).__name__}; expected (case, kind): ContrastPairs. "
+                "Use keys such as ('my_case', 'order')."
+            )
+        self._case_ids.setdefault(_key(key[0]), key[0])
+        if isinstance(pairs.clean, Examples) and isinstance(pairs.corrupt, Examples):
+            where = f"{key[1]} pairs of {key[0]}"
+            clean = self._stamped(pairs.clean, f"clean side of {where}")
+            corrupt = self._stamped(pairs.corrupt, f"corrupt side of {where}")
+            pairs = replace(pairs, clean=clean, corrupt=corrupt)
+        known = pairs.groups is not None or pairs.classes is not None
+        groups, classes = (pairs.groups, pairs.classes) if known else (self.groups, self.classes)
+        return replace(pairs, groups=groups, classes=classes or self.classes, kind=pairs.kind or key[1])
+
+
+def _key(case: str) -> str:
+    return case.replace("/", "-")

@@ -1,0 +1,133 @@
+"""Mean activations: what an ablated component is replaced by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hc_interp.data.batch import Batch
+from hc_interp.data.encode import batches
+from hc_interp.errors import ComponentError, DataError, InterventionError
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+from hc_interp.results import Result
+
+
+@dataclass(frozen=True, eq=False)
+class MeanActivations(Result):
+    """Means over non-padding positions, by site; a `source` for every intervention that replaces a value.
+
+    `values[kind]` is `[layer, ...]` (`[layer, pos, ...]` when `positional`): `z` `[.., head, d_head]`, `mlp_out`
+    `[.., d_model]`; `embed` has no layer axis. A mean says where a component's output sits on this data; replacing by
+    it removes what varies, not what is constant.
+    """
+
+    values: dict[str, Tensor]
+    positional: bool
+    n_positions: int
+    model: str
+    data: str
+
+    def value(self, site: Site, batch: Batch) -> Tensor:
+        """The mean for a site, shaped to broadcast over `batch`."""
+        if site.kind not in self.values:
+            raise ComponentError(
+                f"These means hold no {site.kind}; they hold {', '.join(self.values)}. "
+                f"Collect it too: mean_activations(..., kinds=[{site.kind!r}])."
+            )
+        mean = self.values[site.kind]
+        mean = (mean if site.layer is None else mean[site.layer]).to(batch.input_ids.device)
+        if self.positional and site.kind != "pooled":
+            length = batch.input_ids.shape[1]
+            if length > mean.shape[0]:
+                raise InterventionError(
+                    f"The batch has {length} positions, these positional means {mean.shape[0]}. "
+                    "Collect them on data at least as long, or use positional=False."
+                )
+            mean = mean[:length]
+        return mean if site.head is None else mean[..., site.head, :]
+
+    def check_model(self, model: HookedModel) -> None:
+        if self.model != model.fingerprint:
+            raise InterventionError(
+                f"These means were taken from a model with fingerprint {self.model}; {model.name} has "
+                f"{model.fingerprint}. Take means from the model that you intervene on: hc.mean_activations(model, data)."
+            )
+
+    def to_frame(self) -> Any:
+        import pandas as pd
+
+        rows = [
+            {"kind": kind, "layer": layer, "norm": float(mean.norm())}
+            for kind, stacked in self.values.items()
+            for layer, mean in enumerate(stacked if kind not in ("embed", "pooled") else [stacked])
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        per = "by position" if self.positional else "over all positions"
+        return f"MeanActivations({', '.join(self.values)}; {per}; {self.n_positions} positions seen)"
+
+
+@torch.no_grad()
+def mean_activations(
+    model: HookedModel,
+    data: Any,
+    *,
+    positional: bool = False,
+    kinds: Sequence[str] = (),
+    interventions: Sequence[Intervention] = (),
+    batch_size: int = 64,
+) -> MeanActivations:
+    """Mean of every component's value (and of `embed`, and of other `kinds` asked for) over `data`.
+
+    Each non-padding position of each example counts once. `positional=True` keeps positions apart; a position that no
+    example reaches has no mean, so later batches may not be longer than this data. Sums are taken in float64.
+    """
+    wanted = tuple(dict.fromkeys(("z", "mlp_out", "embed", *kinds)))
+    sites = [site for kind in wanted for site in _sites(model, kind)]
+    longest = 0
+    sums: dict[Site, Tensor] = {}
+    counts = torch.zeros(model.max_positions, dtype=torch.float64, device=model.device)
+    digest = []
+    for item in batches(model, data, batch_size=batch_size, with_labels=False):
+        batch = item.batch
+        captured = model.run(batch, interventions, capture=sites).captured
+        mask = batch.attention_mask.double()
+        length = mask.shape[1]
+        longest = max(longest, int(mask.sum(1).max()))
+        counts[:length] += mask.sum(0)
+        digest.append(float((batch.input_ids.double() * mask).sum()))
+        for site in sites:
+            total = torch.einsum("bp...,bp->p...", captured[site].double(), mask)
+            if site not in sums:
+                sums[site] = torch.zeros(
+                    model.max_positions, *total.shape[1:], dtype=torch.float64, device=model.device
+                )
+            sums[site][:length] += total
+    if longest == 0:
+        raise DataError("mean_activations was given no examples; pass a split with at least one.")
+    values = {kind: _finish(sums, counts, _sites(model, kind), positional, longest, model.dtype) for kind in wanted}
+    name = data.fingerprint() if hasattr(data, "fingerprint") else f"{len(digest)} batches, checksum {sum(digest):.0f}"
+    return MeanActivations(values, positional, int(counts.sum()), model.fingerprint, name)
+
+
+def _sites(model: HookedModel, kind: str) -> list[Site]:
+    if kind in ("pattern", "pooled"):
+        raise ComponentError(
+            f"{kind} has no mean over positions; choose kinds with a position axis, like 'q' or 'resid_pre'."
+        )
+    return [Site.embed()] if kind == "embed" else [Site(layer, kind) for layer in range(model.n_layers)]
+
+
+def _finish(
+    sums: dict[Site, Tensor], counts: Tensor, sites: list[Site], positional: bool, longest: int, dtype: torch.dtype
+) -> Tensor:
+    means = []
+    for site in sites:
+        total, seen = sums[site], counts.view(-1, *[1] * (sums[site].ndim - 1))
+        mean = total[:longest] / seen[:longest] if positional else total.sum(0) / counts.sum()
+        means.append(mean.to(dtype))
+    return means[0] if sites[0].layer is None else torch.stack(means)

@@ -1,0 +1,307 @@
+"""Path patching, exactly: the three steps of the definition as edits on forward passes.
+
+From senders S to receivers R, on a batch with clean and corrupt values:
+
+1. one pass in which every head's `z` and every MLP's output is held at its clean value (`route="direct"`), except that
+   the senders hold their corrupt one. Every LayerNorm is recomputed, because the pass is a real pass. What arrives at
+   the receivers' q, k, v (or MLP) is what they would read. `route="mlps"` lets the MLPs follow (the route of the IOI
+   paper, Wang et al. 2023), `route="all"` every head and MLP that is no sender.
+2. each receiver's named inputs are exchanged, the others stay clean, and its `z` (or output) is computed anew.
+3. a pass on clean in which the receivers hold those values and everything after them follows.
+
+Steps 1 and 2 add *differences* to clean values, so that a path that carries nothing changes nothing, bit for bit.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head, components
+from hc_interp.data.batch import Batch
+from hc_interp.errors import InterventionError
+from hc_interp.interventions.nodes import on_head
+from hc_interp.interventions.sources import Source, check_source, site_of, source_values
+from hc_interp.models.forward import SiteEdit, by_site
+from hc_interp.models.geometry import attend, attention_pattern
+from hc_interp.models.hooked import HookedModel, Intervention, Run
+from hc_interp.models.site import Site
+
+ROUTES = ("direct", "mlps", "all")
+INPUTS = ("q", "k", "v")
+
+Values = dict[Site, Tensor]  # by whole site (head is None)
+
+
+def value_sites(model: HookedModel) -> list[Site]:
+    """Where all senders' values stand."""
+    layers = range(model.n_layers)
+    return [Site.embed(), *(Site(i, "z") for i in layers), *(Site(i, "mlp_out") for i in layers)]
+
+
+@dataclass
+class PathBatch:
+    """Path patching on one batch under `before`; clean values are taken once and shared by all paths."""
+
+    model: HookedModel
+    batch: Batch
+    corrupt: Values
+    before: Sequence[Intervention] = ()
+    clean: Values = field(default_factory=dict)
+    clean_logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    corrupt_logits: Tensor | None = None
+    _clean_attention: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: HookedModel,
+        batch: Batch,
+        source: Source | Batch,
+        receivers: Iterable[Any],
+        before: Sequence[Intervention] = (),
+    ) -> "PathBatch":
+        """Run clean and corrupt once. `source` may be the corrupt side itself, a batch of the same rows.
+
+        `receivers` are all heads whose inputs will be asked for.
+        """
+        batch = batch.to(model.device)
+        sites = value_sites(model)
+        layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
+        inputs = [Site(layer, name) for layer in layers for name in INPUTS]
+        run = model.run(batch, before, capture=[*sites, *inputs])
+        other = None
+        if isinstance(source, Batch):
+            other = model.run(source, before, capture=sites)
+            found = other.captured
+        else:
+            found = source_values(source, model, batch, sites, before) or run.captured
+        corrupt = {site: found[site].expand_as(run.captured[site]) for site in sites}
+        return cls(model, batch, corrupt, before, dict(run.captured), run.logits, other.logits if other else None)
+
+    def freeze(self, senders: Sequence[Any], route: str) -> list[SiteEdit]:
+        """Edits of step 1: who is held at clean, and the senders at corrupt."""
+        edits = []
+        held = {"direct": ("z", "mlp_out"), "mlps": ("z",), "all": ()}[route]
+        for site in value_sites(self.model):
+            members = [item for item in senders if site_of(item).whole == site]
+            if site.kind in held:
+                edits.append(SiteEdit(site, _constant(self._mixed(site, members))))
+            elif members:
+                edits.append(SiteEdit(site, self._corrupted(site, members)))
+        return edits
+
+    def _mixed(self, site: Site, members: Sequence[Any]) -> Tensor:
+        value = self.clean[site]
+        if not members:
+            return value
+        if site.kind != "z":
+            return self.corrupt[site]
+        heads = [item.head for item in members]
+        value = value.clone()
+        value[:, :, heads] = self.corrupt[site][:, :, heads]
+        return value
+
+    def _corrupted(self, site: Site, members: Sequence[Any]) -> Any:
+        corrupt = self.corrupt[site]
+        if site.kind != "z":
+            return _constant(corrupt)
+        chosen = torch.zeros(self.model.n_heads, 1, dtype=torch.bool, device=self.model.device)
+        chosen[[item.head for item in members]] = True
+        return lambda own: torch.where(chosen, corrupt, own)
+
+    def step_one(
+        self, senders: Sequence[Any], receivers: Sequence[Any], route: str, also: Sequence[Site] = ()
+    ) -> "Arrival":
+        """What arrives at the receivers (and at sites `also`) when the senders are corrupt.
+
+        The pass ends at the last receiver; it goes on to the logits if `output` receives.
+        """
+        heads = sorted({item.layer for item in receivers if isinstance(item, Head)})
+        arrival = Arrival({}, torch.empty(0))
+        edits = list(self._prefix)
+        for item in receivers:
+            if isinstance(item, MLP):
+                # Seen before the freeze holds it: what the MLP would have given.
+                edits.append(SiteEdit(site_of(item), arrival.recorder(site_of(item))))
+        edits += self.freeze(senders, route)
+        capture = [*(Site(layer, name) for layer in heads for name in INPUTS), *also]
+        last = max((_order(item) for item in receivers), default=(0, 0))
+        stop = None if OUTPUT in receivers else Site(last[0], "mlp_out" if last[1] else "z")
+        run = self.model.run_edits(self.batch, edits, capture, stop_after=stop)
+        arrival.values.update(run.captured)
+        arrival.logits = run.logits
+        return arrival
+
+    def step_two(self, arrival: "Arrival", receivers: Sequence[Any], through: Sequence[str]) -> dict[Component, Tensor]:
+        """Each receiver's new value: `z` of a head, output of an MLP."""
+        found: dict[Component, Tensor] = {}
+        by_layer: dict[int, list[Head]] = {}
+        for item in receivers:
+            if isinstance(item, MLP):
+                found[item] = arrival.values[site_of(item)]
+            elif isinstance(item, Head):
+                by_layer.setdefault(item.layer, []).append(item)
+        for layer, items in by_layer.items():
+            inputs = [(arrival.values if name in through else self.clean)[Site(layer, name)] for name in INPUTS]
+            heads = [item.head for item in items]
+            change = self._attention(layer, heads, inputs) - self._attend_clean(layer)[:, :, heads]
+            value = self.clean[Site(layer, "z")]
+            for place, item in enumerate(items):
+                found[item] = value[:, :, item.head] + change[:, :, place]
+        return found
+
+    def _attend_clean(self, layer: int) -> Tensor:
+        if layer not in self._clean_attention:
+            inputs = [self.clean[Site(layer, name)] for name in INPUTS]
+            self._clean_attention[layer] = self._attention(layer, list(range(self.model.n_heads)), inputs)
+        return self._clean_attention[layer]
+
+    def _attention(self, layer: int, heads: list[int], inputs: Sequence[Tensor]) -> Tensor:
+        """The heads' `z` from q, k, v, under what `before` does to pattern and z: `[batch, pos, receiver, d_head]`."""
+        edits = by_site(self._prefix)
+        on_pattern, on_z = edits.get(Site(layer, "pattern"), ()), edits.get(Site(layer, "z"), ())
+        whole = bool(on_pattern or on_z)
+        q, k, v = inputs if whole else (value[:, :, heads] for value in inputs)
+        pattern = attention_pattern(q, k, self.batch.attention_mask, causal=self.model.geometry.family.causal)
+        for fn in on_pattern:
+            pattern = fn(pattern)
+        z = attend(pattern, v)
+        for fn in on_z:
+            z = fn(z)
+        return z[:, :, heads] if whole else z
+
+    def step_three(self, values: Mapping[Component, Tensor], capture: Sequence[Site] = ()) -> Run:
+        """The clean pass in which the receivers hold `values`."""
+        edits = list(self._prefix)
+        edits += [
+            SiteEdit(site_of(item).whole, on_head(site_of(item), _constant(value))) for item, value in values.items()
+        ]
+        return self.model.run_edits(self.batch, edits, capture)
+
+    def corrupt_values(self, receivers: Sequence[Any]) -> dict[Component, Tensor]:
+        """The receivers' own corrupt values: what a node effect patches."""
+        found = {}
+        for item in receivers:
+            if not isinstance(item, End):
+                value = self.corrupt[site_of(item).whole]
+                found[item] = value[:, :, item.head] if isinstance(item, Head) else value
+        return found
+
+    def clean_value(self, item: Component) -> Tensor:
+        value = self.clean[site_of(item).whole]
+        return value[:, :, item.head] if isinstance(item, Head) else value
+
+    @cached_property
+    def _prefix(self) -> tuple[SiteEdit, ...]:
+        return tuple(self.model.compile(self.batch, self.before))
+
+
+@dataclass
+class Arrival:
+    """What step 1 brings to the receivers: q, k, v by whole site, outputs of receiving MLPs, logits if asked."""
+
+    values: Values
+    logits: Tensor
+
+    def recorder(self, site: Site) -> Any:
+        def record(value: Tensor) -> Tensor:
+            self.values[site] = value
+            return value
+
+        return record
+
+
+@dataclass(frozen=True, eq=False)
+class PatchPath:
+    """Patch the paths from `senders` into the named inputs of `receivers`; see the definition on top of this file.
+
+    `through` names inputs of receiving heads; a receiving MLP or `output` has one input, "in", which is always meant.
+    Runs are made under the interventions that stand before this one. Captures at a receiving head's own q_in, k_in,
+    v_in, q, k, v and pattern show step 2, all other captures step 3.
+    """
+
+    senders: Any
+    receivers: Any
+    through: Sequence[str] = INPUTS
+    source: Source | None = None
+    route: str = "direct"
+
+    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        senders, receivers = components(self.senders), components(self.receivers)
+        check_path(model, senders, receivers, self.through, self.route)
+        if OUTPUT in receivers and len(receivers) > 1:
+            raise InterventionError(
+                "PatchPath into 'output' cannot be joined with other receivers: its result is step 1's own logits. "
+                "Make it a path of its own."
+            )
+        if self.source is None:
+            raise InterventionError("PatchPath has no source; pass source=pairs, means, hc.Donors(...) or 0.")
+        check_source(self.source, model)
+        for other in before:
+            if isinstance(other, PatchPath) and (common := set(components(other.receivers)) & set(receivers)):
+                raise InterventionError(
+                    f"Two PatchPath interventions share the receiver {sorted(map(str, common))[0]}; its value cannot come "
+                    "from both. Name all senders in one PatchPath."
+                )
+
+    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
+        senders, receivers = components(self.senders), components(self.receivers)
+        assert self.source is not None
+        paths = PathBatch.of(model, batch, self.source, receivers, before)
+        if OUTPUT in receivers:
+            return paths.freeze(senders, self.route)
+        heads = [item for item in receivers if isinstance(item, Head)]
+        read = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in self.through]
+        arrival = paths.step_one(senders, receivers, self.route, also=read)
+        values = paths.step_two(arrival, receivers, self.through)
+        shown = [edit for item in heads for edit in self._shown(arrival, item)]
+        return [
+            *shown,
+            *(
+                SiteEdit(site_of(item).whole, on_head(site_of(item), _constant(value)))
+                for item, value in values.items()
+            ),
+        ]
+
+    def _shown(self, arrival: Arrival, item: Head) -> list[SiteEdit]:
+        """Step 2's inputs at a receiver, for captures there; its `z` is held, so nothing else depends on them."""
+        edits = []
+        for name in self.through:
+            at, before = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
+            value = arrival.values[at.whole][:, :, item.head]
+            edits.append(SiteEdit(before.whole, on_head(before, _constant(arrival.values[before])), display=True))
+            edits.append(SiteEdit(at.whole, on_head(at, _constant(value))))
+        return edits
+
+
+def check_path(
+    model: HookedModel, senders: Sequence[Any], receivers: Sequence[Any], through: Sequence[str], route: str
+) -> None:
+    """Raise an `HCError` unless these can be the ends of a path on this model."""
+    for role, items, end in (("sender", senders, EMBED), ("receiver", receivers, OUTPUT)):
+        if not items:
+            raise InterventionError(f"A path needs at least one {role}; none was given.")
+        for item in items:
+            if isinstance(item, End) and item != end:
+                raise InterventionError(f"{item} cannot be a {role}: 'embed' only sends and 'output' only receives.")
+            if not isinstance(item, End):
+                model.check_component(item)
+    if route not in ROUTES:
+        raise InterventionError(f"route={route!r}; choose one of {', '.join(ROUTES)}.")
+    if isinstance(through, str) or not through or set(through) - set(INPUTS):
+        raise InterventionError(
+            f"through={through!r}; give some of {', '.join(INPUTS)} as a tuple, like through=('v',). "
+            "An MLP or the output has one input only, which needs no name."
+        )
+
+
+def _order(item: Any) -> tuple[int, int]:
+    return (0, 0) if isinstance(item, End) else (item.layer, int(isinstance(item, MLP)))
+
+
+def _constant(value: Tensor) -> Any:
+    return lambda own: value

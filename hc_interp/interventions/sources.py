@@ -1,0 +1,119 @@
+"""Sources: what a value is replaced by. One function gives the values of any source at any sites of a batch."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hc_interp.components import MLP, Component, End, Head
+from hc_interp.data.batch import Batch
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.encode import pad, token_rows
+from hc_interp.data.examples import Examples
+from hc_interp.errors import InterventionError
+from hc_interp.interventions.donors import Donors
+from hc_interp.interventions.means import MeanActivations
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+
+Source = MeanActivations | Donors | ContrastPairs | int | float
+
+
+def site_of(item: Component | End) -> Site:
+    """Where a component's value stands: a head's `z`, an MLP's output, the input of layer 0."""
+    match item:
+        case Head(layer, head):
+            return Site(layer, "z", head)
+        case MLP(layer):
+            return Site(layer, "mlp_out")
+        case End("embed"):
+            return Site.embed()
+    raise InterventionError(f"{item} has no value that could be replaced; it only receives.")
+
+
+def check_source(source: Any, model: HookedModel) -> None:
+    """Raise `InterventionError` unless `source` can stand in for values of this model."""
+    if isinstance(source, MeanActivations):
+        source.check_model(model)
+    elif isinstance(source, Donors):
+        if source.model.fingerprint != model.fingerprint:
+            raise InterventionError(
+                f"These donors were encoded for {source.model.name}, another model than {model.name}. "
+                "Build them with the model that you intervene on: hc.Donors(model, data, seed)."
+            )
+    elif not (isinstance(source, ContrastPairs) or (isinstance(source, int | float) and source == 0)):
+        raise InterventionError(
+            f"{source!r} is not a source. Use means from hc.mean_activations(model, data), 0, "
+            "hc.Donors(model, data, seed) or ContrastPairs."
+        )
+
+
+def source_values(
+    source: Source, model: HookedModel, batch: Batch, sites: Iterable[Site], before: Sequence[Intervention] = ()
+) -> dict[Site, Tensor] | None:
+    """The source's value at each site, broadcastable over `batch`; runs that it takes are made under `before`.
+
+    None means that the batch already is the source (the corrupt side of the pairs): nothing is to be replaced.
+    """
+    sites = list(dict.fromkeys(sites))
+    if isinstance(source, MeanActivations):
+        return {site: source.value(site, batch) for site in sites}
+    if isinstance(source, Donors):
+        return model.run(source.batch_for(batch), before, capture=sites).captured
+    if isinstance(source, ContrastPairs):
+        other = corrupt_side(source, model, batch)
+        return None if other is None else model.run(other, before, capture=sites).captured
+    return {site: torch.zeros((), dtype=model.dtype, device=model.device) for site in sites}
+
+
+def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batch | None:
+    """The corrupt side of a batch's rows, found by id; None if the batch is that corrupt side already.
+
+    Raises `InterventionError` unless the batch holds rows of the clean side.
+    """
+    if batch.ids is None:
+        raise InterventionError(
+            "The batch has no ids, so its rows cannot be found among the pairs. Pass Batch(..., ids=pairs.ids of its "
+            "rows), or data that carries ids."
+        )
+    places = {name: place for place, name in enumerate(pairs.ids or ())}
+    if strange := [name for name in batch.ids if name not in places]:
+        raise InterventionError(
+            f"Row {strange[0]!r} of the batch is not among the {len(pairs)} pairs. A ContrastPairs source needs a batch "
+            "of rows of its clean side: pass pairs.clean as the data, or other pairs."
+        )
+    rows = [places[name] for name in batch.ids]
+    corrupt = _encode(pairs.corrupt, model, rows, batch)
+    if torch.equal(corrupt.input_ids, batch.input_ids):
+        return None
+    clean = _encode(pairs.clean, model, rows, batch)
+    if not torch.equal(clean.input_ids * clean.attention_mask, batch.input_ids * batch.attention_mask):
+        raise InterventionError(
+            "The batch has the ids of the pairs' clean side but other tokens. Encode pairs.clean with this model's "
+            "tokenizer, or give your rows ids of their own."
+        )
+    if not torch.equal(corrupt.attention_mask, batch.attention_mask):
+        row = int((corrupt.attention_mask != batch.attention_mask).any(1).nonzero()[0])
+        raise InterventionError(
+            f"Pair {batch.ids[row]} has sides of different lengths under this tokenizer. Use pairs.aligned(model)."
+        )
+    return corrupt
+
+
+def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:
+    found = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
+    width = like.input_ids.shape[1]
+    if found.input_ids.shape[1] > width:
+        if bool(found.attention_mask[:, width:].any()):
+            raise InterventionError(
+                "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
+            )
+        found = Batch(*(None if t is None else t[:, :width] for t in _tensors(found)))
+    grow = width - found.input_ids.shape[1]
+    padded = (None if t is None else torch.nn.functional.pad(t, (0, grow)) for t in _tensors(found))
+    return Batch(*padded, ids=like.ids).to(like.input_ids.device)
+
+
+def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
+    return batch.input_ids, batch.attention_mask, batch.token_type_ids

@@ -1,0 +1,60 @@
+"""Scalars per example from logits: what path effects and accuracies are measured in."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hc_interp.errors import HCError
+
+Groups = Sequence[Sequence[int]]
+Metric = Callable[[Tensor, Tensor, Groups], Tensor]
+
+
+def group_mask(groups: Groups, n_classes: int, device: torch.device | str = "cpu") -> Float[Tensor, "group class"]:
+    """1 where a class belongs to a group."""
+    mask = torch.zeros(len(groups), n_classes, device=device, dtype=torch.bool)
+    for row, group in enumerate(groups):
+        mask[row, list(group)] = True
+    return mask
+
+
+def logit_diff(
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+) -> Float[Tensor, " batch"]:
+    """Log odds of the gold group: logsumexp of its logits minus logsumexp of all others."""
+    own = group_mask(groups, logits.shape[-1], logits.device)[gold]
+    low = torch.finfo(logits.dtype).min
+    return logits.masked_fill(~own, low).logsumexp(-1) - logits.masked_fill(own, low).logsumexp(-1)
+
+
+def prob_diff(
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+) -> Float[Tensor, " batch"]:
+    """Probability of the gold group minus that of all others, -1 to 1."""
+    own = group_mask(groups, logits.shape[-1], logits.device)[gold]
+    return 2 * (logits.softmax(-1) * own).sum(-1) - 1
+
+
+def correct(
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+) -> Float[Tensor, " batch"]:
+    """1 where the largest logit is of a class of the gold group (HANS' rule), else 0."""
+    own = group_mask(groups, logits.shape[-1], logits.device)[gold]
+    return own.gather(1, logits.argmax(-1, keepdim=True))[:, 0].to(logits.dtype)
+
+
+PATH_METRICS: dict[str, Metric] = {"logit_diff": logit_diff, "prob_diff": prob_diff}
+
+
+def path_metric(metric: str | Metric) -> Metric:
+    """A metric for paths by name, or the function `(logits, gold, groups) -> [batch]` itself."""
+    if callable(metric):
+        return metric
+    if metric not in PATH_METRICS:
+        raise HCError(
+            f"metric={metric!r} is not a metric for paths. Use {', '.join(PATH_METRICS)} or a function "
+            "(logits, gold, groups) -> [batch]; kl and accuracy belong to hc.evaluate."
+        )
+    return PATH_METRICS[metric]

@@ -1,0 +1,185 @@
+"""One forward pass with edits and captures at sites: the meaning of every site, written once for all backends.
+
+A backend only offers taps (`taps.py`). Sites that no tap shows are derived here. Where a derived value is edited, what
+enters the pass is the *difference* that the edit made, projected onto the nearest tap: an edit that changes nothing
+leaves the logits bit-equal, whatever attention kernel the backend runs.
+"""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from einops import repeat
+from torch import Tensor
+
+from hc_interp.data.batch import Batch
+from hc_interp.errors import InterventionError
+from hc_interp.models.geometry import Geometry, attend, attention_pattern
+from hc_interp.models.site import Site
+from hc_interp.models.taps import Backend, Handler, StopForward, Tap
+
+
+@dataclass(frozen=True)
+class SiteEdit:
+    """`fn` maps the value of `site` (all heads: `site.head` is None) to the value that replaces it.
+
+    `display` marks an edit that no later value depends on: it is applied only where the site is captured.
+    """
+
+    site: Site
+    fn: Callable[[Tensor], Tensor]
+    display: bool = False
+
+
+@dataclass
+class ForwardPass:
+    """Builds the handlers of one pass over `batch`. Edits apply in list order; captures come after all edits."""
+
+    geometry: Geometry
+    batch: Batch
+    edits: dict[Site, list[Callable[[Tensor], Tensor]]] = field(default_factory=dict)
+    captures: dict[Site, list[Site]] = field(default_factory=dict)
+    captured: dict[Site, Tensor] = field(default_factory=dict)
+    stop_after: Site | None = None
+
+    def run(self, backend: Backend) -> Tensor | None:
+        """The logits, or None when the pass stopped at `stop_after`."""
+        try:
+            return backend.execute(self.batch, self.handlers())
+        except StopForward:
+            return None
+
+    def handlers(self) -> dict[Tap, Handler]:
+        found: dict[Tap, Handler] = {}
+        for layer in range(self.geometry.n_layers):
+            if any(self.touched(site) for site in self._sites_of(layer)):
+                found.update(LayerPass(self, layer).handlers())
+        if self.touched(Site.pooled()):
+            found[Tap(None, "pooled")] = lambda value: self.visit(Site.pooled(), value)
+        return found
+
+    def _sites_of(self, layer: int) -> Iterable[Site]:
+        touched = {*self.edits, *self.captures, *([self.stop_after] if self.stop_after else [])}
+        return [s for s in touched if s.layer == layer or (s == Site.embed() and layer == 0)]
+
+    def touched(self, site: Site) -> bool:
+        return site in self.edits or site in self.captures or site == self.stop_after
+
+    def visit(self, site: Site, value: Tensor) -> Tensor:
+        """Apply the edits of a site, record it if asked, and return what stands there from now on."""
+        for fn in self.edits.get(site, ()):
+            edited = fn(value)
+            if not isinstance(edited, Tensor) or edited.shape != value.shape:
+                got = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
+                raise InterventionError(
+                    f"An edit at {site} returned {got}; expected a tensor of shape {tuple(value.shape)}. "
+                    "Return a new tensor of the shape that the function was given."
+                )
+            value = edited
+        for wanted in self.captures.get(site, ()):
+            self.captured[wanted] = value if wanted.head is None else value.select(site.head_axis, wanted.head)
+        if site == self.stop_after:
+            raise StopForward
+        return value
+
+
+class LayerPass:
+    """The handlers of one layer, and the values that one of its taps hands on to a later one."""
+
+    def __init__(self, forward: ForwardPass, layer: int) -> None:
+        self.forward = forward
+        self.geometry = forward.geometry
+        self.layer = layer
+        self.stream: Tensor | None = None
+        self.input_change: dict[str, Tensor] = {}
+        self.attention: dict[str, Tensor] = {}
+        self.result_change: Tensor | None = None
+
+    def touched(self, *kinds: str) -> bool:
+        return any(self.forward.touched(Site(self.layer, kind)) for kind in kinds)
+
+    def edited(self, kind: str) -> bool:
+        return Site(self.layer, kind) in self.forward.edits
+
+    def visit(self, kind: str, value: Tensor) -> Tensor:
+        return self.forward.visit(Site(self.layer, kind), value)
+
+    def handlers(self) -> dict[Tap, Handler]:
+        pre_norm = self.geometry.family.pre_norm
+        at_embed = self.layer == 0 and self.forward.touched(Site.embed())
+        wanted: dict[str, tuple[bool, Handler]] = {
+            "block_in": (
+                at_embed or self.touched("resid_pre") or (pre_norm and self.touched("resid_mid")),
+                self.block_in,
+            ),
+            "qkv_in": (self.touched("q_in", "k_in", "v_in"), self.qkv_in),
+            "q": (self.touched("q_in", "q", "pattern"), lambda value: self.projected("q", value)),
+            "k": (self.touched("k_in", "k", "pattern"), lambda value: self.projected("k", value)),
+            "v": (self.touched("v_in", "v", "pattern"), lambda value: self.projected("v", value)),
+            "z": (self.touched("pattern", "z", "result"), self.z),
+            "attn_out": (self.touched("result", "attn_out") or (pre_norm and self.touched("resid_mid")), self.attn_out),
+            "mid": (not pre_norm and self.touched("resid_mid"), lambda value: self.visit("resid_mid", value)),
+            "mlp_out": (self.touched("mlp_out"), lambda value: self.visit("mlp_out", value)),
+            "block_out": (self.touched("resid_post"), lambda value: self.visit("resid_post", value)),
+        }
+        return {Tap(self.layer, name): handler for name, (needed, handler) in wanted.items() if needed}
+
+    def block_in(self, value: Tensor) -> Tensor:
+        if self.layer == 0:
+            value = self.forward.visit(Site.embed(), value)
+        self.stream = self.visit("resid_pre", value)
+        return self.stream
+
+    def qkv_in(self, value: Tensor) -> Tensor:
+        for name in ("q", "k", "v"):
+            if self.touched(f"{name}_in"):
+                copies = repeat(value, "batch pos d_model -> batch pos head d_model", head=self.geometry.n_heads)
+                edited = self.visit(f"{name}_in", copies)
+                if self.edited(f"{name}_in"):
+                    self.input_change[name] = edited - copies
+        return value
+
+    def projected(self, name: str, value: Tensor) -> Tensor:
+        if name in self.input_change:
+            weight = self.geometry.w_in(self.layer, name)
+            value = value + torch.einsum("bphm,hmd->bphd", self.input_change[name], weight)
+        value = self.visit(name, value)
+        if self.touched("pattern"):
+            self.attention[name] = value
+        return value
+
+    def z(self, value: Tensor) -> Tensor:
+        if self.touched("pattern"):
+            q, k, v = (self.attention[name] for name in ("q", "k", "v"))
+            mask = self.forward.batch.attention_mask
+            pattern = attention_pattern(q, k, mask, causal=self.geometry.family.causal)
+            edited = self.visit("pattern", pattern)
+            if self.edited("pattern"):
+                value = value + attend(edited - pattern, v)
+        value = self.visit("z", value)
+        if self.touched("result"):
+            result = torch.einsum("bphd,hdm->bphm", value, self.geometry.w_out(self.layer))
+            edited = self.visit("result", result)
+            if self.edited("result"):
+                self.result_change = (edited - result).sum(dim=2)
+        return value
+
+    def attn_out(self, value: Tensor) -> Tensor:
+        if self.result_change is not None:
+            value = value + self.result_change
+        value = self.visit("attn_out", value)
+        if self.geometry.family.pre_norm and self.touched("resid_mid"):
+            # The stream is a sum that no module outputs; its edit is carried by the last term added to it.
+            assert self.stream is not None
+            mid = self.stream + value
+            value = value + (self.visit("resid_mid", mid) - mid)
+        return value
+
+
+def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[Site, list[Callable[[Tensor], Tensor]]]:
+    """Group edits by place, keeping the list's order at each; display edits only where something is captured."""
+    grouped: dict[Site, list[Callable[[Tensor], Tensor]]] = {}
+    for edit in edits:
+        if not edit.display or edit.site.whole in captured:
+            grouped.setdefault(edit.site.whole, []).append(edit.fn)
+    return grouped

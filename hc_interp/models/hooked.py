@@ -1,0 +1,201 @@
+"""`HookedModel`: a model whose every site can be read and edited, on the backend that you choose."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hc_interp.components import MLP, Component, Head, universe
+from hc_interp.data.batch import Batch
+from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
+from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
+from hc_interp.models.geometry import Geometry
+from hc_interp.models.site import Site, check_site
+from hc_interp.models.taps import Backend
+from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
+
+BACKENDS = ("transformer_lens",)
+
+
+class Intervention(Protocol):
+    """What `run` needs of an intervention: a check before anything runs, then its edits for one batch."""
+
+    def check(self, model: "HookedModel", before: Sequence["Intervention"]) -> None:
+        """Raise an `HCError` if the intervention has no meaning on this model after `before`."""
+        ...
+
+    def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
+        """The edits for this batch; runs that they need are made under `before`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one pass gave: `logits` `[batch, class]` and `captured[site]` as asked."""
+
+    logits: Tensor
+    captured: dict[Site, Tensor]
+
+
+class HookedModel:
+    """A wrapped copy of a fine-tuned transformer.
+
+    `.module` is the Hugging Face module (a copy, weights frozen, in evaluation mode); `.bridge` is a TransformerLens
+    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        tokenizer: Any = None,
+        *,
+        labels: Sequence[str],
+        backend: str = "transformer_lens",
+        name: str = "model",
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
+        self.module = module.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.labels = tuple(labels)
+        self.name = name
+        self.backend_name = backend
+        self.geometry = Geometry.of(module)
+
+    n_layers = property(lambda self: self.geometry.n_layers)
+    n_heads = property(lambda self: self.geometry.n_heads)
+    d_model = property(lambda self: self.geometry.d_model)
+    d_head = property(lambda self: self.geometry.d_head)
+    max_positions = property(lambda self: self.geometry.max_positions)
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """All heads and MLPs in execution order."""
+        return universe(self.n_layers, self.n_heads)
+
+    @cached_property
+    def bridge(self) -> Any:
+        """The TransformerLens `TransformerBridge` over the same parameters."""
+        return build_bridge(self.module, self.tokenizer)
+
+    @cached_property
+    def nnsight(self) -> Any:
+        """The `NNsight` object over the same parameters."""
+        from nnsight import NNsight
+
+        return NNsight(share_tree(self.module))
+
+    @cached_property
+    def backend(self) -> Backend:
+        return TransformerLensBackend(self.bridge)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.module.parameters()).dtype
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over architecture and weights, first 16 hex digits: names the model in results."""
+        digest = hashlib.sha256(type(self.module).__name__.encode())
+        for name, tensor in self.module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
+        return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, labels {', '.join(self.labels)})"
+
+    def tokenize(self, first: str | Sequence[str], second: str | Sequence[str] | None = None) -> Batch:
+        """Encode texts, right-padded to the longest; never truncated.
+
+        Raises `DataError` for an input longer than the model's positions.
+        """
+        if self.tokenizer is None:
+            raise ModelError(
+                f"{self.name} was loaded without a tokenizer, so texts cannot be encoded. "
+                "Pass one, hc.load(module, tokenizer=tok, ...), or pass encoded hc.Batch data."
+            )
+        first = [first] if isinstance(first, str) else list(first)
+        second = [second] if isinstance(second, str) else second if second is None else list(second)
+        encoded = self.tokenizer(first, second, padding=True, padding_side="right", return_tensors="pt")
+        lengths = encoded["attention_mask"].sum(1)
+        if int(lengths.max()) > self.max_positions:
+            row = int(lengths.argmax())
+            raise DataError(
+                f"Row {row} has {int(lengths[row])} tokens; {self.name} reads at most {self.max_positions} "
+                f"(it begins {first[row][:60]!r}). Shorten or drop such rows: nothing is cut silently."
+            )
+        return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(self.device)
+
+    def check_component(self, item: Any) -> Component:
+        """Return `item` if the model has it, else raise `ComponentError`."""
+        if not isinstance(item, Head | MLP) or item not in self._component_set:
+            raise ComponentError(
+                f"{item} is not a component of {self.name}, which has layers 0 to {self.n_layers - 1} with heads "
+                f"0 to {self.n_heads - 1} and one MLP each. Name one of those, like 'L{self.n_layers - 1}H0'."
+            )
+        return item
+
+    @cached_property
+    def _component_set(self) -> frozenset[Component]:
+        return frozenset(self.components)
+
+    def check_interventions(self, interventions: Sequence[Intervention]) -> None:
+        """Raise an `HCError` if the list has no meaning on this model."""
+        for place, item in enumerate(interventions):
+            if not hasattr(item, "edits"):
+                raise InterventionError(
+                    f"Item {place} of the interventions is {item!r}, not an intervention. "
+                    "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit."
+                )
+            item.check(self, interventions[:place])
+
+    def compile(self, batch: Batch, interventions: Sequence[Intervention]) -> list[SiteEdit]:
+        """Check a list of interventions and turn it into edits for one batch."""
+        interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)
+        self.check_interventions(interventions)
+        edits: list[SiteEdit] = []
+        for place, item in enumerate(interventions):
+            edits += item.edits(self, batch, interventions[:place])
+        return edits
+
+    def run(self, batch: Batch, interventions: Sequence[Intervention] = (), capture: Sequence[Site] | Site = ()) -> Run:
+        """One forward pass under `interventions`; `captured` holds each asked site's value after all edits.
+
+        Gradients flow through edits; without them nothing is recorded for autograd, since the weights are frozen.
+        """
+        sites = [capture] if isinstance(capture, Site) else list(capture)
+        batch = batch.to(self.device)
+        return self.run_edits(batch, self.compile(batch, interventions), sites)
+
+    def run_edits(
+        self, batch: Batch, edits: Sequence[SiteEdit], capture: Sequence[Site] = (), stop_after: Site | None = None
+    ) -> Run:
+        """`run`, for edits that are already compiled; `stop_after` ends the pass there (logits are then empty)."""
+        captures: dict[Site, list[Site]] = {}
+        for site in capture:
+            captures.setdefault(check_site(site, self.n_layers, self.n_heads).whole, []).append(site)
+        forward = ForwardPass(self.geometry, batch, by_site(edits, captures), captures, stop_after=stop_after)
+        logits = forward.run(self.backend)
+        return Run(torch.empty(0) if logits is None else logits, forward.captured)
+
+    def logits(self, batch: Batch, interventions: Sequence[Intervention] = ()) -> Float[Tensor, "batch class"]:
+        """The classifier's logits under `interventions`."""
+        return self.run(batch, interventions).logits
+
+    def copy(self) -> "HookedModel":
+        """An independent copy with its own weights."""
+        return HookedModel(
+            copy.deepcopy(self.module), self.tokenizer, labels=self.labels, backend=self.backend_name, name=self.name
+        )

@@ -1,0 +1,116 @@
+"""`hc.load`: a checkpoint by name, folder, hub id or live module, as a validated `HookedModel`."""
+
+import copy
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hc_interp.errors import ModelError
+from hc_interp.models.geometry import FAMILIES
+from hc_interp.models.hooked import HookedModel
+from hc_interp.models.labels import read_labels
+from hc_interp.models.validate import validate
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def load(
+    source: str | Path | nn.Module,
+    *,
+    tokenizer: Any = None,
+    labels: Sequence[str] | None = None,
+    backend: str = "transformer_lens",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> HookedModel:
+    """Load a sequence classifier and wrap a copy of it.
+
+    `source` is `"zoo:<name>"`, a folder that `save_pretrained` wrote, a hub id, or a live module. `labels` names the
+    classes in logit order where the checkpoint does not. Weights are read from safetensors only; no remote code is
+    run. The default device is CUDA if there is one (a live module stays where it is). Before it is returned the
+    wrapper is compared with the unwrapped module at every site.
+
+    Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
+    """
+    if isinstance(source, nn.Module):
+        module, name = copy.deepcopy(source), type(source).__name__
+    else:
+        module, found, name = _from_name(str(source))
+        tokenizer = tokenizer if tokenizer is not None else found
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if type(module).__name__ not in FAMILIES:
+        raise ModelError(
+            f"{name} is a {type(module).__name__}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}."
+        )
+    module = module.to(device=device, dtype=dtype)
+    _check_weights(module, name)
+    model = HookedModel(module, tokenizer, labels=read_labels(module.config, labels, name), backend=backend, name=name)
+    validate(model)
+    return model
+
+
+def _from_name(source: str) -> tuple[nn.Module, Any, str]:
+    if source.startswith("zoo:"):
+        from hc_interp.models.zoo import load_zoo
+
+        return *load_zoo(source.removeprefix("zoo:")), source
+    if Path(source).is_dir():
+        return *_from_pretrained(source, local=True), Path(source).resolve().name
+    if Path(source).exists() or not _HUB_ID.fullmatch(source):
+        raise ModelError(
+            f"{source} is neither a folder, nor zoo:<name>, nor a hub id like 'user/model'. Pass the folder that "
+            "save_pretrained wrote (it holds config.json and model.safetensors)."
+        )
+    return *_from_pretrained(source, local=False), source
+
+
+def _from_pretrained(source: str, *, local: bool) -> tuple[nn.Module, Any]:
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
+        if architecture is None:
+            raise ModelError(
+                f"{source} holds {config.architectures or 'no named architecture'}, which hc_interp cannot wrap. "
+                f"Supported: {', '.join(FAMILIES)}."
+            )
+        module, info = getattr(transformers, architecture).from_pretrained(
+            source,
+            config=config,
+            local_files_only=local,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+        mend = (
+            "Check that the folder holds a whole config.json, model.safetensors (safetensors only: pickled weights are "
+            "refused) and tokenizer files, as save_pretrained writes them."
+            if local
+            else "Check the spelling, your connection and access, or download it and pass the folder."
+        )
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise ModelError(f"{source} could not be loaded ({type(error).__name__}: {first_line}). {mend}") from error
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"{source} lacks {len(missing)} of the weights of {architecture} (first: {missing[0]}); they would be "
+            "random. Load a checkpoint that was fine-tuned and saved with its classification head."
+        )
+    return module, tokenizer
+
+
+def _check_weights(module: nn.Module, name: str) -> None:
+    for key, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(
+                f"{name} has NaN or infinite values in its weights (first in {key}). "
+                "The training that made it diverged or the file is damaged: take another checkpoint."
+            )

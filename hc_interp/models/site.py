@@ -1,0 +1,86 @@
+"""`Site`: a named place in a forward pass where a value can be read or edited."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from hc_interp.errors import ComponentError
+
+# Execution order. `embed` is the input of layer 0, `pooled` what a classifier's last layer reads.
+LAYER_KINDS = (
+    "resid_pre",
+    "q_in",
+    "k_in",
+    "v_in",
+    "q",
+    "k",
+    "v",
+    "pattern",
+    "z",
+    "result",
+    "attn_out",
+    "resid_mid",
+    "mlp_out",
+    "resid_post",
+)
+KINDS = ("embed", *LAYER_KINDS, "pooled")
+HEAD_KINDS = frozenset({"q_in", "k_in", "v_in", "q", "k", "v", "pattern", "z", "result"})
+
+
+@dataclass(frozen=True)
+class Site:
+    """`Site(layer, kind, head=None)`; `head` selects one head of a per-head kind and drops that axis.
+
+    Shapes: `q k v z` are `[batch, pos, head, d_head]`; `q_in k_in v_in result` `[batch, pos, head, d_model]`; `pattern`
+    `[batch, head, query, key]`; `pooled` `[batch, d_model]`; the rest `[batch, pos, d_model]`. Raises `ComponentError`
+    for a kind that does not exist or a head on a kind without heads.
+    """
+
+    layer: int | None
+    kind: str
+    head: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ComponentError(f"{self.kind!r} is not a kind of site. Choose one of: {', '.join(KINDS)}.")
+        if (self.layer is None) != (self.kind in ("embed", "pooled")):
+            raise ComponentError(
+                f"Site({self.layer}, {self.kind!r}): embed and pooled have no layer, every other kind needs one. "
+                "Use Site.embed(), Site.pooled() or Site(layer, kind)."
+            )
+        if self.head is not None and self.kind not in HEAD_KINDS:
+            raise ComponentError(
+                f"{self.kind!r} has no head axis, so head={self.head} selects nothing. "
+                f"Kinds with heads: {', '.join(k for k in LAYER_KINDS if k in HEAD_KINDS)}."
+            )
+
+    @classmethod
+    def embed(cls) -> Self:
+        return cls(None, "embed")
+
+    @classmethod
+    def pooled(cls) -> Self:
+        return cls(None, "pooled")
+
+    @property
+    def head_axis(self) -> int:
+        """Where the head axis of an unselected value is."""
+        return 1 if self.kind == "pattern" else 2
+
+    @property
+    def whole(self) -> "Site":
+        """The same place with all heads."""
+        return self if self.head is None else Site(self.layer, self.kind)
+
+    def __str__(self) -> str:
+        if self.layer is None:
+            return self.kind
+        return f"L{self.layer}.{self.kind}" if self.head is None else f"L{self.layer}H{self.head}.{self.kind}"
+
+
+def check_site(site: Site, n_layers: int, n_heads: int) -> Site:
+    """Return `site` if a model of this size has it, else raise `ComponentError`."""
+    if site.layer is not None and not 0 <= site.layer < n_layers:
+        raise ComponentError(f"{site} does not exist: the model has layers 0 to {n_layers - 1}.")
+    if site.head is not None and not 0 <= site.head < n_heads:
+        raise ComponentError(f"{site} does not exist: the model has heads 0 to {n_heads - 1} in each layer.")
+    return site

@@ -1,0 +1,67 @@
+"""Is the wrapper true? Checked once when a model is loaded: same logits, and every site is what it says it is."""
+
+import platform
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from hc_interp.data.batch import Batch
+from hc_interp.errors import ModelError
+from hc_interp.models.geometry import attend, model_inputs
+from hc_interp.models.hooked import HookedModel
+from hc_interp.models.site import LAYER_KINDS, Site
+
+
+@torch.no_grad()
+def validate(model: HookedModel) -> None:
+    """Raise `ModelError` naming the site and the versions if the wrapper disagrees with the module."""
+    batch = _probe_batch(model)
+    plain = model.module(batch.input_ids, **model_inputs(batch, model.module)).logits
+    kinds = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
+    run = model.run(batch, capture=[Site.embed(), *kinds, Site.pooled()])
+    _agree(model, "the logits", run.logits, plain)
+    for layer in range(model.n_layers):
+        at = {kind: run.captured[Site(layer, kind)] for kind in LAYER_KINDS}
+        _check_layer(model, layer, at)
+
+
+def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor]) -> None:
+    geometry = model.geometry
+    for name in ("q", "k", "v"):
+        bias = geometry.projection(layer, name).bias.view(model.n_heads, model.d_head)
+        projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name)) + bias
+        _agree(model, f"L{layer}.{name}_in projected", projected, at[name])
+    _agree(model, f"L{layer}.pattern applied to v", attend(at["pattern"], at["v"]), at["z"])
+    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.projection(layer, "o").bias, at["attn_out"])
+    norm_1, norm_2 = geometry.norms(layer)
+    _agree(model, f"L{layer}.resid_pre + attn_out", norm_1(at["resid_pre"] + at["attn_out"]), at["resid_mid"])
+    _agree(model, f"L{layer}.resid_mid + mlp_out", norm_2(at["resid_mid"] + at["mlp_out"]), at["resid_post"])
+
+
+def _probe_batch(model: HookedModel) -> Batch:
+    vocabulary = model.module.config.vocab_size
+    generator = torch.Generator().manual_seed(0)
+    length = min(9, model.max_positions)
+    low = min(5, vocabulary - 1)
+    ids = torch.randint(low, vocabulary, (3, length), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, length // 2 :] = 0
+    ids[mask == 0] = model.module.config.pad_token_id or 0
+    types = torch.zeros_like(ids)
+    types[:, length // 3 :] = 1
+    return Batch(ids, mask, types).to(model.device)
+
+
+def _agree(model: HookedModel, what: str, found: Tensor, expected: Tensor) -> None:
+    tolerance = 1e-5 if model.dtype in (torch.float32, torch.float64) else 0.05
+    error = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
+    scale = max(1.0, float(expected.abs().max()))
+    if not error <= tolerance * scale:
+        versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "transformer-lens"))
+        raise ModelError(
+            f"The wrapper of {model.name} ({type(model.module).__name__}, backend {model.backend_name}) is wrong at "
+            f"{what}: shapes {tuple(found.shape)} and {tuple(expected.shape)}, largest difference {error:.2g} "
+            f"(Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and report "
+            "this message if it stays."
+        )

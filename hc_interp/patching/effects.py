@@ -1,0 +1,119 @@
+"""`PathEffects`: what path patching found, per pair of sentences, and on its three scales."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hc_interp.analysis.statistics import bootstrap, fdr, ratio_interval, sign_flip_test
+from hc_interp.components import component
+from hc_interp.errors import HCError
+from hc_interp.results import Result
+
+
+@dataclass(frozen=True, eq=False)
+class PathEffects(Result):
+    """Effects of paths: one row per (sender, receiver, input), one value per pair of sentences.
+
+    `effects` `[pair, row]` is `metric(step 3) - metric(clean)`; `explained` and `extent` `[pair, row]` are
+    `<dz, dz_full>` and `|dz_full|^2` of the receivers, whose sums make the response; `node` `[pair, row]` is the
+    receivers' own node effect and `total` `[pair]` is `metric(corrupt) - metric(clean)` (both NaN when the corrupt
+    values do not come from pairs). `sources` are the units of the bootstrap.
+
+    An effect is causal on these pairs and this corruption. It does not say that the path is needed: others may carry
+    the same, and a route that holds everything else at clean hides what passes through it.
+    """
+
+    rows: tuple[tuple[str, str, str], ...]
+    downstream: tuple[bool, ...]
+    effects: Float[Tensor, "pair row"]
+    node: Float[Tensor, "pair row"]
+    total: Float[Tensor, " pair"]
+    explained: Float[Tensor, "pair row"]
+    extent: Float[Tensor, "pair row"]
+    sources: tuple[str, ...]
+    ids: tuple[str, ...]
+    route: str
+    metric: str
+    level: float
+    seed: int
+    dropped: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def per_example(self, sender: Any, receiver: Any, through: str | None = None) -> Float[Tensor, " pair"]:
+        """Effects `[pair]` of one row; `through` may be left out where the row has only one."""
+        return self.effects[:, self._place(sender, receiver, through)]
+
+    def _place(self, sender: Any, receiver: Any, through: Any) -> int:
+        through = "".join(through) if isinstance(through, tuple | list) else through
+        wanted = (label(sender), label(receiver))
+        found = [i for i, row in enumerate(self.rows) if row[:2] == wanted and through in (None, row[2])]
+        if len(found) != 1:
+            inputs = [row[2] for row in self.rows if row[:2] == wanted]
+            raise HCError(
+                f"{len(found)} rows are {wanted[0]} -> {wanted[1]} through {through or 'any input'}. "
+                + (
+                    f"Say one of its inputs: {', '.join(inputs)}."
+                    if inputs
+                    else "See .to_frame() for the rows there are."
+                )
+            )
+        return found[0]
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        effects, total = self.effects.double().numpy(), self.total.double().numpy()
+        common = {"clusters": self.sources, "level": self.level, "seed": self.seed}
+        mean = bootstrap(effects, **common)
+        p = np.atleast_1d(sign_flip_test(effects, clusters=self.sources, seed=self.seed))
+        share = ratio_interval(effects, total, **common)
+        node = ratio_interval(effects, self.node.double().numpy(), **common)
+        response = ratio_interval(self.explained.double().numpy(), self.extent.double().numpy(), **common)
+        frame = pd.DataFrame(self.rows, columns=["sender", "receiver", "through"])
+        frame = frame.assign(effect=mean.value, low=mean.low, high=mean.high, p=p)
+        for name, interval in (("share", share), ("node_share", node), ("response", response)):
+            frame[name], frame[f"{name}_low"], frame[f"{name}_high"] = interval.value, interval.low, interval.high
+        tested = np.where(self.downstream, p, np.nan)
+        return frame.assign(q=fdr(tested), n=len(effects), downstream=self.downstream)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per path: mean effect, share of the total, share of the receiver's node effect, response.
+
+        Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after Benjamini-Hochberg over the
+        paths that can carry anything.
+        """
+        return self._frame.copy()
+
+    def top(self, k: int = 10) -> pd.DataFrame:
+        """The `k` paths of largest |effect|."""
+        return self._frame.reindex(self._frame["effect"].abs().sort_values(ascending=False, kind="stable").index).head(
+            k
+        )
+
+    def __repr__(self) -> str:
+        strongest = self.rows[int(self.effects.mean(0).abs().argmax())] if len(self) else ("", "", "")
+        return (
+            f"PathEffects({len(self)} paths x {len(self.ids)} pairs, route {self.route}, {self.metric}; "
+            f"strongest {strongest[0]} -> {strongest[1]} through {strongest[2]})"
+        )
+
+
+def label(item: Any) -> str:
+    """A sender or receiver, or a group of them, as it stands in a table."""
+    if isinstance(item, str) and "+" in item:
+        return item
+    if isinstance(item, tuple | list | set | frozenset):
+        return "+".join(str(component(member)) for member in item)
+    return str(component(item))
+
+
+def empty(n_pairs: int, n_rows: int) -> Tensor:
+    return torch.zeros(n_pairs, n_rows, dtype=torch.float64)

@@ -1,0 +1,137 @@
+"""What every result can do: `to_frame`, `save`, `load`, a useful `repr` and `_repr_html_`.
+
+A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
+result, per-example values included: arrays are base64 of their bytes, tables are their columns, nested results are nested.
+"""
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.components import MLP, End, Head, Subnetwork, component
+from hc_interp.errors import ResultError
+from hc_interp.files import write_json
+
+FORMAT = 1
+
+
+class Result:
+    """Base of all results. Subclasses are frozen dataclasses; each registers itself by name for `load`."""
+
+    _kinds: ClassVar[dict[str, type["Result"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Result._kinds[cls.__name__] = cls
+
+    def to_frame(self) -> pd.DataFrame:
+        raise NotImplementedError(f"{type(self).__name__} does not define to_frame")
+
+    def _repr_html_(self) -> str:
+        title = repr(self).splitlines()[0].replace("&", "&amp;").replace("<", "&lt;")
+        return f"<p><b>{title}</b></p>{self.to_frame().head(20).to_html(float_format='%.4g', index=False)}"
+
+    def save(self, path: str | Path) -> Path:
+        """Write one JSON file; it appears whole or not at all."""
+        return write_json(path, {"format": FORMAT, "result": encode(self)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote. Raises `ResultError` for a missing, truncated or foreign file."""
+        try:
+            record = json.loads(Path(path).read_text())
+            if record["format"] != FORMAT:
+                raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+            found = decode(record["result"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultError(
+                f"{path} is not a saved {cls.__name__} ({type(error).__name__}: {error}). "
+                f"Expected a file that {cls.__name__}.save wrote; save the result again."
+            ) from error
+        if not isinstance(found, cls):
+            raise ResultError(
+                f"{path} holds a {type(found).__name__}, not a {cls.__name__}. Load it with {type(found).__name__}.load."
+            )
+        return found
+
+
+def encode(value: Any) -> Any:
+    """Turn a result, or anything that a result holds, into JSON."""
+    if isinstance(value, Result):
+        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
+        return {"__result__": type(value).__name__, "fields": fields}
+    if isinstance(value, Head | MLP | End):
+        return {"__component__": str(value)}
+    if isinstance(value, Subnetwork):
+        return {"__subnetwork__": value.to_dict()}
+    if isinstance(value, pd.DataFrame):
+        return {"__frame__": {str(name): encode(column.tolist()) for name, column in value.items()}}
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+        return {"__tensor__": _encode_array(value)}
+    if isinstance(value, np.ndarray):
+        return {"__array__": _encode_array(value)}
+    if isinstance(value, np.generic):
+        return encode(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"__float__": str(value)}
+    if isinstance(value, dict):
+        return {"__dict__": [[encode(k), encode(v)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"__tuple__": [encode(item) for item in value]}
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a result cannot hold a {type(value).__name__}")
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "__result__" in value:
+        fields = {name: decode(item) for name, item in value["fields"].items()}
+        return Result._kinds[value["__result__"]](**fields)
+    (tag, content), *_ = value.items()
+    match tag:
+        case "__component__":
+            return component(content)
+        case "__subnetwork__":
+            return Subnetwork.from_dict(content)
+        case "__frame__":
+            return pd.DataFrame({name: decode(column) for name, column in content.items()})
+        case "__tensor__":
+            import torch
+
+            return torch.from_numpy(_decode_array(content))
+        case "__array__":
+            return _decode_array(content)
+        case "__float__":
+            return float(content)
+        case "__dict__":
+            return {decode(k): decode(v) for k, v in content}
+        case "__tuple__":
+            return tuple(decode(item) for item in content)
+    raise ValueError(f"unknown entry {tag}")
+
+
+def _encode_array(array: np.ndarray) -> dict[str, Any]:
+    if array.dtype == object or array.dtype.kind in "US":
+        return {"items": array.tolist(), "shape": list(array.shape)}
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
+
+
+def _decode_array(record: dict[str, Any]) -> np.ndarray:
+    if "items" in record:
+        return np.array(record["items"], dtype=object).reshape(record["shape"])
+    flat = np.frombuffer(base64.b64decode(record["data"]), dtype=record["dtype"])
+    return flat.reshape(record["shape"]).copy()

@@ -1,0 +1,262 @@
+"""Named tasks from directories, from the hub and from the grammar; every fault of a file is named."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hc_interp.data.align import encode_pairs
+from hc_interp.data.examples import Examples
+from hc_interp.data.labels import resolve_groups
+from hc_interp.data.load import TASKS, load_task
+from hc_interp.data.overlap import word_overlap, words
+from hc_interp.data.readers import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, read_table
+from hc_interp.errors import DataError
+
+TABLES = (MNLI_TRAIN, MNLI_VALIDATION, HANS, QQP_TRAIN, QQP_VALIDATION, PAWS)
+SWAP = "lexical_overlap_ln_subject/object_swap"
+REAL = os.environ.get("HC_INTERP_DATA")
+needs_data = pytest.mark.skipif(not REAL, reason="HC_INTERP_DATA does not name a data directory")
+
+
+def table_frame(table, n=24):
+    """Rows with every label at low and at high overlap."""
+    nouns = ["doctor", "lawyer", "actor", "judge", "spy", "poet"]
+    pairs = [(nouns[i % 6], nouns[(i + 1 + i // 6) % 6]) for i in range(n)]
+    first = [f"the {a} saw the {b} ." for a, b in pairs]
+    second = [f"the {b} saw the {a} ." if i % 2 else "no word is shared" for i, (a, b) in enumerate(pairs)]
+    labels = [table.labels[(i // 2) % len(table.labels)] for i in range(n)]
+    frame = pd.DataFrame({table.texts[0]: first, table.texts[1]: second, "label": labels, "unread": range(n)})
+    if table.tags:
+        frame["heuristic"] = "lexical_overlap"
+        frame["subcase"] = ["ln_subject/object_swap" if label else "le_conjunction" for label in labels]
+    return frame
+
+
+@pytest.fixture
+def directory(tmp_path):
+    for table in TABLES:
+        path = tmp_path / f"{table.file}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        table_frame(table).to_parquet(path)
+    return tmp_path
+
+
+def test_mnli_hans_from_a_directory(directory):
+    task = load_task("mnli-hans", data_dir=directory)
+    assert task.train.groups == task.validation.groups == ((0,), (1,), (2,))
+    assert task.groups == task.overlap.groups == task.case(SWAP).groups == ((0,), (1, 2))
+    assert list(task.cases) == ["lexical_overlap_le_conjunction", SWAP]
+    assert set(task.case(SWAP).label) == {1}
+    frame = table_frame(HANS)
+    assert task.case("lexical_overlap_ln_subject-object_swap").first == tuple(frame.premise[frame.label == 1])
+    assert task.train.id[3] == "mnli-train-3"
+    assert task.train.source == task.train.first
+    assert task.case(SWAP).source[0] == " ".join(sorted(task.case(SWAP).first[0].replace(".", "").split()))
+    # a model with another order of classes is read rightly
+    assert resolve_groups(("contradiction", "entailment", "neutral"), task.case(SWAP)) == ((1,), (0, 2))
+    assert resolve_groups(("contradiction", "entailment", "neutral"), task.train) == ((1,), (2,), (0,))
+
+
+def test_qqp_paws_has_two_cases_and_no_pairs(directory):
+    task = load_task("qqp-paws", data_dir=str(directory))
+    assert {case: set(part.label) for case, part in task.cases.items()} == {
+        "paws_non_duplicate": {0},
+        "paws_duplicate": {1},
+    }
+    assert task.pair_kinds("paws_duplicate") == ()
+    assert resolve_groups(("duplicate", "not_duplicate"), task.validation) == ((1,), (0,))
+
+
+def test_max_per_case_draws_by_seed(directory):
+    task = load_task("mnli-hans", data_dir=directory, max_per_case=5, seed=1)
+    assert {len(part) for part in task.cases.values()} == {5}
+    again, other = (load_task("mnli-hans", data_dir=directory, max_per_case=5, seed=seed) for seed in (1, 2))
+    assert task.case(SWAP).id == again.case(SWAP).id != other.case(SWAP).id
+    with pytest.raises(DataError, match="max_per_case is 0"):
+        load_task("mnli-hans", data_dir=directory, max_per_case=0)
+
+
+def spoil(directory, table, **changes):
+    table_frame(table).assign(**changes).to_parquet(directory / f"{table.file}.parquet")
+
+
+def at(values, row, value):
+    values = list(values)
+    values[row] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda f: {"premise": at(f.premise, 5, None)}, r"no text in column 'premise', row 5\. .*dropna"),
+        (lambda f: {"hypothesis": range(len(f))}, r"holds 0 \(int\) in column 'hypothesis', row 0; expected text"),
+        (lambda f: {"subcase": at(f.subcase, 2, None)}, r"no text in column 'subcase', row 2"),
+        (lambda f: {"label": at(f.label, 4, 2)}, r"label 2 in column 'label', row 4; expected one of \[0, 1\]"),
+        (lambda f: {"label": at(f.label, 4, np.nan)}, r"labels of type float64 in column 'label'"),
+        (lambda f: {"label": f.label.astype(str)}, r"labels of type .* in column 'label' \(row 0: '0'\)"),
+    ],
+)
+def test_faulty_columns_name_path_column_and_row(directory, changes, message):
+    spoil(directory, HANS, **changes(table_frame(HANS)))
+    with pytest.raises(DataError, match=rf"hans/validation\.parquet .*{message}"):
+        load_task("mnli-hans", data_dir=directory)
+
+
+def test_missing_directory_file_and_column(directory, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere does not exist or is a file.*mnli/train_sample.parquet.*'hub'"):
+        load_task("mnli-hans", data_dir=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="does not exist or is a file"):
+        load_task("mnli-hans", data_dir=directory / "paws_qqp.parquet")
+    table_frame(HANS).drop(columns="heuristic").to_parquet(directory / "hans/validation.parquet")
+    with pytest.raises(DataError, match=r"hans/validation.parquet has no column 'heuristic'; it has 'premise'"):
+        load_task("mnli-hans", data_dir=directory)
+    (directory / "hans/validation.parquet").unlink()
+    with pytest.raises(DataError, match=r"hans/validation.parquet is missing; .*columns premise, hypothesis, label"):
+        load_task("mnli-hans", data_dir=directory)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
+def test_unreadable_files(directory, damage):
+    path = directory / "mnli/train_sample.parquet"
+    content = {"truncated": path.read_bytes()[:-40], "text": b"premise,hypothesis\n", "empty": b""}[damage]
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"mnli/train_sample.parquet cannot be read as parquet .*copy it again"):
+        load_task("mnli-hans", data_dir=directory)
+
+
+def test_file_without_rows(directory):
+    table_frame(QQP_TRAIN).iloc[:0].to_parquet(directory / "qqp/train_sample.parquet")
+    with pytest.raises(DataError, match=r"qqp/train_sample.parquet has no rows"):
+        load_task("qqp-paws", data_dir=directory)
+
+
+def test_only_needed_columns_are_read(directory):
+    assert list(read_table(HANS, directory).columns) == ["premise", "hypothesis", "label", "heuristic", "subcase"]
+
+
+def test_unknown_task_and_missing_data_dir():
+    with pytest.raises(DataError, match=r"no task 'mnli_hans'; did you mean 'mnli-hans'\? The tasks are 'mnli-hans',"):
+        load_task("mnli_hans")
+    with pytest.raises(DataError, match=r"no task 'squad'; the tasks are"):
+        load_task("squad")
+    with pytest.raises(DataError, match=r"data_dir was not given.*data_dir='hub'"):
+        load_task("mnli-hans")
+    assert set(TASKS) == {"mnli-hans", "qqp-paws", "overlap-grammar"}
+    assert all(isinstance(description, str) for description in TASKS.values())
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """`datasets.load_dataset` answers from the same stand-in tables, by hub name and split."""
+    import datasets
+
+    asked = []
+
+    def load_dataset(path, name=None, *, split, revision=None):
+        asked.append((path, name, split, revision))
+        table = next(t for t in TABLES if (t.hub.path, t.hub.name, t.hub.split) == (path, name, split))
+        return datasets.Dataset.from_pandas(table_frame(table, n=48))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return asked
+
+
+def test_hub_gives_the_same_tasks(hub):
+    nli, qqp = load_task("mnli-hans", data_dir="hub"), load_task("qqp-paws", data_dir="hub")
+    assert len(nli.train) == 48
+    assert len(nli.cases) == 2
+    assert set(qqp.cases) == {"paws_duplicate", "paws_non_duplicate"}
+    assert hub == [
+        ("nyu-mll/glue", "mnli", "train", None),
+        ("nyu-mll/glue", "mnli", "validation_matched", None),
+        ("jhu-cogsci/hans", None, "validation", "refs/convert/parquet"),
+        ("nyu-mll/glue", "qqp", "train", None),
+        ("nyu-mll/glue", "qqp", "validation", None),
+        ("google-research-datasets/paws", "labeled_final", "validation", None),
+    ]
+
+
+def test_hub_sample_is_drawn_by_seed(hub):
+    from dataclasses import replace
+
+    small = replace(QQP_TRAIN, hub=replace(QQP_TRAIN.hub, limit=10))
+    first, again, other = (read_table(small, "hub", seed).question1.tolist() for seed in (0, 0, 1))
+    assert len(first) == 10
+    assert first == again != other
+
+
+def test_hub_failure_says_what_to_do(monkeypatch):
+    import datasets
+
+    def offline(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(
+        DataError, match=r"hub:nyu-mll/glue/mnli \(train\) could not be loaded \(ConnectionError: no route"
+    ):
+        load_task("mnli-hans", data_dir="hub")
+
+
+def test_hub_column_missing(monkeypatch):
+    import datasets
+
+    bare = datasets.Dataset.from_dict({"premise": ["a"]})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: bare)
+    with pytest.raises(DataError, match="has no column 'hypothesis', 'label'; it has 'premise'"):
+        load_task("mnli-hans", data_dir="hub")
+
+
+def test_overlap_grammar_needs_no_data(tiny_model):
+    task = load_task("overlap-grammar", max_per_case=40)
+    assert len(task.cases) == 30
+    assert {len(part) for part in task.cases.values()} == {40}
+    assert task.train.groups == ((0,), (1,), (2,))
+    assert not set(task.train.source) & set(task.validation.source)
+    assert "order" in task.pair_kinds(SWAP)
+    pairs = task.contrast_pairs(SWAP, split="test")
+    assert set(pairs.gold) == {1}
+    assert set(pairs.reversed().gold) == {0}
+    vocabulary = {
+        word for part in (pairs.clean, pairs.corrupt) for text in part.first + part.second for word in words(text)
+    }
+    assert encode_pairs(tiny_model([*sorted(vocabulary), "."]), pairs).dropped == 0
+    again = load_task("overlap-grammar", max_per_case=40)
+    assert task.contrast_pairs(SWAP).fingerprint() == again.contrast_pairs(SWAP).fingerprint()
+    balanced(task.overlap)
+
+
+@needs_data
+def test_real_mnli_hans():
+    start = time.perf_counter()
+    task = load_task("mnli-hans", data_dir=Path(REAL))
+    assert time.perf_counter() - start < 2
+    assert len(task.cases) == 30
+    assert {len(part) for part in task.cases.values()} == {1000}
+    assert (len(task.train), len(task.validation)) == (14_958, 9_815)
+    assert len(task.contrast_pairs(SWAP, split="test")) > 300
+    balanced(task.overlap)
+
+
+@needs_data
+def test_real_qqp_paws():
+    task = load_task("qqp-paws", data_dir=REAL)
+    assert {case: len(part) for case, part in task.cases.items()} == {
+        "paws_non_duplicate": 8696,
+        "paws_duplicate": 3967,
+    }
+    balanced(task.overlap)
+
+
+def balanced(part: Examples) -> None:
+    """Labels are equally frequent and overlap does not tell them apart more than its strata allow."""
+    overlap = np.array([word_overlap(a, b) for a, b in zip(part.first, part.second, strict=True)])
+    labels = np.array(part.label)
+    assert labels.mean() == 0.5
+    assert abs(overlap[labels == 0].mean() - overlap[labels == 1].mean()) < 0.1
+    assert overlap.std() > 0.1

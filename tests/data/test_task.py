@@ -1,0 +1,215 @@
+"""A task gives its splits their meaning, finds its cases, and answers for its pairs."""
+
+import pandas as pd
+import pytest
+
+from hc_interp.data.align import encode_pairs
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.examples import Examples
+from hc_interp.data.overlap import concatenate, overlap_mix, regroup, word_overlap
+from hc_interp.data.task import Task
+from hc_interp.errors import AlignmentError, DataError, LabelError
+
+NLI = ("entailment", "neutral", "contradiction")
+TWO_WAY, THREE_WAY = ((0,), (1, 2)), ((0,), (1,), (2,))
+SWAP = "lexical_overlap_ln_subject/object_swap"
+NOUNS = ["doctor", "lawyer", "actor", "judge", "spy"]
+
+
+def swaps():
+    nouns = [(a, b) for a in NOUNS for b in NOUNS if a != b]
+    first = [f"the {a} saw the {b} ." for a, b in nouns]
+    second = [f"the {b} saw the {a} ." for a, b in nouns]
+    return Examples(first, second, [1] * len(nouns), source=[" ".join(sorted(n)) for n in nouns])
+
+
+class Swapper:
+    """Makes order pairs of every case by putting the premise in the hypothesis' place."""
+
+    def __init__(self, cases):
+        self.cases = cases
+
+    def kinds(self, case):
+        return ("order",)
+
+    def make(self, case, kind):
+        clean = self.cases[case]
+        corrupt = Examples(clean.first, clean.first, [0] * len(clean), clean.id, clean.source)
+        return ContrastPairs(clean, corrupt, clean.label, kind=kind, groups=TWO_WAY)
+
+
+def task(**fields):
+    cases = {SWAP: swaps(), "other": Examples(["a"], ["b"], [0])}
+    return Task("t", cases=cases, groups=[[0], [1, 2]], classes=NLI, **{"pairs": Swapper(cases), **fields})
+
+
+def test_groups_and_classes_are_stamped_where_a_split_has_none():
+    train = Examples(["a"], ["b"], [2], groups=THREE_WAY)
+    own = Examples(["a"], ["b"], [1], classes=("x", "y"))
+    made = task(train=train, validation=own, overlap=swaps())
+    assert (made.train.groups, made.train.classes) == (THREE_WAY, NLI)
+    assert (made.validation.groups, made.validation.classes) == (None, ("x", "y"))
+    assert (made.overlap.groups, made.overlap.classes) == (TWO_WAY, NLI)
+    assert made.case(SWAP).groups == TWO_WAY
+    assert train.classes is None  # the caller's own object is left as it was
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "overlap"])
+def test_label_outside_the_groups_names_split_row_and_id(split):
+    bad = Examples(["a", "b"], label=[0, 2], id=["x", "y"])
+    with pytest.raises(LabelError, match=rf"The {split} of task 't' has label 2 in row 1 \(id y\); expected 0 to 1"):
+        Task("t", groups=TWO_WAY, **{split: bad})
+
+
+def test_label_outside_in_a_case_or_the_classes():
+    with pytest.raises(LabelError, match="case 'c' of task 't' has label 3 in row 0"):
+        Task("t", cases={"c": Examples(["a"], label=[3])}, classes=NLI)
+    with pytest.raises(LabelError, match="each class must be in exactly one group"):
+        Task("t", groups=TWO_WAY, classes=("a", "b"))
+
+
+def test_splits_must_be_filled_examples():
+    with pytest.raises(DataError, match="train of task 't' has no examples"):
+        Task("t", train=Examples([]))
+    with pytest.raises(DataError, match=r"is a DataFrame; expected Examples.*from_frames"):
+        Task("t", train=pd.DataFrame({"first": ["a"]}))
+    with pytest.raises(DataError, match="Task pairs were given as list"):
+        Task("t", pairs=[1])
+    with pytest.raises(DataError, match=r"expected \(case, kind\): ContrastPairs"):
+        Task("t", pairs={"order": 3})
+
+
+def test_slash_and_dash_are_alike_and_unknown_cases_get_near_ones():
+    made = task()
+    assert made.case(SWAP.replace("/", "-")) is made.cases[SWAP] is made.case(SWAP)
+    with pytest.raises(DataError, match=rf"no case 'lexical_overlap_subject_swap'; did you mean {SWAP}"):
+        made.case("lexical_overlap_subject_swap")
+    with pytest.raises(DataError, match=r"no case 'zzzz'; it has lexical_overlap.*, other"):
+        made.case("zzzz")
+
+
+def test_made_pairs_are_split_by_source_and_dropped_when_unaligned(model):
+    made = task()
+    both = [made.contrast_pairs(SWAP.replace("/", "-"), split=split) for split in ("select", "test")]
+    assert not set(both[0].sources) & set(both[1].sources)
+    assert sum(map(len, both)) == len(made.contrast_pairs(SWAP)) == 20
+    assert encode_pairs(model, made.contrast_pairs(SWAP)).dropped == 8  # a spy has three pieces here
+
+
+def test_kinds_that_do_not_exist():
+    made = task()
+    assert made.pair_kinds(SWAP) == ("order",)
+    with pytest.raises(DataError, match=r"has no 'overlap' pairs; it has 'order'"):
+        made.contrast_pairs(SWAP, kind="overlap")
+    bare = task(pairs=None)
+    assert bare.pair_kinds(SWAP) == ()
+    with pytest.raises(DataError, match="none of any kind"):
+        bare.contrast_pairs(SWAP)
+
+
+def test_no_pairs_in_a_split():
+    case = {"c": swaps().rows([0])}
+    made = Task("t", cases=case, pairs=Swapper(case))
+    with pytest.raises(DataError, match=r"'c' yields no 'order' pairs in the (select|test) split"):
+        [made.contrast_pairs("c", split=split) for split in ("select", "test")]
+
+
+def test_given_pairs_are_stamped_found_by_either_spelling_and_strict(model):
+    clean = swaps()
+    corrupt = Examples(clean.first, clean.first, [0] * len(clean))
+    given = {(SWAP.replace("/", "-"), "mine"): ContrastPairs(clean, corrupt, clean.label)}
+    made = task(pairs=given)
+    assert made.pair_kinds(SWAP) == ("mine",)
+    pairs = made.contrast_pairs(SWAP, kind="mine")
+    assert (pairs.groups, pairs.classes, pairs.kind) == (TWO_WAY, NLI, "mine")
+    assert pairs.reversed().gold == (0,) * 20
+    with pytest.raises(AlignmentError, match="Pair 3 "):
+        encode_pairs(model, pairs)
+    only = Task("t", pairs=given)
+    assert len(only.contrast_pairs(SWAP, kind="mine")) == 20
+    with pytest.raises(DataError, match="only contrast pairs"):
+        only.case(SWAP)
+
+
+COLUMNS = {"first": "premise", "second": "hypothesis", "label": "gold", "source": "template"}
+
+
+def frame(**changes):
+    columns = {"premise": ["a b", "c"], "hypothesis": ["b", "d"], "gold": ["yes", "no"], "template": [7, 8]}
+    return pd.DataFrame({**columns, **changes})
+
+
+def test_from_frames():
+    made = Task.from_frames(
+        "mine", train=frame(), validation=frame(), cases={"c": frame()}, columns=COLUMNS, label_map={"yes": 0, "no": 1},
+        groups=[[0], [1, 2]], classes=NLI,
+    )  # fmt: skip
+    assert made.train.label == (0, 1)
+    assert made.train.source == ("7", "8")
+    assert made.case("c").second == ("b", "d")
+    assert made.groups == TWO_WAY
+    plain = Task.from_frames("mine", train=pd.DataFrame({"first": ["a"], "label": [1]}))
+    assert (plain.train.second, plain.train.label, plain.train.id) == (None, (1,), ("0",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "label_map", "message"),
+    [
+        ({"premise": ["a", None]}, {"yes": 0, "no": 1}, r"train has no text in column 'premise', row 1"),
+        ({"hypothesis": ["a", float("nan")]}, {"yes": 0, "no": 1}, r"no text in column 'hypothesis', row 1"),
+        ({"premise": ["a", 3]}, {"yes": 0, "no": 1}, r"holds 3 \(int\) in column 'premise', row 1; expected text"),
+        ({}, {"yes": 0}, r"label 'no' in column 'gold', row 1, which label_map does not know"),
+        ({}, None, r"labels of type .* in column 'gold' \(row 0: 'yes'\); expected integers.*label_map"),
+        ({"gold": [0.0, float("nan")]}, None, r"labels of type float64 in column 'gold'"),
+        ({"gold": pd.array([0, None], dtype="Int64")}, None, r"labels of type Int64 .*row 1: <NA>"),
+        ({"gold": [True, False]}, None, r"labels of type bool"),
+        ({"gold": [0, 4]}, None, r"label 4 in row 1"),
+    ],
+)
+def test_faulty_frames(changes, label_map, message):
+    with pytest.raises((DataError, LabelError), match=message):
+        Task.from_frames("mine", train=frame(**changes), columns=COLUMNS, label_map=label_map, groups=TWO_WAY)
+
+
+def test_missing_columns_and_rows():
+    with pytest.raises(DataError, match="validation has no column 'label'; it has 'premise'"):
+        Task.from_frames("mine", validation=frame(), columns={"first": "premise", "label": "label"})
+    with pytest.raises(DataError, match=r"columns names \['premis'\]"):
+        Task.from_frames("mine", train=frame(), columns={"premis": "premise"})
+    with pytest.raises(DataError, match="train has no text"):
+        Task.from_frames("mine", train=frame())
+    with pytest.raises(DataError, match="case 'c' has no rows"):
+        Task.from_frames("mine", cases={"c": frame().iloc[:0]}, columns=COLUMNS)
+
+
+def test_overlap_split_is_balanced_in_every_stratum():
+    texts = ["red old", "red"] * 20
+    in_domain = Examples(["red old near"] * 40, [t if i < 20 else "not of" for i, t in enumerate(texts)], [0, 1] * 20)
+    challenge = Examples(["doctor saw"] * 30, ["saw doctor"] * 30, [0, 1, 1] * 10, id=[f"h{i}" for i in range(30)])
+    mixed = overlap_mix(in_domain, challenge, per_cell=8, seed=3)
+    rows = list(zip(mixed.id, mixed.label, map(word_overlap, mixed.first, mixed.second), strict=True))
+    cells = [(i.startswith("h"), label, value) for i, label, value in rows]
+    assert {cell: cells.count(cell) for cell in cells} == {
+        (False, 0, 0.0): 8,
+        (False, 1, 0.0): 8,
+        (False, 0, 1.0): 8,
+        (False, 1, 1.0): 8,
+        (True, 0, 1.0): 8,
+        (True, 1, 1.0): 8,
+    }
+    assert mixed.id == overlap_mix(in_domain, challenge, per_cell=8, seed=3).id
+    with pytest.raises(DataError, match="no balanced split"):
+        overlap_mix(in_domain, challenge.rows([0]))
+    with pytest.raises(DataError, match="different groups"):
+        overlap_mix(in_domain, Examples(["a"], ["b"], [0], groups=TWO_WAY))
+
+
+def test_word_overlap_regroup_and_concatenate():
+    assert word_overlap("The doctor, saw it.", "the Doctor slept") == pytest.approx(2 / 3)
+    assert word_overlap("a", "...") == 0
+    three = Examples(["a"] * 3, label=[0, 1, 2], groups=THREE_WAY, classes=NLI)
+    assert regroup(three, TWO_WAY).label == (0, 1, 1)
+    with pytest.raises(DataError, match="coarser groups"):
+        regroup(regroup(three, TWO_WAY), THREE_WAY)
+    with pytest.raises(DataError, match="cannot be joined"):
+        concatenate([three, regroup(three, TWO_WAY)])
