@@ -112,8 +112,12 @@ def _layouts(model: Encoder, part: Examples | Batch) -> list[Layout]:
 
 
 def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
-    """Without texts there are no words: token types and the places of special tokens must agree."""
-    special = set(model.tokenizer.all_special_ids)
+    """Without texts there are no words: token types and the places of special tokens must agree.
+
+    A model that was loaded without a tokenizer has no special tokens to compare.
+    """
+    tokenizer = model.tokenizer
+    special = set(tokenizer.all_special_ids) if tokenizer is not None else set()
     types = batch.token_type_ids if batch.token_type_ids is not None else torch.zeros_like(batch.input_ids)
     found = []
     for ids, kinds, mask in zip(batch.input_ids, types, batch.attention_mask, strict=True):  # type: ignore[arg-type]
@@ -121,7 +125,12 @@ def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
         marks = [
             (kind, i if i in special else None) for kind, i in zip(kinds[:n].tolist(), ids[:n].tolist(), strict=True)
         ]
-        found.append(Layout(model.tokenizer.convert_ids_to_tokens(ids[:n].tolist()), marks))
+        tokens = (
+            tokenizer.convert_ids_to_tokens(ids[:n].tolist())
+            if tokenizer is not None
+            else list(map(str, ids[:n].tolist()))
+        )
+        found.append(Layout(tokens, marks))
     return found
 
 

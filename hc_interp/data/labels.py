@@ -114,7 +114,7 @@ def _readings(names: Sequence[str]) -> list[Atoms]:
     found: list[Atoms] = [tuple(frozenset({name}) for name in plain)]
     for scheme in SCHEMES:
         atoms = [[meaning for meaning, aliases in scheme if name in aliases] for name in plain]
-        if all(atoms) and len({a[0] for a in atoms}) == len(scheme) == len(names):
+        if all(atoms):
             found.append(tuple(a[0] for a in atoms))
     return found
 

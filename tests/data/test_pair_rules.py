@@ -31,78 +31,280 @@ def words(text: str) -> list[str]:
 
 # case, premise, hypothesis, gold, corrupt premise (None: the same), corrupt hypothesis (None: the same)
 ORDER = [
-    (LEX + "ln_subject/object_swap", "The nurse saw the kings .", "The kings saw the nurse .", 1)
-    + (None, "The nurse saw the kings ."),
-    (LEX + "ln_passive", "The nurse was helped by the kings .", "The nurse helped the kings .", 1)
-    + (None, "The kings helped the nurse ."),
-    (LEX + "le_passive", "The nurse was helped by the kings .", "The kings helped the nurse .", 0)
-    + (None, "The nurse helped the kings ."),
-    (LEX + "ln_conjunction", "The nurse and the king saw the poet .", "The nurse saw the king .", 1)
-    + ("The nurse and the poet saw the king .", None),
-    (LEX + "ln_conjunction", "The nurse and the king saw the poet .", "The king saw the nurse .", 1)
-    + ("The poet and the king saw the nurse .", None),
-    (LEX + "ln_conjunction", "The nurse saw the king and the poet .", "The king saw the poet .", 1)
-    + ("The king saw the nurse and the poet .", None),
-    (LEX + "ln_conjunction", "The nurse saw the king and the poet .", "The poet saw the king .", 1)
-    + ("The poet saw the king and the nurse .", None),
-    (LEX + "le_conjunction", "The nurse and the king saw the poet .", "The nurse saw the poet .", 0)
-    + (None, "The poet saw the nurse ."),
-    (LEX + "ln_preposition", "The nurse near the king saw the poet .", "The king saw the nurse .", 1)
-    + ("The king near the poet saw the nurse .", None),
-    (LEX + "ln_preposition", "The nurse near the king saw the poet .", "The poet saw the nurse .", 1)
-    + (None, "The nurse saw the poet ."),
-    (LEX + "ln_preposition", "The nurse saw the king by the poet .", "The king saw the poet .", 1)
-    + ("The king saw the poet by the nurse .", None),
-    (LEX + "le_around_prepositional_phrase", "The nurse near the king saw the poet .", "The nurse saw the poet .", 0)
-    + (None, "The poet saw the nurse ."),
-    (LEX + "ln_relative_clause", "The nurse who the king saw hired the poet .", "The king hired the nurse .", 1)
-    + ("The nurse who the king hired saw the poet .", None),
-    (LEX + "ln_relative_clause", "The nurse that saw the king hired the poet .", "The poet hired the nurse .", 1)
-    + (None, "The nurse hired the poet ."),
-    (LEX + "ln_relative_clause", "The nurse saw the king who hired the poet .", "The king saw the poet .", 1)
-    + ("The nurse hired the king who saw the poet .", None),
-    (LEX + "ln_relative_clause", "The nurse saw the king that the poet hired .", "The poet saw the nurse .", 1)
-    + ("The poet saw the nurse that the king hired .", None),
-    (LEX + "le_relative_clause", "The nurse who the king saw hired the poet .", "The king saw the nurse .", 0)
-    + (None, "The nurse saw the king ."),
-    (LEX + "le_around_relative_clause", "The nurse who slept hired the poet .", "The nurse hired the poet .", 0)
-    + (None, "The poet hired the nurse ."),
-    (SUB + "sn_NP/Z", "While the nurse hid the king helped the poets .", "The nurse hid the king .", 1)
-    + ("While the poets helped the nurse hid the king .", None),
-    (SUB + "sn_PP_on_subject", "The nurse near the kings slept .", "The kings slept .", 1)
-    + ("The kings near the nurse slept .", None),
-    (SUB + "sn_relative_clause_on_subject", "The nurse who saw the king slept .", "The king slept .", 1)
-    + ("The king who saw the nurse slept .", None),
-    (SUB + "sn_past_participle", "The nurse paid in the hall saw the king .", "The nurse paid in the hall .", 1)
-    + ("The nurse the king saw paid in the hall .", None),
-    (SUB + "sn_past_participle", "The nurse saw the king paid in the hall .", "The king paid in the hall .", 1)
-    + (None, None),  # "saw the king paid" can be seeing that he paid
-    (SUB + "sn_past_participle", "The nurse hired the king paid in the hall .", "The king paid in the hall .", 1)
-    + ("The king the nurse hired paid in the hall .", None),
-    (SUB + "se_PP_on_obj", "The nurse saw the king near the poet .", "The nurse saw the king .", 0)
-    + (None, "The king saw the nurse ."),
-    (SUB + "se_adjective", "Young nurses saw the kings .", "Nurses saw the kings .", 0)
-    + (None, "Kings saw the nurses ."),
-    (SUB + "se_adjective", "Young nurses saw the king .", "Nurses saw the king .", 0)
-    + (None, None),  # "King saw the nurses" is no sentence
-    (SUB + "se_conjunction", "The nurse and the king saw the poet .", "The king saw the poet .", 0)
-    + (None, "The poet saw the king ."),
-    (SUB + "se_relative_clause_on_obj", "The nurse saw the king who slept .", "The nurse saw the king .", 0)
-    + (None, "The king saw the nurse ."),
-    (SUB + "se_understood_object", "The nurse paid the king .", "The nurse paid .", 0)
-    + ("The king paid the nurse .", None),
-    (SUB + "se_understood_object", "The nurse ate the soup .", "The nurse ate .", 0)
-    + (None, None),  # soup eats nobody
-    (CON + "ce_embedded_under_since", "Since the nurse ran , the king slept .", "The nurse ran .", 0)
-    + ("Since the king ran , the nurse slept .", None),
-    (CON + "ce_after_since_clause", "Though the nurse ran , the king saw the poet .", "The king saw the poet .", 0)
-    + (None, "The poet saw the king ."),
-    (CON + "ce_embedded_under_verb", "The nurse knew that the king slept .", "The king slept .", 0)
-    + ("The king knew that the nurse slept .", None),
-    (CON + "ce_conjunction", "The nurse ran , and the king slept .", "The king slept .", 0)
-    + ("The king ran , and the nurse slept .", None),
-    (CON + "ce_adverb", "Of course the nurse saw the king .", "The nurse saw the king .", 0)
-    + (None, "The king saw the nurse ."),
+    (
+        LEX + "ln_subject/object_swap",
+        "The nurse saw the kings .",
+        "The kings saw the nurse .",
+        1,
+        None,
+        "The nurse saw the kings .",
+    ),
+    (
+        LEX + "ln_passive",
+        "The nurse was helped by the kings .",
+        "The nurse helped the kings .",
+        1,
+        None,
+        "The kings helped the nurse .",
+    ),
+    (
+        LEX + "le_passive",
+        "The nurse was helped by the kings .",
+        "The kings helped the nurse .",
+        0,
+        None,
+        "The nurse helped the kings .",
+    ),
+    (
+        LEX + "ln_conjunction",
+        "The nurse and the king saw the poet .",
+        "The nurse saw the king .",
+        1,
+        "The nurse and the poet saw the king .",
+        None,
+    ),
+    (
+        LEX + "ln_conjunction",
+        "The nurse and the king saw the poet .",
+        "The king saw the nurse .",
+        1,
+        "The poet and the king saw the nurse .",
+        None,
+    ),
+    (
+        LEX + "ln_conjunction",
+        "The nurse saw the king and the poet .",
+        "The king saw the poet .",
+        1,
+        "The king saw the nurse and the poet .",
+        None,
+    ),
+    (
+        LEX + "ln_conjunction",
+        "The nurse saw the king and the poet .",
+        "The poet saw the king .",
+        1,
+        "The poet saw the king and the nurse .",
+        None,
+    ),
+    (
+        LEX + "le_conjunction",
+        "The nurse and the king saw the poet .",
+        "The nurse saw the poet .",
+        0,
+        None,
+        "The poet saw the nurse .",
+    ),
+    (
+        LEX + "ln_preposition",
+        "The nurse near the king saw the poet .",
+        "The king saw the nurse .",
+        1,
+        "The king near the poet saw the nurse .",
+        None,
+    ),
+    (
+        LEX + "ln_preposition",
+        "The nurse near the king saw the poet .",
+        "The poet saw the nurse .",
+        1,
+        None,
+        "The nurse saw the poet .",
+    ),
+    (
+        LEX + "ln_preposition",
+        "The nurse saw the king by the poet .",
+        "The king saw the poet .",
+        1,
+        "The king saw the poet by the nurse .",
+        None,
+    ),
+    (
+        LEX + "le_around_prepositional_phrase",
+        "The nurse near the king saw the poet .",
+        "The nurse saw the poet .",
+        0,
+        None,
+        "The poet saw the nurse .",
+    ),
+    (
+        LEX + "ln_relative_clause",
+        "The nurse who the king saw hired the poet .",
+        "The king hired the nurse .",
+        1,
+        "The nurse who the king hired saw the poet .",
+        None,
+    ),
+    (
+        LEX + "ln_relative_clause",
+        "The nurse that saw the king hired the poet .",
+        "The poet hired the nurse .",
+        1,
+        None,
+        "The nurse hired the poet .",
+    ),
+    (
+        LEX + "ln_relative_clause",
+        "The nurse saw the king who hired the poet .",
+        "The king saw the poet .",
+        1,
+        "The nurse hired the king who saw the poet .",
+        None,
+    ),
+    (
+        LEX + "ln_relative_clause",
+        "The nurse saw the king that the poet hired .",
+        "The poet saw the nurse .",
+        1,
+        "The poet saw the nurse that the king hired .",
+        None,
+    ),
+    (
+        LEX + "le_relative_clause",
+        "The nurse who the king saw hired the poet .",
+        "The king saw the nurse .",
+        0,
+        None,
+        "The nurse saw the king .",
+    ),
+    (
+        LEX + "le_around_relative_clause",
+        "The nurse who slept hired the poet .",
+        "The nurse hired the poet .",
+        0,
+        None,
+        "The poet hired the nurse .",
+    ),
+    (
+        SUB + "sn_NP/Z",
+        "While the nurse hid the king helped the poets .",
+        "The nurse hid the king .",
+        1,
+        "While the poets helped the nurse hid the king .",
+        None,
+    ),
+    (
+        SUB + "sn_PP_on_subject",
+        "The nurse near the kings slept .",
+        "The kings slept .",
+        1,
+        "The kings near the nurse slept .",
+        None,
+    ),
+    (
+        SUB + "sn_relative_clause_on_subject",
+        "The nurse who saw the king slept .",
+        "The king slept .",
+        1,
+        "The king who saw the nurse slept .",
+        None,
+    ),
+    (
+        SUB + "sn_past_participle",
+        "The nurse paid in the hall saw the king .",
+        "The nurse paid in the hall .",
+        1,
+        "The nurse the king saw paid in the hall .",
+        None,
+    ),
+    (
+        SUB + "sn_past_participle",
+        "The nurse saw the king paid in the hall .",
+        "The king paid in the hall .",
+        1,
+        None,
+        None,
+    ),  # "saw the king paid" can be seeing that he paid
+    (
+        SUB + "sn_past_participle",
+        "The nurse hired the king paid in the hall .",
+        "The king paid in the hall .",
+        1,
+        "The king the nurse hired paid in the hall .",
+        None,
+    ),
+    (
+        SUB + "se_PP_on_obj",
+        "The nurse saw the king near the poet .",
+        "The nurse saw the king .",
+        0,
+        None,
+        "The king saw the nurse .",
+    ),
+    (SUB + "se_adjective", "Young nurses saw the kings .", "Nurses saw the kings .", 0, None, "Kings saw the nurses ."),
+    (
+        SUB + "se_adjective",
+        "Young nurses saw the king .",
+        "Nurses saw the king .",
+        0,
+        None,
+        None,
+    ),  # "King saw the nurses" is no sentence
+    (
+        SUB + "se_conjunction",
+        "The nurse and the king saw the poet .",
+        "The king saw the poet .",
+        0,
+        None,
+        "The poet saw the king .",
+    ),
+    (
+        SUB + "se_relative_clause_on_obj",
+        "The nurse saw the king who slept .",
+        "The nurse saw the king .",
+        0,
+        None,
+        "The king saw the nurse .",
+    ),
+    (
+        SUB + "se_understood_object",
+        "The nurse paid the king .",
+        "The nurse paid .",
+        0,
+        "The king paid the nurse .",
+        None,
+    ),
+    (SUB + "se_understood_object", "The nurse ate the soup .", "The nurse ate .", 0, None, None),  # soup eats nobody
+    (
+        CON + "ce_embedded_under_since",
+        "Since the nurse ran , the king slept .",
+        "The nurse ran .",
+        0,
+        "Since the king ran , the nurse slept .",
+        None,
+    ),
+    (
+        CON + "ce_after_since_clause",
+        "Though the nurse ran , the king saw the poet .",
+        "The king saw the poet .",
+        0,
+        None,
+        "The poet saw the king .",
+    ),
+    (
+        CON + "ce_embedded_under_verb",
+        "The nurse knew that the king slept .",
+        "The king slept .",
+        0,
+        "The king knew that the nurse slept .",
+        None,
+    ),
+    (
+        CON + "ce_conjunction",
+        "The nurse ran , and the king slept .",
+        "The king slept .",
+        0,
+        "The king ran , and the nurse slept .",
+        None,
+    ),
+    (
+        CON + "ce_adverb",
+        "Of course the nurse saw the king .",
+        "The nurse saw the king .",
+        0,
+        None,
+        "The king saw the nurse .",
+    ),
 ]
 
 
@@ -121,7 +323,7 @@ def test_every_case_with_order_pairs_is_written_out_by_hand():
     assert {row[0] for row in ORDER} == set(CASES) - set(NO_ORDER_PAIRS)
 
 
-# case, premise, hypothesis, the subject that is replaced in a second, otherwise equal example
+# case: premise, hypothesis
 OVERLAP = {
     LEX + "ln_subject/object_swap": ("The nurse saw the king .", "The king saw the nurse ."),
     LEX + "ln_passive": ("The nurse was helped by the king .", "The nurse helped the king ."),
@@ -172,12 +374,14 @@ def test_overlap_pairs_by_hand(case):
 
 
 def test_overlap_replacements_are_never_related_to_a_word_of_the_premise():
-    """Among actors, authors, artists and tourists only the tourist is no artist of some kind."""
-    rows = [(f"The {noun} slept , or the king ran .", f"The {noun} slept .", 1) for noun in ("author", "artist", "tourist")]
+    """An author or an artist may well be an actor; a tourist may be anybody, so only the tourist is put in."""
+    rows = [
+        (f"The {noun} slept , or the king ran .", f"The {noun} slept .", 1) for noun in ("author", "artist", "tourist")
+    ]
     given_ = examples(("The actor saw the king .", "The actor saw the king .", 0), *rows)
     for seed in range(20):
         _, corrupt = make_pairs("lexical_overlap_le_passive", given_, "overlap", seed)
-        assert corrupt.second[0] in {"The tourist saw the king .", *(f"The actor saw the {w} ." for w in ("tourist",))}
+        assert corrupt.second[0] in {"The tourist saw the king .", "The actor saw the tourist ."}
 
 
 @settings(max_examples=40, deadline=None)
@@ -214,7 +418,9 @@ def test_a_row_is_edited_alike_whatever_stands_beside_it():
     _, all_of_them = make_pairs("constituent_ce_conjunction", made, "order")
     _, some = make_pairs("constituent_ce_conjunction", made.rows(range(0, 60, 3)), "order")
     texts = dict(zip(all_of_them.id, zip(all_of_them.first, all_of_them.second, strict=True), strict=True))
-    assert all(texts[name] == pair for name, pair in zip(some.id, zip(some.first, some.second, strict=True), strict=True))
+    assert all(
+        texts[name] == pair for name, pair in zip(some.id, zip(some.first, some.second, strict=True), strict=True)
+    )
 
 
 def test_rows_without_proof_are_left_out():
@@ -243,7 +449,38 @@ def test_errors_name_what_is_possible():
 
 
 # Share of the 1,000 validation rows of HANS that give an order pair and an overlap pair, in percent, rounded down.
-COVERAGE = {}
+COVERAGE = {
+    "constituent_ce_adverb": (58, 100),
+    "constituent_ce_after_since_clause": (83, 88),
+    "constituent_ce_conjunction": (95, 100),
+    "constituent_ce_embedded_under_since": (82, 87),
+    "constituent_ce_embedded_under_verb": (93, 100),
+    "constituent_cn_adverb": (100,),
+    "constituent_cn_after_if_clause": (100,),
+    "constituent_cn_disjunction": (100,),
+    "constituent_cn_embedded_under_if": (99,),
+    "constituent_cn_embedded_under_verb": (100,),
+    "lexical_overlap_le_around_prepositional_phrase": (98, 100),
+    "lexical_overlap_le_around_relative_clause": (95, 100),
+    "lexical_overlap_le_conjunction": (99, 100),
+    "lexical_overlap_le_passive": (85, 100),
+    "lexical_overlap_le_relative_clause": (97, 98),
+    "lexical_overlap_ln_conjunction": (87, 87),
+    "lexical_overlap_ln_passive": (85, 85),
+    "lexical_overlap_ln_preposition": (94, 94),
+    "lexical_overlap_ln_relative_clause": (78, 78),
+    "lexical_overlap_ln_subject/object_swap": (87, 87),
+    "subsequence_se_PP_on_obj": (98, 100),
+    "subsequence_se_adjective": (29, 100),
+    "subsequence_se_conjunction": (77, 100),
+    "subsequence_se_relative_clause_on_obj": (92, 99),
+    "subsequence_se_understood_object": (15, 98),
+    "subsequence_sn_NP/S": (99,),
+    "subsequence_sn_NP/Z": (11, 99),
+    "subsequence_sn_PP_on_subject": (87, 87),
+    "subsequence_sn_past_participle": (68, 89),
+    "subsequence_sn_relative_clause_on_subject": (86, 86),
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -19,11 +19,12 @@ WORD_CLASSES: dict[str, tuple[str, ...]] = {
         *("near", "behind", "beside", "by", "next to", "in front of", "close to", "far from", "across from"),
         *("opposite", "above", "below"),
     ),
-    # Subordinators whose clause is asserted, whose clause is open, and whose main clause is open too.
+    # Subordinators: both clauses asserted; the main clause only; neither; "in case" as "lest" or as "if".
     "SINCE": ("because", "since", "after", "although", "though", "while", "when"),
     "BEFORE": ("before",),
     "WHETHER": ("whether or not",),
-    "IF": ("if", "unless", "in case", "provided that", "as long as"),
+    "IF": ("if", "unless", "provided that"),
+    "INCASE": ("in case",),
     "SURELY": (
         *("clearly", "obviously", "definitely", "certainly", "of course", "suddenly", "without a doubt"),
         *("fortunately", "sadly", "finally", "yesterday", "indeed", "luckily"),
@@ -101,6 +102,7 @@ def _two_clauses() -> Iterator[tuple[str, str, str]]:
             yield f"BEFORE {first} , {second}", also, said  # "he left before he was paid": paid or not
             yield f"WHETHER {first} , {second}", also, ""
             yield f"IF {first} , {second}", "", ""
+            yield f"INCASE {first} , {second}", "", also
             yield f"{first} , and {second}", both, ""
             yield f"{first} , or {second}", "", ""
 

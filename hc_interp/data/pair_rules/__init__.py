@@ -52,11 +52,12 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
     claims = [claim for _, _, hypothesis in texts if (claim := parse_claim(hypothesis)) is not None]
     agents = agents_of((*claims, *(said for _, premise, _ in texts if (said := parse_premise(premise)) is not None)))
     pool = Pool.of(claims)
+    ids = examples.id or ()
     kept: list[int] = []
     edits: list[tuple[str, str]] = []
     corrupt_label: list[int] = []
     for row, premise, hypothesis in texts:
-        rng = np.random.default_rng([seed, crc32(examples.id[row].encode())])
+        rng = np.random.default_rng([seed, crc32(ids[row].encode())])
         if kind == "order":
             edit = order_edit(premise, hypothesis, gold[row], agents, rng)
         else:

@@ -1,0 +1,100 @@
+"""`hc-interp`: the command line. Each command is a thin shell over one public function."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="hc-interp",
+    help="Do generalizing heads read from heuristic heads? Mask search, exact path patching, probes, and a verdict.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Option(help="zoo:<name>, a folder that save_pretrained wrote, or a hub id.")]
+TaskName = Annotated[str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results; must be new or empty.")]
+
+
+@app.command()
+def run(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    data_dir: Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")] = None,
+    case: Annotated[str | None, typer.Option(help="Case whose contrast pairs are patched.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many subnetworks to search.", min=1)] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Share of components removed, 0 to 1.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Test pairs of each kind.", min=1)] = None,
+    permutations: Annotated[int | None, typer.Option(help="Relabellings of the null.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
+) -> None:
+    """From a checkpoint to a verdict: subnetworks, core, generalizing heads, paths, probes, figures, report.html."""
+    from dataclasses import replace
+
+    from hc_interp.pipeline import RunSettings
+
+    given = {
+        "case": case, "seeds": seeds, "sparsity": sparsity, "test_pairs": pairs, "permutations": permutations, "seed": seed,
+    }  # fmt: skip
+    settings = replace(RunSettings(), **{name: value for name, value in given.items() if value is not None})
+    names = [name.strip() for name in labels.split(",")] if labels else None
+    _run(model, task, out, settings, data_dir=data_dir, labels=names, overwrite=overwrite)
+
+
+@app.command()
+def demo(out: Out = Path("runs/demo")) -> None:
+    """The same run on a model and a grammar that come with the package, offline, in a few minutes; replaces OUT."""
+    from hc_interp.pipeline import DEMO
+
+    _run("zoo:minilm-nli", "overlap-grammar", out, DEMO, overwrite=True)
+
+
+@app.command()
+def models() -> None:
+    """The models of the zoo."""
+    from hc_interp.models.zoo import ZOO
+
+    for name, entry in ZOO.items():
+        typer.echo(f"zoo:{name}  {entry.description}")
+
+
+@app.command()
+def tasks() -> None:
+    """The tasks, and what each reads."""
+    from hc_interp.data.load import TASKS
+
+    for name, description in TASKS.items():
+        typer.echo(f"{name}  {description}")
+
+
+def _run(model: str, task: str, out: Path, settings, **options) -> None:
+    from hc_interp.pipeline import run as run_all
+
+    console = Console(stderr=True)
+    results = run_all(model, task, out, settings=settings, say=lambda line: console.print(f"[bold]{line}[/bold]"), **options)
+    typer.echo(results.summary(out))
+
+
+def main() -> None:
+    """Entry point: an error that a user can mend is one paragraph and exit code 2."""
+    from hc_interp.errors import HCError
+
+    try:
+        app()
+    except HCError as error:
+        typer.echo(f"hc-interp: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("hc-interp: interrupted; what was finished is kept, and the manifest says how far it came.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Where the nodes of a circuit stand and how its edges bend: layers upward, nothing overlapping, always the same.
+
+All lengths are points on paper, the lower left corner is (0, 0). Heads of a layer are ordered by the mean place of
+what they are joined to (Sugiyama, Tagawa & Toda 1981), so that few edges cross. An edge is a quadratic curve; of a few
+bulges it takes the smallest that runs through no other node.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from hc_interp.figures.circuit_graph import CircuitGraph, Edge, Node, moved
+from hc_interp.figures.style import FONT_POINTS, Width, points, text_width
+
+SWEEPS = 8
+STEP, BULGES = 7.0, 12  # bulges tried on each side, in points
+SAMPLES = 33  # of a curve, when looking for what it runs through
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Lengths of one preset, in points."""
+
+    radius: float
+    row: float  # between two layers
+    pitch: float  # between two heads of a layer, where there is room
+    gutter: float = 24.0  # on the left, for the layers' names
+    edge: float = 5.0  # on the right, top and bottom
+
+
+SIZES: dict[str, Sizes] = {"single": Sizes(6.2, 34, 34), "double": Sizes(8.2, 42, 60)}
+END_HALF_HEIGHT = 7.0
+
+
+def end_half_width(name: str) -> float:
+    return text_width(name) / 2 + 4
+
+
+def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0) -> CircuitGraph:
+    """Place nodes and bend edges on a page of this width, above `foot` and below `head` points left free."""
+    size, page = SIZES[width], points(width)
+    has_mlps = any(node.kind == "mlp" for node in graph.nodes)
+    left = size.gutter
+    right = page - size.edge - (2.6 * size.radius + 6 if has_mlps else 0)
+    rows = _rows(graph.nodes, int((right - left) // (2 * size.radius + 3)))
+    heights, top = _heights(rows, size, foot)
+    across = _across(graph, rows, left, right, size)
+    places = {node.name: (across[node.name], y) for row, y in zip(rows, heights, strict=True) for node in row}
+    for node in graph.nodes:
+        if node.kind == "mlp":
+            places[node.name] = (page - size.edge - 1.3 * size.radius, places[node.name][1])
+    bends = _bends(graph, places, size, page)
+    return moved(graph, places, bends, width=page, height=top + head)
+
+
+def _rows(nodes: Sequence[Node], capacity: int) -> list[list[Node]]:
+    """From the bottom: embed, each layer's heads and then its MLP, output. A full layer takes several rows."""
+    rows: list[list[Node]] = []
+    for key in dict.fromkeys((node.layer, node.kind == "mlp", node.name * (node.kind == "end")) for node in nodes):
+        row = [n for n in nodes if (n.layer, n.kind == "mlp", n.name * (n.kind == "end")) == key]
+        n_rows = -(-len(row) // capacity)
+        length = -(-len(row) // n_rows)
+        rows += [row[start : start + length] for start in range(0, len(row), length)]
+    return rows
+
+
+def _heights(rows: list[list[Node]], size: Sizes, foot: float) -> tuple[list[float], float]:
+    y, heights = foot + 1.3 * size.radius + 2, []
+    for place, row in enumerate(rows):
+        if place:
+            below = rows[place - 1][0]
+            mlp_step = "mlp" in (row[0].kind, below.kind)
+            same_layer = row[0].layer == below.layer and not mlp_step
+            y += 2 * size.radius + 4 if same_layer else size.row * (0.62 if mlp_step else 1)
+        heights.append(y)
+    return heights, (heights[-1] if heights else y) + 1.3 * size.radius + size.edge
+
+
+def _across(
+    graph: CircuitGraph, rows: list[list[Node]], left: float, right: float, size: Sizes
+) -> dict[str, float]:
+    """x of every node: barycentre sweeps down and up, each row evenly spaced around its neighbours' mean."""
+    joined: dict[str, list[tuple[str, float]]] = {node.name: [] for node in graph.nodes}
+    for edge in graph.edges:
+        joined[edge.sender].append((edge.receiver, abs(edge.node_share)))
+        joined[edge.receiver].append((edge.sender, abs(edge.node_share)))
+    middle = (left + right) / 2
+    x = {node.name: middle for node in graph.nodes}
+    for row in rows:
+        x.update(_spread([node.name for node in row], middle, left, right, size))
+    for sweep in range(SWEEPS):
+        for row in rows[:: 1 if sweep % 2 else -1]:
+            wish = {node.name: _mean([(x[n], w) for n, w in joined[node.name]], x[node.name]) for node in row}
+            names = [node.name for node in row]
+            order = sorted(names, key=lambda name: (round(wish[name], 6), names.index(name)))
+            x.update(_spread(order, sum(wish.values()) / len(wish), left, right, size))
+    return x
+
+
+def _mean(found: list[tuple[float, float]], default: float) -> float:
+    weight = sum(w for _, w in found)
+    return sum(x * w for x, w in found) / weight if weight else default
+
+
+def _spread(names: list[str], centre: float, left: float, right: float, size: Sizes) -> dict[str, float]:
+    radius = max(size.radius, *(end_half_width(n) if n in ("embed", "output") else 0 for n in names), 0)
+    pitch = min(size.pitch, (right - left - 2 * radius) / max(len(names) - 1, 1))
+    half = pitch * (len(names) - 1) / 2
+    centre = min(max(centre, left + radius + half), right - radius - half)
+    return {name: round(centre - half + place * pitch, 3) for place, name in enumerate(names)}
+
+
+def curve(
+    start: tuple[float, float], end: tuple[float, float], bend: float, t: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, "t 2"]:
+    """Points of an edge's curve at parameters `t`; `bend` is how far its middle lies right of the straight line."""
+    t = np.asarray(t)[:, None]
+    first, last = np.array(start), np.array(end)
+    control = control_point(start, end, bend)
+    return (1 - t) ** 2 * first + 2 * t * (1 - t) * control + t**2 * last
+
+
+def control_point(start: tuple[float, float], end: tuple[float, float], bend: float) -> Float[np.ndarray, "2"]:
+    along = np.array(end) - np.array(start)
+    length = float(np.hypot(*along)) or 1.0
+    right = np.array([along[1], -along[0]]) / length
+    return (np.array(start) + np.array(end)) / 2 + 2 * bend * right
+
+
+def _bends(
+    graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Sizes, page: float
+) -> tuple[float, ...]:
+    names = list(places)
+    centres = np.array([places[name] for name in names]).reshape(-1, 2)
+    t = np.linspace(0.04, 0.96, SAMPLES)
+    trials = sorted((sign * step * STEP for step in range(BULGES + 1) for sign in (1, -1)), key=lambda b: (abs(b), -b))
+    taken: dict[tuple[str, str], list[float]] = {}
+    bends = []
+    for edge in graph.edges:
+        others = centres[[name not in (edge.sender, edge.receiver) for name in names]]
+        used = taken.setdefault((edge.sender, edge.receiver), [])
+        free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - other) >= STEP for other in used)]
+        best = min(free, key=lambda bend: (_cost(edge, bend, places, others, t, size, page), abs(bend), -bend))
+        used.append(best)
+        bends.append(best)
+    return tuple(bends)
+
+
+def _cost(
+    edge: Edge,
+    bend: float,
+    places: dict[str, tuple[float, float]],
+    others: Float[np.ndarray, "n 2"],
+    t: Float[np.ndarray, " t"],
+    size: Sizes,
+    page: float,
+) -> float:
+    """How many nodes the curve runs through, and whether it leaves the page; both outweigh any bulge."""
+    path = curve(places[edge.sender], places[edge.receiver], bend, t)
+    outside = ((path[:, 0] < size.gutter) | (path[:, 0] > page - size.edge)).any()
+    distance = np.linalg.norm(path[:, None] - others[None], axis=2)
+    hits = (distance < size.radius + 1.5).any(axis=0).sum() if len(others) else 0
+    return float(hits + 100 * outside) + abs(bend) / 1000
+
+
+def ends_at(
+    edge: Edge, node: dict[str, Node], size: Sizes, gap: float = 1.0
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+    """Start, control point and tip of the visible curve: cut where it leaves one node and reaches the other."""
+    start, end = node[edge.sender], node[edge.receiver]
+    a, b = (start.x, start.y), (end.x, end.y)
+    t = np.linspace(0, 1, 201)
+    path = curve(a, b, edge.bend, t)
+    out = _outside(path, start, size.radius + gap)
+    reach = _outside(path, end, size.radius + gap)
+    first = t[np.argmax(out)] if out.any() else 0.0
+    last = t[len(t) - 1 - np.argmax(reach[::-1])] if reach.any() else 1.0
+    tip = curve(a, b, edge.bend, np.array([first, last]))
+    # A part of a quadratic curve is one too: its control point is the blossom at both parameters.
+    p, c, q = np.array(a), control_point(a, b, edge.bend), np.array(b)
+    part = (1 - first) * (1 - last) * p + (first * (1 - last) + last * (1 - first)) * c + first * last * q
+    return tip[0], part, tip[1]
+
+
+def _outside(path: Float[np.ndarray, "t 2"], node: Node, radius: float) -> np.ndarray:
+    offset = np.abs(path - np.array([node.x, node.y]))
+    if node.kind == "end":
+        return (offset[:, 0] > end_half_width(node.name)) | (offset[:, 1] > END_HALF_HEIGHT)
+    if node.kind == "generalizing":
+        return (offset > radius * 0.95).any(axis=1)
+    if node.kind == "mlp":
+        return offset.sum(axis=1) > radius * 1.3
+    return np.hypot(offset[:, 0], offset[:, 1]) > radius
+
+
+__all__ = ["FONT_POINTS", "SIZES", "Sizes", "control_point", "curve", "ends_at", "lay_out"]

@@ -1,0 +1,115 @@
+"""`Figure`: a picture, what it says and what it does not, written in the format that its file name asks for."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hc_interp.errors import HCError
+from hc_interp.figures.page.pieces import figure_page
+from hc_interp.files import atomic, write_json, write_text
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as Plot
+
+IMAGE_SCALE = 300 / 96  # a .png of 300 dots per printed inch
+
+NO_CHROME = (
+    "No Chrome or Chromium was found, which drawing a {suffix} file needs. Install one (`apt-get install chromium`, "
+    "or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
+)
+NO_KALEIDO = (
+    "Drawing a {suffix} file needs the package kaleido, which is not installed. Install it "
+    "(`pip install 'hc-interp[export]'`); .html and .json work without."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A plotly figure (`plot`) with its title and caption, and the plain data that it draws (`data`).
+
+    `tex` makes the TikZ picture, where there is one. In a notebook the figure shows itself.
+    """
+
+    plot: "Plot"
+    title: str
+    caption: str
+    data: Any
+    tex: Callable[[], str] | None = None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The file names' endings that `write` knows for this figure."""
+        return tuple(suffix for suffix in _WRITERS if suffix != ".tex" or self.tex)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the figure as its suffix says; the file appears whole or not at all.
+
+        .html is one page that needs no network; .svg, .pdf and .png (300 dpi) need Chrome or Chromium; .json holds the
+        data, the caption and plotly's own figure; .tex, for circuits, is a TikZ picture. Raises `HCError` for other
+        suffixes, or without a browser.
+        """
+        target = Path(path)
+        suffix = target.suffix.lower()
+        if suffix not in self.suffixes:
+            raise HCError(
+                f"A figure cannot be written as {target.name!r}: the suffix {target.suffix!r} is not known"
+                f"{' for this figure' if suffix in _WRITERS else ''}. Choose {', '.join(self.suffixes)}."
+            )
+        _WRITERS[suffix](self, target)
+        return target
+
+    def show(self) -> None:
+        """Open the figure where plotly shows figures: the notebook, or a browser."""
+        self.plot.show()
+
+    def _repr_html_(self) -> str:
+        return self.plot.to_html(full_html=False, include_plotlyjs="cdn")
+
+    def __repr__(self) -> str:
+        return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"
+
+
+def _image(figure: Figure, path: Path, *, kind: str) -> None:
+    try:
+        from choreographer.errors import ChromeNotFoundError
+    except ImportError as error:
+        raise HCError(NO_KALEIDO.format(suffix=path.suffix)) from error
+    scale = IMAGE_SCALE if kind == "png" else 1
+    try:
+        with atomic(path) as temporary:
+            figure.plot.write_image(temporary, format=kind, scale=scale)
+    except (ChromeNotFoundError, RuntimeError) as error:
+        if "chrome" not in str(error).lower():
+            raise
+        raise HCError(NO_CHROME.format(suffix=path.suffix)) from error
+    except ValueError as error:
+        if "kaleido" not in str(error).lower():
+            raise
+        raise HCError(NO_KALEIDO.format(suffix=path.suffix)) from error
+
+
+def _html(figure: Figure, path: Path) -> None:
+    write_text(path, figure_page(figure))
+
+
+def _json(figure: Figure, path: Path) -> None:
+    record = {"title": figure.title, "caption": figure.caption, "data": figure.data}
+    write_json(path, {**record, "plotly": json.loads(figure.plot.to_json())})
+
+
+def _tex(figure: Figure, path: Path) -> None:
+    assert figure.tex is not None
+    write_text(path, figure.tex())
+
+
+_WRITERS: dict[str, Callable[[Figure, Path], None]] = {
+    ".html": _html,
+    ".svg": partial(_image, kind="svg"),
+    ".pdf": partial(_image, kind="pdf"),
+    ".png": partial(_image, kind="png"),
+    ".json": _json,
+    ".tex": _tex,
+}

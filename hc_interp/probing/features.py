@@ -1,0 +1,242 @@
+"""Lexical features that a probe may look for: of each word of the second text, or of a pair of texts.
+
+A feature is a rule on two lists of words (`data.overlap.words`: lower case, no punctuation), so it knows no tokenizer.
+`feature_values` applies it to examples and says at which token of each a probe should read: `word_places.py` finds the
+tokens that stand for words.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hc_interp.data.encode import token_rows
+from hc_interp.data.examples import Examples
+from hc_interp.data.overlap import words
+from hc_interp.errors import DataError
+from hc_interp.models.hooked import HookedModel
+from hc_interp.probing.word_places import word_positions
+
+Words = Sequence[str]
+Level = Literal["token", "pair"]
+Kind = Literal["binary", "real"]
+LEVELS: tuple[Level, ...] = ("token", "pair")
+KINDS: tuple[Kind, ...] = ("binary", "real")
+
+NEGATIONS = frozenset(
+    {"no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without"}
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A rule `fn(first words, second words)`.
+
+    `level="token"`: `fn` gives one value for each word of the second text; `"pair"`: one value. `kind="binary"`: values
+    are 0 or 1; `"real"`: any number. NaN says that the feature is not defined there, and nothing is read there.
+    """
+
+    name: str
+    level: Level
+    kind: Kind
+    fn: Callable[[Words, Words], Sequence[float] | float]
+    doc: str = ""
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS or self.kind not in KINDS:
+            raise DataError(
+                f"Feature {self.name!r} was given level={self.level!r} and kind={self.kind!r}; expected a level of "
+                f"{LEVELS} and a kind of {KINDS}. Correct them."
+            )
+
+
+def token_overlap(first: Words, second: Words) -> list[float]:
+    """1 for each word of the second text that occurs anywhere in the first."""
+    known = set(first)
+    return [float(word in known) for word in second]
+
+
+def match_position(first: Words, second: Words) -> list[float]:
+    """Place in the first text of the same word, the one nearest to the word's own place; NaN without a match."""
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(first):
+        places.setdefault(word, []).append(place)
+    distances = [[(abs(place - own), place) for place in places.get(word, ())] for own, word in enumerate(second)]
+    return [float(min(found)[1]) if found else math.nan for found in distances]
+
+
+def overlap_share(first: Words, second: Words) -> float:
+    """Share of the second text's words that occur in the first, 0 to 1; NaN if it has no words."""
+    found = token_overlap(first, second)
+    return sum(found) / len(found) if found else math.nan
+
+
+def subsequence(first: Words, second: Words) -> float:
+    """1 if the second text's words stand in the first one after the other (HANS' "subsequence"); NaN for no words."""
+    n = len(second)
+    return float(any(list(first[i : i + n]) == list(second) for i in range(len(first) - n + 1))) if n else math.nan
+
+
+def negation(first: Words, second: Words) -> float:
+    """1 if the second text has a negation word ("not", "never", "-n't", ...)."""
+    return float(any(word in NEGATIONS or word.endswith("n't") for word in second))
+
+
+def _entry(level: Level, kind: Kind, fn: Callable[[Words, Words], Sequence[float] | float]) -> tuple[str, Feature]:
+    name = fn.__name__
+    return name, Feature(name, level, kind, fn, (fn.__doc__ or "").strip())
+
+
+FEATURES: dict[str, Feature] = dict(
+    (
+        _entry("token", "binary", token_overlap),
+        _entry("token", "real", match_position),
+        _entry("pair", "real", overlap_share),
+        _entry("pair", "binary", subsequence),
+        _entry("pair", "binary", negation),
+    )
+)
+
+
+def named_feature(name: str) -> Feature:
+    """A feature of the registry. Raises `DataError` with the nearest names."""
+    if name in FEATURES:
+        return FEATURES[name]
+    near = difflib.get_close_matches(name, FEATURES, n=2, cutoff=0.4)
+    raise DataError(
+        f"There is no feature {name!r}; {'did you mean' if near else 'the features are'} "
+        f"{', '.join(map(repr, near or FEATURES))}. hc.FEATURES holds all; pass hc.Feature(...) or an array for your own."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureValues:
+    """A feature at every place where it is defined: `value[i]` belongs to token `position[i]` of example `row[i]`.
+
+    `word[i]` is what stands there: the word (of a pair-level feature the second text's last word; of a feature given as
+    an array of token values the token's number). Control tasks give labels to words.
+    """
+
+    name: str
+    level: Level
+    kind: Kind
+    row: Int[np.ndarray, " place"]
+    position: Int[np.ndarray, " place"]
+    value: Float[np.ndarray, " place"]
+    word: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def rows(self, index: Int[np.ndarray, " n"]) -> "FeatureValues":
+        """The places with these numbers, in this order."""
+        word = tuple(self.word[i] for i in index)
+        picked = self.row[index], self.position[index], self.value[index], word
+        return FeatureValues(self.name, self.level, self.kind, *picked)
+
+    def to_frame(self) -> pd.DataFrame:
+        return pd.DataFrame({name: getattr(self, name) for name in ("row", "position", "word", "value")})
+
+
+def feature_values(model: HookedModel, examples: Examples, feature: "str | Feature | Any") -> FeatureValues:
+    """The values of a feature on examples and the tokens to read them at.
+
+    `feature` is a name of `FEATURES`, a `Feature`, or values of your own: one number per example (pair level), or per
+    example one number for each of its tokens, special tokens included (token level; a padded `[example, pos]` array
+    will do). Values of your own that are all 0 or 1 are binary. NaN is left out. Pair-level features are read at
+    position 0, [CLS] (in a causal model at the last token). Raises `DataError` for an unknown name and for values that
+    do not fit.
+    """
+    if isinstance(feature, str):
+        feature = named_feature(feature)
+    if isinstance(feature, Feature):
+        found = _from_rule(model, examples, feature)
+    else:
+        found = _from_array(model, examples, feature)
+    found = found.rows(np.flatnonzero(~np.isnan(found.value)))
+    if np.isinf(found.value).any() or (found.kind == "binary" and not np.isin(found.value, (0, 1)).all()):
+        strange = next(v for v in found.value if np.isinf(v) or v not in (0, 1))
+        raise DataError(
+            f"The {found.kind} feature {found.name!r} has the value {strange}; expected "
+            f"{'0 or 1' if found.kind == 'binary' else 'finite numbers'}, or NaN where it is not defined."
+        )
+    if len(found) == 0:
+        raise DataError(
+            f"The feature {found.name!r} is defined nowhere on {examples!r}; expected some value that is not NaN."
+        )
+    return found
+
+
+def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> FeatureValues:
+    if examples.second is None:
+        raise DataError(
+            f"The feature {feature.name!r} compares two texts and {examples!r} holds single ones. Give Examples a "
+            "second text, or pass the feature's values as an array."
+        )
+    pairs = [(words(a), words(b)) for a, b in zip(examples.first, examples.second, strict=True)]
+    given = [feature.fn(first, second) for first, second in pairs]
+    if feature.level == "pair":
+        return _at_summary(model, examples, feature.name, feature.kind, np.array(given, dtype=float))
+    rows, positions, values, found_words = [], [], [], []
+    for row, (places, (_, second), value) in enumerate(zip(word_positions(model, examples), pairs, given, strict=True)):
+        value = np.asarray(value, dtype=float)
+        if value.shape != (len(second),):
+            raise DataError(
+                f"The feature {feature.name!r} gave values of shape {value.shape} for the {len(second)} words of "
+                f"example {examples.id[row]!r}; expected one for each word of the second text."  # type: ignore[index]
+            )
+        seen = [i for i, place in enumerate(places) if place is not None]
+        rows += [row] * len(seen)
+        positions += [places[i] for i in seen]
+        values += [value[i] for i in seen]
+        found_words += [second[i] for i in seen]
+    columns = np.array(rows, dtype=int), np.array(positions, dtype=int), np.array(values, dtype=float)
+    return FeatureValues(feature.name, "token", feature.kind, *columns, tuple(found_words))
+
+
+def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureValues:
+    """Values of the user's own; level and kind are read from their shape and their range."""
+    try:
+        rows = [np.asarray(row, dtype=float) for row in given]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"A feature was given as {type(given).__name__}, which cannot be read as numbers ({error}). Pass a name "
+            "of hc.FEATURES, an hc.Feature, one number per example or one row of numbers per example."
+        ) from error
+    if len(rows) != len(examples) or any(row.ndim != rows[0].ndim or row.ndim > 1 for row in rows):
+        raise DataError(
+            f"A feature of {len(rows)} entries was given for {len(examples)} examples. Expected one number per example, "
+            "or one row per example with a number for each token; compute it on the same examples."
+        )
+    filled = np.concatenate([row.ravel() for row in rows])
+    kind: Kind = "binary" if np.isin(filled[~np.isnan(filled)], (0, 1)).all() else "real"
+    if rows[0].ndim == 0:
+        return _at_summary(model, examples, "custom", kind, filled)
+    tokens = [row["input_ids"] for row in token_rows(model, examples)]
+    padded = len({len(row) for row in rows}) == 1
+    for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
+        if len(row) != len(ids) and not (padded and len(row) > len(ids)):
+            raise DataError(
+                f"A feature has {len(row)} values for example {examples.id[place]!r}, which has "  # type: ignore[index]
+                f"{len(ids)} tokens. Give one for each token, [CLS] and [SEP] included, NaN where it is not defined."
+            )
+    lengths = [len(ids) for ids in tokens]
+    row = np.repeat(np.arange(len(examples)), lengths)
+    position = np.concatenate([np.arange(n) for n in lengths])
+    value = np.concatenate([v[:n] for v, n in zip(rows, lengths, strict=True)])
+    word = tuple(str(int(i)) for ids in tokens for i in ids)
+    return FeatureValues("custom", "token", kind, row, position, value, word)
+
+
+def _at_summary(model: HookedModel, examples: Examples, name: str, kind: Kind, value: np.ndarray) -> FeatureValues:
+    """A pair-level feature, read where the model sums its input up."""
+    position = np.zeros(len(examples), dtype=int)
+    if model.geometry.family.causal:
+        position = np.array([len(row["input_ids"]) - 1 for row in token_rows(model, examples)])
+    last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
+    return FeatureValues(name, "pair", kind, np.arange(len(examples)), position, value, last)

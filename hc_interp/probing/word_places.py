@@ -1,0 +1,65 @@
+"""Where the words of a text stand among the tokens that a model reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hc_interp.data.encode import CHUNK
+from hc_interp.data.examples import Examples
+from hc_interp.data.overlap import words
+from hc_interp.errors import DataError, ModelError
+from hc_interp.models.hooked import HookedModel
+
+Span = tuple[int, int]
+
+
+def word_positions(model: HookedModel, examples: Examples) -> list[list[int | None]]:
+    """The token that stands for each word of the second texts, in the order of `data.overlap.words`.
+
+    A word of several pieces is read at its first piece, where a bidirectional model has seen all of it; in a causal
+    model at its last. Punctuation and special tokens belong to no word. None: the tokenizer dropped the word. Raises
+    `ModelError` for a tokenizer that does not tell which characters a token covers, `DataError` without second texts.
+    """
+    if examples.second is None:
+        raise DataError(
+            f"{examples!r} holds single texts; a word feature compares two. Give Examples a first and a second text."
+        )
+    tokenizer = model.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            f"{model.name} has {'no' if tokenizer is None else 'a slow'} tokenizer, so words cannot be found among its "
+            "tokens. Load it with a fast one (transformers.AutoTokenizer.from_pretrained(..., use_fast=True))."
+        )
+    found: list[list[int | None]] = []
+    for start in range(0, len(examples), CHUNK):
+        part = examples.rows(slice(start, start + CHUNK))
+        encoded = tokenizer(list(part.first), list(part.second or ()), return_offsets_mapping=True)
+        for row, text in enumerate(part.second or ()):
+            spans = _token_spans(encoded["offset_mapping"][row], encoded.sequence_ids(row))
+            found.append(_positions(word_spans(text), spans, last=model.geometry.family.causal))
+    return found
+
+
+def word_spans(text: str) -> list[Span]:
+    """Start and end of each of the text's words, as characters of the text as given."""
+    lower = text.lower()
+    origin = [place for place, character in enumerate(text) for _ in character.lower()]  # "İ" becomes two characters
+    spans, end = [], 0
+    for word in words(text):
+        start = lower.index(word, end)  # between two words stands no word character, so this is the word itself
+        end = start + len(word)
+        spans.append((origin[start], origin[end - 1] + 1))
+    return spans
+
+
+def _token_spans(offsets: Sequence[Any], sides: Sequence[int | None]) -> list[tuple[int, Span]]:
+    """Position and characters of each token of the second text."""
+    return [(i, tuple(span)) for i, (span, side) in enumerate(zip(offsets, sides, strict=True)) if side == 1]
+
+
+def _positions(spans: Sequence[Span], tokens: Sequence[tuple[int, Span]], *, last: bool) -> list[int | None]:
+    """The first (or last) token that shares a character with each word."""
+    positions: list[int | None] = []
+    for start, end in spans:
+        covering = [position for position, (a, b) in tokens if a < end and b > start]
+        positions.append((covering[-1] if last else covering[0]) if covering else None)
+    return positions

@@ -1,0 +1,56 @@
+"""Hard-concrete gates and the Lagrangian that drives them to a sparsity: tensors in, tensors out.
+
+A gate is 0 with some probability, 1 with some probability, and in between otherwise; its `log_alpha` says where.
+Source: Louizos, Welling & Kingma 2018 (arXiv 1712.01312), equations 10 to 12; the Lagrangian is that of Wang, Wohlwend
+& Lei 2020 (arXiv 1910.04732).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+GAMMA, ZETA, BETA = -0.1, 1.1, 2 / 3
+
+
+def sample_gates(
+    log_alpha: Float[Tensor, " component"], uniform: Float[Tensor, "*batch component"]
+) -> Float[Tensor, "*batch component"]:
+    """Gates in [0, 1] from uniform noise in (0, 1); differentiable in `log_alpha` where a gate is neither 0 nor 1."""
+    concrete = torch.sigmoid((torch.logit(uniform) + log_alpha) / BETA)
+    return (concrete * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
+
+
+def mean_gates(log_alpha: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
+    """The gates without noise: `clamp(sigmoid(log_alpha) (zeta - gamma) + gamma, 0, 1)`; above 1/2 for `log_alpha > 0`."""
+    return (torch.sigmoid(log_alpha) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
+
+
+def open_probability(log_alpha: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
+    """The probability that a sampled gate is above 0."""
+    return torch.sigmoid(log_alpha - BETA * math.log(-GAMMA / ZETA))
+
+
+def expected_sparsity(log_alpha: Float[Tensor, " component"]) -> Float[Tensor, ""]:
+    """The expected share of gates that are 0."""
+    return 1 - open_probability(log_alpha).mean()
+
+
+def lagrangian(
+    sparsity: Float[Tensor, ""], target: float, l1: Float[Tensor, ""], l2: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """`l1 (t - s) + l2 (t - s)^2`: descended in the gates, ascended in `l1` and `l2`."""
+    gap = target - sparsity
+    return l1 * gap + l2 * gap**2
+
+
+def ramped_target(step: int, ramp_steps: int, sparsity: float) -> float:
+    """The sparsity asked for at a step: linear from 0, `sparsity` from `ramp_steps` on."""
+    return sparsity * min(1.0, step / ramp_steps) if ramp_steps else sparsity
+
+
+def top_places(log_alpha: Float[Tensor, " component"], n_kept: int) -> Int[Tensor, " kept"]:
+    """The places of the `n_kept` largest, in ascending order; of equal ones the earlier place wins."""
+    order = torch.argsort(log_alpha, descending=True, stable=True)
+    return order[:n_kept].sort().values

@@ -1,0 +1,33 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tiny import FAMILIES, LABELS, tiny_module  # noqa: E402
+
+from hc_interp.models.load import load  # noqa: E402
+
+
+@pytest.fixture(scope="session", params=sorted(FAMILIES))
+def family(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def any_model(family):
+    """A tiny float64 model of each family."""
+    return load(tiny_module(family), labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert():
+    """A tiny float64 BERT."""
+    return load(tiny_module("bert"), labels=LABELS)
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
