@@ -150,10 +150,15 @@ def check_lengths(lengths: Sequence[int], ids: Sequence[str], limit: int) -> Non
         )
 
 
+def _pad_id(tokenizer: Any) -> int | None:
+    if tokenizer is None:  # a model of encoded batches only: padding is masked, any token of the vocabulary will do
+        return 0
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+
 def pad(model: Encoder, rows: Sequence[dict[str, Int[Tensor, " pos"]]]) -> Batch:
     """Right-pad to the longest row. Padding is masked, so a tokenizer without a padding token lends its end token."""
-    tokenizer = model.tokenizer
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad_id = _pad_id(model.tokenizer)
     longest = max(len(row["input_ids"]) for row in rows)
     if pad_id is None and any(len(row["input_ids"]) < longest for row in rows):
         raise DataError(

@@ -1,0 +1,233 @@
+"""Lists of interventions: order, neutral ones, captures, clean-up, and what has no meaning."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import LABELS, tiny_batch, tiny_module
+
+from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.errors import ComponentError, HCError, InterventionError
+from hc_interp.interventions.donors import Donors
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
+from hc_interp.interventions.paths import PatchPath
+from hc_interp.interventions.sites import Edit, Patch, Steer
+from hc_interp.models.load import load
+from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
+
+MODEL = load(tiny_module("bert"), labels=LABELS)
+BATCH = tiny_batch(4)
+MEANS = mean_activations(MODEL, tiny_batch(8, seed=9))
+PLAIN = MODEL.logits(BATCH)
+ALL = Subnetwork(frozenset(MODEL.components), MODEL.components)
+STATE = {name: value.clone() for name, value in MODEL.module.state_dict().items()}
+
+sites = st.builds(
+    lambda layer, kind, head: Site(layer, kind, head if kind in HEAD_KINDS else None),
+    st.integers(0, 2),
+    st.sampled_from(LAYER_KINDS),
+    st.none() | st.integers(0, 2),
+)
+items = st.sampled_from(MODEL.components)
+interventions = st.one_of(
+    st.builds(lambda kept: Keep(Subnetwork(frozenset(kept), MODEL.components), MEANS), st.sets(items)),
+    st.builds(lambda removed: Ablate(sorted(removed, key=str), with_=0), st.sets(items, min_size=1)),
+    st.builds(lambda item, factor: Scale(item, factor), items, st.floats(-2, 2)),
+    st.builds(lambda site, factor: Edit(site, lambda value: value * factor), sites, st.floats(0, 1.5)),
+    st.builds(lambda row: SoftMask(torch.full((12,), row, dtype=torch.float64), MEANS), st.floats(0, 1)),
+)
+
+
+def _hooks(module) -> int:
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    return sum(len(getattr(part, name)) for part in module.modules() for name in names)
+
+
+@pytest.mark.parametrize("site", [Site(1, kind) for kind in LAYER_KINDS] + [Site.embed(), Site.pooled()], ids=str)
+def test_patching_own_value_is_bit_equal(any_model, site) -> None:
+    batch = tiny_batch(5)
+    run = any_model.run(batch, capture=[site])
+    assert torch.equal(any_model.logits(batch, [Patch(site, run.captured[site])]), run.logits)
+
+
+def test_neutral_interventions_are_bit_equal(any_model) -> None:
+    batch = tiny_batch(5)
+    plain = any_model.logits(batch)
+    means = mean_activations(any_model, batch)
+    full = Subnetwork(frozenset(any_model.components), any_model.components)
+    for neutral in (
+        Keep(full, means),
+        SoftMask(torch.ones(len(any_model.components), dtype=torch.float64), means),
+        Scale(Head(1, 1), 1.0),
+        Scale(MLP(1), 1.0),
+        Ablate([], with_=0),
+    ):
+        assert torch.equal(any_model.logits(batch, [neutral]), plain)
+    with torch.no_grad():
+        assert torch.equal(any_model.module(batch.input_ids, attention_mask=batch.attention_mask,
+                           **({} if "Distil" in type(any_model.module).__name__ or any_model.module.config.type_vocab_size < 2
+                              else {"token_type_ids": batch.token_type_ids})).logits, plain)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(interventions, max_size=4), sites)
+def test_random_lists_leave_the_model_as_it_was(listed, site) -> None:
+    before = _hooks(MODEL.bridge)
+    run = MODEL.run(BATCH, listed, capture=[site])
+    assert torch.isfinite(run.logits).all()
+    assert set(run.captured) == {site}
+    assert _hooks(MODEL.bridge) == before
+    assert torch.equal(MODEL.logits(BATCH), PLAIN)
+    assert all(torch.equal(value, STATE[name]) for name, value in MODEL.module.state_dict().items())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(interventions, max_size=3), sites)
+def test_captures_come_after_all_edits(listed, site) -> None:
+    """What is captured is what stands there: patching it back last changes nothing but rounding."""
+    run = MODEL.run(BATCH, listed, capture=[site])
+    again = MODEL.logits(BATCH, [*listed, Patch(site, run.captured[site])])
+    torch.testing.assert_close(again, run.logits, atol=1e-9, rtol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sites, st.floats(0.2, 3), st.floats(-1, 1))
+def test_edits_apply_in_list_order(site, factor, shift) -> None:
+    scale, add = Edit(site, lambda value: value * factor), Edit(site, lambda value: value + shift)
+    both = Edit(site, lambda value: value * factor + shift)
+    torch.testing.assert_close(MODEL.logits(BATCH, [scale, add]), MODEL.logits(BATCH, [both]), atol=1e-10, rtol=0)
+
+
+def test_an_error_in_a_run_leaves_no_hook() -> None:
+    def fails(value):
+        raise RuntimeError("mine")
+
+    before = _hooks(MODEL.bridge)
+    with pytest.raises(RuntimeError, match="mine"):
+        MODEL.logits(BATCH, [Edit(Site(1, "z"), fails)])
+    assert _hooks(MODEL.bridge) == before
+    assert torch.equal(MODEL.logits(BATCH), PLAIN)
+
+
+def _pairs() -> ContrastPairs:
+    corrupt = type(BATCH)(
+        torch.where(BATCH.attention_mask.bool(), tiny_batch(4, seed=50).input_ids.clamp(min=5), BATCH.input_ids),
+        BATCH.attention_mask, BATCH.token_type_ids, ids=BATCH.ids,
+    )  # fmt: skip
+    return ContrastPairs(BATCH, corrupt, [0, 1, 0, 1], groups=((0,), (1, 2)))
+
+
+def test_patch_from_pairs_and_rows_of_them() -> None:
+    pairs = _pairs()
+    value = MODEL.run(pairs.corrupt, capture=[Site(1, "z")]).captured[Site(1, "z")]
+    expected = MODEL.logits(BATCH, [Edit(Site(1, "z", 2), lambda own: value[:, :, 2])])
+    assert torch.equal(MODEL.logits(BATCH, [Patch(Head(1, 2), pairs)]), expected)
+    rows = [2, 0]
+    torch.testing.assert_close(MODEL.logits(BATCH.rows(rows), [Patch("L1H2", pairs)]), expected[rows], atol=1e-12, rtol=0)
+    assert torch.equal(MODEL.logits(pairs.corrupt, [Patch(Head(1, 2), pairs)]), MODEL.logits(pairs.corrupt))
+
+
+def test_pairs_are_run_under_what_stands_before() -> None:
+    pairs, steer = _pairs(), Steer(Site(0, "resid_pre"), torch.ones(24, dtype=torch.float64))
+    value = MODEL.run(pairs.corrupt, [steer], capture=[Site(1, "z")]).captured[Site(1, "z")]
+    expected = MODEL.logits(BATCH, [steer, Edit(Site(1, "z", 2), lambda own: value[:, :, 2])])
+    assert torch.equal(MODEL.logits(BATCH, [steer, Patch(Head(1, 2), pairs)]), expected)
+
+
+def test_captures_at_a_receiver_show_what_arrives() -> None:
+    path = PatchPath([Head(0, 0), MLP(0)], Head(2, 1), through=("v",), source=MEANS)
+    names = ("q_in", "v_in", "q", "v", "pattern", "z")
+    at = {name: Site(2, name, 1) for name in names}
+    plain, patched = MODEL.run(BATCH, capture=at.values()), MODEL.run(BATCH, [path], capture=at.values())
+    for name in ("q_in", "q", "pattern"):
+        assert torch.equal(patched.captured[at[name]], plain.captured[at[name]])
+    for name in ("v_in", "v", "z"):
+        assert not torch.allclose(patched.captured[at[name]], plain.captured[at[name]])
+    weight = MODEL.geometry.w_in(2, "v")[1]
+    bias = MODEL.geometry.projection(2, "v").bias.view(3, 8)[1]
+    torch.testing.assert_close(patched.captured[at["v_in"]] @ weight + bias, patched.captured[at["v"]], atol=1e-10, rtol=0)
+    torch.testing.assert_close(patched.captured[at["pattern"]] @ patched.captured[at["v"]], patched.captured[at["z"]], atol=1e-10, rtol=0)  # fmt: skip
+    other = MODEL.run(BATCH, [path], capture=[Site(2, "v", 0)]).captured
+    assert torch.equal(other[Site(2, "v", 0)], MODEL.run(BATCH, capture=[Site(2, "v", 0)]).captured[Site(2, "v", 0)])
+
+
+def test_a_path_into_a_removed_head_does_nothing() -> None:
+    keep = Keep(ALL - Subnetwork(frozenset([Head(2, 1)]), MODEL.components), MEANS)
+    path = PatchPath([Head(0, 0)], Head(2, 1), source=0)
+    assert torch.equal(MODEL.logits(BATCH, [keep, path]), MODEL.logits(BATCH, [keep]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Ablate(Head(7, 0), with_=0), "layers 0 to 2"),
+        (lambda: Ablate("L1Q2", with_=0), "is not a component"),
+        (lambda: Keep(Subnetwork(frozenset(), [Head(0, 9)]), MEANS), "heads 0 to 2"),
+        (lambda: Ablate(Head(0, 0), with_=3), "is not a source"),
+        (lambda: Ablate(EMBED, with_=0), "is not a component"),
+        (lambda: SoftMask(torch.ones(5), MEANS), "shape \\(5,\\) for 12 components"),
+        (lambda: SoftMask(torch.ones(3, 12), MEANS), "3 rows of masks for a batch of 4"),
+        (lambda: Patch(Site(1, "z"), torch.zeros(2, 9, 3, 8)), "same shape"),
+        (lambda: Patch(Site(5, "z"), 0), "layers 0 to 2"),
+        (lambda: Patch("output", 0), "cannot be patched"),
+        (lambda: Steer(Site(1, "z"), torch.zeros(5)), "does not broadcast"),
+        (lambda: Edit(Site(1, "z"), lambda value: value[:1]), "expected a tensor of shape"),
+        (lambda: Edit(Site(1, "z"), "no"), "expected a function"),
+        (lambda: PatchPath([Head(0, 0)], [OUTPUT, Head(1, 1)], source=0), "of its own"),
+        (lambda: PatchPath([OUTPUT], [Head(1, 1)], source=0), "cannot be a sender"),
+        (lambda: PatchPath([Head(0, 0)], [EMBED], source=0), "cannot be a receiver"),
+        (lambda: PatchPath([], [Head(1, 1)], source=0), "at least one sender"),
+        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], through=("x",), source=0), "give some of q, k, v"),
+        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], through="qk", source=0), "give some of q, k, v"),
+        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], source=0, route="side"), "choose one of"),
+        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)]), "has no source"),
+        (lambda: "Keep", "not an intervention"),
+    ],
+)  # fmt: skip
+def test_what_has_no_meaning_is_refused(make, message) -> None:
+    with pytest.raises(HCError, match=message):
+        MODEL.logits(BATCH, [make()])
+
+
+def test_two_paths_into_one_receiver() -> None:
+    paths = [PatchPath([Head(0, i)], [Head(2, 1)], source=0) for i in (0, 1)]
+    with pytest.raises(InterventionError, match="share the receiver L2H1"):
+        MODEL.logits(BATCH, paths)
+
+
+def test_means_and_donors_of_another_model() -> None:
+    other = load(tiny_module("bert", seed=5), labels=LABELS)
+    with pytest.raises(InterventionError, match="fingerprint"):
+        other.logits(BATCH, [Ablate(Head(0, 0), with_=MEANS)])
+    with pytest.raises(InterventionError, match="another model"):
+        other.logits(BATCH, [Ablate(Head(0, 0), with_=Donors(MODEL, BATCH))])
+
+
+def test_a_length_without_a_donor_is_named() -> None:
+    with pytest.raises(InterventionError, match="No donor of 7 tokens"):
+        MODEL.logits(tiny_batch(1, length=7), [Ablate(Head(0, 0), with_=Donors(MODEL, tiny_batch(3, length=12)))])
+
+
+def test_pairs_that_do_not_know_the_batch() -> None:
+    with pytest.raises(InterventionError, match="not among the 4 pairs"):
+        MODEL.logits(type(BATCH)(BATCH.input_ids, ids=["x"] * 4), [Patch(Head(1, 1), _pairs())])
+    with pytest.raises(InterventionError, match="other tokens"):
+        MODEL.logits(type(BATCH)(BATCH.input_ids.flip(0), BATCH.attention_mask, ids=BATCH.ids), [Patch(Head(1, 1), _pairs())])
+    with pytest.raises(InterventionError, match="has no ids"):
+        MODEL.logits(tiny_batch(4, ids=False), [Patch(Head(1, 1), _pairs())])
+
+
+def test_means_lack_a_kind_until_asked() -> None:
+    with pytest.raises(ComponentError, match="kinds=\\['q'\\]"):
+        MODEL.logits(BATCH, [Patch(Site(1, "q", 0), MEANS)])
+    means = mean_activations(MODEL, tiny_batch(8, seed=9), kinds=["q"])
+    run = MODEL.run(BATCH, [Patch(Site(1, "q", 0), means)], capture=[Site(1, "q", 0)])
+    torch.testing.assert_close(run.captured[Site(1, "q", 0)], means.values["q"][1, 0].expand(4, 9, 8), atol=1e-12, rtol=0)
+
+
+def test_positional_means_end_where_the_data_ended() -> None:
+    means = mean_activations(MODEL, tiny_batch(8, length=6, seed=9), positional=True)
+    with pytest.raises(InterventionError, match="has 9 positions, these positional means 6"):
+        MODEL.logits(BATCH, [Ablate(Head(0, 0), with_=means)])
