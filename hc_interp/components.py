@@ -107,7 +107,7 @@ def is_upstream(sender: "Component | End", receiver: "Component | End") -> bool:
     """
     if sender == OUTPUT or receiver == EMBED:
         return False
-    if sender == EMBED or receiver == OUTPUT:
+    if isinstance(sender, End) or isinstance(receiver, End):
         return True
     return sender.layer < receiver.layer or (
         sender.layer == receiver.layer and isinstance(sender, Head) and isinstance(receiver, MLP)
@@ -198,7 +198,7 @@ class Subnetwork:
 
     @classmethod
     def from_dict(cls, record: dict[str, list[str]]) -> Self:
-        return cls(frozenset(components(record["kept"])), components(record["universe"]))  # ty: ignore
+        return cls(frozenset(_prunable(record["kept"])), _prunable(record["universe"]))
 
     def save(self, path: str | Path) -> Path:
         """Write JSON; the file appears whole or not at all."""
@@ -217,6 +217,11 @@ class Subnetwork:
                 f"{path} is not a saved Subnetwork ({type(error).__name__}: {error}). "
                 "Expected the JSON file that Subnetwork.save wrote."
             ) from error
+
+
+def _prunable(names: Iterable[str]) -> tuple[Component, ...]:
+    found = components(names)
+    return tuple(item for item in found if not isinstance(item, End))
 
 
 def kept_count(n_components: int, sparsity: float) -> int:

@@ -1,14 +1,8 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from tiny import FAMILIES, LABELS, tiny_module
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from tiny import FAMILIES, LABELS, tiny_module  # noqa: E402
-
-from hc_interp.models.load import load  # noqa: E402
+from hc_interp.models.load import load
 
 
 @pytest.fixture(scope="session", params=sorted(FAMILIES))

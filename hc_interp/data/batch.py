@@ -19,7 +19,7 @@ class Batch:
     """
 
     input_ids: Int[Tensor, "batch pos"]
-    attention_mask: Int[Tensor, "batch pos"] | None = None
+    attention_mask: Int[Tensor, "batch pos"] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     token_type_ids: Int[Tensor, "batch pos"] | None = None
     labels: Int[Tensor, " batch"] | None = None
     ids: tuple[str, ...] | None = None

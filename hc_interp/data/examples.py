@@ -30,8 +30,8 @@ class Examples:
     first: tuple[str, ...]
     second: tuple[str, ...] | None = None
     label: tuple[int, ...] | None = None
-    id: tuple[str, ...] | None = None
-    source: tuple[str, ...] | None = None
+    id: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
+    source: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     groups: Groups | None = None
     classes: tuple[str, ...] | None = None
 

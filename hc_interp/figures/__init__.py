@@ -10,7 +10,7 @@ _HOMES = {
     "accuracy": "accuracy_figure",
     "Figure": "figure",
     "CircuitGraph": "circuit_graph",
-    "circuit": "circuit_drawing",
+    "circuit": "circuit_figure",
     "circuit_graph": "circuit_graph",
     "head_frequency": "core_figure",
     "path_matrix": "path_figure",

@@ -29,7 +29,7 @@ class Node:
     def short(self) -> str:
         """What stands inside the node; the layer stands at the row."""
         item = component(self.name)
-        return str(item.head) if isinstance(item, Head) else "M" if isinstance(item, MLP) else self.name
+        return str(item.head) if isinstance(item, Head) else f"M{item.layer}" if isinstance(item, MLP) else self.name
 
 
 @dataclass(frozen=True)

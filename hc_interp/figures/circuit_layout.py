@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float
 
 from hc_interp.figures.circuit_graph import CircuitGraph, Edge, Node, moved
-from hc_interp.figures.style import FONT_POINTS, Width, points, text_width
+from hc_interp.figures.style import Width, points, text_width
 
 SWEEPS = 8
-STEP, BULGES = 7.0, 12  # bulges tried on each side, in points
+STEP, BULGES = 3.5, 26  # bulges tried on each side, in points
+APART = 7.0  # between the bulges of edges that join the same two nodes
 SAMPLES = 33  # of a curve, when looking for what it runs through
 
 
@@ -25,12 +26,12 @@ class Sizes:
 
     radius: float
     row: float  # between two layers
-    pitch: float  # between two heads of a layer, where there is room
-    gutter: float = 24.0  # on the left, for the layers' names
+    mlp: float  # half the diagonal of an MLP's diamond
+    gutter: float = 22.0  # on the left, for the layers' names
     edge: float = 5.0  # on the right, top and bottom
 
 
-SIZES: dict[str, Sizes] = {"single": Sizes(6.2, 34, 34), "double": Sizes(8.2, 42, 60)}
+SIZES: dict[str, Sizes] = {"single": Sizes(5.9, 34, 10.5), "double": Sizes(8.2, 42, 11.5)}
 END_HALF_HEIGHT = 7.0
 
 
@@ -43,14 +44,14 @@ def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0) -
     size, page = SIZES[width], points(width)
     has_mlps = any(node.kind == "mlp" for node in graph.nodes)
     left = size.gutter
-    right = page - size.edge - (2.6 * size.radius + 6 if has_mlps else 0)
+    right = page - size.edge - (2 * size.mlp + 4 if has_mlps else 0)
     rows = _rows(graph.nodes, int((right - left) // (2 * size.radius + 3)))
     heights, top = _heights(rows, size, foot)
-    across = _across(graph, rows, left, right, size)
+    across = _across(graph, rows, left, right)
     places = {node.name: (across[node.name], y) for row, y in zip(rows, heights, strict=True) for node in row}
     for node in graph.nodes:
         if node.kind == "mlp":
-            places[node.name] = (page - size.edge - 1.3 * size.radius, places[node.name][1])
+            places[node.name] = (page - size.edge - size.mlp, places[node.name][1])
     bends = _bends(graph, places, size, page)
     return moved(graph, places, bends, width=page, height=top + head)
 
@@ -67,7 +68,7 @@ def _rows(nodes: Sequence[Node], capacity: int) -> list[list[Node]]:
 
 
 def _heights(rows: list[list[Node]], size: Sizes, foot: float) -> tuple[list[float], float]:
-    y, heights = foot + 1.3 * size.radius + 2, []
+    y, heights = foot + size.mlp + 2, []
     for place, row in enumerate(rows):
         if place:
             below = rows[place - 1][0]
@@ -75,27 +76,24 @@ def _heights(rows: list[list[Node]], size: Sizes, foot: float) -> tuple[list[flo
             same_layer = row[0].layer == below.layer and not mlp_step
             y += 2 * size.radius + 4 if same_layer else size.row * (0.62 if mlp_step else 1)
         heights.append(y)
-    return heights, (heights[-1] if heights else y) + 1.3 * size.radius + size.edge
+    return heights, (heights[-1] if heights else y) + size.mlp + size.edge
 
 
-def _across(
-    graph: CircuitGraph, rows: list[list[Node]], left: float, right: float, size: Sizes
-) -> dict[str, float]:
-    """x of every node: barycentre sweeps down and up, each row evenly spaced around its neighbours' mean."""
+def _across(graph: CircuitGraph, rows: list[list[Node]], left: float, right: float) -> dict[str, float]:
+    """x of every node: barycentre sweeps down and up, each row evenly spaced over the page."""
     joined: dict[str, list[tuple[str, float]]] = {node.name: [] for node in graph.nodes}
     for edge in graph.edges:
         joined[edge.sender].append((edge.receiver, abs(edge.node_share)))
         joined[edge.receiver].append((edge.sender, abs(edge.node_share)))
-    middle = (left + right) / 2
-    x = {node.name: middle for node in graph.nodes}
+    x: dict[str, float] = {}
     for row in rows:
-        x.update(_spread([node.name for node in row], middle, left, right, size))
+        x.update(_spread([node.name for node in row], left, right))
     for sweep in range(SWEEPS):
         for row in rows[:: 1 if sweep % 2 else -1]:
             wish = {node.name: _mean([(x[n], w) for n, w in joined[node.name]], x[node.name]) for node in row}
             names = [node.name for node in row]
             order = sorted(names, key=lambda name: (round(wish[name], 6), names.index(name)))
-            x.update(_spread(order, sum(wish.values()) / len(wish), left, right, size))
+            x.update(_spread(order, left, right))
     return x
 
 
@@ -104,12 +102,10 @@ def _mean(found: list[tuple[float, float]], default: float) -> float:
     return sum(x * w for x, w in found) / weight if weight else default
 
 
-def _spread(names: list[str], centre: float, left: float, right: float, size: Sizes) -> dict[str, float]:
-    radius = max(size.radius, *(end_half_width(n) if n in ("embed", "output") else 0 for n in names), 0)
-    pitch = min(size.pitch, (right - left - 2 * radius) / max(len(names) - 1, 1))
-    half = pitch * (len(names) - 1) / 2
-    centre = min(max(centre, left + radius + half), right - radius - half)
-    return {name: round(centre - half + place * pitch, 3) for place, name in enumerate(names)}
+def _spread(names: list[str], left: float, right: float) -> dict[str, float]:
+    """The middles of equal cells."""
+    cell = (right - left) / len(names)
+    return {name: round(left + (place + 0.5) * cell, 3) for place, name in enumerate(names)}
 
 
 def curve(
@@ -134,15 +130,16 @@ def _bends(
 ) -> tuple[float, ...]:
     names = list(places)
     centres = np.array([places[name] for name in names]).reshape(-1, 2)
+    reach = np.array([size.mlp * 0.8 if node.kind == "mlp" else size.radius for node in graph.nodes]) + 1.5
     t = np.linspace(0.04, 0.96, SAMPLES)
     trials = sorted((sign * step * STEP for step in range(BULGES + 1) for sign in (1, -1)), key=lambda b: (abs(b), -b))
     taken: dict[tuple[str, str], list[float]] = {}
     bends = []
     for edge in graph.edges:
-        others = centres[[name not in (edge.sender, edge.receiver) for name in names]]
+        other = [name not in (edge.sender, edge.receiver) for name in names]
         used = taken.setdefault((edge.sender, edge.receiver), [])
-        free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - other) >= STEP for other in used)]
-        best = min(free, key=lambda bend: (_cost(edge, bend, places, others, t, size, page), abs(bend), -bend))
+        free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - other) >= APART for other in used)]
+        best = min(free, key=lambda bend: (_cost(edge, bend, places, centres[other], reach[other], t, size, page), abs(bend), -bend))
         used.append(best)
         bends.append(best)
     return tuple(bends)
@@ -153,6 +150,7 @@ def _cost(
     bend: float,
     places: dict[str, tuple[float, float]],
     others: Float[np.ndarray, "n 2"],
+    reach: Float[np.ndarray, " n"],
     t: Float[np.ndarray, " t"],
     size: Sizes,
     page: float,
@@ -161,7 +159,7 @@ def _cost(
     path = curve(places[edge.sender], places[edge.receiver], bend, t)
     outside = ((path[:, 0] < size.gutter) | (path[:, 0] > page - size.edge)).any()
     distance = np.linalg.norm(path[:, None] - others[None], axis=2)
-    hits = (distance < size.radius + 1.5).any(axis=0).sum() if len(others) else 0
+    hits = (distance < reach).any(axis=0).sum() if len(others) else 0
     return float(hits + 100 * outside) + abs(bend) / 1000
 
 
@@ -173,8 +171,8 @@ def ends_at(
     a, b = (start.x, start.y), (end.x, end.y)
     t = np.linspace(0, 1, 201)
     path = curve(a, b, edge.bend, t)
-    out = _outside(path, start, size.radius + gap)
-    reach = _outside(path, end, size.radius + gap)
+    out = _outside(path, start, size, gap)
+    reach = _outside(path, end, size, gap)
     first = t[np.argmax(out)] if out.any() else 0.0
     last = t[len(t) - 1 - np.argmax(reach[::-1])] if reach.any() else 1.0
     tip = curve(a, b, edge.bend, np.array([first, last]))
@@ -184,15 +182,32 @@ def ends_at(
     return tip[0], part, tip[1]
 
 
-def _outside(path: Float[np.ndarray, "t 2"], node: Node, radius: float) -> np.ndarray:
+def _outside(path: Float[np.ndarray, "t 2"], node: Node, size: Sizes, gap: float) -> np.ndarray:
+    radius = size.radius + gap
     offset = np.abs(path - np.array([node.x, node.y]))
     if node.kind == "end":
         return (offset[:, 0] > end_half_width(node.name)) | (offset[:, 1] > END_HALF_HEIGHT)
     if node.kind == "generalizing":
         return (offset > radius * 0.95).any(axis=1)
     if node.kind == "mlp":
-        return offset.sum(axis=1) > radius * 1.3
+        return offset.sum(axis=1) > size.mlp + gap
     return np.hypot(offset[:, 0], offset[:, 1]) > radius
 
 
-__all__ = ["FONT_POINTS", "SIZES", "Sizes", "control_point", "curve", "ends_at", "lay_out"]
+def along_edge(edge: Edge, node: dict[str, Node], size: Sizes, t: float) -> np.ndarray:
+    """A point of the visible part of an edge's curve."""
+    start, control, tip = ends_at(edge, node, size)
+    return (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * tip
+
+
+def label_places(graph: CircuitGraph, size: Sizes) -> list[tuple[str, float, float]]:
+    """Where each edge's q, k or v stands: on its curve, clear of nodes and of earlier labels where that can be."""
+    node = graph.node
+    taken = [(item.x, item.y, size.radius + 4.0) for item in graph.nodes]
+    found = []
+    for edge in graph.edges:
+        spots = [along_edge(edge, node, size, t) for t in (0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72, 0.22, 0.78)]
+        best = max(spots, key=lambda s: min(0.0, *(np.hypot(s[0] - x, s[1] - y) - r for x, y, r in taken)))
+        taken.append((float(best[0]), float(best[1]), 8.0))
+        found.append((edge.through, float(best[0]), float(best[1])))
+    return found

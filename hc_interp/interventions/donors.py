@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import batches, pad
+from hc_interp.data.encode import batches
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel
 
@@ -34,17 +34,15 @@ class Donors:
 
     def batch_for(self, batch: Batch) -> Batch:
         """The donors of a batch's rows, in order, with the batch's padding."""
-        chosen = [self._choose(row) for row in _rows(batch)]
-        width = batch.input_ids.shape[1]
-        donors = pad(self.model, chosen)
-        grow = width - donors.input_ids.shape[1]
-        fill = {"input_ids": _pad_id(batch, donors), "attention_mask": 0, "token_type_ids": 0}
-        wide = {
-            name: torch.nn.functional.pad(getattr(donors, name), (0, grow), value=value)
-            for name, value in fill.items()
-            if getattr(donors, name) is not None
-        }
-        return Batch(**wide).to(batch.input_ids.device)
+        ids = batch.input_ids.clone()
+        types = None if batch.token_type_ids is None else batch.token_type_ids.clone()
+        for place, row in enumerate(_rows(batch)):
+            donor = self._choose(row)
+            length = len(row["input_ids"])
+            ids[place, :length] = donor["input_ids"].to(ids.device)
+            if types is not None and "token_type_ids" in donor:
+                types[place, :length] = donor["token_type_ids"].to(ids.device)
+        return Batch(ids, batch.attention_mask, types)
 
     def _choose(self, row: dict[str, Tensor]) -> dict[str, Tensor]:
         length = len(row["input_ids"])
@@ -52,7 +50,7 @@ class Donors:
         pool = [donor for donor in self._pools.get(length, []) if not torch.equal(donor["input_ids"], own)]
         if not pool:
             raise InterventionError(
-                f"No donor of {length} tokens: {self._pools and len(self._pools) or 0} lengths are in the donor data "
+                f"No donor of {length} tokens: {len(self._pools)} lengths are in the donor data "
                 f"({min(self._pools, default=0)} to {max(self._pools, default=0)} tokens). Give hc.Donors more data of "
                 "that length, or use means as the source."
             )
@@ -65,10 +63,5 @@ class Donors:
 
 def _rows(batch: Batch) -> list[dict[str, Tensor]]:
     names = [n for n in ("input_ids", "token_type_ids") if getattr(batch, n) is not None]
-    lengths = batch.attention_mask.sum(1).tolist()  # type: ignore[union-attr]
+    lengths = batch.attention_mask.sum(1).tolist()
     return [{n: getattr(batch, n)[i, :length].cpu() for n in names} for i, length in enumerate(lengths)]
-
-
-def _pad_id(batch: Batch, donors: Batch) -> int:
-    padding = batch.input_ids[batch.attention_mask == 0]
-    return int(padding[0]) if len(padding) else int(donors.input_ids[0, 0])

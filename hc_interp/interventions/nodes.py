@@ -132,9 +132,11 @@ def on_head(site: Site, fn: Any) -> Any:
     if site.head is None:
         return fn
 
+    axis, head = site.head_axis, site.head
+
     def lifted(value: Tensor) -> Tensor:
         edited = value.clone()
-        edited.select(site.head_axis, site.head).copy_(fn(value.select(site.head_axis, site.head)))
+        edited.select(axis, head).copy_(fn(value.select(axis, head)))
         return edited
 
     return lifted
@@ -155,18 +157,18 @@ def _blend(mask: Tensor, value: Tensor) -> Any:
     return lambda own: mask * own + (1 - mask) * value
 
 
-def _expand(mask: Tensor, members: list[Any], place: Mapping[Any, int], model: HookedModel, site: Site) -> Tensor:
-    """A mask over components as a factor of one site's value: heads that are not masked get 1."""
+def _expand(
+    mask: Tensor, members: list[Component], place: Mapping[Component, int], model: HookedModel, site: Site
+) -> Tensor:
+    """A mask over components as a factor of one site's value: `[head, 1]` or `[]`, after a batch axis if it has one.
+
+    Heads of the site that are not masked get 1.
+    """
+    batched = mask.ndim == 2
     if site.kind != "z":
         own = mask[..., place[members[0]]]
-        return own if mask.ndim == 1 else own[:, None, None]
-    if len(members) == model.n_heads and [m.head for m in members] == list(range(model.n_heads)):
-        heads = mask[..., place[members[0]] : place[members[0]] + model.n_heads]
-        if [place[m] for m in members] == list(range(place[members[0]], place[members[0]] + model.n_heads)):
-            return heads[:, None] if mask.ndim == 1 else heads[:, None, :, None]
-    columns = [
-        mask[..., place[Head(site.layer, head)]] if Head(site.layer, head) in place else mask.new_ones(mask.shape[:-1])
-        for head in range(model.n_heads)
-    ]
-    heads = torch.stack(columns, dim=-1)
-    return heads[:, None] if mask.ndim == 1 else heads[:, None, :, None]
+        return own[:, None, None] if batched else own
+    factors = {item.head: mask[..., place[item]] for item in members if isinstance(item, Head)}
+    one = mask.new_ones(mask.shape[:-1])
+    heads = torch.stack([factors.get(head, one) for head in range(model.n_heads)], dim=-1)
+    return heads[:, None, :, None] if batched else heads[:, None]

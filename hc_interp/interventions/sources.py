@@ -109,11 +109,11 @@ def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: B
             raise InterventionError(
                 "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
             )
-        found = Batch(*(None if t is None else t[:, :width] for t in _tensors(found)))
-    grow = width - found.input_ids.shape[1]
-    padded = (None if t is None else torch.nn.functional.pad(t, (0, grow)) for t in _tensors(found))
-    return Batch(*padded, ids=like.ids).to(like.input_ids.device)
-
-
-def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
-    return batch.input_ids, batch.attention_mask, batch.token_type_ids
+    shown = (0, width - found.input_ids.shape[1])  # a negative width cuts padding off
+    types = found.token_type_ids
+    return Batch(
+        torch.nn.functional.pad(found.input_ids, shown),
+        torch.nn.functional.pad(found.attention_mask, shown),
+        None if types is None else torch.nn.functional.pad(types, shown),
+        ids=like.ids,
+    ).to(like.input_ids.device)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -27,7 +28,7 @@ class Family:
     causal: bool = False
 
 
-_BERT_LAYER = {
+_BERT_LAYER: dict[str, Any] = {
     "q": "encoder.layer.{}.attention.self.query",
     "k": "encoder.layer.{}.attention.self.key",
     "v": "encoder.layer.{}.attention.self.value",
@@ -69,17 +70,22 @@ class Geometry:
             )
         return cls(module, FAMILIES[name])
 
+    @property
+    def config(self) -> Any:
+        """The module's Hugging Face config."""
+        return self.module.config
+
     @cached_property
     def n_layers(self) -> int:
-        return self.module.config.num_hidden_layers
+        return self.config.num_hidden_layers
 
     @cached_property
     def n_heads(self) -> int:
-        return self.module.config.num_attention_heads
+        return self.config.num_attention_heads
 
     @cached_property
     def d_model(self) -> int:
-        return self.module.config.hidden_size
+        return self.config.hidden_size
 
     @cached_property
     def d_head(self) -> int:
@@ -88,18 +94,18 @@ class Geometry:
     @property
     def max_positions(self) -> int:
         """Longest input: RoBERTa's position table starts after its padding index."""
-        positions = self.module.config.max_position_embeddings
-        offset = self.module.config.pad_token_id + 1 if self.family.trunk == "roberta" else 0
+        positions = self.config.max_position_embeddings
+        offset = self.config.pad_token_id + 1 if self.family.trunk == "roberta" else 0
         return positions - offset
 
-    def _part(self, layer: int, name: str) -> nn.Module:
+    def _part(self, layer: int, name: str) -> Any:
         return self.module.get_submodule(f"{self.family.trunk}.{getattr(self.family, name).format(layer)}")
 
-    def projection(self, layer: int, name: str) -> nn.Module:
+    def projection(self, layer: int, name: str) -> nn.Linear:
         """The `q`, `k`, `v` or `o` projection of a layer, an `nn.Linear`."""
         return self._part(layer, name)
 
-    def norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
+    def norms(self, layer: int) -> tuple[nn.LayerNorm, nn.LayerNorm]:
         """The two LayerNorms of a layer."""
         return self._part(layer, "norm_1"), self._part(layer, "norm_2")
 

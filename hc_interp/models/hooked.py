@@ -68,11 +68,26 @@ class HookedModel:
         self.backend_name = backend
         self.geometry = Geometry.of(module)
 
-    n_layers = property(lambda self: self.geometry.n_layers)
-    n_heads = property(lambda self: self.geometry.n_heads)
-    d_model = property(lambda self: self.geometry.d_model)
-    d_head = property(lambda self: self.geometry.d_head)
-    max_positions = property(lambda self: self.geometry.max_positions)
+    @property
+    def n_layers(self) -> int:
+        return self.geometry.n_layers
+
+    @property
+    def n_heads(self) -> int:
+        return self.geometry.n_heads
+
+    @property
+    def d_model(self) -> int:
+        return self.geometry.d_model
+
+    @property
+    def d_head(self) -> int:
+        return self.geometry.d_head
+
+    @property
+    def max_positions(self) -> int:
+        """Longest input, in tokens."""
+        return self.geometry.max_positions
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
@@ -163,7 +178,7 @@ class HookedModel:
 
     def compile(self, batch: Batch, interventions: Sequence[Intervention]) -> list[SiteEdit]:
         """Check a list of interventions and turn it into edits for one batch."""
-        interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)
+        interventions = list(interventions)
         self.check_interventions(interventions)
         edits: list[SiteEdit] = []
         for place, item in enumerate(interventions):

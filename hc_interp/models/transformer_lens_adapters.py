@@ -28,8 +28,9 @@ class BertClassifierAdapter(BertArchitectureAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        for name in _LANGUAGE_MODEL_HEAD:
-            self.component_mapping.pop(name)
+        self.component_mapping = {
+            name: bridge for name, bridge in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
+        }
         if self.trunk != "bert":
             self._rename_trunk()
         self.component_mapping["classifier"] = self._classifier()
@@ -38,7 +39,7 @@ class BertClassifierAdapter(BertArchitectureAdapter):
         return LinearBridge(name="classifier")
 
     def _rename_trunk(self) -> None:
-        for bridge in self.component_mapping.values():
+        for bridge in self.components.values():
             if bridge.name and bridge.name.startswith("bert."):
                 bridge.name = self.trunk + bridge.name.removeprefix("bert")
 

@@ -40,14 +40,14 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor]) -> None:
 
 
 def _probe_batch(model: HookedModel) -> Batch:
-    vocabulary = model.module.config.vocab_size
+    vocabulary = model.geometry.config.vocab_size
     generator = torch.Generator().manual_seed(0)
     length = min(9, model.max_positions)
     low = min(5, vocabulary - 1)
     ids = torch.randint(low, vocabulary, (3, length), generator=generator)
     mask = torch.ones_like(ids)
     mask[1, length // 2 :] = 0
-    ids[mask == 0] = model.module.config.pad_token_id or 0
+    ids[mask == 0] = model.geometry.config.pad_token_id or 0
     types = torch.zeros_like(ids)
     types[:, length // 3 :] = 1
     return Batch(ids, mask, types).to(model.device)

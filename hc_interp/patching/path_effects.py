@@ -147,7 +147,7 @@ class Sweep:
         paths = PathBatch.of(model, part.clean, source, receivers, interventions)
         clean = metric(paths.clean_logits, part.gold, groups)
         total = torch.full_like(clean, float("nan"))
-        if by_pair:
+        if paths.corrupt_logits is not None:
             total = metric(paths.corrupt_logits, part.gold, groups) - clean
         return cls(paths, part.gold, groups, metric, route, clean, total, by_pair, rows)
 
@@ -201,7 +201,7 @@ class Sweep:
         return self.paths.corrupt_values((item,))[item] - self.paths.clean_value(item)
 
     def _dot(self, left: Tensor, right: Tensor) -> Float[Tensor, " batch"]:
-        seen = self.paths.batch.attention_mask[:, :, None]  # type: ignore[index]
+        seen = self.paths.batch.attention_mask[:, :, None]
         return (left * right * seen).sum((1, 2))
 
     def _score(self, logits: Tensor) -> Float[Tensor, " batch"]:

@@ -29,298 +29,133 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-# case, premise, hypothesis, gold, corrupt premise (None: the same), corrupt hypothesis (None: the same)
-ORDER = [
-    (
-        LEX + "ln_subject/object_swap",
-        "The nurse saw the kings .",
-        "The kings saw the nurse .",
-        1,
-        None,
-        "The nurse saw the kings .",
-    ),
-    (
-        LEX + "ln_passive",
-        "The nurse was helped by the kings .",
-        "The nurse helped the kings .",
-        1,
-        None,
-        "The kings helped the nurse .",
-    ),
-    (
-        LEX + "le_passive",
-        "The nurse was helped by the kings .",
-        "The kings helped the nurse .",
-        0,
-        None,
-        "The nurse helped the kings .",
-    ),
-    (
-        LEX + "ln_conjunction",
-        "The nurse and the king saw the poet .",
-        "The nurse saw the king .",
-        1,
-        "The nurse and the poet saw the king .",
-        None,
-    ),
-    (
-        LEX + "ln_conjunction",
-        "The nurse and the king saw the poet .",
-        "The king saw the nurse .",
-        1,
-        "The poet and the king saw the nurse .",
-        None,
-    ),
-    (
-        LEX + "ln_conjunction",
-        "The nurse saw the king and the poet .",
-        "The king saw the poet .",
-        1,
-        "The king saw the nurse and the poet .",
-        None,
-    ),
-    (
-        LEX + "ln_conjunction",
-        "The nurse saw the king and the poet .",
-        "The poet saw the king .",
-        1,
-        "The poet saw the king and the nurse .",
-        None,
-    ),
-    (
-        LEX + "le_conjunction",
-        "The nurse and the king saw the poet .",
-        "The nurse saw the poet .",
-        0,
-        None,
-        "The poet saw the nurse .",
-    ),
-    (
-        LEX + "ln_preposition",
-        "The nurse near the king saw the poet .",
-        "The king saw the nurse .",
-        1,
-        "The king near the poet saw the nurse .",
-        None,
-    ),
-    (
-        LEX + "ln_preposition",
-        "The nurse near the king saw the poet .",
-        "The poet saw the nurse .",
-        1,
-        None,
-        "The nurse saw the poet .",
-    ),
-    (
-        LEX + "ln_preposition",
-        "The nurse saw the king by the poet .",
-        "The king saw the poet .",
-        1,
-        "The king saw the poet by the nurse .",
-        None,
-    ),
-    (
-        LEX + "le_around_prepositional_phrase",
-        "The nurse near the king saw the poet .",
-        "The nurse saw the poet .",
-        0,
-        None,
-        "The poet saw the nurse .",
-    ),
-    (
-        LEX + "ln_relative_clause",
-        "The nurse who the king saw hired the poet .",
-        "The king hired the nurse .",
-        1,
-        "The nurse who the king hired saw the poet .",
-        None,
-    ),
-    (
-        LEX + "ln_relative_clause",
-        "The nurse that saw the king hired the poet .",
-        "The poet hired the nurse .",
-        1,
-        None,
-        "The nurse hired the poet .",
-    ),
-    (
-        LEX + "ln_relative_clause",
-        "The nurse saw the king who hired the poet .",
-        "The king saw the poet .",
-        1,
-        "The nurse hired the king who saw the poet .",
-        None,
-    ),
-    (
-        LEX + "ln_relative_clause",
-        "The nurse saw the king that the poet hired .",
-        "The poet saw the nurse .",
-        1,
-        "The poet saw the nurse that the king hired .",
-        None,
-    ),
-    (
-        LEX + "le_relative_clause",
-        "The nurse who the king saw hired the poet .",
-        "The king saw the nurse .",
-        0,
-        None,
-        "The nurse saw the king .",
-    ),
-    (
-        LEX + "le_around_relative_clause",
-        "The nurse who slept hired the poet .",
-        "The nurse hired the poet .",
-        0,
-        None,
-        "The poet hired the nurse .",
-    ),
-    (
-        SUB + "sn_NP/Z",
-        "While the nurse hid the king helped the poets .",
-        "The nurse hid the king .",
-        1,
-        "While the poets helped the nurse hid the king .",
-        None,
-    ),
-    (
-        SUB + "sn_PP_on_subject",
-        "The nurse near the kings slept .",
-        "The kings slept .",
-        1,
-        "The kings near the nurse slept .",
-        None,
-    ),
-    (
-        SUB + "sn_relative_clause_on_subject",
-        "The nurse who saw the king slept .",
-        "The king slept .",
-        1,
-        "The king who saw the nurse slept .",
-        None,
-    ),
-    (
-        SUB + "sn_past_participle",
-        "The nurse paid in the hall saw the king .",
-        "The nurse paid in the hall .",
-        1,
-        "The nurse the king saw paid in the hall .",
-        None,
-    ),
-    (
-        SUB + "sn_past_participle",
-        "The nurse saw the king paid in the hall .",
-        "The king paid in the hall .",
-        1,
-        None,
-        None,
-    ),  # "saw the king paid" can be seeing that he paid
-    (
-        SUB + "sn_past_participle",
-        "The nurse hired the king paid in the hall .",
-        "The king paid in the hall .",
-        1,
-        "The king the nurse hired paid in the hall .",
-        None,
-    ),
-    (
-        SUB + "se_PP_on_obj",
-        "The nurse saw the king near the poet .",
-        "The nurse saw the king .",
-        0,
-        None,
-        "The king saw the nurse .",
-    ),
-    (SUB + "se_adjective", "Young nurses saw the kings .", "Nurses saw the kings .", 0, None, "Kings saw the nurses ."),
-    (
-        SUB + "se_adjective",
-        "Young nurses saw the king .",
-        "Nurses saw the king .",
-        0,
-        None,
-        None,
-    ),  # "King saw the nurses" is no sentence
-    (
-        SUB + "se_conjunction",
-        "The nurse and the king saw the poet .",
-        "The king saw the poet .",
-        0,
-        None,
-        "The poet saw the king .",
-    ),
-    (
-        SUB + "se_relative_clause_on_obj",
-        "The nurse saw the king who slept .",
-        "The nurse saw the king .",
-        0,
-        None,
-        "The king saw the nurse .",
-    ),
-    (
-        SUB + "se_understood_object",
-        "The nurse paid the king .",
-        "The nurse paid .",
-        0,
-        "The king paid the nurse .",
-        None,
-    ),
-    (SUB + "se_understood_object", "The nurse ate the soup .", "The nurse ate .", 0, None, None),  # soup eats nobody
-    (
-        CON + "ce_embedded_under_since",
-        "Since the nurse ran , the king slept .",
-        "The nurse ran .",
-        0,
-        "Since the king ran , the nurse slept .",
-        None,
-    ),
-    (
-        CON + "ce_after_since_clause",
-        "Though the nurse ran , the king saw the poet .",
-        "The king saw the poet .",
-        0,
-        None,
-        "The poet saw the king .",
-    ),
-    (
-        CON + "ce_embedded_under_verb",
-        "The nurse knew that the king slept .",
-        "The king slept .",
-        0,
-        "The king knew that the nurse slept .",
-        None,
-    ),
-    (
-        CON + "ce_conjunction",
-        "The nurse ran , and the king slept .",
-        "The king slept .",
-        0,
-        "The king ran , and the nurse slept .",
-        None,
-    ),
-    (
-        CON + "ce_adverb",
-        "Of course the nurse saw the king .",
-        "The nurse saw the king .",
-        0,
-        None,
-        "The king saw the nurse .",
-    ),
-]
+# A case; then, each time, a gold label, a premise and a hypothesis, and what they become.
+ORDER_TABLE = """
+lexical_overlap_ln_subject/object_swap
+  1 The nurse saw the kings . | The kings saw the nurse .
+    The nurse saw the kings . | The nurse saw the kings .
+lexical_overlap_ln_passive
+  1 The nurse was helped by the kings . | The nurse helped the kings .
+    The nurse was helped by the kings . | The kings helped the nurse .
+lexical_overlap_le_passive
+  0 The nurse was helped by the kings . | The kings helped the nurse .
+    The nurse was helped by the kings . | The nurse helped the kings .
+lexical_overlap_ln_conjunction
+  1 The nurse and the king saw the poet . | The nurse saw the king .
+    The nurse and the poet saw the king . | The nurse saw the king .
+  1 The nurse and the king saw the poet . | The king saw the nurse .
+    The poet and the king saw the nurse . | The king saw the nurse .
+  1 The nurse saw the king and the poet . | The king saw the poet .
+    The king saw the nurse and the poet . | The king saw the poet .
+  1 The nurse saw the king and the poet . | The poet saw the king .
+    The poet saw the king and the nurse . | The poet saw the king .
+lexical_overlap_le_conjunction
+  0 The nurse and the king saw the poet . | The nurse saw the poet .
+    The nurse and the king saw the poet . | The poet saw the nurse .
+lexical_overlap_ln_preposition
+  1 The nurse near the king saw the poet . | The king saw the nurse .
+    The king near the poet saw the nurse . | The king saw the nurse .
+  1 The nurse near the king saw the poet . | The poet saw the nurse .
+    The nurse near the king saw the poet . | The nurse saw the poet .
+  1 The nurse saw the king by the poet . | The king saw the poet .
+    The king saw the poet by the nurse . | The king saw the poet .
+lexical_overlap_le_around_prepositional_phrase
+  0 The nurse near the king saw the poet . | The nurse saw the poet .
+    The nurse near the king saw the poet . | The poet saw the nurse .
+lexical_overlap_ln_relative_clause
+  1 The nurse who the king saw hired the poet . | The king hired the nurse .
+    The nurse who the king hired saw the poet . | The king hired the nurse .
+  1 The nurse that saw the king hired the poet . | The poet hired the nurse .
+    The nurse that saw the king hired the poet . | The nurse hired the poet .
+  1 The nurse saw the king who hired the poet . | The king saw the poet .
+    The nurse hired the king who saw the poet . | The king saw the poet .
+  1 The nurse saw the king that the poet hired . | The poet saw the nurse .
+    The poet saw the nurse that the king hired . | The poet saw the nurse .
+lexical_overlap_le_relative_clause
+  0 The nurse who the king saw hired the poet . | The king saw the nurse .
+    The nurse who the king saw hired the poet . | The nurse saw the king .
+lexical_overlap_le_around_relative_clause
+  0 The nurse who slept hired the poet . | The nurse hired the poet .
+    The nurse who slept hired the poet . | The poet hired the nurse .
+subsequence_sn_NP/Z
+  1 While the nurse hid the king helped the poets . | The nurse hid the king .
+    While the poets helped the nurse hid the king . | The nurse hid the king .
+subsequence_sn_PP_on_subject
+  1 The nurse near the kings slept . | The kings slept .
+    The kings near the nurse slept . | The kings slept .
+subsequence_sn_relative_clause_on_subject
+  1 The nurse who saw the king slept . | The king slept .
+    The king who saw the nurse slept . | The king slept .
+subsequence_sn_past_participle
+  1 The nurse paid in the hall saw the king . | The nurse paid in the hall .
+    The nurse the king saw paid in the hall . | The nurse paid in the hall .
+  1 The nurse saw the king paid in the hall . | The king paid in the hall .
+    none: can be seeing that he paid
+  1 The nurse hired the king paid in the hall . | The king paid in the hall .
+    The king the nurse hired paid in the hall . | The king paid in the hall .
+subsequence_se_PP_on_obj
+  0 The nurse saw the king near the poet . | The nurse saw the king .
+    The nurse saw the king near the poet . | The king saw the nurse .
+subsequence_se_adjective
+  0 Young nurses saw the kings . | Nurses saw the kings .
+    Young nurses saw the kings . | Kings saw the nurses .
+  0 Young nurses saw the king . | Nurses saw the king .
+    none: "King saw the nurses" is no sentence
+subsequence_se_conjunction
+  0 The nurse and the king saw the poet . | The king saw the poet .
+    The nurse and the king saw the poet . | The poet saw the king .
+subsequence_se_relative_clause_on_obj
+  0 The nurse saw the king who slept . | The nurse saw the king .
+    The nurse saw the king who slept . | The king saw the nurse .
+subsequence_se_understood_object
+  0 The nurse paid the king . | The nurse paid .
+    The king paid the nurse . | The nurse paid .
+  0 The nurse ate the soup . | The nurse ate .
+    none: soup eats nobody
+constituent_ce_embedded_under_since
+  0 Since the nurse ran , the king slept . | The nurse ran .
+    Since the king ran , the nurse slept . | The nurse ran .
+constituent_ce_after_since_clause
+  0 Though the nurse ran , the king saw the poet . | The king saw the poet .
+    Though the nurse ran , the king saw the poet . | The poet saw the king .
+constituent_ce_embedded_under_verb
+  0 The nurse knew that the king slept . | The king slept .
+    The king knew that the nurse slept . | The king slept .
+constituent_ce_conjunction
+  0 The nurse ran , and the king slept . | The king slept .
+    The king ran , and the nurse slept . | The king slept .
+constituent_ce_adverb
+  0 Of course the nurse saw the king . | The nurse saw the king .
+    Of course the nurse saw the king . | The king saw the nurse .
+"""
 
 
-@pytest.mark.parametrize(("case", "premise", "hypothesis", "gold", "moved", "turned"), ORDER)
-def test_order_pairs_by_hand(case, premise, hypothesis, gold, moved, turned):
-    clean, corrupt = make_pairs(case, examples((premise, hypothesis, gold)), "order")
-    if moved is None and turned is None:
+def order_rows() -> list[tuple[str, ...]]:
+    rows, case = [], ""
+    lines = ORDER_TABLE.strip("\n").split("\n")
+    while lines:
+        line = lines.pop(0)
+        if not line.startswith(" "):
+            case = line
+        else:
+            rows.append((case, line.strip(), lines.pop(0).strip()))
+    return rows
+
+
+@pytest.mark.parametrize(("case", "before", "after"), order_rows())
+def test_order_pairs_by_hand(case, before, after):
+    gold, text = int(before[0]), before[2:]
+    clean, corrupt = make_pairs(case, examples((*text.split(" | "), gold)), "order")
+    if after.startswith("none"):
         assert len(clean) == len(corrupt) == 0
         return
-    assert clean.first + clean.second == (premise, hypothesis)
-    assert corrupt.first + corrupt.second == (moved or premise, turned or hypothesis)
+    assert " | ".join(clean.first + clean.second) == text
+    assert " | ".join(corrupt.first + corrupt.second) == after
     assert corrupt.label == (1 - gold,)
 
 
 def test_every_case_with_order_pairs_is_written_out_by_hand():
-    assert {row[0] for row in ORDER} == set(CASES) - set(NO_ORDER_PAIRS)
+    assert {case for case, _, _ in order_rows()} == set(CASES) - set(NO_ORDER_PAIRS)
 
 
 # case: premise, hypothesis

@@ -207,7 +207,7 @@ def test_means_and_donors_of_another_model() -> None:
 
 def test_a_length_without_a_donor_is_named() -> None:
     with pytest.raises(InterventionError, match="No donor of 7 tokens"):
-        MODEL.logits(tiny_batch(1, length=7), [Ablate(Head(0, 0), with_=Donors(MODEL, tiny_batch(3, length=12)))])
+        MODEL.logits(tiny_batch(1, length=7), [Ablate(Head(0, 0), with_=Donors(MODEL, tiny_batch(1, length=12)))])
 
 
 def test_pairs_that_do_not_know_the_batch() -> None:

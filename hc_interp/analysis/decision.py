@@ -1,0 +1,107 @@
+"""The decision rule of the reads-from test, as a pure function of its numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from hc_interp.analysis.statistics import holm
+
+Answer = Literal["reads_from", "does_not_read_from", "inconclusive"]
+
+# Every reason that a verdict can give, and what it means.
+REASONS = {
+    "shown": "significant, above the size controls, and the whole interval above the margin",
+    "equivalent": "the whole interval inside the margin",
+    "no generalizing heads": "there is no generalizing head to test",
+    "no core upstream": "no core head stands upstream of a generalizing head, so nothing could be read",
+    "too few pairs": "the pairs come from too few sources for an interval",
+    "uninformative": "the pairs hardly change the core heads, or the generalizing heads hardly change the metric",
+    "resolution": "too few labellings of the core exist (or were drawn) for the test to reach significance",
+    "ablation": "necessity has opposite signs under different ablation sources",
+    "undefined": "the generalizing heads' node effect is not distinguishable from 0, so no share of it is defined",
+    "size": "the effect is no larger than that of other heads of the core's size",
+    "significance": "the effect is no larger than that of relabelled cores",
+    "margin": "the interval is neither above the margin nor inside it",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One kind of pairs in numbers: the statistic and its interval on route "all", its p, its controls.
+
+    `why` says why the kind is not informative ("" if it is). `necessity` holds one interval per ablation source.
+    """
+
+    kind: str
+    why: str
+    statistic: float
+    low: float
+    high: float
+    p: float
+    n_labellings: int
+    size_limit: float
+    necessity: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An answer, its reason (a key of `REASONS`), the kinds that it rests on, and p after Holm by kind."""
+
+    answer: Answer
+    reason: str
+    kinds: tuple[str, ...] = ()
+    p_holm: dict[str, float] = field(default_factory=dict)
+
+
+def decide(evidence: Sequence[Evidence], *, margin: float, alpha: float) -> Decision:
+    """Answer from the evidence of all kinds of pairs.
+
+    In this order: no informative kind -> inconclusive ("too few pairs" if that is so for all, else "uninformative");
+    fewer than `1 / alpha` labellings -> "resolution"; intervals of necessity on both sides of 0 within an informative
+    kind -> "ablation"; any informative kind with Holm p <= alpha, T > size limit and low > margin -> reads_from; every
+    informative kind with -margin < low and high < margin -> does_not_read_from; else inconclusive. NaN meets no
+    condition.
+    """
+    told = [item for item in evidence if not item.why]
+    if not told:
+        few = bool(evidence) and all(item.why == "too few pairs" for item in evidence)
+        return Decision("inconclusive", "too few pairs" if few else "uninformative")
+    adjusted = holm(np.array([item.p for item in told]))
+    p_holm = {item.kind: float(p) for item, p in zip(told, adjusted, strict=True)}
+    if any(item.n_labellings * alpha < 1 - 1e-9 for item in told):
+        return Decision("inconclusive", "resolution", (), p_holm)
+    if any(signs_disagree(item.necessity) for item in told):
+        return Decision("inconclusive", "ablation", (), p_holm)
+    shown = tuple(i.kind for i in told if is_significant(p_holm[i.kind], alpha) and _sizable(i) and i.low > margin)
+    if shown:
+        return Decision("reads_from", "shown", shown, p_holm)
+    if all(-margin < item.low and item.high < margin for item in told):
+        return Decision("does_not_read_from", "equivalent", tuple(item.kind for item in told), p_holm)
+    return Decision("inconclusive", _missing(told, p_holm, margin, alpha), (), p_holm)
+
+
+def is_significant(p: float, alpha: float) -> bool:
+    return p <= alpha + 1e-12
+
+
+def signs_disagree(intervals: Sequence[tuple[float, float]]) -> bool:
+    """Whether one interval lies above 0 and another below; an interval that contains 0 has no sign."""
+    return any(low > 0 for low, _ in intervals) and any(high < 0 for _, high in intervals)
+
+
+def _sizable(item: Evidence) -> bool:
+    return item.statistic > item.size_limit
+
+
+def _missing(told: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:
+    """What kept the kind that came nearest from showing it."""
+    above = [item for item in told if item.low > margin]
+    if any(is_significant(p_holm[item.kind], alpha) for item in above):
+        return "size"
+    if above:
+        # The smallest p that these labellings can give was reached and did not suffice: several kinds share alpha.
+        lowest = any(item.p * item.n_labellings <= 1 + 1e-9 for item in above)
+        return "resolution" if lowest else "significance"
+    return "undefined" if any(np.isnan(item.statistic) for item in told) else "margin"

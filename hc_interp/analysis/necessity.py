@@ -1,0 +1,69 @@
+"""Is what the generalizing heads get from the core needed, and is it enough? Under one ablation source after another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hc_interp.analysis.pair_runs import JointPath, PairRuns
+from hc_interp.analysis.statistics import Interval, ratio_interval
+from hc_interp.components import MLP, Head
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.errors import InterventionError
+from hc_interp.interventions.donors import Donors
+from hc_interp.interventions.means import MeanActivations
+from hc_interp.interventions.sources import Source
+from hc_interp.models.hooked import HookedModel
+
+Heads = tuple[Head, ...]
+UNDEFINED = Interval(float("nan"), float("nan"), float("nan"), 0)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Necessity and sufficiency under one source, with a note where they could not be computed."""
+
+    necessity: Interval
+    sufficiency: Interval
+    note: str = ""
+
+
+def ablation_sources(
+    model: HookedModel, pairs: ContrastPairs, means: MeanActivations | None, donors: Donors | None, seed: int
+) -> dict[str, Source | str]:
+    """The three sources by name; a text says why there is none."""
+    found: dict[str, Source | str] = {"zero": 0}
+    found["means"] = means if means is not None else "no means were given"
+    found["donors"] = donors if donors is not None else Donors(model, pairs.clean, seed)
+    return {name: found[name] for name in ("means", "zero", "donors")}
+
+
+def shares_under(
+    runs: PairRuns, source: Source | str, core: Heads, receivers: Heads, *, given: bool, level: float, seed: int
+) -> Shares:
+    """Necessity and sufficiency under one source, each a ratio of sums over pairs; not clipped.
+
+    With `C = metric(clean) - metric(z_G := source)`:
+
+    - necessity = `[metric(clean) - metric(z_G recomputed with core -> G set to source)] / C`, route "all";
+    - sufficiency = `[metric(z_G recomputed with all heads and MLPs upstream except the core set to source, embeddings
+      clean) - metric(z_G := source)] / C`.
+
+    NaN where C's interval contains 0. Neither compares with other heads of the core's size, and a source takes the
+    model off its own distribution: that is what several sources are for. Donors that were not `given` but made of the
+    pairs may lack a length; that is noted.
+    """
+    if isinstance(source, str):
+        return Shares(UNDEFINED, UNDEFINED, source)
+    last = max(head.layer for head in receivers)
+    early = [item for item in runs.model.components if item.layer < last]
+    rest = tuple(item for item in early if isinstance(item, MLP) or item not in core)
+    paths = [JointPath(core, receivers, "all"), JointPath(rest, receivers, "all")]
+    try:
+        found = runs.measure(paths, [receivers], source, "necessity and sufficiency")
+    except InterventionError as error:
+        if given or not isinstance(source, Donors):
+            raise
+        return Shares(UNDEFINED, UNDEFINED, f"no donors of equal length among the pairs: {error}")
+    # Changes against clean: those of `nodes` are -C, so both ratios are taken of changes.
+    through_core, through_rest, node = found.paths[:, 0], found.paths[:, 1], found.nodes[:, 0]
+    common: dict[str, Any] = {"clusters": runs.encoded.sources, "level": level, "seed": seed}
+    return Shares(ratio_interval(through_core, node, **common), ratio_interval(node - through_rest, node, **common))

@@ -1,0 +1,74 @@
+"""What a probe must be compared with: control tasks, shuffled labels, the word alone, an untrained model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+
+from hc_interp.models.hooked import HookedModel
+
+
+def control_values(
+    value: Float[np.ndarray, " place"], word: Sequence[str], *, kind: str, seed: int | Sequence[int]
+) -> Float[np.ndarray, " place"] | None:
+    """A control task: each word type gets one random value, wherever it stands. None if there is one type only.
+
+    Binary labels go to randomly ordered types until the share of 1 is as near the feature's as whole types allow, so
+    that a guess does as well on both; real values are drawn from the feature's. A probe that solves this has memorised
+    words. Source: Hewitt & Liang 2019 (arXiv 1909.03368).
+    """
+    types, counts = _types(word)
+    if len(counts) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    if kind == "real":
+        return rng.choice(value, size=len(counts))[types]
+    order = rng.permutation(len(counts))
+    middle = counts[order].cumsum() - counts[order] / 2
+    n_ones = int(np.clip((middle <= value.sum()).sum(), 1, len(counts) - 1))
+    labels = np.zeros(len(counts))
+    labels[order[:n_ones]] = 1
+    return labels[types]
+
+
+def shuffled_values(value: Float[np.ndarray, " place"], *, seed: int | Sequence[int]) -> Float[np.ndarray, " place"]:
+    """The same values at other places: no probe may find anything here."""
+    return np.random.default_rng(seed).permutation(value)
+
+
+def word_prediction(
+    value: Float[np.ndarray, " place"], word: Sequence[str], folds: Int[np.ndarray, " place"], *, kind: str
+) -> Float[np.ndarray, " place"]:
+    """What the word alone tells: its mean value in the other folds, drawn towards the overall mean by one observation.
+
+    Log-odds for a binary feature, so that it reads like a probe's prediction.
+    """
+    types, counts = _types(word)
+    predicted = np.empty(len(value))
+    for number in np.unique(folds):
+        held_out = folds == number
+        prior = (
+            (value[~held_out].sum() + 0.5) / ((~held_out).sum() + 1) if kind == "binary" else value[~held_out].mean()
+        )
+        sums = np.bincount(types[~held_out], weights=value[~held_out], minlength=len(counts))
+        seen = np.bincount(types[~held_out], minlength=len(counts))
+        predicted[held_out] = ((sums + prior) / (seen + 1))[types[held_out]]
+    return np.log(predicted / (1 - predicted)) if kind == "binary" else predicted
+
+
+def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
+    """The same architecture with fresh weights, drawn as for training from scratch; leaves global random state alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = type(model.module)(model.module.config)
+    module = module.to(device=model.device, dtype=model.dtype)
+    name = f"{model.name}, untrained"
+    return HookedModel(module, model.tokenizer, labels=model.labels, backend=model.backend_name, name=name)
+
+
+def _types(word: Sequence[str]) -> tuple[Int[np.ndarray, " place"], Int[np.ndarray, " type"]]:
+    """The type of each word and how often each type occurs."""
+    types, names = pd.factorize(pd.Series(list(word), dtype=object))
+    return types, np.bincount(types, minlength=len(names))

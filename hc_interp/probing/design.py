@@ -1,0 +1,121 @@
+"""What a probe is asked to predict, where, and on which splits: the same for all sites that it is tried on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hc_interp.analysis.statistics import Interval
+from hc_interp.data.examples import Examples
+from hc_interp.data.overlap import concatenate
+from hc_interp.errors import DataError
+from hc_interp.models.hooked import HookedModel
+from hc_interp.probing.controls import control_values, shuffled_values, word_prediction
+from hc_interp.probing.features import FeatureValues, feature_values
+from hc_interp.probing.folds import grouped_folds, source_codes
+from hc_interp.probing.linear import CrossFit, cross_fit, training_means
+from hc_interp.probing.resamples import Resamples, Score
+
+CONTROL_DRAWS = 3  # one random labelling is easier or harder than another by chance
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The places with their values, sources and folds, and the control tasks on the same places."""
+
+    examples: Examples
+    feature: FeatureValues
+    source: Int[np.ndarray, " place"]
+    folds: Int[np.ndarray, " place"]
+    targets: dict[str, Float[np.ndarray, " place"]]
+    word: Float[np.ndarray, " place"]
+    resamples: Resamples
+
+    @classmethod
+    def of(
+        cls,
+        model: HookedModel,
+        data: Any,
+        feature: Any,
+        *,
+        seed: int,
+        n_folds: int,
+        level: float,
+        max_tokens: int | None,
+        control: bool,
+    ) -> Self:
+        examples = as_examples(data)
+        values = limit_places(feature_values(model, examples, feature), max_tokens, seed)
+        source = source_codes([examples.source[row] for row in values.row])  # type: ignore[index]
+        n_examples = len(np.unique(values.row))
+        folds = grouped_folds(values.value, source, n_examples, kind=values.kind, n_folds=n_folds, seed=seed)
+        targets = {"": values.value, "shuffled": shuffled_values(values.value, seed=[seed, 1])}
+        for draw in range(CONTROL_DRAWS if control else 0):
+            labels = control_values(values.value, values.word, kind=values.kind, seed=[seed, 2, draw])
+            if labels is not None:
+                targets[f"control {draw}"] = labels
+        word = word_prediction(values.value, values.word, folds, kind=values.kind)
+        resamples = Resamples.of(source, level=level, seed=seed)
+        return cls(examples, values, source, folds, targets, word, resamples)
+
+    def fit(self, x: Float[np.ndarray, "place d"], arm: str = "") -> CrossFit:
+        return cross_fit(x, self.targets[arm], self.folds, kind=self.feature.kind)
+
+    def scores(self, predicted: dict[str, Float[np.ndarray, " place"]]) -> dict[str, Interval]:
+        """All scores of the predictions of each arm, with intervals over sources; see `fit_probe` for their names."""
+        binary = self.feature.kind == "binary"
+        measures = {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
+        own = self.targets[""]
+        found: dict[str, Score] = {}
+        for name, measure in measures.items():
+            found[name] = measure(predicted[""], own)
+            found[f"word_{name}"] = measure(self.word, own)
+            if controls := [measure(p, self.targets[arm]) for arm, p in predicted.items() if arm.startswith("control")]:
+                found[f"control_{name}"] = np.mean(controls, axis=0)
+            found[f"shuffled_{name}"] = measure(predicted["shuffled"], self.targets["shuffled"])
+            if "untrained" in predicted:
+                found[f"untrained_{name}"] = measure(predicted["untrained"], own)
+        main = next(iter(measures))
+        if binary:
+            found["majority"] = self.resamples.mean((training_means(own, self.folds) > 0.5) == (own > 0.5))
+        if f"control_{main}" in found:
+            found["selectivity"] = found[main] - found[f"control_{main}"]
+        return {name: self.resamples.interval(score) for name, score in found.items()}
+
+    def _accuracy(self, predicted: np.ndarray, target: np.ndarray) -> Score:
+        return self.resamples.mean((predicted > 0) == (target > 0.5))
+
+    def _auc(self, predicted: np.ndarray, target: np.ndarray) -> Score:
+        return self.resamples.auc(predicted, target > 0.5, self.folds)
+
+    def _r2(self, predicted: np.ndarray, target: np.ndarray) -> Score:
+        missed, spread = (target - predicted) ** 2, (target - training_means(target, self.folds)) ** 2
+        return self.resamples.ratio(spread - missed, spread)
+
+
+def limit_places(values: FeatureValues, max_tokens: int | None, seed: int) -> FeatureValues:
+    """At most `max_tokens` places, as whole examples in an order drawn by `seed`, so that fewer examples are run."""
+    if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
+        raise DataError(f"max_tokens={max_tokens!r} was given; expected a whole number from 1, or None for no limit.")
+    if max_tokens is None or len(values) <= max_tokens:
+        return values
+    rows, counts = np.unique(values.row, return_counts=True)
+    order = np.random.default_rng([seed, 0]).permutation(len(rows))
+    kept = rows[order[counts[order].cumsum() <= max_tokens]]
+    return values.rows(np.flatnonzero(np.isin(values.row, kept)))
+
+
+def as_examples(data: Any) -> Examples:
+    """One `Examples` of a split or several. Raises `DataError` for anything else, a `Batch` too."""
+    if isinstance(data, Examples):
+        return data
+    if isinstance(data, Iterable) and not isinstance(data, str | dict):
+        parts = list(data)
+        if parts and all(isinstance(part, Examples) for part in parts):
+            return concatenate(parts)
+    raise DataError(
+        f"A probe was given a {type(data).__name__} as data; expected Examples (a split of a task, such as "
+        "task.overlap) or an iterable of them: features are read from words, and splits go by the examples' sources."
+    )

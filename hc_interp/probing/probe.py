@@ -1,0 +1,216 @@
+"""`hc.fit_probe`: whether a feature can be read linearly from a site, and what that reading would be worth by chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hc_interp.analysis.statistics import Interval
+from hc_interp.data.examples import Examples
+from hc_interp.errors import InterventionError
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+from hc_interp.probing.activations import check_readable, collect
+from hc_interp.probing.controls import untrained_copy
+from hc_interp.probing.design import Design
+from hc_interp.probing.features import Feature
+from hc_interp.probing.linear import fit_linear
+from hc_interp.progress import stage
+from hc_interp.provenance import provenance
+from hc_interp.results import Result
+
+
+@dataclass(frozen=True, eq=False)
+class Probe(Result):
+    """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or the number.
+
+    `scores` are of predictions for sources that the probe has not seen (`predicted`, one per place), the weights are
+    fitted to all data. Example `row[i]` of the data (id `ids[row[i]]`) was read at token `position[i]`.
+    """
+
+    feature: str
+    level: str
+    kind: str
+    scores: dict[str, Interval]
+    weights: Float[Tensor, " d"]
+    intercept: float
+    penalty: float
+    predicted: Float[np.ndarray, " place"]
+    value: Float[np.ndarray, " place"]
+    row: Int[np.ndarray, " place"]
+    position: Int[np.ndarray, " place"]
+    source: Int[np.ndarray, " place"]
+    folds: Int[np.ndarray, " place"]
+    ids: tuple[str, ...]
+    seed: int
+    place: tuple[int | None, str, int | None]
+    provenance: dict[str, Any] = field(repr=False)
+
+    @property
+    def site(self) -> Site:
+        return Site(*self.place)
+
+    @property
+    def direction(self) -> Float[Tensor, " d"]:
+        """The shortest change of the activation that raises the prediction by 1 (one nat of log-odds).
+
+        For `hc.Steer(site, k * probe.direction)`. It is where the probe looks, which need not be what the model uses.
+        NaN at a site that holds nothing (all weights 0).
+        """
+        return self.weights / self.weights.square().sum()
+
+    def __getattr__(self, name: str) -> float:
+        scores = self.__dict__.get("scores", {})
+        if name in scores:
+            return scores[name].value
+        raise AttributeError(f"this Probe has no {name!r}; its scores are {', '.join(scores)}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per score: site, feature, metric, value, low, high, n (places read)."""
+        rows = [
+            {"site": str(self.site), "feature": self.feature, "metric": name}
+            | {part: getattr(score, part) for part in ("value", "low", "high", "n")}
+            for name, score in self.scores.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        shown = [name for name in ("accuracy", "auc", "r2", "majority", "selectivity") if name in self.scores]
+        scores = ", ".join(
+            f"{name} {self.scores[name].value:.3f} [{self.scores[name].low:.3f}, {self.scores[name].high:.3f}]"
+            for name in shown
+        )
+        return f"Probe({self.feature} at {self.site}: {scores}; {len(self.value)} places)"
+
+
+def fit_probe(
+    model: HookedModel,
+    data: Any,
+    site: Site,
+    feature: str | Feature | Any,
+    *,
+    interventions: Sequence[Intervention] = (),
+    seed: int = 0,
+    n_folds: int = 5,
+    level: float = 0.95,
+    max_tokens: int | None = 20_000,
+    control: bool = True,
+    untrained: bool = False,
+    batch_size: int = 64,
+) -> Probe:
+    """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
+
+    Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe is
+    a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the penalty
+    inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole examples.
+
+    `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
+    `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe on
+    shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws; `selectivity`, accuracy (r2)
+    less its control; with `untrained=True` `untrained_*`, the same site in a model with fresh random weights.
+
+    A high score says that the feature can be read here, not that the model reads it: that takes an intervention. A
+    feature that goes with another one (overlap with the domain, say) is read as well as that one.
+    Source: Hewitt & Liang 2019 (arXiv 1909.03368). Raises `DataError` for data and features that do not fit,
+    `ComponentError` for sites without one vector per place, `InterventionError`.
+    """
+    probes = fit_probes(
+        model,
+        data,
+        [site],
+        feature,
+        interventions=interventions,
+        seed=seed,
+        n_folds=n_folds,
+        level=level,
+        max_tokens=max_tokens,
+        control=control,
+        untrained=untrained,
+        batch_size=batch_size,
+    )
+    return probes[0]
+
+
+def fit_probes(
+    model: HookedModel,
+    data: Any,
+    sites: Sequence[Site],
+    feature: str | Feature | Any,
+    *,
+    interventions: Sequence[Intervention],
+    seed: int,
+    n_folds: int,
+    level: float,
+    max_tokens: int | None,
+    control: bool,
+    untrained: bool,
+    batch_size: int,
+) -> list[Probe]:
+    """A probe at each site, from one pass over the data (two with `untrained`)."""
+    interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)  # type: ignore[list-item]
+    if untrained and interventions:
+        raise InterventionError(
+            f"untrained=True was given with {len(interventions)} interventions. Expected none: means and donors of the "
+            "trained model mean nothing in an untrained one. Fit two probes, one with each."
+        )
+    model.check_interventions(interventions)
+    check_readable(model, sites, by_token=False)
+    design = Design.of(
+        model, data, feature, seed=seed, n_folds=n_folds, level=level, max_tokens=max_tokens, control=control
+    )
+    places = design.feature
+    check_readable(model, sites, by_token=places.level == "token")
+
+    def read(source: HookedModel) -> dict[Site, Tensor]:
+        return collect(source, design.examples, sites, places.row, places.position, interventions, batch_size)
+
+    values = read(model)
+    fresh = read(untrained_copy(model, seed)) if untrained else {}
+    settings = {"feature": places.name, "interventions": interventions, "n_folds": n_folds, "max_tokens": max_tokens}
+    origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
+    probes = []
+    with stage("fitting probes", len(sites)) as progress:
+        for site in sites:
+            probes.append(_fit_site(design, site, values[site], fresh.get(site), seed, origin))
+            progress.advance()
+    return probes
+
+
+def _fit_site(
+    design: Design, site: Site, activations: Tensor, untrained: Tensor | None, seed: int, origin: dict[str, Any]
+) -> Probe:
+    x, places = activations.double().numpy(), design.feature
+    fits = {arm: design.fit(x, arm) for arm in design.targets}
+    predicted = {arm: fit.predicted for arm, fit in fits.items()}
+    if untrained is not None:
+        predicted["untrained"] = design.fit(untrained.double().numpy()).predicted
+    penalty = fits[""].penalty
+    whole = fit_linear(x, places.value, kind=places.kind, penalty=penalty)
+    return Probe(
+        feature=places.name,
+        level=places.level,
+        kind=places.kind,
+        scores=design.scores(predicted),
+        weights=torch.as_tensor(whole.weights, dtype=torch.float32),
+        intercept=whole.intercept,
+        penalty=penalty,
+        predicted=predicted[""],
+        value=places.value,
+        row=places.row,
+        position=places.position,
+        source=design.source,
+        folds=design.folds,
+        ids=_ids(design.examples),
+        seed=seed,
+        place=(site.layer, site.kind, site.head),
+        provenance=origin,
+    )
+
+
+def _ids(examples: Examples) -> tuple[str, ...]:
+    return examples.id or ()
