@@ -17,10 +17,11 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
-from hc_interp.metrics import correct, kl_divergence
+from hc_interp.metrics import correct
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
+from hc_interp.search.objectives import kl_divergence
 
 
 @torch.no_grad()

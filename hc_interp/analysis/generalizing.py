@@ -22,16 +22,6 @@ METHODS = ("contrast", "presence", "ablation")
 
 
 @dataclass(frozen=True, eq=False)
-class HeadEvidence:
-    """What a method found: `table`, a row per candidate with at least `p`, `q`, `passes`, and the data it looked at."""
-
-    table: pd.DataFrame
-    cases: tuple[str, ...]
-    sources: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
 class GeneralizingHeads(Result):
     """Heads outside the core that pass: `heads` with a core head upstream, `relay` without one.
 

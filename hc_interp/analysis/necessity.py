@@ -1,4 +1,4 @@
-"""Is what the generalizing heads get from the core needed, and is it enough? Under one ablation source after another."""
+"""Is what the generalizing heads get from the core needed, and is it enough? Under several ablation sources."""
 
 from dataclasses import dataclass
 from typing import Any

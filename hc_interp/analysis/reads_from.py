@@ -92,8 +92,8 @@ def reads_from(
         nothing: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
         return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=ends.notes, **nothing, **common)
     test = KindTest(
-        model, ends.core, ends.unread, ends.readers, means, donors, tuple(dict.fromkeys(routes)), n_permutations, n_size_controls,
-        level, metric, tuple(interventions), batch_size, seed,
+        model, ends.core, ends.unread, ends.readers, means, donors, tuple(dict.fromkeys(routes)), n_permutations,
+        n_size_controls, level, metric, tuple(interventions), batch_size, seed,
     )  # fmt: skip
     records = {kind: test.record(kind, part) for kind, part in kinds.items()}
     decision = decide([record.evidence for record in records.values()], margin=margin, alpha=alpha)
@@ -151,8 +151,8 @@ def _check_arguments(
 ) -> None:
     if isinstance(routes, str) or "all" not in routes or set(routes) - set(ROUTES):
         raise HCError(
-            f"routes={routes!r} was given. Expected a tuple of some of {', '.join(ROUTES)}, 'all' among them, because it "
-            "decides; leave routes= out for all three."
+            f"routes={routes!r} was given. Expected a tuple of some of {', '.join(ROUTES)}, 'all' among them, because "
+            "it decides; leave routes= out for all three."
         )
     for name, value in (("n_permutations", n_permutations), ("n_size_controls", n_size_controls)):
         if isinstance(value, bool) or value != int(value) or value < 1:
@@ -169,8 +169,8 @@ def _kinds_of(pairs: Any) -> dict[str, ContrastPairs]:
     kinds = {pairs.kind or "given": pairs} if isinstance(pairs, ContrastPairs) else pairs
     if not isinstance(kinds, Mapping) or not kinds or not all(isinstance(p, ContrastPairs) for p in kinds.values()):
         raise DataError(
-            f"pairs were given as {type(pairs).__name__} {'' if pairs else '(empty)'}. Expected ContrastPairs or a dict of "
-            "kind: ContrastPairs, like {'order': task.contrast_pairs(case, 'order', split='test')}."
+            f"pairs were given as {type(pairs).__name__} {'' if pairs else '(empty)'}. Expected ContrastPairs or a "
+            "dict of kind: ContrastPairs, like {'order': task.contrast_pairs(case, 'order', split='test')}."
         )
     return {str(kind): part for kind, part in kinds.items()}
 
@@ -180,14 +180,14 @@ def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: An
     for kind, part in kinds.items():
         if part.split == "select":
             raise DataError(
-                f"The {kind} pairs are of the 'select' split, which is there to choose heads; a test on them would find "
-                "what was chosen. Pass task.contrast_pairs(case, kind, split='test')."
+                f"The {kind} pairs are of the 'select' split, which is there to choose heads; a test on them would "
+                "find what was chosen. Pass task.contrast_pairs(case, kind, split='test')."
             )
         if common := set(chosen or ()) & set(part.sources):
             raise DataError(
-                f"{len(common)} of the {len(set(part.sources))} sources of the {kind} pairs chose the generalizing heads "
-                f"(first: {min(common)!r}); a test on them would find what was chosen. Pass pairs of other sources: "
-                "task.contrast_pairs(case, kind, split='test')."
+                f"{len(common)} of the {len(set(part.sources))} sources of the {kind} pairs chose the generalizing "
+                f"heads (first: {min(common)!r}); a test on them would find what was chosen. Pass pairs of other "
+                "sources: task.contrast_pairs(case, kind, split='test')."
             )
 
 

@@ -16,9 +16,9 @@ def verdict_sentence(verdict: "Verdict") -> str:
         return _inconclusive(verdict)
     record = verdict.records[verdict.kinds[0]]
     moved = (
-        f"On {_kinds(verdict)} pairs, giving the {_heads(len(verdict.core), 'core')} their corrupt values moves what the "
-        f"{_heads(len(verdict.generalizing), 'generalizing')} do to the {verdict.settings['metric']} by {_share(record)} "
-        f"of their own effect"
+        f"On {_kinds(verdict)} pairs, giving the {_heads(len(verdict.core), 'core')} their corrupt values moves what "
+        f"the {_heads(len(verdict.generalizing), 'generalizing')} do to the {verdict.settings['metric']} by "
+        f"{_share(record)} of their own effect"
     )
     if verdict.answer == "does_not_read_from":
         margin = verdict.settings["margin"]
@@ -31,9 +31,7 @@ def verdict_sentence(verdict: "Verdict") -> str:
 
 
 def _inconclusive(verdict: "Verdict") -> str:
-    numbers = "; ".join(
-        f"{kind}: {_share(record)}" for kind, record in verdict.records.items() if not record.why
-    )
+    numbers = "; ".join(f"{kind}: {_share(record)}" for kind, record in verdict.records.items() if not record.why)
     tail = f" Shares of the generalizing heads' own effect that the core moves: {numbers}." if numbers else ""
     return (
         f"Whether the generalizing heads read from the core stays open ({verdict.reason}): {REASONS[verdict.reason]}."

@@ -31,7 +31,7 @@ class Sizes:
     edge: float = 5.0  # on the right, top and bottom
 
 
-SIZES: dict[str, Sizes] = {"single": Sizes(5.9, 34, 10.5), "double": Sizes(8.2, 42, 11.5)}
+SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 10.5), "double": Sizes(8.2, 42, 11.5)}
 END_HALF_HEIGHT = 7.0
 
 
@@ -45,7 +45,7 @@ def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0) -
     has_mlps = any(node.kind == "mlp" for node in graph.nodes)
     left = size.gutter
     right = page - size.edge - (2 * size.mlp + 4 if has_mlps else 0)
-    rows = _rows(graph.nodes, int((right - left) // (2 * size.radius + 3)))
+    rows = _rows(graph.nodes, int((right - left) // (2 * size.radius + 2)))
     heights, top = _heights(rows, size, foot)
     across = _across(graph, rows, left, right)
     places = {node.name: (across[node.name], y) for row, y in zip(rows, heights, strict=True) for node in row}
@@ -134,33 +134,41 @@ def _bends(
     t = np.linspace(0.04, 0.96, SAMPLES)
     trials = sorted((sign * step * STEP for step in range(BULGES + 1) for sign in (1, -1)), key=lambda b: (abs(b), -b))
     taken: dict[tuple[str, str], list[float]] = {}
+    drawn = np.empty((0, 2))
     bends = []
     for edge in graph.edges:
+        start, end = places[edge.sender], places[edge.receiver]
         other = [name not in (edge.sender, edge.receiver) for name in names]
         used = taken.setdefault((edge.sender, edge.receiver), [])
-        free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - other) >= APART for other in used)]
-        best = min(free, key=lambda bend: (_cost(edge, bend, places, centres[other], reach[other], t, size, page), abs(bend), -bend))
+        free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - earlier) >= APART for earlier in used)]
+        costs = [
+            _cost(curve(start, end, bend, t), centres[other], reach[other], drawn, (size.gutter, page - size.edge))
+            + abs(bend) / 1000
+            for bend in free
+        ]
+        best = free[int(np.argmin(costs))]
         used.append(best)
         bends.append(best)
+        drawn = np.concatenate([drawn, curve(start, end, best, t[2:-2])])
     return tuple(bends)
 
 
 def _cost(
-    edge: Edge,
-    bend: float,
-    places: dict[str, tuple[float, float]],
+    path: Float[np.ndarray, "t 2"],
     others: Float[np.ndarray, "n 2"],
     reach: Float[np.ndarray, " n"],
-    t: Float[np.ndarray, " t"],
-    size: Sizes,
-    page: float,
+    drawn: Float[np.ndarray, "m 2"],
+    limits: tuple[float, float],
 ) -> float:
-    """How many nodes the curve runs through, and whether it leaves the page; both outweigh any bulge."""
-    path = curve(places[edge.sender], places[edge.receiver], bend, t)
-    outside = ((path[:, 0] < size.gutter) | (path[:, 0] > page - size.edge)).any()
-    distance = np.linalg.norm(path[:, None] - others[None], axis=2)
-    hits = (distance < reach).any(axis=0).sum() if len(others) else 0
-    return float(hits + 100 * outside) + abs(bend) / 1000
+    """How many nodes the curve runs through, how much of it lies on earlier curves, whether it leaves the page."""
+    outside = ((path[:, 0] < limits[0]) | (path[:, 0] > limits[1])).any()
+    hits = (_distances(path, others) < reach).any(axis=0).sum()
+    along = (_distances(path, drawn) < 1.5).any(axis=1).mean()
+    return float(hits + 100 * outside + (along if along > 0.15 else 0.0))
+
+
+def _distances(path: Float[np.ndarray, "t 2"], others: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "t n"]:
+    return np.hypot(path[:, None, 0] - others[None, :, 0], path[:, None, 1] - others[None, :, 1])
 
 
 def ends_at(
@@ -201,13 +209,20 @@ def along_edge(edge: Edge, node: dict[str, Node], size: Sizes, t: float) -> np.n
 
 
 def label_places(graph: CircuitGraph, size: Sizes) -> list[tuple[str, float, float]]:
-    """Where each edge's q, k or v stands: on its curve, clear of nodes and of earlier labels where that can be."""
+    """Where each edge's q, k or v stands: on its curve, clear of nodes, other labels and other edges if it can be."""
     node = graph.node
+    spots = (0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72, 0.22, 0.78)
+    lines = [[along_edge(edge, node, size, t) for t in np.linspace(0.1, 0.9, 17)] for edge in graph.edges]
     taken = [(item.x, item.y, size.radius + 4.0) for item in graph.nodes]
     found = []
-    for edge in graph.edges:
-        spots = [along_edge(edge, node, size, t) for t in (0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72, 0.22, 0.78)]
-        best = max(spots, key=lambda s: min(0.0, *(np.hypot(s[0] - x, s[1] - y) - r for x, y, r in taken)))
-        taken.append((float(best[0]), float(best[1]), 8.0))
-        found.append((edge.through, float(best[0]), float(best[1])))
+    for place, edge in enumerate(graph.edges):
+        others = [point for line in lines[:place] + lines[place + 1 :] for point in line]
+        crowd = np.array([*taken, *((x, y, 5.0) for x, y in others)])
+        tried = [along_edge(edge, node, size, t) for t in spots]
+        # overlapping a node or a label (the first rows) counts more than lying on another edge
+        worth = np.where(np.arange(len(crowd)) < len(taken), 3.0, 1.0)
+        over = [(worth * np.minimum(0, np.hypot(*(spot - crowd[:, :2]).T) - crowd[:, 2])).sum() for spot in tried]
+        x, y = map(float, tried[int(np.argmax(over))])
+        taken.append((x, y, 8.0))
+        found.append((edge.through, x, y))
     return found

@@ -72,7 +72,8 @@ class PathBatch:
         sites = value_sites(model)
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
         inputs = [Site(layer, name) for layer in layers for name in INPUTS]
-        run = model.run(batch, before, capture=[*sites, *inputs])
+        streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
+        run = model.run(batch, before, capture=[*sites, *inputs, *streams])
         other = None
         if isinstance(source, Batch):
             other = model.run(source, before, capture=sites)
@@ -131,7 +132,8 @@ class PathBatch:
         capture = [*(Site(layer, name) for layer in heads for name in INPUTS), *also]
         last = max((_order(item) for item in receivers), default=(0, 0))
         stop = None if OUTPUT in receivers else Site(last[0], "mlp_out" if last[1] else "z")
-        run = self.model.run_edits(self.batch, edits, capture, stop_after=stop)
+        first = 0 if EMBED in senders else min(i.layer for i in (*senders, *receivers) if not isinstance(i, End))
+        run = self.model.run_edits(self.batch, edits, capture, start=self._from(first), stop_after=stop)
         arrival.values.update(run.captured)
         arrival.logits = run.logits
         return arrival
@@ -180,7 +182,13 @@ class PathBatch:
         edits += [
             SiteEdit(site_of(item).whole, on_head(site_of(item), _constant(value))) for item, value in values.items()
         ]
-        return self.model.run_edits(self.batch, edits, capture)
+        first = min((item.layer for item in values), default=0)
+        start = None if any(site.layer is None or site.layer < first for site in capture) else self._from(first)
+        return self.model.run_edits(self.batch, edits, capture, start=start)
+
+    def _from(self, layer: int) -> tuple[int, Tensor]:
+        """Where a pass may start whose first difference from clean is in this layer."""
+        return layer, self.clean[Site(layer, "resid_pre")]
 
     def corrupt_values(self, receivers: Sequence[Any]) -> dict[Component, Tensor]:
         """The receivers' own corrupt values: what a node effect patches."""

@@ -120,6 +120,16 @@ class Geometry:
         return rearrange(weight, "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
 
 
+def cut_layers(module: nn.Module, family: Family, first: int) -> None:
+    """Drop the layers below `first` from a module tree, in place; parameters are not touched."""
+    path = f"{family.trunk}.{family.q.split('.{}')[0]}"
+    layers: Any = module.get_submodule(path)
+    parent, name = path.rsplit(".", 1)
+    setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
+    config: Any = module.config
+    config.num_hidden_layers = len(layers) - first
+
+
 def attention_pattern(
     q: Float[Tensor, "batch query head d_head"],
     k: Float[Tensor, "batch key head d_head"],

@@ -15,7 +15,7 @@ from hc_interp.components import MLP, Component, Head, universe
 from hc_interp.data.batch import Batch
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
-from hc_interp.models.geometry import Geometry
+from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
@@ -67,6 +67,7 @@ class HookedModel:
         self.name = name
         self.backend_name = backend
         self.geometry = Geometry.of(module)
+        self._tails: dict[int, HookedModel] = {}
 
     @property
     def n_layers(self) -> int:
@@ -195,15 +196,56 @@ class HookedModel:
         return self.run_edits(batch, self.compile(batch, interventions), sites)
 
     def run_edits(
-        self, batch: Batch, edits: Sequence[SiteEdit], capture: Sequence[Site] = (), stop_after: Site | None = None
+        self,
+        batch: Batch,
+        edits: Sequence[SiteEdit],
+        capture: Sequence[Site] = (),
+        *,
+        start: tuple[int, Tensor] | None = None,
+        stop_after: Site | None = None,
     ) -> Run:
-        """`run`, for edits that are already compiled; `stop_after` ends the pass there (logits are then empty)."""
+        """`run`, for edits that are already compiled, from where and to where it is wanted.
+
+        `start` is a layer and the stream that enters it (its `resid_pre`): layers below are not run, and edits there
+        are taken to be in that stream already. `stop_after` ends the pass there; logits are then empty.
+        """
+        if start is not None and start[0] > 0:
+            return self._run_tail(batch, edits, capture, start, stop_after)
         captures: dict[Site, list[Site]] = {}
         for site in capture:
             captures.setdefault(check_site(site, self.n_layers, self.n_heads).whole, []).append(site)
         forward = ForwardPass(self.geometry, batch, by_site(edits, captures), captures, stop_after=stop_after)
         logits = forward.run(self.backend)
         return Run(torch.empty(0) if logits is None else logits, forward.captured)
+
+    def _run_tail(
+        self,
+        batch: Batch,
+        edits: Sequence[SiteEdit],
+        capture: Sequence[Site],
+        start: tuple[int, Tensor],
+        stop_after: Site | None,
+    ) -> Run:
+        first, stream = start
+        shifted = [SiteEdit(Site.embed(), lambda own: stream)]
+        for edit in edits:
+            if edit.site.layer is None and edit.site.kind == "embed":
+                continue
+            if edit.site.layer is None or edit.site.layer >= first:
+                shifted.append(SiteEdit(edit.site.shift(-first), edit.fn, edit.display))
+        stop = None if stop_after is None else stop_after.shift(-first)
+        run = self.tail(first).run_edits(batch, shifted, [site.shift(-first) for site in capture], stop_after=stop)
+        return Run(run.logits, {site.shift(first): value for site, value in run.captured.items()})
+
+    def tail(self, layer: int) -> "HookedModel":
+        """The layers from `layer` on and the head, over the same parameters; its `embed` is that layer's input."""
+        if layer not in self._tails:
+            tree = share_tree(self.module)
+            cut_layers(tree, self.geometry.family, layer)
+            self._tails[layer] = HookedModel(
+                tree, self.tokenizer, labels=self.labels, backend=self.backend_name, name=f"{self.name} from L{layer}"
+            )
+        return self._tails[layer]
 
     def logits(self, batch: Batch, interventions: Sequence[Intervention] = ()) -> Float[Tensor, "batch class"]:
         """The classifier's logits under `interventions`."""

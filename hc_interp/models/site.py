@@ -71,6 +71,10 @@ class Site:
         """The same place with all heads."""
         return self if self.head is None else Site(self.layer, self.kind)
 
+    def shift(self, layers: int) -> "Site":
+        """The same place that many layers further on (before, if negative)."""
+        return self if self.layer is None else Site(self.layer + layers, self.kind, self.head)
+
     def __str__(self) -> str:
         if self.layer is None:
             return self.kind

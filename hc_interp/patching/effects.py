@@ -94,9 +94,8 @@ class PathEffects(Result):
 
     def top(self, k: int = 10) -> pd.DataFrame:
         """The `k` paths of largest |effect|."""
-        return self._frame.reindex(self._frame["effect"].abs().sort_values(ascending=False, kind="stable").index).head(
-            k
-        )
+        order = np.argsort(-self._frame["effect"].abs().to_numpy(), kind="stable")
+        return self._frame.iloc[order[:k]]
 
     def __repr__(self) -> str:
         strongest = self.rows[int(self.effects.mean(0).abs().argmax())] if len(self) else ("", "", "")

@@ -133,6 +133,12 @@ def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
+def draw_rows(candidates: Int[np.ndarray, " n"], n_wanted: int, seed: int) -> Int[np.ndarray, " drawn"]:
+    """`n_wanted` of the candidates, ascending, and never more than half of them: runs must not all see the same data."""
+    n_drawn = min(n_wanted, max(1, len(candidates) // 2))
+    return np.sort(np.random.default_rng(seed).choice(candidates, size=n_drawn, replace=False))
+
+
 def epochs(
     rows: Int[Tensor, " n"], lengths: Int[Tensor, " row"], batch_size: int, rng: np.random.Generator
 ) -> Iterator[Int[Tensor, " batch"]]:

@@ -153,6 +153,23 @@ def test_captures_at_a_receiver_show_what_arrives() -> None:
     assert torch.equal(other[Site(2, "v", 0)], MODEL.run(BATCH, capture=[Site(2, "v", 0)]).captured[Site(2, "v", 0)])
 
 
+@pytest.mark.parametrize("receivers", [[Head(1, 0)], [Head(1, 0), Head(2, 1)], [Head(2, 0)], [MLP(1)]])
+def test_paths_that_lead_nowhere_change_nothing(receivers) -> None:
+    later = [Head(2, 0), Head(2, 1), Head(2, 2)]
+    assert torch.equal(MODEL.logits(BATCH, [PatchPath(later, receivers, source=0)]), PLAIN)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_tail_continues_the_pass(any_model, layer) -> None:
+    batch, edit = tiny_batch(5), Edit(Site(2, "z"), lambda value: value * 2)
+    whole = any_model.run(batch, [edit], capture=[Site(layer, "resid_pre"), Site(2, "q", 1)])
+    edits = any_model.compile(batch, [edit])
+    stream = whole.captured[Site(layer, "resid_pre")]
+    tail = any_model.run_edits(batch, edits, [Site(2, "q", 1)], start=(layer, stream))
+    assert torch.equal(tail.logits, whole.logits)
+    assert torch.equal(tail.captured[Site(2, "q", 1)], whole.captured[Site(2, "q", 1)])
+
+
 def test_a_path_into_a_removed_head_does_nothing() -> None:
     keep = Keep(ALL - Subnetwork(frozenset([Head(2, 1)]), MODEL.components), MEANS)
     path = PatchPath([Head(0, 0)], Head(2, 1), source=0)

@@ -1,0 +1,125 @@
+"""`search_masks`: subnetworks of a given size that answer as the full model does, one per seed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hc_interp.components import Component, Head, Subnetwork, kept_count, universe
+from hc_interp.data.encode import Data
+from hc_interp.errors import SearchError
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.nodes import Keep
+from hc_interp.interventions.sources import Source, check_source
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.provenance import provenance
+from hc_interp.search.found import MaskSearch
+from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.objectives import OBJECTIVES, kl_divergence
+from hc_interp.search.pool import Part, Pool, as_parts, build_pool, draw_rows, fingerprint, held_out_rows, pick, sources_of
+from hc_interp.search.training import Objective, Training, seed_of
+
+COMPONENTS = ("heads+mlps", "heads")
+HELD_OUT = 512  # examples that no run trains on, at most a quarter of the data
+HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
+SUBSET = 1024  # examples that one run trains on; with a handful of parameters per layer, more do not help (measured)
+EVAL_SIZE = 64
+
+
+def search_masks(
+    model: HookedModel,
+    data: Data,
+    sparsity: float | Sequence[float] = 0.5,
+    seeds: int | Iterable[int] = range(4),
+    means: Source | None = None,
+    *,
+    components: str = "heads+mlps",
+    objective: str = "kl",
+    interventions: Sequence[Intervention] = (),
+    steps: int = 200,
+    batch_size: int = 16,
+) -> MaskSearch:
+    """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
+
+    Each run trains one `log_alpha` per component with hard-concrete gates under a Lagrangian that drives the expected
+    sparsity to a target ramped from 0, weights frozen; the result keeps exactly `floor((1 - sparsity) n + 0.5)`
+    components, the largest `log_alpha`, ties by layer then head, and is scored as a binary mask. `objective="kl"`
+    minimises KL(full || masked) and never looks at labels, `"task"` the cross entropy of the label group. `means` is
+    what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
+    `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
+
+    Runs are independent: each seed draws its own data, at most half of what may be trained on, its order, initial values
+    and gate noise. 512 examples (at most a quarter of the data) whose sources no run trains on are held out to score all
+    runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+
+    Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
+    may do as well: the runs are samples of what training finds, not the best mask.
+    """
+    sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
+    _check(components, objective, steps, batch_size)
+    parts = as_parts(data)
+    if means is not None:
+        check_source(means, model)
+    model.check_interventions(interventions)
+    plan = _plan(parts, seeds, steps, batch_size)
+    settings = {"components": components, "objective": objective, "steps": steps, "batch_size": batch_size}
+    source = mean_activations(model, parts, interventions=interventions) if means is None else means
+    pool = build_pool(
+        model,
+        pick(parts, plan.used),
+        with_gold=objective == "task",
+        interventions=interventions,
+        size=EVAL_SIZE,
+    )
+    items = universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
+    goal = Objective(model, items, source, pool, objective, tuple(interventions))
+    log_alphas, subnetworks, histories, scores = [], [], [], []
+    runs = [(share, seed) for share in sparsities for seed in seeds]
+    with stage("mask search", sum(share > 0 for share, _ in runs) * steps) as progress:
+        for place, (share, seed) in enumerate(runs):
+            n_steps = steps if share > 0 else 0
+            training = Training(goal, plan.places(plan.train[seed]), share, seed, n_steps, batch_size)
+            log_alpha = training.run(progress)
+            subnetwork = binary(log_alpha, share, items)
+            scores.append(score(goal, subnetwork, plan.places(plan.held_out)))
+            histories.append(pd.DataFrame(training.history).assign(run=place))
+            log_alphas.append(log_alpha)
+            subnetworks.append(subnetwork)
+    return MaskSearch(
+        subnetworks=tuple(subnetworks),
+        sparsities=tuple(share for share, _ in runs),
+        seeds=tuple(seed for _, seed in runs),
+        log_alpha=torch.stack(log_alphas),
+        history=_joined(histories),
+        kl_per_example=torch.stack([kl for kl, _ in scores]),
+        agrees=torch.stack([same for _, same in scores]),
+        settings=settings | {"held_out": len(plan.held_out), "train": len(plan.train[seeds[0]])},
+        provenance=provenance(
+            model, fingerprint(parts), means=source, interventions=list(interventions), seeds=list(seeds), **settings
+        ),
+    )
+
+
+def binary(log_alpha: Float[Tensor, " component"], sparsity: float, items: Sequence[Component]) -> Subnetwork:
+    """The subnetwork of exactly this sparsity with the largest `log_alpha`; `items` are in execution order."""
+    places = top_places(log_alpha, kept_count(len(items), sparsity))
+    return Subnetwork(frozenset(items[place] for place in places.tolist()), tuple(items))
+
+
+@torch.no_grad()
+def score(
+    goal: Objective, subnetwork: Subnetwork, rows: Tensor
+) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
+    """KL(full || subnetwork) and whether both give the same answer, for each of these rows of the pool."""
+    order = torch.argsort(goal.pool.lengths[rows], stable=True)
+    keep = [*goal.interventions, Keep(subnetwork, goal.source)]
+    parts = [goal.model.logits(goal.pool.take(cut), keep) for cut in rows[order].split(EVAL_SIZE)]
+    logits = torch.cat(parts)[torch.argsort(order)]
+    full = goal.pool.reference[rows]
+    return kl_divergence(full, logits).cpu(), (full.argmax(-1) == logits.argmax(-1)).cpu()

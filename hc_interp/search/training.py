@@ -1,0 +1,105 @@
+"""Training one mask: gradient descent in `log_alpha`, gradient ascent in the two Lagrange multipliers."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hc_interp.components import Component
+from hc_interp.errors import SearchError
+from hc_interp.interventions.nodes import SoftMask
+from hc_interp.interventions.sources import Source
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import Stage
+from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
+from hc_interp.search.objectives import group_cross_entropy, kl_divergence
+from hc_interp.search.pool import Pool, epochs
+
+INIT_MEAN, INIT_STD = 2.0, 0.3  # every gate nearly open, none so far that the few steps cannot close it
+RATE = 0.1  # Adam, log_alpha
+MULTIPLIER_RATE, L2_START = 0.3, 20.0  # ascent; a start above 0 lets the quadratic term damp the overshoot of l1
+RAMP = 0.5  # share of the steps in which the target grows
+NOISE = 1e-6  # uniform noise stays this far from 0 and 1, where its logit is infinite
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What masks are trained on: the model, what replaces a closed component, and the loss."""
+
+    model: HookedModel
+    universe: tuple[Component, ...]
+    source: Source
+    pool: Pool
+    name: str
+    interventions: tuple[Intervention, ...] = ()
+
+    def losses(
+        self, gates: Float[Tensor, "batch component"], rows: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Mean objective and mean KL to the full model over these rows, each row under its own gates."""
+        mask = SoftMask(gates, self.source, self.universe)
+        logits = self.model.logits(self.pool.take(rows), [*self.interventions, mask])
+        kl = kl_divergence(self.pool.reference[rows], logits).mean()
+        if self.name == "kl":
+            return kl, kl
+        assert self.pool.gold is not None
+        return group_cross_entropy(logits, self.pool.gold[rows]).mean(), kl.detach()
+
+
+@dataclass
+class Training:
+    """One run's gates, multipliers and random streams, all from its own seed."""
+
+    objective: Objective
+    rows: Int[Tensor, " n"]
+    sparsity: float
+    seed: int
+    steps: int
+    batch_size: int
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def run(self, progress: Stage) -> Float[Tensor, " component"]:
+        """The final `log_alpha`. Raises `SearchError` naming the step at which the loss is not finite."""
+        noise = torch.Generator().manual_seed(seed_of(self.seed, "gates"))
+        order = np.random.default_rng(seed_of(self.seed, "order"))
+        device = self.objective.model.device
+        n = len(self.objective.universe)
+        log_alpha = (INIT_MEAN + INIT_STD * torch.randn(n, generator=noise)).to(device).requires_grad_()
+        l1 = torch.zeros((), device=device, requires_grad=True)
+        l2 = torch.full((), L2_START, device=device, requires_grad=True)
+        descent = torch.optim.Adam([log_alpha], lr=RATE)
+        ascent = torch.optim.SGD([l1, l2], lr=MULTIPLIER_RATE, maximize=True)
+        batches = epochs(self.rows, self.objective.pool.lengths, self.batch_size, order)
+        for step, rows in zip(range(self.steps), batches, strict=False):
+            uniform = torch.rand(len(rows), n, generator=noise).clamp(NOISE, 1 - NOISE).to(device)
+            loss, kl = self.objective.losses(sample_gates(log_alpha, uniform), rows)
+            sparsity = expected_sparsity(log_alpha)
+            target = ramped_target(step, round(RAMP * self.steps), self.sparsity)
+            self._check(step, loss)
+            self._record(step, kl, sparsity, log_alpha, l1, l2)
+            descent.zero_grad()
+            ascent.zero_grad()
+            (loss + lagrangian(sparsity, target, l1, l2)).backward()
+            descent.step()
+            ascent.step()
+            progress.advance()
+        return log_alpha.detach().cpu()
+
+    def _check(self, step: int, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise SearchError(
+                f"The loss is {float(loss)} at step {step} of {self.steps} (seed {self.seed}, sparsity "
+                f"{self.sparsity:g}). Expected a finite number; check the means, the model's dtype and the interventions."
+            )
+
+    def _record(self, step: int, kl: Tensor, sparsity: Tensor, log_alpha: Tensor, l1: Tensor, l2: Tensor) -> None:
+        row = {"step": step, "kl": float(kl), "expected_sparsity": float(sparsity)}
+        row["hard_sparsity"] = float((mean_gates(log_alpha) < 0.5).float().mean())
+        self.history.append(row | {"l1": float(l1), "l2": float(l2)})
+
+
+def seed_of(seed: int, stream: str) -> int:
+    """A seed for one of a run's random streams; streams do not depend on each other, nor runs on each other."""
+    return int(np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)[0] >> np.uint64(1))
