@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "analysis.core": ("HeuristicCore", "heuristic_core"),
     "analysis.effective_size": ("EffectiveSize", "effective_size"),
-    "analysis.evaluate": ("Evaluation", "evaluate"),
+    "analysis.evaluate": ("evaluate",),
+    "analysis.evaluation": ("Evaluation",),
     "analysis.generalizing": ("GeneralizingHeads", "generalizing_heads"),
     "analysis.reads_from": ("reads_from",),
     "analysis.verdict": ("Verdict",),
@@ -34,7 +35,7 @@ _PUBLIC = {
         "ResultError",
         "SearchError",
     ),
-    "figures.report": ("report",),
+    "figures.html_report": ("report",),
     "interventions.donors": ("Donors",),
     "interventions.means": ("MeanActivations", "mean_activations"),
     "interventions.nodes": ("Ablate", "Keep", "Scale", "SoftMask"),
@@ -47,7 +48,8 @@ _PUBLIC = {
     "patching.path_effects": ("path_effects",),
     "pipeline": ("run",),
     "probing.probe": ("Probe", "fit_probe"),
-    "search.mask_search": ("MaskSearch", "search_masks"),
+    "search.found": ("MaskSearch",),
+    "search.mask_search": ("search_masks",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 _MODULES = {"features": "probing.features", "figures": "figures"}

@@ -8,13 +8,14 @@ into, never pruned.
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from hc_interp.errors import ComponentError, ResultError
+from hc_interp.errors import ComponentError, ResultError, SearchError
 from hc_interp.files import write_json
 
 
@@ -90,8 +91,8 @@ def components(names: "str | Component | End | Iterable[str | Component | End]")
     """Parse one name or many into a tuple without repeats, in the order given."""
     if isinstance(names, str | Head | MLP | End):
         names = (names,)
-    elif isinstance(names, Subnetwork):
-        names = names.sorted()
+    elif not isinstance(names, Iterable):
+        names = (component(names),)  # raises: it is neither a name nor many
     return tuple(dict.fromkeys(component(name) for name in names))
 
 
@@ -128,7 +129,8 @@ def universe(n_layers: int, n_heads: int, *, mlps: bool = True) -> tuple[Compone
 class Subnetwork:
     """The components that stay (`kept`) out of those that could have been removed (`universe`).
 
-    `&`, `|` and `-` work on the kept components of two subnetworks of one universe. Iteration is in execution order.
+    `&`, `|` and `-` work on the kept components of two subnetworks of one universe. Iteration, `kept` when saved and
+    `universe` are in execution order, whatever order they are given in.
     """
 
     kept: frozenset[Component]
@@ -136,7 +138,13 @@ class Subnetwork:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kept", frozenset(components(self.kept)))
-        object.__setattr__(self, "universe", components(self.universe))
+        items = components(self.universe)
+        if ends := [str(item) for item in items if isinstance(item, End)]:
+            raise ComponentError(
+                f"The universe of a subnetwork holds {', '.join(ends)}, an end of the stream, which cannot be removed. "
+                "Give heads and MLPs only, like model.components."
+            )
+        object.__setattr__(self, "universe", tuple(sorted(items, key=execution_order)))
         if outside := self.kept - set(self.universe):
             names = ", ".join(map(str, sorted(outside, key=str)))
             raise ComponentError(
@@ -164,22 +172,24 @@ class Subnetwork:
     def sorted(self) -> tuple[Component, ...]:
         return tuple(item for item in self.universe if item in self.kept)
 
-    def _combine(self, other: "Subnetwork", kept: frozenset[Component]) -> "Subnetwork":
-        if set(self.universe) != set(other.universe):
+    def _combine(self, other: "Subnetwork", how: Callable[[frozenset, frozenset], frozenset]) -> "Subnetwork":
+        if not isinstance(other, Subnetwork):
+            return NotImplemented
+        if self.universe != other.universe:
             raise ComponentError(
                 f"Two subnetworks of different universes ({len(self.universe)} and {len(other.universe)} components) "
                 "cannot be combined. Combine subnetworks of the same model and component choice."
             )
-        return Subnetwork(kept, self.universe)
+        return Subnetwork(how(self.kept, other.kept), self.universe)
 
     def __and__(self, other: "Subnetwork") -> "Subnetwork":
-        return self._combine(other, self.kept & other.kept)
+        return self._combine(other, frozenset.__and__)
 
     def __or__(self, other: "Subnetwork") -> "Subnetwork":
-        return self._combine(other, self.kept | other.kept)
+        return self._combine(other, frozenset.__or__)
 
     def __sub__(self, other: "Subnetwork") -> "Subnetwork":
-        return self._combine(other, self.kept - other.kept)
+        return self._combine(other, frozenset.__sub__)
 
     def __contains__(self, item: object) -> bool:
         return (component(item) if isinstance(item, str) else item) in self.kept
@@ -198,7 +208,7 @@ class Subnetwork:
 
     @classmethod
     def from_dict(cls, record: dict[str, list[str]]) -> Self:
-        return cls(frozenset(_prunable(record["kept"])), _prunable(record["universe"]))
+        return cls(record["kept"], record["universe"])  # type: ignore[arg-type] - names are parsed when it is built
 
     def save(self, path: str | Path) -> Path:
         """Write JSON; the file appears whole or not at all."""
@@ -212,18 +222,19 @@ class Subnetwork:
             if record["kind"] != "Subnetwork":
                 raise KeyError("kind")
             return cls.from_dict(record)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ComponentError) as error:
             raise ResultError(
                 f"{path} is not a saved Subnetwork ({type(error).__name__}: {error}). "
                 "Expected the JSON file that Subnetwork.save wrote."
             ) from error
 
 
-def _prunable(names: Iterable[str]) -> tuple[Component, ...]:
-    found = components(names)
-    return tuple(item for item in found if not isinstance(item, End))
-
-
 def kept_count(n_components: int, sparsity: float) -> int:
-    """How many components a subnetwork of this sparsity keeps: `floor((1 - sparsity) n + 0.5)`."""
-    return math.floor((1 - sparsity) * n_components + 0.5)
+    """How many components a subnetwork of this sparsity keeps: `floor((1 - sparsity) n + 0.5)`.
+
+    The sparsity is the decimal that was written: in binary, 1 - 0.9 is just below 0.1, and a half would round down.
+    Raises `SearchError` for a sparsity outside 0 to 1.
+    """
+    if not 0 <= sparsity <= 1:
+        raise SearchError(f"sparsity={sparsity} is not a share of components; expected 0 to 1, like 0.5 for half.")
+    return math.floor((1 - Fraction(str(sparsity))) * n_components + Fraction(1, 2))

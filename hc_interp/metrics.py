@@ -20,10 +20,16 @@ def group_mask(groups: Groups, n_classes: int, device: torch.device | str = "cpu
     return mask
 
 
+def _wide(logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+    """Half precision as float32: effects are small differences, and accuracies are sums of many ones."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+
+
 def logit_diff(
     logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
 ) -> Float[Tensor, " batch"]:
     """Log odds of the gold group: logsumexp of its logits minus logsumexp of all others."""
+    logits = _wide(logits)
     own = group_mask(groups, logits.shape[-1], logits.device)[gold]
     low = torch.finfo(logits.dtype).min
     return logits.masked_fill(~own, low).logsumexp(-1) - logits.masked_fill(own, low).logsumexp(-1)
@@ -33,6 +39,7 @@ def prob_diff(
     logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
 ) -> Float[Tensor, " batch"]:
     """Probability of the gold group minus that of all others, -1 to 1."""
+    logits = _wide(logits)
     own = group_mask(groups, logits.shape[-1], logits.device)[gold]
     return 2 * (logits.softmax(-1) * own).sum(-1) - 1
 
@@ -42,7 +49,7 @@ def correct(
 ) -> Float[Tensor, " batch"]:
     """1 where the largest logit is of a class of the gold group (HANS' rule), else 0."""
     own = group_mask(groups, logits.shape[-1], logits.device)[gold]
-    return own.gather(1, logits.argmax(-1, keepdim=True))[:, 0].to(logits.dtype)
+    return own.gather(1, logits.argmax(-1, keepdim=True))[:, 0].to(_wide(logits).dtype)
 
 
 PATH_METRICS: dict[str, Metric] = {"logit_diff": logit_diff, "prob_diff": prob_diff}

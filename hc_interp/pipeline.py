@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -263,8 +263,11 @@ def _pairs(task: Task, settings: RunSettings) -> dict[str, ContrastPairs]:
 
 def _thin(task: Task, settings: RunSettings) -> Task:
     """At most the set number of examples in each split."""
-    from dataclasses import replace
-
+    if task.train is None or task.validation is None or not task.cases:
+        raise HCError(
+            f"{task.name} lacks train, validation or cases, and a run needs all three: masks and means use train, "
+            "accuracy uses validation and cases. Build the Task with them."
+        )
     n = settings.eval_per_case
     return replace(
         task,

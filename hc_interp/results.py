@@ -1,7 +1,8 @@
 """What every result can do: `to_frame`, `save`, `load`, a useful `repr` and `_repr_html_`.
 
 A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
-result, per-example values included: arrays are base64 of their bytes, tables are their columns, nested results are nested.
+result, per-example values included: arrays are base64 of their bytes, tables are their columns (without an index), nested
+results are nested.
 """
 
 import base64
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.components import MLP, End, Head, Subnetwork, component
-from hc_interp.errors import ResultError
+from hc_interp.errors import HCError, ResultError
 from hc_interp.files import write_json
 
 FORMAT = 1
@@ -48,14 +49,15 @@ class Result:
             if record["format"] != FORMAT:
                 raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
             found = decode(record["result"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, HCError) as error:
             raise ResultError(
                 f"{path} is not a saved {cls.__name__} ({type(error).__name__}: {error}). "
                 f"Expected a file that {cls.__name__}.save wrote; save the result again."
             ) from error
         if not isinstance(found, cls):
             raise ResultError(
-                f"{path} holds a {type(found).__name__}, not a {cls.__name__}. Load it with {type(found).__name__}.load."
+                f"{path} holds a {type(found).__name__}, not a {cls.__name__}. "
+                f"Load it with {type(found).__name__}.load."
             )
         return found
 
@@ -70,13 +72,15 @@ def encode(value: Any) -> Any:
     if isinstance(value, Subnetwork):
         return {"__subnetwork__": value.to_dict()}
     if isinstance(value, pd.DataFrame):
-        return {"__frame__": {str(name): encode(column.tolist()) for name, column in value.items()}}
+        columns = [[encode(name), str(column.dtype), encode(column.tolist())] for name, column in value.items()]
+        return {"__frame__": columns}
+    if value is pd.NA:
+        return None
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-        return {"__tensor__": _encode_array(value)}
+        return {"__tensor__": _encode_tensor(value.detach().cpu())}
     if isinstance(value, np.ndarray):
         return {"__array__": _encode_array(value)}
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
         return encode(value.item())
     if isinstance(value, float) and not np.isfinite(value):
         return {"__float__": str(value)}
@@ -107,11 +111,11 @@ def decode(value: Any) -> Any:
         case "__subnetwork__":
             return Subnetwork.from_dict(content)
         case "__frame__":
-            return pd.DataFrame({name: decode(column) for name, column in content.items()})
+            columns = [pd.Series(decode(items), dtype=dtype) for _, dtype, items in content]
+            frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+            return frame.set_axis([decode(name) for name, *_ in content], axis=1)
         case "__tensor__":
-            import torch
-
-            return torch.from_numpy(_decode_array(content))
+            return _decode_tensor(content)
         case "__array__":
             return _decode_array(content)
         case "__float__":
@@ -123,15 +127,36 @@ def decode(value: Any) -> Any:
     raise ValueError(f"unknown entry {tag}")
 
 
+def _encode_tensor(tensor: Any) -> dict[str, Any]:
+    """NumPy has no bfloat16, so every tensor is stored as its bytes and the name that torch gives its type."""
+    import torch
+
+    flat = tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return {"dtype": dtype, "shape": list(tensor.shape), "data": base64.b64encode(flat).decode()}
+
+
+def _decode_tensor(record: dict[str, Any]) -> Any:
+    import torch
+
+    dtype = getattr(torch, record["dtype"])
+    data = bytearray(base64.b64decode(record["data"]))
+    return (torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)).reshape(record["shape"])
+
+
 def _encode_array(array: np.ndarray) -> dict[str, Any]:
-    if array.dtype == object or array.dtype.kind in "US":
-        return {"items": array.tolist(), "shape": list(array.shape)}
+    if array.dtype.kind in "OUS":
+        return {"dtype": str(array.dtype), "shape": list(array.shape), "items": encode(array.ravel().tolist())}
     data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": data}
 
 
 def _decode_array(record: dict[str, Any]) -> np.ndarray:
     if "items" in record:
-        return np.array(record["items"], dtype=object).reshape(record["shape"])
+        items = decode(record["items"])
+        flat = np.empty(len(items), dtype=record["dtype"])
+        for place, item in enumerate(items):  # one by one: NumPy would read a tuple as a further axis
+            flat[place] = item
+        return flat.reshape(record["shape"])
     flat = np.frombuffer(base64.b64decode(record["data"]), dtype=record["dtype"])
     return flat.reshape(record["shape"]).copy()

@@ -1,6 +1,7 @@
 """Evidence by contrast: what each head's own change does to the metric on pairs whose word order flips the label."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import AlignmentError, DataError
 from hc_interp.models.hooked import HookedModel, Intervention
 
+COLUMNS: tuple[str, ...] = ("node_effect", "low", "high", "share", "share_low", "share_high")
 KIND = "order"  # all words stay, so what changes is more than overlap
 
 
@@ -44,16 +46,14 @@ def contrast_evidence(
         sources.extend(runs.encoded.sources)
     if not candidates:
         empty = np.empty(0)
-        none = {name: empty for name in ("node_effect", "low", "high", "share", "share_low", "share_high")}
+        none = dict.fromkeys(COLUMNS, empty)
         return HeadEvidence(judged(none, empty, empty > 0, alpha), tuple(pairs), tuple(sorted(set(sources))))
     effects, total = np.concatenate(nodes), np.concatenate(totals)
     mean = bootstrap(effects, clusters=sources, seed=seed)
     share = ratio_interval(effects, total, clusters=sources, seed=seed)
     p = np.atleast_1d(sign_flip_test(effects, clusters=sources, seed=seed))
-    columns = {
-        "node_effect": mean.value, "low": mean.low, "high": mean.high,
-        "share": share.value, "share_low": share.low, "share_high": share.high,
-    }  # fmt: skip
+    found = (mean.value, mean.low, mean.high, share.value, share.low, share.high)
+    columns: dict[str, Any] = dict(zip(COLUMNS, found, strict=True))
     notes = ()
     if np.isnan(share.value).all():
         notes = (

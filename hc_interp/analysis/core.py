@@ -78,9 +78,9 @@ class HeuristicCore(Result):
     def __repr__(self) -> str:
         noted = "".join(f"; {note}" for note in self.notes)
         return (
-            f"HeuristicCore({len(self.heads)} heads and {len(self.mlps)} MLPs in {self.share:.0%} of {self.subnetworks} "
-            f"subnetworks, {self.size_by_chance:.2g} components by chance; Jaccard of heads {self.jaccard:.2f}, "
-            f"{self.jaccard_by_chance:.2f} by chance{noted})"
+            f"HeuristicCore({len(self.heads)} heads and {len(self.mlps)} MLPs in {self.share:.0%} of "
+            f"{self.subnetworks} subnetworks, {self.size_by_chance:.2g} components by chance; Jaccard of heads "
+            f"{self.jaccard:.2f}, {self.jaccard_by_chance:.2f} by chance{noted})"
         )
 
 
@@ -94,8 +94,8 @@ def heuristic_core(subnetworks: Iterable[Subnetwork], share: float = 1.0) -> Heu
     found = _checked(subnetworks)
     if not 0 < share <= 1:
         raise HCError(
-            f"share={share!r} was given. Expected a share of the subnetworks above 0 and up to 1; 1.0 asks for components "
-            "that all of them keep."
+            f"share={share!r} was given. Expected a share of the subnetworks above 0 and up to 1; 1.0 asks for "
+            "components that all of them keep."
         )
     universe = found[0].universe
     counts = Counter(item for subnetwork in found for item in subnetwork.kept)
@@ -151,12 +151,12 @@ def core_size_by_chance(kept: Sequence[int], n_all: int, least: int) -> float:
 
 
 def _checked(subnetworks: Iterable[Subnetwork]) -> list[Subnetwork]:
-    found = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
+    found: list[Subnetwork] = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
     for item in found:
         if not isinstance(item, Subnetwork):
             raise HCError(
-                f"{item!r} is not a Subnetwork. Pass the subnetworks of a search, heuristic_core(found.subnetworks), or "
-                "hc.Subnetwork(kept, universe) objects."
+                f"{item!r} is not a Subnetwork. Pass the subnetworks of a search, heuristic_core(found.subnetworks), "
+                "or hc.Subnetwork(kept, universe) objects."
             )
     if not found:
         raise HCError(

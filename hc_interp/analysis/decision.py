@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from hc_interp.analysis.statistics import holm
+from hc_interp.analysis.statistics import RUN_TIE, holm
 
 Answer = Literal["reads_from", "does_not_read_from", "inconclusive"]
 
@@ -59,10 +59,10 @@ def decide(evidence: Sequence[Evidence], *, margin: float, alpha: float) -> Deci
     """Answer from the evidence of all kinds of pairs.
 
     In this order: no informative kind -> inconclusive ("too few pairs" if that is so for all, else "uninformative");
-    fewer than `1 / alpha` labellings -> "resolution"; intervals of necessity on both sides of 0 within an informative
-    kind -> "ablation"; any informative kind with Holm p <= alpha, T > size limit and low > margin -> reads_from; every
-    informative kind with -margin < low and high < margin -> does_not_read_from; else inconclusive. NaN meets no
-    condition.
+    fewer than `1 / alpha` labellings -> "resolution"; opposite signs of necessity within an informative kind
+    (`signs_disagree`) -> "ablation"; any informative kind with Holm p <= alpha, T > size limit and low > margin ->
+    reads_from; every informative kind with -margin < low and high < margin -> does_not_read_from; else inconclusive.
+    NaN meets no condition.
     """
     told = [item for item in evidence if not item.why]
     if not told:
@@ -72,7 +72,7 @@ def decide(evidence: Sequence[Evidence], *, margin: float, alpha: float) -> Deci
     p_holm = {item.kind: float(p) for item, p in zip(told, adjusted, strict=True)}
     if any(item.n_labellings * alpha < 1 - 1e-9 for item in told):
         return Decision("inconclusive", "resolution", (), p_holm)
-    if any(signs_disagree(item.necessity) for item in told):
+    if any(signs_disagree(item.necessity, margin) for item in told):
         return Decision("inconclusive", "ablation", (), p_holm)
     shown = tuple(i.kind for i in told if is_significant(p_holm[i.kind], alpha) and _sizable(i) and i.low > margin)
     if shown:
@@ -86,13 +86,16 @@ def is_significant(p: float, alpha: float) -> bool:
     return p <= alpha + 1e-12
 
 
-def signs_disagree(intervals: Sequence[tuple[float, float]]) -> bool:
-    """Whether one interval lies above 0 and another below; an interval that contains 0 has no sign."""
-    return any(low > 0 for low, _ in intervals) and any(high < 0 for _, high in intervals)
+def signs_disagree(intervals: Sequence[tuple[float, float]], margin: float) -> bool:
+    """Whether one interval is positive and another negative; one that contains 0 or is inside the margin is neither."""
+    positive = any(low > 0 and high >= margin for low, high in intervals)
+    return positive and any(high < 0 and low <= -margin for low, high in intervals)
 
 
 def _sizable(item: Evidence) -> bool:
-    return item.statistic > item.size_limit
+    """Above the size controls by more than the rounding of model runs."""
+    slack = RUN_TIE * max(abs(item.statistic), abs(item.size_limit))
+    return item.statistic > item.size_limit + slack
 
 
 def _missing(told: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:

@@ -1,4 +1,4 @@
-"""`evaluate`: the accuracy of a model and of its subnetworks, case by case, and how far they are from the full model."""
+"""`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -128,6 +128,8 @@ def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, s
         wanted = list(task.cases or {})
     else:
         wanted = [task.case_id(case) for case in ([cases] if isinstance(cases, str) else cases)]
+    if VALIDATION in wanted:
+        raise DataError(f"Task {task.name!r} has a case named {VALIDATION!r}, the name of the split. Rename the case.")
     found = {} if task.validation is None else {VALIDATION: task.validation}
     found |= {case: task.case(case) for case in wanted}
     if not found:
@@ -143,9 +145,7 @@ def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, s
 def _logits(
     model: HookedModel, encoded: Sequence[EncodedBatch], interventions: Sequence[Intervention], name: str, split: str
 ) -> Float[Tensor, "example class"]:
-    logits = in_order(
-        [model.logits(item.batch, interventions) for item in encoded], [item.index for item in encoded]
-    )
+    logits = in_order([model.logits(item.batch, interventions) for item in encoded], [item.index for item in encoded])
     if not bool(torch.isfinite(logits).all()):
         n_bad = int((~torch.isfinite(logits)).any(-1).sum())
         raise HCError(

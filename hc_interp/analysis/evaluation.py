@@ -1,4 +1,4 @@
-"""`Evaluation`: which answers of a model and its subnetworks are right, example by example, and the tables made of them."""
+"""`Evaluation`: which answers of a model and its subnetworks are right, example by example, and tables of them."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ _HANS_LABEL = {"e": "entailment", "n": "non-entailment"}
 class Evaluation(Result):
     """Answers of the full model (row "full") and of its subnetworks.
 
-    `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is KL(full ||
-    subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
+    `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is
+    KL(full || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
 
     Intervals are bootstrap over sources: they say how far a number may move with other premises, not with another seed
     of the search. Where every answer is right, or none, the bootstrap collapses to a point and the exact binomial

@@ -62,8 +62,12 @@ def shares_under(
     except InterventionError as error:
         if given or not isinstance(source, Donors):
             raise
-        return Shares(UNDEFINED, UNDEFINED, f"no donors of equal length among the pairs: {error}")
+        return Shares(UNDEFINED, UNDEFINED, f"no donors of equal length among the pairs ({error})")
     # Changes against clean: those of `nodes` are -C, so both ratios are taken of changes.
     through_core, through_rest, node = found.paths[:, 0], found.paths[:, 1], found.nodes[:, 0]
-    common: dict[str, Any] = {"clusters": runs.encoded.sources, "level": level, "seed": seed}
-    return Shares(ratio_interval(through_core, node, **common), ratio_interval(node - through_rest, node, **common))
+    clusters: dict[str, Any] = {"clusters": runs.encoded.sources, "level": level, "seed": seed}
+    necessity = ratio_interval(through_core, node, **clusters)
+    note = (
+        "" if necessity.value == necessity.value else "replacing the generalizing heads changes the metric by about 0"
+    )
+    return Shares(necessity, ratio_interval(node - through_rest, node, **clusters), note)

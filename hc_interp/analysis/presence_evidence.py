@@ -50,17 +50,16 @@ def presence_evidence(
             "none were given. Pass means=hc.mean_activations(model, task.train)."
         )
     parts = select_examples(task, cases, max_examples, seed)
-    table = evaluate(
+    evaluation = evaluate(
         model,
         replace(task, cases=parts, validation=None),
-        subnetworks=dict(enumerate_names(subnetworks)),
-        means=means,
+        subnetworks,
+        means,
         interventions=interventions,
         batch_size=batch_size,
         seed=seed,
-    ).to_frame()
-    rows = table.set_index("subnetwork").loc[[name for name, _ in enumerate_names(subnetworks)], list(parts)]
-    accuracy = rows.to_numpy(dtype=float).mean(axis=1)
+    )
+    accuracy = np.mean([evaluation.accuracy(case) for case in parts], axis=0)[1:]  # the first row is the full model
     kept = np.array([[head in item for head in candidates] for item in subnetworks], dtype=float)
     correlation, difference, p = presence_test(kept, accuracy, seed)
     sources = {source for part in parts.values() for source in part.source or ()}
@@ -96,10 +95,6 @@ def presence_test(
         observed = centred[:, varies].T @ (accuracy - accuracy.mean())
         p[varies] = permutation_p(observed, null, exhaustive=exhaustive)
     return correlation, difference, p
-
-
-def enumerate_names(subnetworks: Sequence[Subnetwork]) -> list[tuple[str, Subnetwork]]:
-    return [(str(place), item) for place, item in enumerate(subnetworks)]
 
 
 def _subnetworks(found: Any) -> tuple[Subnetwork, ...]:

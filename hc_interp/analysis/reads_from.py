@@ -136,7 +136,7 @@ class Ends:
         last = max((head.layer for head in readers), default=0)
         notes = []
         if getattr(generalizing, "select_sources", None) is None:
-            notes.append("The generalizing heads are a plain list: whether these pairs chose them is not known.")
+            notes.append("the generalizing heads are a plain list: whether these pairs chose them is not known")
         read = tuple(head for head in given if head.layer < last)
         relay = tuple(sorted({*relay, *known}))
         return cls(read, readers, relay, tuple(head for head in given if head not in read), tuple(notes))

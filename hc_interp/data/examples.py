@@ -1,13 +1,14 @@
 """`Examples`: labelled texts, before any tokenizer has seen them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from hc_interp.data.places import places
 from hc_interp.errors import DataError
 
 Groups = tuple[tuple[int, ...], ...]
@@ -15,6 +16,19 @@ Groups = tuple[tuple[int, ...], ...]
 
 def as_groups(groups: Sequence[Sequence[int]] | None) -> Groups | None:
     return None if groups is None else tuple(tuple(int(c) for c in group) for group in groups)
+
+
+def _whole(label: Any) -> int:
+    try:
+        whole = int(label)
+        if whole == float(label):
+            return whole
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f"Examples.label holds {label!r}; expected whole numbers, each the index of a group. Map names to numbers, and "
+        "drop rows without a label first."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +50,7 @@ class Examples:
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        def freeze(name: str, kind: type) -> None:
+        def freeze(name: str, kind: Callable[[Any], Any]) -> None:
             value = getattr(self, name)
             if value is None:
                 return
@@ -47,13 +61,17 @@ class Examples:
                 )
             object.__setattr__(self, name, value)
 
-        object.__setattr__(self, "first", tuple(self.first))
-        object.__setattr__(self, "second", None if self.second is None else tuple(self.second))
+        for name in ("first", "second"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise DataError(f"Examples.{name} is the one text {value[:40]!r}; expected a list of texts: [{name}].")
+            object.__setattr__(self, name, None if value is None else tuple(value))
         for text in (*self.first, *(self.second or ())):
             if not isinstance(text, str):
                 raise DataError(f"Examples holds {text!r} where a text was expected; drop rows without text first.")
+        freeze("first", str)  # of a NumPy array: its strings would be named differently in fingerprints
         freeze("second", str)
-        freeze("label", int)
+        freeze("label", _whole)
         if self.id is None:
             object.__setattr__(self, "id", tuple(f"{i}" for i in range(len(self.first))))
         freeze("id", str)
@@ -61,6 +79,7 @@ class Examples:
             object.__setattr__(self, "source", self.first)
         freeze("source", str)
         object.__setattr__(self, "groups", as_groups(self.groups))
+        object.__setattr__(self, "classes", None if self.classes is None else tuple(map(str, self.classes)))
 
     def __len__(self) -> int:
         return len(self.first)
@@ -69,8 +88,8 @@ class Examples:
         return f"Examples({len(self)}{' pairs' if self.second else ''}, {len(set(self.source))} sources)"
 
     def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
-        """The examples at these places, in this order."""
-        picked = range(len(self))[index] if isinstance(index, slice) else [int(i) for i in index]
+        """The examples at these places, in this order; a boolean mask picks where it is true."""
+        picked = places(index, len(self))
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("first", "second", "label", "id", "source"):
             if values[name] is not None:
@@ -81,6 +100,8 @@ class Examples:
 
     def sample(self, n: int, seed: int = 0) -> Self:
         """At most `n` examples without replacement, in their original order."""
+        if n < 0:
+            raise DataError(f"A sample of {n} examples was asked for; expected 0 or more.")
         if n >= len(self):
             return self
         chosen = np.random.default_rng(seed).choice(len(self), size=n, replace=False)

@@ -3,28 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hc_interp.errors import HCError
+from hc_interp.figures.images import write_images
 from hc_interp.figures.page.pieces import figure_page
-from hc_interp.files import atomic, write_json, write_text
+from hc_interp.files import write_json, write_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
-
-IMAGE_SCALE = 300 / 96  # a .png of 300 dots per printed inch
-
-NO_CHROME = (
-    "No Chrome or Chromium was found, which drawing a {suffix} file needs. Install one (`apt-get install chromium`, "
-    "or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
-)
-NO_KALEIDO = (
-    "Drawing a {suffix} file needs the package kaleido, which is not installed. Install it "
-    "(`pip install 'hc-interp[export]'`); .html and .json work without."
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Figure:
@@ -66,29 +54,14 @@ class Figure:
         self.plot.show()
 
     def _repr_html_(self) -> str:
-        return self.plot.to_html(full_html=False, include_plotlyjs="cdn")
+        return self.plot._repr_html_()
 
     def __repr__(self) -> str:
         return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"
 
 
-def _image(figure: Figure, path: Path, *, kind: str) -> None:
-    try:
-        from choreographer.errors import ChromeNotFoundError
-    except ImportError as error:
-        raise HCError(NO_KALEIDO.format(suffix=path.suffix)) from error
-    scale = IMAGE_SCALE if kind == "png" else 1
-    try:
-        with atomic(path) as temporary:
-            figure.plot.write_image(temporary, format=kind, scale=scale)
-    except (ChromeNotFoundError, RuntimeError) as error:
-        if "chrome" not in str(error).lower():
-            raise
-        raise HCError(NO_CHROME.format(suffix=path.suffix)) from error
-    except ValueError as error:
-        if "kaleido" not in str(error).lower():
-            raise
-        raise HCError(NO_KALEIDO.format(suffix=path.suffix)) from error
+def _image(figure: Figure, path: Path) -> None:
+    write_images({path: figure})
 
 
 def _html(figure: Figure, path: Path) -> None:
@@ -107,9 +80,9 @@ def _tex(figure: Figure, path: Path) -> None:
 
 _WRITERS: dict[str, Callable[[Figure, Path], None]] = {
     ".html": _html,
-    ".svg": partial(_image, kind="svg"),
-    ".pdf": partial(_image, kind="pdf"),
-    ".png": partial(_image, kind="png"),
+    ".svg": _image,
+    ".pdf": _image,
+    ".png": _image,
     ".json": _json,
     ".tex": _tex,
 }

@@ -43,7 +43,8 @@ def layout(width: Width = "double", height: float = 200.0, **more: Any) -> dict[
     """The plotly layout that every chart starts from; `height` in points."""
     axis = {
         "gridcolor": RULE, "linecolor": MUTED, "zeroline": False, "showline": True, "ticks": "outside",
-        "tickcolor": MUTED, "ticklen": 3, "automargin": True, "title": {"standoff": 6},
+        "tickcolor": MUTED, "ticklen": 3, "automargin": True,
+        "title": {"standoff": 6, "font": {"size": pixels(FONT_POINTS)}},
     }  # fmt: skip
     return {
         "template": {"layout": {"xaxis": axis, "yaxis": axis}},

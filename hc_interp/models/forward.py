@@ -75,7 +75,7 @@ class ForwardPass:
                     f"An edit at {site} returned {got}; expected a tensor of shape {tuple(value.shape)}. "
                     "Return a new tensor of the shape that the function was given."
                 )
-            value = edited
+            value = edited.to(value.dtype)  # a float32 mean or direction in a half-precision model
         for wanted in self.captures.get(site, ()):
             self.captured[wanted] = value if wanted.head is None else value.select(site.head_axis, wanted.head)
         if site == self.stop_after:

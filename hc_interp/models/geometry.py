@@ -15,38 +15,48 @@ from hc_interp.errors import ModelError
 
 @dataclass(frozen=True)
 class Family:
-    """Where one family of HF modules keeps its parts; paths are dotted, `{}` is the layer."""
+    """Where one family of HF modules keeps its parts; paths are dotted, `{}` is the layer.
+
+    All are below `trunk` but `classifier`, the last projection of the classification head.
+    """
 
     trunk: str
+    block: str
     q: str
     k: str
     v: str
     o: str
     norm_1: str
+    mlp_out: str
     norm_2: str
+    classifier: str = "classifier"
     pre_norm: bool = False
     causal: bool = False
 
 
 _BERT_LAYER: dict[str, Any] = {
+    "block": "encoder.layer.{}",
     "q": "encoder.layer.{}.attention.self.query",
     "k": "encoder.layer.{}.attention.self.key",
     "v": "encoder.layer.{}.attention.self.value",
     "o": "encoder.layer.{}.attention.output.dense",
     "norm_1": "encoder.layer.{}.attention.output.LayerNorm",
+    "mlp_out": "encoder.layer.{}.output.dense",
     "norm_2": "encoder.layer.{}.output.LayerNorm",
 }
 FAMILIES = {
     "BertForSequenceClassification": Family("bert", **_BERT_LAYER),
-    "RobertaForSequenceClassification": Family("roberta", **_BERT_LAYER),
-    "ElectraForSequenceClassification": Family("electra", **_BERT_LAYER),
+    "RobertaForSequenceClassification": Family("roberta", **_BERT_LAYER, classifier="classifier.out_proj"),
+    "ElectraForSequenceClassification": Family("electra", **_BERT_LAYER, classifier="classifier.out_proj"),
     "DistilBertForSequenceClassification": Family(
         "distilbert",
+        block="transformer.layer.{}",
         q="transformer.layer.{}.attention.q_lin",
         k="transformer.layer.{}.attention.k_lin",
         v="transformer.layer.{}.attention.v_lin",
         o="transformer.layer.{}.attention.out_lin",
         norm_1="transformer.layer.{}.sa_layer_norm",
+        mlp_out="transformer.layer.{}.ffn.lin2",
         norm_2="transformer.layer.{}.output_layer_norm",
     ),
 }
@@ -98,8 +108,13 @@ class Geometry:
         offset = self.config.pad_token_id + 1 if self.family.trunk == "roberta" else 0
         return positions - offset
 
+    def path(self, part: str, layer: int | None = None) -> str:
+        """Dotted path of a `Family` part in the module; `layer` for all but `classifier`."""
+        found = getattr(self.family, part)
+        return found if part == "classifier" else f"{self.family.trunk}.{found.format(layer)}"
+
     def _part(self, layer: int, name: str) -> Any:
-        return self.module.get_submodule(f"{self.family.trunk}.{getattr(self.family, name).format(layer)}")
+        return self.module.get_submodule(self.path(name, layer))
 
     def projection(self, layer: int, name: str) -> nn.Linear:
         """The `q`, `k`, `v` or `o` projection of a layer, an `nn.Linear`."""

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,12 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
+from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 
-BACKENDS = ("transformer_lens",)
+BACKENDS = ("transformer_lens", "nnsight")
 
 
 class Intervention(Protocol):
@@ -68,6 +70,7 @@ class HookedModel:
         self.backend_name = backend
         self.geometry = Geometry.of(module)
         self._tails: dict[int, HookedModel] = {}
+        self._idle = threading.Lock()
 
     @property
     def n_layers(self) -> int:
@@ -102,13 +105,13 @@ class HookedModel:
 
     @cached_property
     def nnsight(self) -> Any:
-        """The `NNsight` object over the same parameters."""
-        from nnsight import NNsight
-
-        return NNsight(share_tree(self.module))
+        """The `NNsight` object over the same parameters; nnsight calls a submodule named `output` `E_output`."""
+        return build_nnsight(share_tree(self.module))
 
     @cached_property
     def backend(self) -> Backend:
+        if self.backend_name == "nnsight":
+            return NNsightBackend(self.nnsight, self.geometry)
         return TransformerLensBackend(self.bridge)
 
     @property
@@ -121,11 +124,16 @@ class HookedModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over architecture and weights, first 16 hex digits: names the model in results."""
-        digest = hashlib.sha256(type(self.module).__name__.encode())
+        """SHA-256 over architecture and weights, first 16 hex digits: names the model in results.
+
+        Taken once, when it is first asked for: edit weights before you wrap a module, or edit a `copy()`.
+        """
+        config = self.module.config
+        rules = [getattr(config, name, None) for name in ("hidden_act", "activation", "layer_norm_eps")]
+        digest = hashlib.sha256(repr((type(self.module).__name__, self.n_layers, self.n_heads, *rules)).encode())
         for name, tensor in self.module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
@@ -135,15 +143,21 @@ class HookedModel:
     def tokenize(self, first: str | Sequence[str], second: str | Sequence[str] | None = None) -> Batch:
         """Encode texts, right-padded to the longest; never truncated.
 
-        Raises `DataError` for an input longer than the model's positions.
+        Raises `DataError` for an input longer than the model's positions, texts without partner, and a tokenizer whose
+        words are not the model's.
         """
         if self.tokenizer is None:
             raise ModelError(
                 f"{self.name} was loaded without a tokenizer, so texts cannot be encoded. "
-                "Pass one, hc.load(module, tokenizer=tok, ...), or pass encoded hc.Batch data."
+                "Pass one, hc.load(..., tokenizer=tok), or pass encoded hc.Batch data."
             )
         first = [first] if isinstance(first, str) else list(first)
         second = [second] if isinstance(second, str) else second if second is None else list(second)
+        if not first or (second is not None and len(second) != len(first)):
+            raise DataError(
+                f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
+                "at least one first text and, for pairs, a second text for each."
+            )
         encoded = self.tokenizer(first, second, padding=True, padding_side="right", return_tensors="pt")
         lengths = encoded["attention_mask"].sum(1)
         if int(lengths.max()) > self.max_positions:
@@ -151,6 +165,11 @@ class HookedModel:
             raise DataError(
                 f"Row {row} has {int(lengths[row])} tokens; {self.name} reads at most {self.max_positions} "
                 f"(it begins {first[row][:60]!r}). Shorten or drop such rows: nothing is cut silently."
+            )
+        if (highest := int(encoded["input_ids"].max())) >= (size := self.module.config.vocab_size):
+            raise DataError(
+                f"The tokenizer gave token {highest}; {self.name} knows tokens 0 to {size - 1}. Pass the tokenizer "
+                "that the model was trained with: hc.load(..., tokenizer=tok)."
             )
         return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(self.device)
 
@@ -192,6 +211,11 @@ class HookedModel:
         Gradients flow through edits; without them nothing is recorded for autograd, since the weights are frozen.
         """
         sites = [capture] if isinstance(capture, Site) else list(capture)
+        if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
+            raise DataError(
+                f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "
+                f"{self.max_positions} tokens. Encode texts with model.tokenize(first, second)."
+            )
         batch = batch.to(self.device)
         return self.run_edits(batch, self.compile(batch, interventions), sites)
 
@@ -215,7 +239,15 @@ class HookedModel:
         for site in capture:
             captures.setdefault(check_site(site, self.n_layers, self.n_heads).whole, []).append(site)
         forward = ForwardPass(self.geometry, batch, by_site(edits, captures), captures, stop_after=stop_after)
-        logits = forward.run(self.backend)
+        if not self._idle.acquire(blocking=False):
+            raise InterventionError(
+                f"{self.name} is in the middle of a pass: it was run again by the function of an edit, or by another "
+                "thread, and would mix both passes' edits. Run it before, or use model.copy() there."
+            )
+        try:
+            logits = forward.run(self.backend)
+        finally:
+            self._idle.release()
         return Run(torch.empty(0) if logits is None else logits, forward.captured)
 
     def _run_tail(

@@ -13,6 +13,8 @@ def read_labels(config: Any, labels: Sequence[str] | None, name: str) -> tuple[s
     Raises `LabelError` if the checkpoint does not name its labels or `labels` has the wrong length.
     """
     count = config.num_labels
+    if isinstance(labels, str):
+        raise LabelError(f"labels={labels!r} is one text. Give a list with one name for each logit, in logit order.")
     if labels is not None:
         given = tuple(str(label).strip().lower() for label in labels)
         if len(given) != count or len(set(given)) != count:
@@ -22,7 +24,10 @@ def read_labels(config: Any, labels: Sequence[str] | None, name: str) -> tuple[s
             )
         return given
     named = [str(config.id2label.get(i, "")).strip().lower() for i in range(count)]
-    if any(not label or re.fullmatch(r"label_\d+", label) for label in named) or len(set(named)) != count:
+    if (
+        any(not label or re.fullmatch(r"((label|class)[ _-]?)?\d+", label) for label in named)
+        or len(set(named)) != count
+    ):
         raise LabelError(
             f"{name} does not name its labels (id2label is {dict(config.id2label)}), so the order of its classes "
             "cannot be read. Say which logit is which: hc.load(..., labels=['entailment', 'neutral', 'contradiction'])."

@@ -16,7 +16,7 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.models.labels import read_labels
 from hc_interp.models.validate import validate
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def load(
@@ -40,13 +40,13 @@ def load(
     if isinstance(source, nn.Module):
         module, name = copy.deepcopy(source), type(source).__name__
     else:
-        module, found, name = _from_name(str(source))
-        tokenizer = tokenizer if tokenizer is not None else found
+        module, tokenizer, name = _from_name(source, tokenizer)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if type(module).__name__ not in FAMILIES:
         raise ModelError(
             f"{name} is a {type(module).__name__}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}."
         )
+    module.config.return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
     module = module.to(device=device, dtype=dtype)
     _check_weights(module, name)
     model = HookedModel(module, tokenizer, labels=read_labels(module.config, labels, name), backend=backend, name=name)
@@ -54,22 +54,24 @@ def load(
     return model
 
 
-def _from_name(source: str) -> tuple[nn.Module, Any, str]:
-    if source.startswith("zoo:"):
+def _from_name(source: Any, tokenizer: Any) -> tuple[nn.Module, Any, str]:
+    """The module, the tokenizer (the given one, else the checkpoint's) and the name of a zoo model, folder or hub id."""
+    if isinstance(source, str) and source.startswith("zoo:"):
         from hc_interp.models.zoo import load_zoo
 
-        return *load_zoo(source.removeprefix("zoo:")), source
-    if Path(source).is_dir():
-        return *_from_pretrained(source, local=True), Path(source).resolve().name
-    if Path(source).exists() or not _HUB_ID.fullmatch(source):
+        module, found = load_zoo(source.removeprefix("zoo:"))
+        return module, found if tokenizer is None else tokenizer, source
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return *_from_pretrained(str(source), tokenizer, local=True), Path(source).resolve().name
+    if not isinstance(source, str) or Path(source).exists() or not _HUB_ID.fullmatch(source):
         raise ModelError(
             f"{source} is neither a folder, nor zoo:<name>, nor a hub id like 'user/model'. Pass the folder that "
             "save_pretrained wrote (it holds config.json and model.safetensors)."
         )
-    return *_from_pretrained(source, local=False), source
+    return *_from_pretrained(source, tokenizer, local=False), source
 
 
-def _from_pretrained(source: str, *, local: bool) -> tuple[nn.Module, Any]:
+def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Module, Any]:
     import transformers
     from safetensors import SafetensorError
 
@@ -89,13 +91,17 @@ def _from_pretrained(source: str, *, local: bool) -> tuple[nn.Module, Any]:
             trust_remote_code=False,
             output_loading_info=True,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        if tokenizer is None:
+            found = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+            # Where a checkpoint has no tokenizer, transformers makes one that knows its special tokens and nothing else.
+            tokenizer = found if len(found) > len(set(found.all_special_tokens)) else None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         mend = (
             "Check that the folder holds a whole config.json, model.safetensors (safetensors only: pickled weights are "
             "refused) and tokenizer files, as save_pretrained writes them."
             if local
-            else "Check the spelling, your connection and access, or download it and pass the folder."
+            else "There is no folder of this name, so it was looked for on the hub. Check the spelling, your connection "
+            "and access, or download it and pass the folder."
         )
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelError(f"{source} could not be loaded ({type(error).__name__}: {first_line}). {mend}") from error
@@ -103,6 +109,11 @@ def _from_pretrained(source: str, *, local: bool) -> tuple[nn.Module, Any]:
         raise ModelError(
             f"{source} lacks {len(missing)} of the weights of {architecture} (first: {missing[0]}); they would be "
             "random. Load a checkpoint that was fine-tuned and saved with its classification head."
+        )
+    if ignored := sorted(key for key in info["unexpected_keys"] if re.search(r"\.layer\.\d+\.", key)):
+        raise ModelError(
+            f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: {ignored[0]}); "
+            "they would be left out. Restore the config.json that was saved with these weights."
         )
     return module, tokenizer
 

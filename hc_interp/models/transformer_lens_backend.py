@@ -71,9 +71,3 @@ def _as_hook(handler: Handler) -> Callable[..., Tensor]:
         return handler(value)
 
     return hook
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "transformers", "transformer-lens")}

@@ -1,4 +1,5 @@
-"""Is the wrapper true? Checked once when a model is loaded: same logits, and every site is what it says it is."""
+"""Is the wrapper true? Checked once when a model is loaded: same logits, every site is what it says it is, and an edit
+at any site reaches what is computed from it."""
 
 import platform
 from importlib.metadata import version
@@ -8,9 +9,12 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import ModelError
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.geometry import attend, model_inputs
-from hc_interp.models.hooked import HookedModel
+from hc_interp.models.hooked import HookedModel, Run
 from hc_interp.models.site import LAYER_KINDS, Site
+
+SHIFT = 1.0
 
 
 @torch.no_grad()
@@ -18,25 +22,50 @@ def validate(model: HookedModel) -> None:
     """Raise `ModelError` naming the site and the versions if the wrapper disagrees with the module."""
     batch = _probe_batch(model)
     plain = model.module(batch.input_ids, **model_inputs(batch, model.module)).logits
-    kinds = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
-    run = model.run(batch, capture=[Site.embed(), *kinds, Site.pooled()])
+    sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
+    sites = [Site.embed(), *sites, Site.pooled()]
+    run = model.run(batch, capture=sites)
     _agree(model, "the logits", run.logits, plain)
+    _check_sites(model, run, 0)
+    # The same with numbers added at every site (but the pattern, which has no tap of its own): a hook whose edits are
+    # ignored shows in what is computed from its site.
+    edits = [SiteEdit(site, lambda value: value + _ramp(value, SHIFT)) for site in sites if site.kind != "pattern"]
+    _check_sites(model, model.run_edits(batch, edits, sites), SHIFT)
+
+
+def _check_sites(model: HookedModel, run: Run, shift: float) -> None:
+    """Whether every site is what the sites before it make of it, plus the ramp up to `shift` that was added there."""
+    at = run.captured
     for layer in range(model.n_layers):
-        at = {kind: run.captured[Site(layer, kind)] for kind in LAYER_KINDS}
-        _check_layer(model, layer, at)
+        before = at[Site(layer - 1, "resid_post") if layer else Site.embed()]
+        _agree(model, f"L{layer}.resid_pre", before, _unshifted(at[Site(layer, "resid_pre")], shift))
+        _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in LAYER_KINDS}, shift)
+    classifier = model.module.get_submodule(model.geometry.path("classifier"))
+    _agree(model, "pooled projected to logits", classifier(at[Site.pooled()]), run.logits)
 
 
-def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor]) -> None:
+def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float) -> None:
     geometry = model.geometry
+    own = {kind: _unshifted(value, shift) for kind, value in at.items()}  # as the model made it, before the ramp
     for name in ("q", "k", "v"):
         bias = geometry.projection(layer, name).bias.view(model.n_heads, model.d_head)
         projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name)) + bias
-        _agree(model, f"L{layer}.{name}_in projected", projected, at[name])
-    _agree(model, f"L{layer}.pattern applied to v", attend(at["pattern"], at["v"]), at["z"])
-    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.projection(layer, "o").bias, at["attn_out"])
+        _agree(model, f"L{layer}.{name}_in projected", projected, own[name])
+    _agree(model, f"L{layer}.pattern applied to v", attend(at["pattern"], at["v"]), own["z"])
+    bias = geometry.projection(layer, "o").bias
+    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + bias, own["attn_out"])
     norm_1, norm_2 = geometry.norms(layer)
-    _agree(model, f"L{layer}.resid_pre + attn_out", norm_1(at["resid_pre"] + at["attn_out"]), at["resid_mid"])
-    _agree(model, f"L{layer}.resid_mid + mlp_out", norm_2(at["resid_mid"] + at["mlp_out"]), at["resid_post"])
+    _agree(model, f"L{layer}.resid_pre + attn_out", norm_1(at["resid_pre"] + at["attn_out"]), own["resid_mid"])
+    _agree(model, f"L{layer}.resid_mid + mlp_out", norm_2(at["resid_mid"] + at["mlp_out"]), own["resid_post"])
+
+
+def _ramp(value: Tensor, height: float) -> Tensor:
+    """-`height` to `height` over the last axis: unlike a constant, no LayerNorm removes it."""
+    return torch.linspace(-height, height, value.shape[-1], dtype=value.dtype, device=value.device)
+
+
+def _unshifted(value: Tensor, shift: float) -> Tensor:
+    return value - _ramp(value, shift)
 
 
 def _probe_batch(model: HookedModel) -> Batch:

@@ -60,6 +60,7 @@ def collect(
     row, position = np.asarray(row), np.asarray(position)
     used, place_row = np.unique(row, return_inverse=True)
     encoded = batches(model, examples.rows(used), batch_size, with_labels=False)
+    end = _last_needed(sites)
     parts: dict[Site, list[Tensor]] = {site: [] for site in sites}
     order = []
     with stage("reading activations", len(encoded)) as progress:
@@ -69,7 +70,8 @@ def collect(
             places = np.flatnonzero(local[place_row] >= 0)
             where = torch.as_tensor(local[place_row[places]]), torch.as_tensor(position[places])
             _check_positions(item.batch.attention_mask, *where)
-            captured = model.run(item.batch, interventions, capture=sites).captured
+            edits = model.compile(item.batch, interventions)
+            captured = model.run_edits(item.batch, edits, sites, stop_after=end).captured
             for site in sites:
                 value = captured[site]
                 index = (where[0],) if site.kind == "pooled" else where
@@ -80,11 +82,18 @@ def collect(
     return {site: torch.cat(found)[back] for site, found in parts.items()}
 
 
+def _last_needed(sites: Sequence[Site]) -> Site | None:
+    """Where a pass that reads these sites may end; None where the last one is behind all layers."""
+    if any(site.kind == "pooled" for site in sites):
+        return None
+    return Site(max(site.layer or 0 for site in sites), "resid_post")
+
+
 def _check_positions(mask: Tensor | None, row: Tensor, position: Tensor) -> None:
     lengths = mask.sum(1).cpu()[row]  # type: ignore[union-attr]
     if bool(((position < 0) | (position >= lengths)).any()):
         worst = int((position - lengths).argmax())
         raise DataError(
-            f"Position {int(position[worst])} was asked of an example with {int(lengths[worst])} tokens. Take positions "
-            "from hc.feature_values(model, examples, feature) with the same examples and model."
+            f"Position {int(position[worst])} was asked of an example with {int(lengths[worst])} tokens. Take "
+            "positions from hc.features.feature_values(model, examples, feature) with the same examples and model."
         )

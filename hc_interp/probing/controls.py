@@ -59,7 +59,7 @@ def word_prediction(
 
 
 def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
-    """The same architecture with fresh weights, drawn as for training from scratch; leaves global random state alone."""
+    """The same architecture with fresh weights, as drawn for training; leaves global random state alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = type(model.module)(model.module.config)

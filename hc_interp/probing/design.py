@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
+from hc_interp.analysis.samples import generator
 from hc_interp.analysis.statistics import Interval
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import concatenate
@@ -17,18 +19,37 @@ from hc_interp.probing.features import FeatureValues, feature_values
 from hc_interp.probing.folds import grouped_folds, source_codes
 from hc_interp.probing.linear import CrossFit, cross_fit, training_means
 from hc_interp.probing.resamples import Resamples, Score
+from hc_interp.results import Result
 
 CONTROL_DRAWS = 3  # one random labelling is easier or harder than another by chance
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
-    """The places with their values, sources and folds, and the control tasks on the same places."""
+class Places(Result):
+    """Where a probe reads, what it should find there, and the split: `fold[i]` is the one that place i was held out in.
 
-    examples: Examples
+    `source[i]` numbers the sources of the examples read; `id[i]` is the example's id.
+    """
+
     feature: FeatureValues
     source: Int[np.ndarray, " place"]
-    folds: Int[np.ndarray, " place"]
+    fold: Int[np.ndarray, " place"]
+    id: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per place: row, position, word, value, source, fold, id."""
+        return self.feature.to_frame().assign(source=self.source, fold=self.fold, id=self.id)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The places, and the values that a probe is fitted to there: the feature's own (""), shuffled, and controls."""
+
+    examples: Examples
+    places: Places
     targets: dict[str, Float[np.ndarray, " place"]]
     word: Float[np.ndarray, " place"]
     resamples: Resamples
@@ -46,6 +67,7 @@ class Design:
         max_tokens: int | None,
         control: bool,
     ) -> Self:
+        generator(seed)  # raises for a seed that is none
         examples = as_examples(data)
         values = limit_places(feature_values(model, examples, feature), max_tokens, seed)
         source = source_codes([examples.source[row] for row in values.row])  # type: ignore[index]
@@ -58,14 +80,15 @@ class Design:
                 targets[f"control {draw}"] = labels
         word = word_prediction(values.value, values.word, folds, kind=values.kind)
         resamples = Resamples.of(source, level=level, seed=seed)
-        return cls(examples, values, source, folds, targets, word, resamples)
+        places = Places(values, source, folds, tuple(examples.id[row] for row in values.row))  # type: ignore[index]
+        return cls(examples, places, targets, word, resamples)
 
     def fit(self, x: Float[np.ndarray, "place d"], arm: str = "") -> CrossFit:
-        return cross_fit(x, self.targets[arm], self.folds, kind=self.feature.kind)
+        return cross_fit(x, self.targets[arm], self.places.fold, kind=self.places.feature.kind)
 
     def scores(self, predicted: dict[str, Float[np.ndarray, " place"]]) -> dict[str, Interval]:
         """All scores of the predictions of each arm, with intervals over sources; see `fit_probe` for their names."""
-        binary = self.feature.kind == "binary"
+        binary = self.places.feature.kind == "binary"
         measures = {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
         own = self.targets[""]
         found: dict[str, Score] = {}
@@ -79,7 +102,7 @@ class Design:
                 found[f"untrained_{name}"] = measure(predicted["untrained"], own)
         main = next(iter(measures))
         if binary:
-            found["majority"] = self.resamples.mean((training_means(own, self.folds) > 0.5) == (own > 0.5))
+            found["majority"] = self.resamples.mean((training_means(own, self.places.fold) > 0.5) == (own > 0.5))
         if f"control_{main}" in found:
             found["selectivity"] = found[main] - found[f"control_{main}"]
         return {name: self.resamples.interval(score) for name, score in found.items()}
@@ -88,10 +111,10 @@ class Design:
         return self.resamples.mean((predicted > 0) == (target > 0.5))
 
     def _auc(self, predicted: np.ndarray, target: np.ndarray) -> Score:
-        return self.resamples.auc(predicted, target > 0.5, self.folds)
+        return self.resamples.auc(predicted, target > 0.5, self.places.fold)
 
     def _r2(self, predicted: np.ndarray, target: np.ndarray) -> Score:
-        missed, spread = (target - predicted) ** 2, (target - training_means(target, self.folds)) ** 2
+        missed, spread = (target - predicted) ** 2, (target - training_means(target, self.places.fold)) ** 2
         return self.resamples.ratio(spread - missed, spread)
 
 

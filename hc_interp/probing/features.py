@@ -21,6 +21,7 @@ from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.probing.word_places import word_positions
+from hc_interp.results import Result
 
 Words = Sequence[str]
 Level = Literal["token", "pair"]
@@ -110,12 +111,12 @@ def named_feature(name: str) -> Feature:
     near = difflib.get_close_matches(name, FEATURES, n=2, cutoff=0.4)
     raise DataError(
         f"There is no feature {name!r}; {'did you mean' if near else 'the features are'} "
-        f"{', '.join(map(repr, near or FEATURES))}. hc.FEATURES holds all; pass hc.Feature(...) or an array for your own."
+        f"{', '.join(map(repr, near or FEATURES))}. All are in hc.features.FEATURES; pass an hc.features.Feature or an array."
     )
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureValues:
+class FeatureValues(Result):
     """A feature at every place where it is defined: `value[i]` belongs to token `position[i]` of example `row[i]`.
 
     `word[i]` is what stands there: the word (of a pair-level feature the second text's last word; of a feature given as
@@ -140,7 +141,11 @@ class FeatureValues:
         return FeatureValues(self.name, self.level, self.kind, *picked)
 
     def to_frame(self) -> pd.DataFrame:
+        """A row per place: row, position, word, value."""
         return pd.DataFrame({name: getattr(self, name) for name in ("row", "position", "word", "value")})
+
+    def __repr__(self) -> str:
+        return f"FeatureValues({self.name}, {self.kind}, {len(self)} places in {len(np.unique(self.row))} examples)"
 
 
 def feature_values(model: HookedModel, examples: Examples, feature: "str | Feature | Any") -> FeatureValues:
@@ -181,6 +186,11 @@ def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> Feat
     pairs = [(words(a), words(b)) for a, b in zip(examples.first, examples.second, strict=True)]
     given = [feature.fn(first, second) for first, second in pairs]
     if feature.level == "pair":
+        if any(np.ndim(value) for value in given):
+            raise DataError(
+                f"The pair-level feature {feature.name!r} gave a {type(given[0]).__name__} for an example; expected "
+                "one number. Return a number, or make it level='token' with one for each word of the second text."
+            )
         return _at_summary(model, examples, feature.name, feature.kind, np.array(given, dtype=float))
     rows, positions, values, found_words = [], [], [], []
     for row, (places, (_, second), value) in enumerate(zip(word_positions(model, examples), pairs, given, strict=True)):
@@ -206,12 +216,12 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     except (TypeError, ValueError) as error:
         raise DataError(
             f"A feature was given as {type(given).__name__}, which cannot be read as numbers ({error}). Pass a name "
-            "of hc.FEATURES, an hc.Feature, one number per example or one row of numbers per example."
+            "of hc.features.FEATURES, a Feature, one number per example or one row of numbers per example."
         ) from error
     if len(rows) != len(examples) or any(row.ndim != rows[0].ndim or row.ndim > 1 for row in rows):
         raise DataError(
-            f"A feature of {len(rows)} entries was given for {len(examples)} examples. Expected one number per example, "
-            "or one row per example with a number for each token; compute it on the same examples."
+            f"A feature of {len(rows)} entries was given for {len(examples)} examples. Expected one number per "
+            "example, or one row per example with a number for each token; compute it on the same examples."
         )
     filled = np.concatenate([row.ravel() for row in rows])
     kind: Kind = "binary" if np.isin(filled[~np.isnan(filled)], (0, 1)).all() else "real"

@@ -47,6 +47,11 @@ def grouped_folds(
             "both classes (or varying numbers); use examples that vary in it."
         )
     strata = value.astype(int) if kind == "binary" else (value > np.median(value)).astype(int)
+    if np.bincount(strata).min() < n_folds:
+        raise DataError(
+            f"{int(strata.sum())} of {len(strata)} places are of class 1; expected at least {n_folds} places of each "
+            f"class for {n_folds} folds. Give examples of both classes, or take fewer folds."
+        )
     folds = np.empty(len(value), dtype=int)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     for number, (_, held_out) in enumerate(splitter.split(strata, strata, source)):
@@ -55,8 +60,8 @@ def grouped_folds(
         fitted = ~np.isin(folds, (number, validation_fold(number, n_folds)))
         if kind == "binary" and len(np.unique(strata[fitted])) < 2:
             raise DataError(
-                f"Only {int(strata.sum())} of {len(strata)} places, from too few sources, are of class 1: some training "
-                "part has one class only. Give examples of both classes from more sources, or take fewer folds."
+                f"{int(strata.sum())} of {len(strata)} places are of class 1, in so few sources that a training part "
+                "has one class only. Give examples of both classes from more sources, or take fewer folds."
             )
     return folds
 

@@ -1,5 +1,6 @@
 """The linear probe as numerics: arrays in, out-of-fold predictions and weights out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from hc_interp.probing.folds import validation_fold
 
 # Weight of |w|^2 / 2 against the mean loss, for activations scaled to variance 1.
-PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4)
-# A column that varies by less than float32 rounding of its mean holds nothing: an ablated site has no signal to scale up.
+PENALTIES = (1e-1, 1e-2, 1e-3)
+# A column that varies by less than float32 rounding of its mean holds nothing: what is left of an ablated site.
 ROUNDING = 1e-6
 
 
@@ -35,21 +36,31 @@ class CrossFit:
 
 def fit_linear(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalty: float) -> Linear:
     """Logistic (binary) or ridge (real) regression on columns scaled to variance 1; weights are scaled back."""
+    return fit_path(x, y, kind=kind, penalties=(penalty,))[0]
+
+
+def fit_path(
+    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalties: Sequence[float]
+) -> list[Linear]:
+    """`fit_linear` at several penalties, each starting where the one before ended."""
     mean, spread = x.mean(axis=0), x.std(axis=0)
     varies = spread > ROUNDING * np.abs(mean)
-    weights = np.zeros(x.shape[1])
-    share = (y.sum() + 0.5) / (len(y) + 1)
     if not varies.any() or y.min() == y.max():
-        return Linear(weights, float(np.log(share / (1 - share)) if kind == "binary" else y.mean()))
+        share = (y.sum() + 0.5) / (len(y) + 1)
+        intercept = float(np.log(share / (1 - share)) if kind == "binary" else y.mean())
+        return [Linear(np.zeros(x.shape[1]), intercept)] * len(penalties)
     scaled = (x[:, varies] - mean[varies]) / spread[varies]
-    if kind == "binary":
-        regression = LogisticRegression(C=1 / (penalty * len(y)), max_iter=1000).fit(scaled, y)
-        coefficients, intercept = regression.coef_[0], regression.intercept_[0]
-    else:
-        regression = Ridge(alpha=penalty * len(y)).fit(scaled, y)
-        coefficients, intercept = regression.coef_, regression.intercept_
-    weights[varies] = coefficients / spread[varies]
-    return Linear(weights, float(intercept - mean @ weights))
+    logistic = LogisticRegression(max_iter=1000, warm_start=True)
+    found = []
+    for penalty in penalties:
+        if kind == "binary":
+            regression = logistic.set_params(C=1 / (penalty * len(y))).fit(scaled, y)
+        else:
+            regression = Ridge(alpha=penalty * len(y)).fit(scaled, y)
+        weights = np.zeros(x.shape[1])
+        weights[varies] = regression.coef_.ravel() / spread[varies]
+        found.append(Linear(weights, float(np.ravel(regression.intercept_)[0] - mean @ weights)))
+    return found
 
 
 def cross_fit(
@@ -62,10 +73,8 @@ def cross_fit(
     for number in range(n_folds):
         held_out, validation = folds == number, folds == validation_fold(number, n_folds)
         fitted = ~(held_out | validation)
-        found = [
-            loss(fit_linear(x[fitted], y[fitted], kind=kind, penalty=p)(x[validation]), y[validation], kind=kind)
-            for p in PENALTIES
-        ]
+        path = fit_path(x[fitted], y[fitted], kind=kind, penalties=PENALTIES)
+        found = [loss(fit(x[validation]), y[validation], kind=kind) for fit in path]
         losses += found
         best = PENALTIES[int(np.argmin(found))]
         predicted[held_out] = fit_linear(x[~held_out], y[~held_out], kind=kind, penalty=best)(x[held_out])

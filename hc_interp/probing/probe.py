@@ -1,4 +1,4 @@
-"""`hc.fit_probe`: whether a feature can be read linearly from a site, and what that reading would be worth by chance."""
+"""`hc.fit_probe`: whether a feature can be read linearly from a site, beside what chance and memory would read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.analysis.statistics import Interval
-from hc_interp.data.examples import Examples
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.probing.activations import check_readable, collect
 from hc_interp.probing.controls import untrained_copy
-from hc_interp.probing.design import Design
+from hc_interp.probing.design import Design, Places
 from hc_interp.probing.features import Feature
 from hc_interp.probing.linear import fit_linear
 from hc_interp.progress import stage
@@ -29,26 +28,18 @@ from hc_interp.results import Result
 class Probe(Result):
     """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or the number.
 
-    `scores` are of predictions for sources that the probe has not seen (`predicted`, one per place), the weights are
-    fitted to all data. Example `row[i]` of the data (id `ids[row[i]]`) was read at token `position[i]`.
+    `scores` are of `predicted`, one prediction for each of `places` by a probe that has not seen its source; the
+    weights are fitted to all places.
     """
 
-    feature: str
-    level: str
-    kind: str
+    place: tuple[int | None, str, int | None]
     scores: dict[str, Interval]
     weights: Float[Tensor, " d"]
     intercept: float
     penalty: float
     predicted: Float[np.ndarray, " place"]
-    value: Float[np.ndarray, " place"]
-    row: Int[np.ndarray, " place"]
-    position: Int[np.ndarray, " place"]
-    source: Int[np.ndarray, " place"]
-    folds: Int[np.ndarray, " place"]
-    ids: tuple[str, ...]
+    places: Places
     seed: int
-    place: tuple[int | None, str, int | None]
     provenance: dict[str, Any] = field(repr=False)
 
     @property
@@ -64,16 +55,10 @@ class Probe(Result):
         """
         return self.weights / self.weights.square().sum()
 
-    def __getattr__(self, name: str) -> float:
-        scores = self.__dict__.get("scores", {})
-        if name in scores:
-            return scores[name].value
-        raise AttributeError(f"this Probe has no {name!r}; its scores are {', '.join(scores)}")
-
     def to_frame(self) -> pd.DataFrame:
         """A row per score: site, feature, metric, value, low, high, n (places read)."""
         rows = [
-            {"site": str(self.site), "feature": self.feature, "metric": name}
+            {"site": str(self.site), "feature": self.places.feature.name, "metric": name}
             | {part: getattr(score, part) for part in ("value", "low", "high", "n")}
             for name, score in self.scores.items()
         ]
@@ -85,7 +70,7 @@ class Probe(Result):
             f"{name} {self.scores[name].value:.3f} [{self.scores[name].low:.3f}, {self.scores[name].high:.3f}]"
             for name in shown
         )
-        return f"Probe({self.feature} at {self.site}: {scores}; {len(self.value)} places)"
+        return f"Probe({self.places.feature.name} at {self.site}: {scores}; {len(self.places)} places)"
 
 
 def fit_probe(
@@ -105,17 +90,20 @@ def fit_probe(
 ) -> Probe:
     """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
 
-    Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe is
-    a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the penalty
-    inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole examples.
+    Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe
+    is a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the
+    penalty inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole
+    examples.
 
     `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
-    `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe on
-    shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws; `selectivity`, accuracy (r2)
-    less its control; with `untrained=True` `untrained_*`, the same site in a model with fresh random weights.
+    `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe
+    on shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws; `selectivity`, accuracy
+    (or r2) less its control; with `untrained=True` `untrained_*`, the same site in a model with fresh random weights.
 
     A high score says that the feature can be read here, not that the model reads it: that takes an intervention. A
-    feature that goes with another one (overlap with the domain, say) is read as well as that one.
+    feature that goes with another one (overlap with the domain, say) is read as well as that one, and what a word alone
+    predicts is no reading of the text: compare `auc` with `word_auc`. With few sources a probe that finds nothing
+    scores somewhat below chance, as cross-validation does.
     Source: Hewitt & Liang 2019 (arXiv 1909.03368). Raises `DataError` for data and features that do not fit,
     `ComponentError` for sites without one vector per place, `InterventionError`.
     """
@@ -163,7 +151,7 @@ def fit_probes(
     design = Design.of(
         model, data, feature, seed=seed, n_folds=n_folds, level=level, max_tokens=max_tokens, control=control
     )
-    places = design.feature
+    places = design.places.feature
     check_readable(model, sites, by_token=places.level == "token")
 
     def read(source: HookedModel) -> dict[Site, Tensor]:
@@ -184,33 +172,21 @@ def fit_probes(
 def _fit_site(
     design: Design, site: Site, activations: Tensor, untrained: Tensor | None, seed: int, origin: dict[str, Any]
 ) -> Probe:
-    x, places = activations.double().numpy(), design.feature
+    x, values = activations.double().numpy(), design.places.feature
     fits = {arm: design.fit(x, arm) for arm in design.targets}
     predicted = {arm: fit.predicted for arm, fit in fits.items()}
     if untrained is not None:
         predicted["untrained"] = design.fit(untrained.double().numpy()).predicted
     penalty = fits[""].penalty
-    whole = fit_linear(x, places.value, kind=places.kind, penalty=penalty)
+    whole = fit_linear(x, values.value, kind=values.kind, penalty=penalty)
     return Probe(
-        feature=places.name,
-        level=places.level,
-        kind=places.kind,
+        place=(site.layer, site.kind, site.head),
         scores=design.scores(predicted),
         weights=torch.as_tensor(whole.weights, dtype=torch.float32),
         intercept=whole.intercept,
         penalty=penalty,
-        predicted=predicted[""],
-        value=places.value,
-        row=places.row,
-        position=places.position,
-        source=design.source,
-        folds=design.folds,
-        ids=_ids(design.examples),
+        predicted=predicted[""].astype(np.float32),
+        places=design.places,
         seed=seed,
-        place=(site.layer, site.kind, site.head),
         provenance=origin,
     )
-
-
-def _ids(examples: Examples) -> tuple[str, ...]:
-    return examples.id or ()

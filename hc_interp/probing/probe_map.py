@@ -1,15 +1,21 @@
 """`hc.probe_map`: one feature at many sites, from one pass over the data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
+from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
+from hc_interp.probing.design import Places
 from hc_interp.probing.features import Feature
 from hc_interp.probing.probe import Probe, fit_probes
 from hc_interp.results import Result
@@ -22,8 +28,38 @@ class ProbeMap(Result):
     The best of many sites is best partly by chance: its interval is that of one site, not of a maximum.
     """
 
-    feature: str
-    probes: tuple[Probe, ...]
+    places: Places
+    site_names: tuple[tuple[int | None, str, int | None], ...]
+    scores: tuple[dict[str, Interval], ...]
+    weights: tuple[Float[Tensor, " d"], ...]
+    intercepts: tuple[float, ...]
+    penalties: tuple[float, ...]
+    predicted: Float[np.ndarray, "site place"]
+    seed: int
+    provenance: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, probes: Sequence[Probe]) -> Self:
+        """Probes that were fitted together: what they share is kept once."""
+        return cls(
+            places=probes[0].places,
+            site_names=tuple(probe.place for probe in probes),
+            scores=tuple(probe.scores for probe in probes),
+            weights=tuple(probe.weights for probe in probes),
+            intercepts=tuple(probe.intercept for probe in probes),
+            penalties=tuple(probe.penalty for probe in probes),
+            predicted=np.stack([probe.predicted for probe in probes]),
+            seed=probes[0].seed,
+            provenance=probes[0].provenance,
+        )
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """One probe per site, in the order asked."""
+        own = (self.site_names, self.scores, self.weights, self.intercepts, self.penalties, self.predicted)
+        shared = {"places": self.places, "seed": self.seed, "provenance": self.provenance}
+        names = ("place", "scores", "weights", "intercept", "penalty", "predicted")
+        return tuple(Probe(**dict(zip(names, row, strict=True)), **shared) for row in zip(*own, strict=True))
 
     def __getitem__(self, site: Site) -> Probe:
         for probe in self.probes:
@@ -32,24 +68,25 @@ class ProbeMap(Result):
         raise ComponentError(f"{site} was not probed; the map has {', '.join(str(p.site) for p in self.probes)}.")
 
     def __len__(self) -> int:
-        return len(self.probes)
+        return len(self.site_names)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per site: site, layer, kind, head, feature, n, each score by name, with `<score>_low`, `<score>_high`."""
+        """A row per site: site, layer, kind, head, feature, n, then each score, `<score>_low` and `<score>_high`."""
         rows = []
         for probe in self.probes:
             layer, kind, head = probe.place
             row: dict[str, Any] = {"site": str(probe.site), "layer": layer, "kind": kind, "head": head}
-            row |= {"feature": probe.feature, "n": len(probe.value)}
+            row |= {"feature": self.places.feature.name, "n": len(self.places)}
             for name, score in probe.scores.items():
                 row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
             rows.append(row)
         return pd.DataFrame(rows).astype({"layer": "Int64", "head": "Int64"})
 
     def __repr__(self) -> str:
-        main = "auc" if self.probes[0].kind == "binary" else "r2"
+        main = "auc" if self.places.feature.kind == "binary" else "r2"
         best = max(self.probes, key=lambda probe: probe.scores[main].value)
-        return f"ProbeMap({self.feature} at {len(self)} sites; best {best.site}, {main} {best.scores[main].value:.3f})"
+        shown = f"best {best.site}, {main} {best.scores[main].value:.3f}"
+        return f"ProbeMap({self.places.feature.name} at {len(self)} sites; {shown})"
 
 
 def probe_map(
@@ -67,7 +104,7 @@ def probe_map(
     untrained: bool = False,
     batch_size: int = 64,
 ) -> ProbeMap:
-    """`fit_probe` at each of `sites` (default: every head's `z`). Arguments, scores and errors are those of `fit_probe`."""
+    """`fit_probe` at each of `sites` (default: every head's `z`); arguments, scores and errors are the same."""
     if sites is None:
         sites = [Site(item.layer, "z", item.head) for item in model.components if isinstance(item, Head)]
     sites = list(dict.fromkeys([sites] if isinstance(sites, Site) else sites))
@@ -87,4 +124,4 @@ def probe_map(
         untrained=untrained,
         batch_size=batch_size,
     )
-    return ProbeMap(probes[0].feature, tuple(probes))
+    return ProbeMap.of(probes)

@@ -4,12 +4,11 @@ A score is an array of `1 + RESAMPLES` numbers: on all data first, then on each 
 paired, so that a difference of two scores has an interval of its own.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 
 from hc_interp.analysis.resampling import BLOCK, bootstrap_counts, bounds, weighted_sums
 from hc_interp.analysis.samples import check_level, generator
@@ -51,9 +50,16 @@ class Resamples:
         Only places of one fold are compared: scores of different probes have different offsets, which push a pooled
         AUC below 0.5 where there is no signal.
         """
-        step = max(1, BLOCK // len(score))
-        blocks = [self.weights[start : start + step] for start in range(0, len(self.weights), step)]
-        return np.concatenate([_auc(score, positive, folds, block[:, self.source]) for block in blocks])
+        right, pairs = np.zeros(len(self.weights)), np.zeros(len(self.weights))
+        for number in np.unique(folds):
+            above, below = (np.flatnonzero((folds == number) & side) for side in (positive, ~positive))
+            if len(above) and len(below):
+                upper, lower, wins = _wins(score, above, below, self.source)
+                drawn_upper, drawn_lower = (self.weights[:, s].astype(float) for s in (upper, lower))
+                right += ((drawn_upper @ wins) * drawn_lower).sum(axis=1)
+                counts = [np.unique(self.source[side], return_counts=True)[1] for side in (above, below)]
+                pairs += (drawn_upper @ counts[0]) * (drawn_lower @ counts[1])
+        return np.divide(right, pairs, out=np.full(len(right), np.nan), where=pairs > 0)
 
     def interval(self, score: Score) -> Interval:
         """The score on all data between the percentiles of the resamples that define it.
@@ -67,24 +73,24 @@ class Resamples:
         return Interval(float(score[0]), float(low), float(high), len(self.source))
 
 
-def _auc(
-    score: np.ndarray, positive: np.ndarray, folds: np.ndarray, weights: Shaped[np.ndarray, "draw place"]
-) -> Score:
-    right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for above, below in _by_rank(score, positive, folds, weights):
-        right += (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
-        pairs += above.sum(axis=1) * below.sum(axis=1)
-    return np.divide(right, pairs, out=np.full(len(right), np.nan), where=pairs > 0)
+def _wins(
+    score: Float[np.ndarray, " place"],
+    above: Int[np.ndarray, " positive"],
+    below: Int[np.ndarray, " negative"],
+    source: Int[np.ndarray, " place"],
+) -> tuple[Int[np.ndarray, " upper"], Int[np.ndarray, " lower"], Float[np.ndarray, "upper lower"]]:
+    """How often the positives of one source score above the negatives of another; ties count half.
 
-
-def _by_rank(
-    score: np.ndarray, positive: np.ndarray, folds: np.ndarray, weights: np.ndarray
-) -> Iterator[tuple[Float[np.ndarray, "draw rank"], Float[np.ndarray, "draw rank"]]]:
-    """For each fold the weight of positives and of negatives at each distinct score, lowest first."""
-    for number in np.unique(folds):
-        places = np.flatnonzero(folds == number)
-        places = places[np.argsort(score[places], kind="stable")]
-        starts = np.flatnonzero(np.diff(score[places], prepend=-np.inf) > 0)
-        drawn = weights[:, places].astype(float)
-        above = np.add.reduceat(drawn * positive[places], starts, axis=1)
-        yield above, np.add.reduceat(drawn, starts, axis=1) - above
+    A resample weighs all pairs of two sources alike, so this table is all that any resample needs.
+    """
+    above, below = (side[np.argsort(source[side], kind="stable")] for side in (above, below))
+    upper, row = np.unique(source[above], return_inverse=True)
+    lower, starts = np.unique(source[below], return_index=True)
+    wins = np.zeros((len(upper), len(lower)))
+    step = max(1, BLOCK // len(below))
+    for first in range(0, len(above), step):
+        part = slice(first, first + step)
+        left, right = score[above[part], None], score[below][None]
+        won = (left > right) + 0.5 * (left == right)
+        np.add.at(wins, row[part], np.add.reduceat(won, starts, axis=1))
+    return upper, lower, wins

@@ -23,7 +23,7 @@ def sample_gates(
 
 
 def mean_gates(log_alpha: Float[Tensor, " component"]) -> Float[Tensor, " component"]:
-    """The gates without noise: `clamp(sigmoid(log_alpha) (zeta - gamma) + gamma, 0, 1)`; above 1/2 for `log_alpha > 0`."""
+    """Gates without noise: `clamp(sigmoid(log_alpha) (zeta - gamma) + gamma, 0, 1)`; above 1/2 for `log_alpha > 0`."""
     return (torch.sigmoid(log_alpha) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
 

@@ -1,8 +1,6 @@
 """`search_masks`: subnetworks of a given size that answer as the full model does, one per seed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Component, Head, Subnetwork, kept_count, universe
+from hc_interp.components import Component, Subnetwork, kept_count, universe
 from hc_interp.data.encode import Data
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
@@ -19,15 +17,14 @@ from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
-from hc_interp.search.found import MaskSearch
+from hc_interp.search.found import HISTORY, MaskSearch
 from hc_interp.search.hard_concrete import top_places
 from hc_interp.search.objectives import OBJECTIVES, kl_divergence
-from hc_interp.search.pool import Part, Pool, as_parts, build_pool, draw_rows, fingerprint, held_out_rows, pick, sources_of
-from hc_interp.search.training import Objective, Training, seed_of
+from hc_interp.search.plan import as_parts, draw_plan, fingerprint, pick
+from hc_interp.search.pool import build_pool
+from hc_interp.search.training import Objective, Training
 
 COMPONENTS = ("heads+mlps", "heads")
-HELD_OUT = 512  # examples that no run trains on, at most a quarter of the data
-HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
 SUBSET = 1024  # examples that one run trains on; with a handful of parameters per layer, more do not help (measured)
 EVAL_SIZE = 64
 
@@ -36,7 +33,7 @@ def search_masks(
     model: HookedModel,
     data: Data,
     sparsity: float | Sequence[float] = 0.5,
-    seeds: int | Iterable[int] = range(4),
+    seeds: Iterable[int] = range(4),
     means: Source | None = None,
     *,
     components: str = "heads+mlps",
@@ -54,9 +51,9 @@ def search_masks(
     what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
-    Runs are independent: each seed draws its own data, at most half of what may be trained on, its order, initial values
-    and gate noise. 512 examples (at most a quarter of the data) whose sources no run trains on are held out to score all
-    runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+    Runs are independent: each seed draws its own data, at most half of what may be trained on, its order, initial
+    values and gate noise. 512 examples (at most a quarter of the data) whose sources no run trains on are held out to
+    score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.
@@ -67,7 +64,7 @@ def search_masks(
     if means is not None:
         check_source(means, model)
     model.check_interventions(interventions)
-    plan = _plan(parts, seeds, steps, batch_size)
+    plan = draw_plan(parts, seeds, min(SUBSET, steps * batch_size), batch_size)
     settings = {"components": components, "objective": objective, "steps": steps, "batch_size": batch_size}
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
     pool = build_pool(
@@ -88,7 +85,7 @@ def search_masks(
             log_alpha = training.run(progress)
             subnetwork = binary(log_alpha, share, items)
             scores.append(score(goal, subnetwork, plan.places(plan.held_out)))
-            histories.append(pd.DataFrame(training.history).assign(run=place))
+            histories.append(pd.DataFrame(training.history, columns=HISTORY[1:]).assign(run=place))
             log_alphas.append(log_alpha)
             subnetworks.append(subnetwork)
     return MaskSearch(
@@ -96,7 +93,7 @@ def search_masks(
         sparsities=tuple(share for share, _ in runs),
         seeds=tuple(seed for _, seed in runs),
         log_alpha=torch.stack(log_alphas),
-        history=_joined(histories),
+        history=pd.concat(histories, ignore_index=True).reindex(columns=HISTORY),
         kl_per_example=torch.stack([kl for kl, _ in scores]),
         agrees=torch.stack([same for _, same in scores]),
         settings=settings | {"held_out": len(plan.held_out), "train": len(plan.train[seeds[0]])},
@@ -113,9 +110,7 @@ def binary(log_alpha: Float[Tensor, " component"], sparsity: float, items: Seque
 
 
 @torch.no_grad()
-def score(
-    goal: Objective, subnetwork: Subnetwork, rows: Tensor
-) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
+def score(goal: Objective, subnetwork: Subnetwork, rows: Tensor) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
     """KL(full || subnetwork) and whether both give the same answer, for each of these rows of the pool."""
     order = torch.argsort(goal.pool.lengths[rows], stable=True)
     keep = [*goal.interventions, Keep(subnetwork, goal.source)]
@@ -123,3 +118,35 @@ def score(
     logits = torch.cat(parts)[torch.argsort(order)]
     full = goal.pool.reference[rows]
     return kl_divergence(full, logits).cpu(), (full.argmax(-1) == logits.argmax(-1)).cpu()
+
+
+def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
+    found = tuple(map(float, sparsity)) if isinstance(sparsity, Iterable) else (float(sparsity),)
+    for share in found:
+        if not 0 <= share < 1:
+            raise SearchError(
+                f"sparsity={share:g} was given. Expected the share of components to remove, from 0 up to but without "
+                "1; half of them is 0.5, not 50."
+            )
+    if not found or len(set(found)) < len(found):
+        raise SearchError(f"sparsity={list(found)} was given. Expected one share or several different ones.")
+    return found
+
+
+def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    found = (seeds,) if isinstance(seeds, int) else tuple(seeds)
+    whole = all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0 for seed in found)
+    if not found or not whole or len(set(found)) < len(found):
+        raise SearchError(
+            f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4)."
+        )
+    return tuple(map(int, found))
+
+
+def _check(components: str, objective: str, steps: int, batch_size: int) -> None:
+    for name, value, known in (("components", components, COMPONENTS), ("objective", objective, OBJECTIVES)):
+        if value not in known:
+            raise SearchError(f"{name}={value!r} was given. Expected {' or '.join(map(repr, known))}.")
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise SearchError(f"{name}={value!r} was given. Expected a whole number from 1.")

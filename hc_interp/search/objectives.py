@@ -1,5 +1,6 @@
-"""What a mask is trained to keep: the full model's answers (KL), or the right ones (cross entropy over label groups)."""
+"""What a mask is trained to keep: the full model's answers (KL), or the right ones (cross entropy over groups)."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -8,7 +9,8 @@ OBJECTIVES = ("kl", "task")
 
 def kl_divergence(full: Float[Tensor, "batch class"], masked: Float[Tensor, "batch class"]) -> Float[Tensor, " batch"]:
     """KL(full || masked) of the class distributions of two sets of logits, in nats."""
-    log_p, log_q = full.log_softmax(-1), masked.log_softmax(-1)
+    wide = torch.promote_types(full.dtype, torch.float32)
+    log_p, log_q = full.log_softmax(-1, dtype=wide), masked.log_softmax(-1, dtype=wide)
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 

@@ -15,12 +15,15 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
-from hc_interp.search.pool import Pool, epochs
+from hc_interp.search.plan import epochs, seed_of
+from hc_interp.search.pool import Pool
 
-INIT_MEAN, INIT_STD = 2.0, 0.3  # every gate nearly open, none so far that the few steps cannot close it
-RATE = 0.1  # Adam, log_alpha
-MULTIPLIER_RATE, L2_START = 0.3, 20.0  # ascent; a start above 0 lets the quadratic term damp the overshoot of l1
-RAMP = 0.5  # share of the steps in which the target grows
+# Chosen on a 6-layer NLI model at sparsity 0.5, by held-out KL of the binary mask.
+INIT_MEAN, INIT_STD = 2.0, 0.3  # gates nearly open (from 0 or 1 the result is worse), yet few steps close them
+RATE = 0.2  # Adam, log_alpha
+MULTIPLIER_RATE = 1.0  # gradient ascent
+L2_START = 40.0  # from 0, l1 winds up during the ramp and drives the sparsity far past its target
+RAMP = 0.75  # share of the steps in which the target grows
 NOISE = 1e-6  # uniform noise stays this far from 0 and 1, where its logit is infinite
 
 
@@ -39,7 +42,7 @@ class Objective:
         self, gates: Float[Tensor, "batch component"], rows: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean objective and mean KL to the full model over these rows, each row under its own gates."""
-        mask = SoftMask(gates, self.source, self.universe)
+        mask = SoftMask(gates.to(self.model.dtype), self.source, self.universe)
         logits = self.model.logits(self.pool.take(rows), [*self.interventions, mask])
         kl = kl_divergence(self.pool.reference[rows], logits).mean()
         if self.name == "kl":
@@ -90,16 +93,12 @@ class Training:
     def _check(self, step: int, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
             raise SearchError(
-                f"The loss is {float(loss)} at step {step} of {self.steps} (seed {self.seed}, sparsity "
-                f"{self.sparsity:g}). Expected a finite number; check the means, the model's dtype and the interventions."
+                f"The loss is {loss.item()} at step {step} of {self.steps} (seed {self.seed}, sparsity "
+                f"{self.sparsity:g}). Expected a finite number; check the means, the model's dtype and the "
+                "interventions."
             )
 
     def _record(self, step: int, kl: Tensor, sparsity: Tensor, log_alpha: Tensor, l1: Tensor, l2: Tensor) -> None:
-        row = {"step": step, "kl": float(kl), "expected_sparsity": float(sparsity)}
-        row["hard_sparsity"] = float((mean_gates(log_alpha) < 0.5).float().mean())
-        self.history.append(row | {"l1": float(l1), "l2": float(l2)})
-
-
-def seed_of(seed: int, stream: str) -> int:
-    """A seed for one of a run's random streams; streams do not depend on each other, nor runs on each other."""
-    return int(np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        row = {"step": step, "kl": kl.item(), "expected_sparsity": sparsity.item()}
+        row["hard_sparsity"] = (mean_gates(log_alpha) < 0.5).float().mean().item()
+        self.history.append(row | {"l1": l1.item(), "l2": l2.item()})

@@ -1,0 +1,1 @@
+"""The web page that figures and reports stand on: templates, style, script, and what fills them."""

@@ -1,2 +1,60 @@
-"""placeholder"""
-def figure_page(figure): raise NotImplementedError
+"""Fills the templates: plotly.js and all figures are packed once, everything else is escaped."""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from hc_interp.figures.style import ON_DARK
+
+if TYPE_CHECKING:
+    from hc_interp.figures.figure import Figure
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # every value is escaped; only the package's own files and base64 text are marked as safe, in `page`
+    return Environment(
+        loader=PackageLoader("hc_interp.figures", "page"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def packed(data: bytes) -> str:
+    """gzip, then base64: what the page's script unpacks. The same bytes always give the same text."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+@cache
+def _plotly() -> str:
+    return packed(files("plotly").joinpath("package_data", "plotly.min.js").read_bytes())
+
+
+def _own(name: str) -> str:
+    return files("hc_interp.figures.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any) -> str:
+    """One HTML page; `figures[id]` are the widths of one figure, narrow first."""
+    from markupsafe import Markup
+
+    drawn = {name: [json.loads(item.plot.to_json()) for item in widths] for name, widths in figures.items()}
+    record = json.dumps({"dark": ON_DARK, "figures": drawn}).encode()
+    own = {
+        "css": Markup(_own("style.css")),
+        "script": Markup(_own("page.js")),
+        "plotly": Markup(_plotly()),
+        "figures": Markup(packed(record)),
+    }
+    return _environment().get_template(template).render(**own, **values)
+
+
+def figure_page(figure: "Figure") -> str:
+    """A page with one figure and its caption."""
+    words = {"id": "figure", "title": figure.title, "caption": figure.caption}
+    return page("figure.html", {"figure": [figure]}, figure=words)

@@ -1,0 +1,64 @@
+"""Pictures that a browser draws: .svg, .pdf and .png, by kaleido and the machine's own Chrome or Chromium."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hc_interp.errors import HCError
+from hc_interp.files import atomic
+
+if TYPE_CHECKING:
+    from hc_interp.figures.figure import Figure
+
+PNG_SCALE = 300 / 96  # 300 dots per printed inch, where plotly counts 96
+
+
+class NoBrowser(HCError):
+    """What draws pictures is missing or does not start."""
+
+
+def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
+    """Write each figure as its path's suffix says, all with one start of the browser; all appear, or none.
+
+    Raises `NoBrowser` without kaleido, without a browser, or with one that does not start.
+    """
+    if not figures:
+        return []
+    suffixes = "/".join(dict.fromkeys(path.suffix for path in figures))
+    try:
+        import kaleido  # noqa: F401
+        from choreographer.errors import BrowserClosedError, BrowserDepsError, BrowserFailedError, ChromeNotFoundError
+    except ImportError as error:
+        raise NoBrowser(
+            f"Drawing {suffixes} needs the package kaleido (1.0 or later), which is not installed. Install it "
+            "(`pip install 'hc-interp[export]'`); .html and .json work without."
+        ) from error
+    try:
+        _write(figures)
+    except (BrowserClosedError, BrowserDepsError, BrowserFailedError) as error:
+        raise NoBrowser(
+            f"The browser that would draw {suffixes} was found but did not start ({type(error).__name__}). Install its "
+            "libraries (`apt-get install chromium`), or set BROWSER_PATH to another one; .html and .json work without."
+        ) from error
+    except (ChromeNotFoundError, RuntimeError) as error:
+        if not isinstance(error, ChromeNotFoundError) and "plotly_get_chrome" not in str(error):
+            raise
+        raise NoBrowser(
+            f"No Chrome or Chromium was found, which drawing {suffixes} needs. Install one (`apt-get install chromium`, "
+            "or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
+        ) from error
+    return list(figures)
+
+
+def _write(figures: Mapping[Path, "Figure"]) -> None:
+    import plotly.io
+
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(atomic(path)) for path in figures]
+        plotly.io.write_images(
+            fig=[figure.plot for figure in figures.values()],
+            file=temporary,
+            format=[path.suffix.lstrip(".").lower() for path in figures],
+            scale=[PNG_SCALE if path.suffix.lower() == ".png" else 1 for path in figures],
+        )

@@ -1,0 +1,88 @@
+"""All measured paths at once, senders by receivers."""
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.figures.chart import SIGNED, cells, colorbar
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.style import PIXELS_PER_POINT, Width, layout
+from hc_interp.patching.effects import PathEffects
+
+CELL = 11.0  # points a row
+OVER = ", the path's effect over the receiver's own effect"
+NAMES = {"q": "into queries (q)", "k": "into keys (k)", "v": "into values (v)", "qkv": "into q, k and v", "in": "input"}
+
+
+def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "double") -> Figure:
+    """A panel per receiver input, a cell per path: its node share, or its effect where no share is defined.
+
+    Cells with q < `alpha` carry their sign. The rows of a panel are not independent: receivers share senders.
+    """
+    from plotly.subplots import make_subplots
+
+    frame = effects.to_frame()
+    shares = bool(frame["node_share"].notna().any())
+    value, unit = ("node_share", "node share") if shares else ("effect", f"effect ({effects.metric})")
+    inputs = list(dict.fromkeys(frame["through"]))
+    senders, receivers = (list(dict.fromkeys(frame[side])) for side in ("sender", "receiver"))
+    largest = float(frame[value].abs().max()) or 1.0
+    side_by_side = width == "double"
+    rows, columns = (1, len(inputs)) if side_by_side else (len(inputs), 1)
+    plot = make_subplots(
+        rows=rows, cols=columns, shared_yaxes=side_by_side, shared_xaxes=not side_by_side,
+        subplot_titles=[NAMES.get(name, f"into {name}") for name in inputs],
+        horizontal_spacing=0.03, vertical_spacing=28 / (rows * (CELL * len(senders) + 28)),
+    )  # fmt: skip
+    for place, name in enumerate(inputs):
+        part = frame[frame["through"] == name].set_index(["sender", "receiver"])
+        trace = cells(
+            x=receivers, y=senders, coloraxis="coloraxis", texttemplate="%{text}",
+            z=[[_at(part, s, r, value) for r in receivers] for s in senders],
+            text=[[_sign(part, s, r, value, alpha) for r in receivers] for s in senders],
+            hovertext=[[_hover(part, s, r, unit, value) for r in receivers] for s in senders],
+        )  # fmt: skip
+        plot.add_trace(trace, row=1 if side_by_side else place + 1, col=place + 1 if side_by_side else 1)
+    height = rows * (CELL * len(senders) + 28) + 46
+    percent = {"tickformat": ".0%"} if shares else {}
+    bar = colorbar(unit, len=min(height - 40, 160) * PIXELS_PER_POINT, lenmode="pixels", **percent)
+    plot.update_layout(
+        layout(width, height, coloraxis={"colorscale": SIGNED, "cmin": -largest, "cmax": largest, "colorbar": bar})
+    )
+    plot.update_layout(margin={"t": 26, "r": 8})
+    plot.update_annotations(font={"size": 8 * PIXELS_PER_POINT})
+    plot.update_xaxes(showgrid=False, showline=False, ticks="", tickangle=-90, type="category")
+    plot.update_yaxes(showgrid=False, showline=False, ticks="", type="category")
+    passed = int((frame["q"] < alpha).sum())
+    return Figure(
+        plot,
+        title="Every measured path",
+        caption=(
+            f"Rows send, columns receive; a panel per input of the receiver (route {effects.route}, "
+            f"{len(effects.ids)} pairs). Colour is the {unit}"
+            f"{OVER * shares}; a sign stands in cells with "
+            f"q < {alpha:g} (Benjamini-Hochberg over {int(frame['q'].notna().sum())} paths): {passed}. Empty cells "
+            "are not defined, or not downstream. A cell without a sign was not shown to be 0."
+        ),
+        data=frame.to_dict("records"),
+    )
+
+
+def _at(part: pd.DataFrame, sender: str, receiver: str, column: str) -> float:
+    if (sender, receiver) not in part.index or not part.loc[(sender, receiver), "downstream"]:
+        return np.nan
+    return round(float(part.loc[(sender, receiver), column]), 5)  # type: ignore[arg-type]
+
+
+def _sign(part: pd.DataFrame, sender: str, receiver: str, value: str, alpha: float) -> str:
+    if not _at(part, sender, receiver, "q") < alpha:
+        return ""
+    return "+" if _at(part, sender, receiver, value) > 0 else "−"
+
+
+def _hover(part: pd.DataFrame, sender: str, receiver: str, unit: str, value: str) -> str:
+    if np.isnan(_at(part, sender, receiver, value)):
+        return f"{sender} → {receiver}: not defined"
+    low, high = ("low", "high") if value == "effect" else (f"{value}_low", f"{value}_high")
+    number, *ends = (_at(part, sender, receiver, column) for column in (value, low, high))
+    q = _at(part, sender, receiver, "q")
+    return f"{sender} → {receiver}<br>{unit} {number:.3f} [{ends[0]:.3f}, {ends[1]:.3f}], q {q:.2g}"

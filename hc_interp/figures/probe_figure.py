@@ -1,0 +1,95 @@
+"""What probes can read, before and after paths are cut."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hc_interp.errors import HCError
+from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, Width, layout
+from hc_interp.probing.probe import Probe
+
+ROW, BETWEEN = 20.0, 40.0  # points a probe; between two panels
+CHANCE = {"auc": 0.5, "r2": 0.0}
+WORDS = {"auc": "AUC", "r2": "R²", "selectivity": "selectivity"}
+# The probe itself, and what it is compared with: name, symbol, colour.
+ARMS = {
+    "": ("probe", "circle", BLUE),
+    "control_": ("random values per word", "circle-open", MUTED),
+    "word_": ("the word alone", "diamond-open", ORANGE),
+    "untrained_": ("untrained weights", "square-open", GREEN),
+}
+
+
+def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width = "double") -> Figure:
+    """AUC (or R²) and selectivity of each probe with intervals; name them ("clean", "path cut") in a mapping.
+
+    A score says what a linear map can read at a site, not what the model reads there. Raises `HCError` for no probe.
+    """
+    from plotly.subplots import make_subplots
+
+    named = dict(probes) if isinstance(probes, Mapping) else {_name(p, i): p for i, p in enumerate(probes)}
+    if not named:
+        raise HCError("No probe was given. Expected at least one, as a list or as {name: fit_probe(...)}.")
+    metrics = [m for m in ("auc", "r2", "selectivity") if any(m in probe.scores for probe in named.values())]
+    one_row = width == "double"
+    below = 68.0 if one_row else 92.0
+    panels = (1, len(metrics)) if one_row else (len(metrics), 1)
+    inside = panels[0] * ROW * len(named) + (panels[0] - 1) * BETWEEN
+    plot = make_subplots(
+        rows=panels[0], cols=panels[1], shared_yaxes=one_row, horizontal_spacing=0.06, vertical_spacing=BETWEEN / inside
+    )
+    shown: set[str] = set()
+    for place, metric in enumerate(metrics):
+        at = {"row": 1, "col": place + 1} if one_row else {"row": place + 1, "col": 1}
+        for trace in _traces(named, metric, shown):
+            plot.add_trace(trace, **at)
+        plot.add_vline(x=CHANCE.get(metric, 0.0), line={"color": RULE, "width": 1.5}, layer="below", **at)
+        plot.update_xaxes(title={"text": WORDS[metric], "standoff": 4}, **at)
+    plot.update_layout(layout(width, inside + below, legend=legend_below(34 / inside)))
+    plot.update_layout(margin={"b": int((below - 12) * 96 / 72)})
+    plot.update_yaxes(categoryorder="array", categoryarray=list(named)[::-1], showgrid=False, ticks="")
+    plot.update_yaxes(range=[-0.6, len(named) - 0.4])
+    data = [{"probe": name, **row} for name, p in named.items() for row in p.to_frame().to_dict("records")]
+    return Figure(plot, "What a linear probe reads", _caption(named), data)
+
+
+def feature_name(probe: Probe) -> str:
+    return probe.to_frame()["feature"].iloc[0]
+
+
+def _name(probe: Probe, place: int) -> str:
+    return f"{place + 1}: {feature_name(probe)} at {probe.site}"
+
+
+def _traces(named: dict[str, Probe], metric: str, shown: set[str]) -> list[dict[str, Any]]:
+    traces = []
+    for prefix, (words, symbol, color) in ARMS.items():
+        key = f"{prefix}{metric}"
+        rows = [(name, p.scores[key]) for name, p in named.items() if key in p.scores]
+        rows = [(name, score) for name, score in rows if np.isfinite(float(score.value))]
+        if not rows:
+            continue
+        trace = interval_points(
+            words, [s.value for _, s in rows], [n for n, _ in rows], [s.low for _, s in rows], [s.high for _, s in rows],
+            symbol=symbol, color=color, legendgroup=words, showlegend=words not in shown,
+            hover=[f"{n}: {words}, {WORDS[metric]} {s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" for n, s in rows],
+        )  # fmt: skip
+        shown.add(words)
+        traces.append(trace)
+    return traces
+
+
+def _caption(named: dict[str, Probe]) -> str:
+    features = ", ".join(dict.fromkeys(map(feature_name, named.values())))
+    levels = {probe.provenance.get("settings", {}).get("level") for probe in named.values()}
+    level = next(iter(levels)) if len(levels) == 1 else None
+    return (
+        f"A linear probe for {features} at each site, scored on sources that it has not seen"
+        f"{f', with {level:.0%} bootstrap intervals over sources' if level else ', with bootstrap intervals'}. The line "
+        "marks chance. Selectivity is the score less that of the same probe on random values per word: near 0, the probe "
+        "only memorised words. A drop after a path is cut says that what the probe reads came over that path; a high "
+        "score alone does not say that the model uses it."
+    )

@@ -1,0 +1,132 @@
+"""Which rows of the data a search trains on, seed by seed, and which it keeps aside."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from hc_interp.data.batch import Batch
+from hc_interp.data.encode import Data
+from hc_interp.data.examples import Examples
+from hc_interp.errors import DataError, SearchError
+
+Part = Examples | Batch
+HELD_OUT = 512  # examples that no run trains on
+HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
+WINDOW = 8  # batches whose rows are sorted by length together
+
+
+def as_parts(data: Data) -> list[Part]:
+    """The splits that `data` is made of, so that it can be counted and read more than once."""
+    parts = [data] if isinstance(data, Examples | Batch) or not isinstance(data, Iterable) else list(data)
+    for part in parts:
+        if not isinstance(part, Examples | Batch):
+            raise DataError(
+                f"Data holds a {type(part).__name__}; expected a split of a task (task.train), Examples, a Batch or an "
+                "iterable of these."
+            )
+    return parts
+
+
+def sources_of(parts: Sequence[Part]) -> list[str]:
+    """The source of each row over all parts; a row of a `Batch` is its own."""
+    found: list[str] = []
+    for place, part in enumerate(parts):
+        own = part.source if isinstance(part, Examples) else [f"{place}:{row}" for row in range(len(part))]
+        found.extend(own or ())
+    return found
+
+
+def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
+    """The rows (counted over all parts, ascending) of each part; parts without any are left out."""
+    starts = np.cumsum([0, *map(len, parts)])
+    chosen = np.asarray(rows)
+    cuts = [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(starts)]
+    return [part.rows(cut.tolist()) for part, cut in zip(parts, cuts, strict=True) if len(cut)]
+
+
+def fingerprint(parts: Sequence[Part]) -> str:
+    """A short name of the data in results."""
+    digest = hashlib.sha256()
+    for part in parts:
+        tokens = part.fingerprint() if isinstance(part, Examples) else repr(part.input_ids.tolist())
+        digest.update(tokens.encode())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows of the data: `held_out` for scoring all runs, `train[seed]` for each seed's training; all ascending."""
+
+    held_out: Int[np.ndarray, " row"]
+    train: dict[int, Int[np.ndarray, " row"]]
+
+    @cached_property
+    def used(self) -> Int[np.ndarray, " row"]:
+        """All rows that must be encoded, ascending."""
+        return np.unique(np.concatenate([self.held_out, *self.train.values()]))
+
+    def places(self, rows: Int[np.ndarray, " n"]) -> Int[Tensor, " n"]:
+        """Where these rows stand among `used`."""
+        return torch.from_numpy(np.searchsorted(self.used, rows))
+
+
+def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
+    """Hold out `HELD_OUT` examples (at most a quarter) by source, and draw each seed's `n_train` from the rest.
+
+    Raises `SearchError` when fewer than a batch are left to train on.
+    """
+    sources = sources_of(parts)
+    candidates, held_out = held_out_rows(sources, max(1, min(HELD_OUT, len(sources) // 4)), HELD_OUT_SEED)
+    if len(candidates) < batch_size:
+        raise SearchError(
+            f"{len(sources)} examples of {len(set(sources))} sources were given; {len(held_out)} are held out to score "
+            f"the masks, which leaves {len(candidates)}, fewer than one batch of {batch_size}. Give more data, of more "
+            "sources, or a smaller batch_size."
+        )
+    n_drawn = max(batch_size, min(n_train, len(candidates) // 2))
+    return Plan(held_out, {seed: draw_rows(candidates, n_drawn, seed_of(seed, "data")) for seed in seeds})
+
+
+def seed_of(seed: int, stream: str) -> int:
+    """A seed for one of a run's random streams; streams do not depend on each other, nor runs on each other."""
+    return int(np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and about `n_wanted` rows to keep aside; no source is on both sides."""
+    names, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    counts = np.bincount(codes)[shuffled]
+    n_sources = max(1, int(np.searchsorted(np.cumsum(counts), n_wanted, side="left")) + 1)
+    aside = np.isin(codes, shuffled[:n_sources])
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def draw_rows(candidates: Int[np.ndarray, " n"], n_drawn: int, seed: int) -> Int[np.ndarray, " drawn"]:
+    """`n_drawn` of the candidates without replacement, ascending."""
+    return np.sort(np.random.default_rng(seed).choice(candidates, size=n_drawn, replace=False))
+
+
+def epochs(
+    rows: Int[Tensor, " n"], lengths: Int[Tensor, " row"], batch_size: int, rng: np.random.Generator
+) -> Iterator[Int[Tensor, " batch"]]:
+    """Batches of `rows` without end, each epoch in a new order; rows of similar length stand together.
+
+    Only whole batches are given; the rows that an epoch leaves over are others in the next.
+    """
+    n_whole = len(rows) // batch_size * batch_size
+    while True:
+        shuffled = rows[torch.from_numpy(rng.permutation(len(rows)))][:n_whole]
+        cuts = []
+        for window in shuffled.split(batch_size * WINDOW):
+            by_length = window[torch.argsort(lengths[window], stable=True)]
+            cuts += by_length.split(batch_size)
+        for place in rng.permutation(len(cuts)):
+            yield cuts[int(place)]

@@ -1,0 +1,157 @@
+"""Features on words, and the tokens that they are read at."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hc_interp.data.examples import Examples
+from hc_interp.data.overlap import word_overlap, words
+from hc_interp.errors import DataError, ModelError
+from hc_interp.probing.features import (
+    FEATURES,
+    Feature,
+    feature_values,
+    match_position,
+    negation,
+    overlap_share,
+    subsequence,
+    token_overlap,
+)
+from hc_interp.probing.word_places import word_positions, word_spans
+
+texts = st.lists(st.sampled_from(["the", "a", "Doctor", "saw", "don't", "near.", "!"]), max_size=8).map(" ".join)
+
+
+@given(texts, texts)
+def test_share_is_the_mean_of_token_overlap_and_the_package_s_overlap(first: str, second: str) -> None:
+    a, b = words(first), words(second)
+    if not b:
+        assert math.isnan(overlap_share(a, b))
+        return
+    assert (
+        overlap_share(a, b) == pytest.approx(np.mean(token_overlap(a, b))) == pytest.approx(word_overlap(first, second))
+    )
+
+
+@given(texts, texts)
+def test_match_position_is_the_nearest_copy(first: str, second: str) -> None:
+    a, b = words(first), words(second)
+    for own, (word, place, found) in enumerate(zip(b, match_position(a, b), token_overlap(a, b), strict=True)):
+        assert math.isnan(place) == (found == 0)
+        if found:
+            assert a[int(place)] == word
+            assert all(abs(place - own) <= abs(other - own) for other, w in enumerate(a) if w == word)
+
+
+@given(texts, st.integers(0, 7), st.integers(1, 8))
+def test_every_cut_is_a_subsequence(first: str, start: int, length: int) -> None:
+    a = words(first)
+    cut = a[start : start + length]
+    if cut:
+        assert subsequence(a, cut) == 1
+        assert subsequence(a, [*cut, "absent"]) == 0
+
+
+def test_subsequence_is_contiguous_and_negation_is_of_the_second_text() -> None:
+    assert subsequence(["a", "b", "c"], ["a", "c"]) == 0
+    assert negation([], words("He didn't go")) == negation([], words("No one")) == 1
+    assert negation(words("not"), words("He went")) == 0
+
+
+@given(st.text(max_size=40))
+def test_spans_are_the_words_of_any_text(text: str) -> None:
+    spans = word_spans(text)
+    assert len(spans) == len(words(text))
+    for (start, end), word in zip(spans, words(text), strict=True):
+        assert word in text[start:end].lower()
+    assert all(left[1] <= right[0] or left == right for left, right in itertools.pairwise(spans))
+
+
+def test_a_word_is_read_at_its_first_piece_and_punctuation_nowhere(model) -> None:
+    pair = Examples(("The doctor.",), ("Doctors saw. don't",))
+    # [CLS] [UNK] doctor . [SEP] doctor ##s saw . don ' t [SEP]
+    assert word_positions(model, pair) == [[5, 7, 9]]
+
+
+def test_overlap_is_of_whole_words_in_any_case(model) -> None:
+    pair = Examples(("The doctors saw.",), ("Doctor SAW.",))
+    found = feature_values(model, pair, "token_overlap")
+    assert found.to_frame().to_dict("list") == {
+        "row": [0, 0],
+        "position": [7, 8],  # after [CLS] [UNK] doctor ##s saw . [SEP]
+        "word": ["doctor", "saw"],
+        "value": [0.0, 1.0],
+    }
+
+
+def test_undefined_values_are_left_out(model) -> None:
+    pairs = Examples(("doctor saw.", "judge."), ("saw doctor near.", "old."))
+    found = feature_values(model, pairs, "match_position")
+    assert found.value.tolist() == [1, 0]
+    assert found.row.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_every_feature_has_its_level_and_kind(model, examples, name: str) -> None:
+    found = feature_values(model, examples, name)
+    assert FEATURES[name].doc
+    assert (found.level, found.kind) == (FEATURES[name].level, FEATURES[name].kind)
+    assert found.level == "token" or not found.position.any()
+    lengths = [len(model.tokenizer(a, b)["input_ids"]) for a, b in zip(examples.first, examples.second, strict=True)]
+    assert all(p < lengths[row] for row, p in zip(found.row, found.position, strict=True))
+
+
+def test_values_of_ones_own(model, examples) -> None:
+    by_pair = feature_values(model, examples, np.arange(len(examples)) % 2)
+    assert (by_pair.level, by_pair.kind, len(by_pair)) == ("pair", "binary", len(examples))
+    tokens = [model.tokenizer(a, b)["input_ids"] for a, b in zip(examples.first, examples.second, strict=True)]
+    ragged = [[float(i) for i in range(len(row))] for row in tokens]
+    by_token = feature_values(model, examples, ragged)
+    assert (by_token.level, by_token.kind) == ("token", "real")
+    assert by_token.value.tolist() == by_token.position.tolist()
+    padded = np.full((len(tokens), 30), np.nan)
+    for row, values in zip(padded, ragged, strict=True):
+        row[: len(values)] = values
+    assert feature_values(model, examples, padded).value.tolist() == by_token.value.tolist()
+    own = Feature("length", "token", "real", lambda first, second: [float(len(word)) for word in second])
+    assert feature_values(model, examples, own).value.tolist() == [
+        len(word) for text in examples.second for word in words(text)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ("token_overlp", "did you mean 'token_overlap'"),
+        ([0.0, 1.0], "2 entries was given for 120 examples"),
+        ([[0.0]] * 120, "tokens. Give one for each token"),
+        ([float("inf")] * 120, "expected finite numbers"),
+        ([float("nan")] * 120, "defined nowhere"),
+        (["yes"] * 120, "cannot be read as numbers"),
+        (3, "cannot be read as numbers"),
+        (Feature("short", "token", "real", lambda first, second: [1.0]), "one for each word of the second text"),
+        (Feature("list", "pair", "real", lambda first, second: [1.0]), "expected one number"),
+        (Feature("two", "pair", "binary", lambda first, second: 2.0), "value 2.0; expected 0 or 1"),
+    ],
+)
+def test_features_that_do_not_fit(model, examples, feature, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        feature_values(model, examples, feature)
+
+
+def test_bad_level_single_texts_and_slow_tokenizers(model, examples) -> None:
+    with pytest.raises(DataError, match="expected a level"):
+        Feature("x", "word", "binary", token_overlap)  # type: ignore[arg-type]
+    single = Examples(examples.first)
+    with pytest.raises(DataError, match="compares two texts"):
+        feature_values(model, single, "token_overlap")
+    with pytest.raises(DataError, match="single texts"):
+        word_positions(model, single)
+    bare = model.copy()
+    bare.tokenizer = None
+    with pytest.raises(ModelError, match="no tokenizer"):
+        feature_values(bare, examples, "token_overlap")

@@ -1,0 +1,203 @@
+"""Probes on a model whose L0H0 sees overlap by construction."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hc_interp.components import Head
+from hc_interp.data.encode import batches
+from hc_interp.errors import ComponentError, DataError, HCError, InterventionError
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.nodes import Ablate
+from hc_interp.interventions.paths import PatchPath
+from hc_interp.interventions.sites import Steer
+from hc_interp.models.site import Site
+from hc_interp.probing.features import Feature
+from hc_interp.probing.probe import Probe, fit_probe
+from hc_interp.probing.probe_map import ProbeMap, probe_map
+
+OVERLAP = Site(0, "z", 0)
+
+
+@pytest.fixture(scope="module")
+def probe(model, examples) -> Probe:
+    return fit_probe(model, examples, OVERLAP, "token_overlap", untrained=True)
+
+
+def test_a_feature_that_is_there_is_read(probe) -> None:
+    scores = probe.scores
+    assert scores["auc"].value >= 0.99
+    assert scores["accuracy"].value >= 0.97
+    assert scores["selectivity"].value > 0.3
+    assert scores["selectivity"].low > 0.3
+    for chance in ("word_auc", "shuffled_auc", "untrained_auc"):
+        assert scores[chance].value < 0.75
+
+
+def test_selectivity_is_the_difference_and_lies_in_its_interval(probe) -> None:
+    scores = probe.scores
+    assert scores["selectivity"].value == pytest.approx(scores["accuracy"].value - scores["control_accuracy"].value)
+    assert all(s.low <= s.value <= s.high for s in scores.values())
+    right = (probe.predicted > 0) == (probe.places.feature.value > 0.5)
+    assert scores["accuracy"].value == pytest.approx(right.mean())
+
+
+def test_ablating_the_head_leaves_chance(model, examples) -> None:
+    means = mean_activations(model, examples)
+    for source in (0, means):
+        read = fit_probe(model, examples, OVERLAP, "token_overlap", interventions=[Ablate(Head(0, 0), source)])
+        assert read.scores["auc"].value == 0.5
+        assert not read.weights.any()
+        assert read.direction.isnan().all()
+    later = Site(1, "resid_pre")
+    kept = fit_probe(model, examples, later, "token_overlap").scores["auc"]
+    lost = fit_probe(model, examples, later, "token_overlap", interventions=[Ablate(Head(0, 0), 0)]).scores["auc"]
+    assert kept.low > lost.high
+
+
+def test_a_path_is_cut_into_what_a_head_reads(model, examples) -> None:
+    means = mean_activations(model, examples)
+    site = Site(1, "v", 0)
+    whole = fit_probe(model, examples, site, "token_overlap")
+    path = PatchPath([Head(0, 0)], Head(1, 0), through=("v",), source=means)
+    cut = fit_probe(model, examples, site, "token_overlap", interventions=[path])
+    assert whole.scores["auc"].low > cut.scores["auc"].high
+
+
+def test_what_only_the_source_tells_is_not_found(model, many_per_source) -> None:
+    """Random labels per premise: memory of a premise may not help, whatever the probe sees of it."""
+    data = many_per_source
+    labels = np.random.default_rng(0).integers(0, 2, size=30).repeat(20)
+    site = Site(1, "resid_post")
+    honest = fit_probe(model, data, site, labels).scores["auc"]
+    assert honest.low < 0.5 < honest.high
+    by_row = type(data)(data.first, data.second, source=data.id)
+    leaking = fit_probe(model, by_row, site, labels).scores["auc"]
+    assert leaking.low > 0.5  # the same data does leak where sources are not kept together
+
+
+def test_a_memorised_feature_has_no_selectivity(model, examples) -> None:
+    rng = np.random.default_rng(5)
+    label: dict[str, float] = {}
+
+    def by_word(first, second) -> list[float]:
+        return [label.setdefault(word, float(rng.integers(0, 2))) for word in second]
+
+    found = fit_probe(model, examples, Site.embed(), Feature("random", "token", "binary", by_word)).scores
+    assert found["accuracy"].value > 0.99
+    assert found["control_accuracy"].value > 0.99
+    assert abs(found["selectivity"].value) < 0.01
+
+
+def test_the_same_seed_gives_the_same_probe(model, examples, probe) -> None:
+    again = fit_probe(model, examples, OVERLAP, "token_overlap")
+    assert torch.equal(again.weights, probe.weights)
+    assert np.array_equal(again.predicted, probe.predicted)
+    other = fit_probe(model, examples, OVERLAP, "token_overlap", seed=1)
+    assert not np.array_equal(other.places.fold, probe.places.fold)
+
+
+def test_the_direction_raises_the_prediction_by_one(model, examples, probe) -> None:
+    item = batches(model, examples, 8, with_labels=False)[0]
+    direction = probe.direction.to(model.dtype)
+    before, after = (
+        model.run(item.batch, edits, capture=OVERLAP).captured[OVERLAP] @ probe.weights.to(model.dtype)
+        for edits in ([], [Steer(OVERLAP, direction)])
+    )
+    torch.testing.assert_close(after - before, torch.ones_like(before), atol=1e-4, rtol=1e-4)
+
+
+def test_max_tokens_takes_whole_examples(model, examples) -> None:
+    found = fit_probe(model, examples, OVERLAP, "token_overlap", max_tokens=103)
+    assert len(found.places) == 100
+    assert all(found.places.to_frame().groupby("id").size() == 4)
+    with pytest.raises(DataError, match="max_tokens=0"):
+        fit_probe(model, examples, OVERLAP, "token_overlap", max_tokens=0)
+
+
+def test_pair_and_real_features(model, examples) -> None:
+    found = fit_probe(model, examples, Site.pooled(), "overlap_share")
+    assert {"r2", "word_r2", "control_r2", "shuffled_r2", "selectivity"} == set(found.scores)
+    assert not found.places.feature.position.any()
+    known = np.array([text.startswith("doctor") for text in examples.first], dtype=float)
+    first = fit_probe(model, examples, Site(1, "resid_post"), known)
+    assert (first.places.feature.level, first.places.feature.kind) == ("pair", "binary")
+
+
+def test_control_is_an_option(model, examples) -> None:
+    found = fit_probe(model, examples, OVERLAP, "token_overlap", control=False).scores
+    assert "selectivity" not in found
+    assert "accuracy" in found
+
+
+def test_frame_repr_save_and_load(probe, tmp_path) -> None:
+    frame = probe.to_frame()
+    assert list(frame.columns) == ["site", "feature", "metric", "value", "low", "high", "n"]
+    assert set(frame["metric"]) >= {"accuracy", "auc", "majority", "selectivity", "untrained_auc"}
+    assert "token_overlap at L0H0.z" in repr(probe)
+    assert "<table" in probe._repr_html_()
+    loaded = Probe.load(probe.save(tmp_path / "probe.json"))
+    assert loaded.site == OVERLAP
+    assert torch.equal(loaded.weights, probe.weights)
+    assert loaded.to_frame().equals(frame)
+    assert loaded.places.to_frame().equals(probe.places.to_frame())
+
+
+def test_map_has_a_row_per_site_and_equals_single_probes(model, examples, probe, tmp_path) -> None:
+    found = probe_map(model, examples, "token_overlap")
+    frame = found.to_frame()
+    assert frame["site"].tolist() == ["L0H0.z", "L0H1.z", "L1H0.z", "L1H1.z"]
+    assert "best L0H0.z" in repr(found)
+    assert found[OVERLAP].scores["auc"].value == pytest.approx(probe.scores["auc"].value)
+    assert frame["auc"].idxmax() == 0
+    loaded = ProbeMap.load(found.save(tmp_path / "map.json"))
+    assert loaded.to_frame().equals(frame)
+    with pytest.raises(ComponentError, match="was not probed"):
+        found[Site(0, "v", 0)]
+    with pytest.raises(ComponentError, match="no sites"):
+        probe_map(model, examples, "token_overlap", sites=[])
+
+
+def test_map_makes_one_pass(model, examples, monkeypatch) -> None:
+    runs = []
+    run = type(model).run_edits
+    monkeypatch.setattr(type(model), "run_edits", lambda self, *a, **k: runs.append(1) or run(self, *a, **k))
+    probe_map(model, examples, "token_overlap", batch_size=60, control=False)
+    assert len(runs) == math.ceil(len(examples) / 60)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"feature": "token_overlapp"}, DataError, "did you mean"),
+        ({"feature": [0, 1]}, DataError, "2 entries"),
+        ({"feature": [1] * 120}, DataError, "1 at all 120 places"),
+        ({"site": Site(7, "z", 0)}, ComponentError, "layers 0 to 1"),
+        ({"site": Site.pooled()}, ComponentError, "token-level"),
+        ({"site": Site(0, "pattern", 0)}, ComponentError, "attention pattern"),
+        ({"n_folds": 1}, DataError, "n_folds=1"),
+        ({"n_folds": 100}, DataError, "2 classes x 100 folds"),
+        ({"seed": -1}, HCError, "seed=-1"),
+        ({"level": 95}, HCError, "level=95"),
+        ({"interventions": ["L0H0"]}, InterventionError, "not an intervention"),
+        ({"interventions": [Ablate(Head(0, 0), 0)], "untrained": True}, InterventionError, "untrained=True"),
+    ],
+)
+def test_bad_input(model, examples, change, error, message: str) -> None:
+    given = {"site": OVERLAP, "feature": "token_overlap"} | change
+    with pytest.raises(error, match=message):
+        fit_probe(model, examples, **given)
+
+
+def test_a_batch_has_no_words_and_no_sources(model, examples) -> None:
+    batch = model.tokenize(list(examples.first), list(examples.second))
+    with pytest.raises(DataError, match="splits go by the examples' sources"):
+        fit_probe(model, batch, OVERLAP, "token_overlap")
+
+
+def test_several_splits_are_one(model, examples, probe) -> None:
+    halves = [examples.rows(slice(0, 60)), examples.rows(slice(60, 120))]
+    found = fit_probe(model, halves, OVERLAP, "token_overlap")
+    assert found.scores["auc"].value == pytest.approx(probe.scores["auc"].value)

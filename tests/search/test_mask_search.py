@@ -1,0 +1,251 @@
+"""The search finds what was planted, is exact, independent by seed, and refuses what it cannot do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import LABELS, tiny_batch, tiny_module
+
+from hc_interp.components import MLP, Head, Subnetwork
+from hc_interp.data.examples import Examples
+from hc_interp.errors import DataError, InterventionError, ResultError, SearchError
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.nodes import Ablate, Keep
+from hc_interp.models.load import load
+from hc_interp.search.found import MaskSearch
+from hc_interp.search.mask_search import binary, search_masks
+from hc_interp.search.objectives import group_cross_entropy, kl_divergence
+
+
+@pytest.fixture(scope="module")
+def means(planted_model, rows):
+    return mean_activations(planted_model, rows)
+
+
+@pytest.fixture(scope="module")
+def found(planted_model, rows, means) -> MaskSearch:
+    return search_masks(planted_model, rows, [0.5, 0.75], range(2), means, steps=80)
+
+
+def test_finds_exactly_the_components_that_matter(planted, found):
+    for subnetwork in found.at(0.5):
+        assert subnetwork.kept == planted
+    assert float(found.kl[:2].max()) < 1e-6
+    assert found.agreement[:2].tolist() == [1.0, 1.0]
+
+
+def test_sparsity_is_exact_and_the_grid_is_complete(planted, found):
+    assert [(share, seed) for share, seed in zip(found.sparsities, found.seeds, strict=True)] == [
+        (0.5, 0),
+        (0.5, 1),
+        (0.75, 0),
+        (0.75, 1),
+    ]
+    assert [len(item) for item in found.subnetworks] == [6, 6, 3, 3]
+    for subnetwork in found.at(0.75):
+        assert subnetwork.kept < planted
+
+
+def test_reported_kl_is_of_the_binary_mask_on_the_rows_held_out(found, planted_model, rows, means):
+    from hc_interp.search.plan import draw_plan
+
+    held_out = draw_plan([rows], (0, 1), 1024, 16).held_out
+    assert len(held_out) == found.settings["held_out"] == 30
+    batch = rows.rows(held_out.tolist())
+    full = planted_model.logits(batch)
+    for place, subnetwork in enumerate(found.subnetworks):
+        masked = planted_model.logits(batch, [Keep(subnetwork, means)])
+        slow = (full.softmax(-1) * (full.log_softmax(-1) - masked.log_softmax(-1))).sum(-1)
+        assert torch.allclose(found.kl_per_example[place], slow, atol=1e-5)
+        assert torch.equal(found.agrees[place], full.argmax(-1) == masked.argmax(-1))
+
+
+def test_beats_almost_all_random_subnetworks_where_everything_matters(rows):
+    model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
+    means = mean_activations(model, rows)
+    search = search_masks(model, rows, 0.5, [0], means, steps=80)
+    full, rng, kls = model.logits(rows), np.random.default_rng(0), []
+    for _ in range(100):
+        kept = rng.permutation(len(model.components))[:6]
+        drawn = Subnetwork(frozenset(model.components[i] for i in kept), model.components)
+        kls.append(float(kl_divergence(full, model.logits(rows, [Keep(drawn, means)])).mean()))
+    own = float(kl_divergence(full, model.logits(rows, [Keep(search.subnetworks[0], means)])).mean())
+    assert own < np.quantile(kls, 0.05)
+
+
+def test_history_has_a_row_per_step_and_the_sparsity_reaches_its_target(found):
+    assert list(found.history.columns) == ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]
+    assert found.history.groupby("run").size().tolist() == [80] * 4
+    last = found.history.groupby("run").last()
+    assert last["expected_sparsity"].to_numpy() == pytest.approx([0.5, 0.5, 0.75, 0.75], abs=0.12)
+    assert all(run["l2"].is_monotonic_increasing for _, run in found.history.groupby("run"))  # ascent of a square
+
+
+def test_same_seed_same_result_and_no_global_state(planted_model, rows, means, found):
+    torch.manual_seed(1234)
+    np.random.seed(99)  # noqa: NPY002 - shows that global state has no effect
+    state = torch.random.get_rng_state()
+    again = search_masks(planted_model, rows, 0.75, [1], means, steps=80)
+    assert torch.equal(again.log_alpha[0], found.log_alpha[3])
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not torch.equal(found.log_alpha[0], found.log_alpha[1])
+
+
+def test_sparsity_zero_keeps_everything_bit_for_bit(planted_model, rows, means):
+    nothing = search_masks(planted_model, rows, 0, [0], means)
+    (whole,) = nothing.subnetworks
+    assert whole.kept == frozenset(planted_model.components)
+    assert len(nothing.history) == 0
+    assert torch.equal(planted_model.logits(rows), planted_model.logits(rows, [Keep(whole, means)]))
+    assert nothing.to_frame()["kl"].tolist() == pytest.approx([0], abs=1e-6)
+
+
+def test_heads_only(planted, planted_model, rows, means):
+    heads = search_masks(planted_model, rows, 0.5, [0], means, components="heads", steps=80)
+    (subnetwork,) = heads.subnetworks
+    assert subnetwork.mlps == ()
+    assert len(subnetwork.universe) == 9
+    assert len(subnetwork) == 5
+    assert {item for item in planted if isinstance(item, Head)} < subnetwork.kept
+
+
+def test_kl_never_looks_at_labels(planted_model, rows, means, found):
+    blind = search_masks(planted_model, replace(rows, labels=None), 0.5, [0], means, steps=80)
+    wrong = search_masks(planted_model, replace(rows, labels=rows.labels * 0 + 77), 0.5, [0], means, steps=80)
+    assert torch.equal(blind.log_alpha[0], found.log_alpha[0])
+    assert torch.equal(wrong.log_alpha[0], found.log_alpha[0])
+
+
+def test_task_objective_reads_labels(planted_model, rows, means, found):
+    task = search_masks(planted_model, rows, 0.5, [0], means, objective="task", steps=20)
+    other = search_masks(
+        planted_model, replace(rows, labels=2 - rows.labels), 0.5, [0], means, objective="task", steps=20
+    )
+    assert not torch.equal(task.log_alpha, other.log_alpha)
+    with pytest.raises(DataError, match="no labels"):
+        search_masks(planted_model, replace(rows, labels=None), 0.5, [0], means, objective="task")
+
+
+def test_group_cross_entropy_adds_the_group_up():
+    logits = torch.tensor([[1.0, 2.0, 0.5]])
+    gold = torch.tensor([[False, True, True]])
+    expected = -torch.log(logits.softmax(-1)[0, 1:].sum())
+    assert torch.allclose(group_cross_entropy(logits, gold)[0], expected)
+
+
+def test_means_are_taken_from_the_data_when_not_given(planted_model, rows, found):
+    own = search_masks(planted_model, rows, 0.5, [0], steps=80)
+    assert torch.equal(own.log_alpha[0], found.log_alpha[0])
+
+
+def test_other_sources_and_interventions(planted, planted_model, rows, means):
+    zero = search_masks(planted_model, rows, 0.5, [0], 0, steps=20)
+    assert zero.settings["steps"] == 20
+    gone = Ablate([Head(1, 1), MLP(2)], means)
+    under = search_masks(planted_model, rows, 0.7, [0], means, interventions=[gone], steps=80)
+    assert under.subnetworks[0].kept == planted - {Head(1, 1), MLP(2)}
+    assert float(under.kl[0]) < 1e-6
+
+
+def test_data_in_parts_and_an_iterator(planted_model, rows, means):
+    whole = search_masks(planted_model, [rows.rows(range(50)), rows.rows(range(50, 120))], 0.5, [0], means, steps=3)
+    stream = search_masks(
+        planted_model, iter([rows.rows(range(50)), rows.rows(range(50, 120))]), 0.5, [0], means, steps=3
+    )
+    assert torch.equal(whole.log_alpha, stream.log_alpha)
+
+
+def test_weights_get_no_gradients_and_do_not_change(planted_model, rows, means):
+    before = planted_model.fingerprint
+    search_masks(planted_model, rows, 0.5, [0], means, steps=2)
+    assert all(p.grad is None and not p.requires_grad for p in planted_model.module.parameters())
+    assert planted_model.copy().fingerprint == before
+
+
+def test_ties_go_to_the_earlier_component(planted_model):
+    subnetwork = binary(torch.zeros(12), 0.5, planted_model.components)
+    assert subnetwork.sorted() == planted_model.components[:6]
+
+
+def test_frame_and_file(found, tmp_path):
+    frame = found.to_frame()
+    assert list(frame.columns) == ["run", "seed", "sparsity", "heads", "mlps", "kl", "agreement"]
+    assert (frame["heads"] + frame["mlps"]).tolist() == [6, 6, 3, 3]
+    assert "4 subnetworks at sparsity 0.5, 0.75" in repr(found)
+    assert found._repr_html_().startswith("<p>")
+    again = MaskSearch.load(found.save(tmp_path / "found.json"))
+    assert again.subnetworks == found.subnetworks
+    assert torch.equal(again.log_alpha, found.log_alpha)
+    assert torch.equal(again.agrees, found.agrees)
+    assert again.history.equals(found.history)
+    assert again.to_frame().equals(frame)
+    assert again.provenance["model"] == found.provenance["model"]
+    (tmp_path / "cut.json").write_text((tmp_path / "found.json").read_text()[:200])
+    with pytest.raises(ResultError, match=r"cut\.json is not a saved MaskSearch"):
+        MaskSearch.load(tmp_path / "cut.json")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"sparsity": 1.0}, "sparsity=1 was given"),
+        ({"sparsity": 50}, r"half of them is 0\.5"),
+        ({"sparsity": -0.1}, "sparsity=-0.1"),
+        ({"sparsity": [0.5, 0.5]}, "several different"),
+        ({"sparsity": []}, "one share"),
+        ({"sparsity": float("nan")}, "sparsity=nan"),
+        ({"seeds": []}, "at least one whole number"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"seeds": [0.5]}, "whole number"),
+        ({"seeds": [-1]}, "whole number"),
+        ({"components": "mlps"}, "components='mlps'.*'heads\\+mlps' or 'heads'"),
+        ({"objective": "accuracy"}, "objective='accuracy'.*'kl' or 'task'"),
+        ({"steps": 0}, "steps=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 100}, "fewer than one batch of 100"),
+    ],
+)
+def test_settings_without_meaning_are_errors(planted_model, rows, means, bad, message):
+    with pytest.raises(SearchError, match=message):
+        search_masks(planted_model, rows, means=means, **bad)
+
+
+def test_means_of_another_model_are_refused(planted_model, rows):
+    other = load(tiny_module("bert", seed=8, dtype=torch.float32), labels=LABELS)
+    with pytest.raises(InterventionError, match="fingerprint"):
+        search_masks(planted_model, rows, 0.5, [0], mean_activations(other, rows))
+
+
+def test_a_loss_that_is_not_finite_names_the_step(planted_model, rows, means):
+    broken = replace(means, values={kind: value * float("nan") for kind, value in means.values.items()})
+    with pytest.raises(SearchError, match=r"loss is nan at step 0 of 200 \(seed 3, sparsity 0.5\)"):
+        search_masks(planted_model, rows, 0.5, [3], broken)
+
+
+def test_a_model_without_finite_logits_is_an_error(rows, means):
+    module = tiny_module("bert", dtype=torch.float32)
+    model = load(module, labels=LABELS)
+    with torch.no_grad():
+        model.module.classifier.weight.fill_(float("inf"))
+    with pytest.raises(SearchError, match="not finite on [0-9]+ of [0-9]+ examples"):
+        search_masks(model, rows, 0.5, [0], mean_activations(model, rows), batch_size=2, steps=400)
+
+
+def test_data_that_is_no_data_is_an_error(planted_model, means):
+    with pytest.raises(DataError, match="expected a split of a task"):
+        search_masks(planted_model, "mnli", means=means)
+    with pytest.raises(SearchError, match="0 examples of 0 sources"):
+        search_masks(planted_model, Examples([], label=[]), means=means)
+
+
+def test_positions_of_padding_do_not_matter(planted_model, means):
+    from hc_interp.search.pool import build_pool
+
+    parts = [tiny_batch(6, 7, seed=1), tiny_batch(5, 12, seed=2)]
+    pool = build_pool(planted_model, parts, with_gold=False, interventions=(), size=4)
+    for place, part in ((torch.arange(6), parts[0]), (torch.arange(6, 11), parts[1])):
+        taken = pool.take(place)
+        assert taken.ids == part.ids
+        assert torch.allclose(planted_model.logits(taken), planted_model.logits(part), atol=1e-5)
+        assert torch.allclose(pool.reference[place], planted_model.logits(part), atol=1e-5)
