@@ -76,10 +76,11 @@ def tasks() -> None:
 
 def _run(model: str, task: str, out: Path, settings, **options) -> None:
     from hc_interp.pipeline import run as run_all
+    from hc_interp.summary import summary
 
     console = Console(stderr=True)
     results = run_all(model, task, out, settings=settings, say=lambda line: console.print(f"[bold]{line}[/bold]"), **options)
-    typer.echo(results.summary(out))
+    Console().print(summary(results, out))
 
 
 def main() -> None:

@@ -139,12 +139,13 @@ class Subnetwork:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kept", frozenset(components(self.kept)))
         items = components(self.universe)
+        removable = [item for item in items if not isinstance(item, End)]
         if ends := [str(item) for item in items if isinstance(item, End)]:
             raise ComponentError(
                 f"The universe of a subnetwork holds {', '.join(ends)}, an end of the stream, which cannot be removed. "
                 "Give heads and MLPs only, like model.components."
             )
-        object.__setattr__(self, "universe", tuple(sorted(items, key=execution_order)))
+        object.__setattr__(self, "universe", tuple(sorted(removable, key=execution_order)))
         if outside := self.kept - set(self.universe):
             names = ", ".join(map(str, sorted(outside, key=str)))
             raise ComponentError(

@@ -287,7 +287,7 @@ def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
 
 
 def _draw(folder: Folder, results: RunResults) -> None:
-    from hc_interp.figures.report import draw_run
+    from hc_interp.figures.html_report import draw_run
 
     folder.manifest["figures"] = draw_run(results, folder.path)
 

@@ -1,8 +1,8 @@
 """What every result can do: `to_frame`, `save`, `load`, a useful `repr` and `_repr_html_`.
 
 A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
-result, per-example values included: arrays are base64 of their bytes, tables are their columns (without an index), nested
-results are nested.
+result, per-example values included: arrays are base64 of their bytes, tables are their columns (an index is left out),
+nested results are nested.
 """
 
 import base64
@@ -131,7 +131,7 @@ def _encode_tensor(tensor: Any) -> dict[str, Any]:
     """NumPy has no bfloat16, so every tensor is stored as its bytes and the name that torch gives its type."""
     import torch
 
-    flat = tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+    flat = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
     dtype = str(tensor.dtype).removeprefix("torch.")
     return {"dtype": dtype, "shape": list(tensor.shape), "data": base64.b64encode(flat).decode()}
 

@@ -37,7 +37,7 @@ def test_lists(monkeypatch, capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "no/such/folder/here", "--task", "overlap-grammar"], "neither a folder"),
+        (["--model", "no/such/folder/here", "--task", "overlap-grammar"], "neither a folder|could not be loaded"),
         (["--model", "zoo:nothing", "--task", "overlap-grammar"], "minilm-nli"),
         (["--model", "zoo:minilm-nli", "--task", "nothing"], "overlap-grammar"),
         (["--model", "zoo:minilm-nli", "--task", "mnli-hans"], "data_dir|data-dir"),

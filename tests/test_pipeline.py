@@ -59,7 +59,7 @@ def test_leaves_every_file(finished) -> None:
     assert kept == list(results.search.subnetworks)
     page = (out / "report.html").read_text()
     assert "demo" in page.lower() and results.verdict.answer.replace("_", " ") in page.replace("_", " ")
-    assert list((out / "figures").glob("circuit.*"))
+    assert list((out / "figures").glob("circuit-*"))
     assert not [path for path in out.rglob(".*") if path.is_file()]
 
 

@@ -17,7 +17,9 @@ def test_every_public_name_loads(name: str) -> None:
 
 def test_import_loads_nothing_heavy() -> None:
     code = f"import sys, hc_interp; print([m for m in {HEAVY} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_unknown_name() -> None:

@@ -37,7 +37,7 @@ def ablation_sources(
 
 
 def shares_under(
-    runs: PairRuns, source: Source | str, core: Heads, receivers: Heads, *, given: bool, level: float, seed: int
+    runs: PairRuns, source: Source | str, core: Heads, receivers: Heads, *, level: float, seed: int
 ) -> Shares:
     """Necessity and sufficiency under one source, each a ratio of sums over pairs; not clipped.
 
@@ -47,9 +47,8 @@ def shares_under(
     - sufficiency = `[metric(z_G recomputed with all heads and MLPs upstream except the core set to source, embeddings
       clean) - metric(z_G := source)] / C`.
 
-    NaN where C's interval contains 0. Neither compares with other heads of the core's size, and a source takes the
-    model off its own distribution: that is what several sources are for. Donors that were not `given` but made of the
-    pairs may lack a length; that is noted.
+    NaN where C's interval contains 0, and, with a note, where donors lack a length. Neither compares with other heads
+    of the core's size, and a source takes the model off its own distribution: that is what several sources are for.
     """
     if isinstance(source, str):
         return Shares(UNDEFINED, UNDEFINED, source)
@@ -60,9 +59,9 @@ def shares_under(
     try:
         found = runs.measure(paths, [receivers], source, "necessity and sufficiency")
     except InterventionError as error:
-        if given or not isinstance(source, Donors):
+        if not isinstance(source, Donors):
             raise
-        return Shares(UNDEFINED, UNDEFINED, f"no donors of equal length among the pairs ({error})")
+        return Shares(UNDEFINED, UNDEFINED, str(error))
     # Changes against clean: those of `nodes` are -C, so both ratios are taken of changes.
     through_core, through_rest, node = found.paths[:, 0], found.paths[:, 1], found.nodes[:, 0]
     clusters: dict[str, Any] = {"clusters": runs.encoded.sources, "level": level, "seed": seed}

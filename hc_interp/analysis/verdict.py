@@ -20,9 +20,10 @@ class KindRecord(Result):
 
     `routes[route]` is the statistic T with its interval: the joint effect of the core on the generalizing heads as a
     share of their node effect. `null` holds T of relabelled cores on route "all" (the observed one among them when
-    `exhaustive`), `size_controls` T of size-matched sets, `size_limit` their 95th percentile and `size_ratio` their
-    mean |dz| over the core's (well under 1: the core's heads are the largest there are, and the controls are too small
-    to speak against size alone). `specificity` is T on `specificity_heads`, which are neither core nor generalizing.
+    `exhaustive`). `size_controls` holds T of size-matched sets, `size_ratio` is their mean |dz| over the core's, and
+    `size_limit` their 95th percentile, each scaled up to the core's |dz| where it has less. A ratio well under 1 means
+    that the core holds the largest heads there are: then the limit rests on that scaling. `specificity` is T on
+    `specificity_heads`, which are neither core nor generalizing.
     `sender_change` is the core's sum |dz| / sum |z|. `why` says why the kind is not informative ("" if it is).
 
     Per pair: `effects[route]`, `node` (the generalizing heads' node effect) and `total`.

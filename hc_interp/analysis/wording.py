@@ -42,7 +42,7 @@ def _inconclusive(verdict: "Verdict") -> str:
 
 def _against(verdict: "Verdict", record: "KindRecord") -> str:
     p = verdict.p_holm[record.kind]
-    small = f", with {record.size_ratio:.0%} of the core's |dz|" if record.size_ratio < SMALL_CONTROLS else ""
+    small = f", scaled up from {record.size_ratio:.0%} of the core's |dz|" if record.size_ratio < SMALL_CONTROLS else ""
     specific = float(record.specificity.value)
     other = "" if specific != specific else f"; for other heads of these layers it is {_percent(specific)}"
     return (

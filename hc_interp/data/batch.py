@@ -1,7 +1,8 @@
 """`Batch`: what a model eats."""
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
@@ -105,4 +106,9 @@ class Batch:
         """The batch on a device; itself if it is there already."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {name: value.to(device) for name, value in own.items() if isinstance(value, Tensor)}
-        return self if all(value is own[name] for name, value in moved.items()) else replace(self, **moved)
+        if all(value is own[name] for name, value in moved.items()):
+            return self
+        there = copy.copy(self)  # checked already: reading values back from a device would wait for it
+        for name, value in moved.items():
+            object.__setattr__(there, name, value)
+        return there

@@ -19,7 +19,7 @@ _HOMES = {
     "report": "html_report",
     "search_curves": "search_figure",
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

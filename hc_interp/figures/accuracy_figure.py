@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-import pandas as pd
-
 from hc_interp.analysis.evaluation import FULL, VALIDATION, Evaluation
 from hc_interp.errors import HCError
 from hc_interp.figures.chart import interval_points
@@ -23,7 +21,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
     """
     import plotly.graph_objects as go
 
-    long = evaluation.to_frame(long=True)
+    long: Any = evaluation.to_frame(long=True)
     long = long[long["metric"] == "accuracy"]
     if long.empty:
         raise HCError("This evaluation has no accuracies. Expected a task with a validation split or cases.")
@@ -36,7 +34,8 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
             height,
             xaxis={"range": [-0.02, 1.02], "tickformat": ".0%", "title": {"text": "accuracy"}},
             yaxis={
-                "tickvals": list(range(len(rows))), "ticktext": [words if case else "" for case, words in rows], "showline": False,
+                "tickvals": list(range(len(rows))), "ticktext": [words if case else "" for case, words in rows],
+                "showline": False,
                 "range": [len(rows) - 0.4, -0.6], "ticks": "", "gridcolor": RULE,
             },
             legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "itemclick": False,
@@ -49,7 +48,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
     return Figure(plot, "Accuracy in domain and out of it", _caption(evaluation, long), long.to_dict("records"))
 
 
-def _traces(long: pd.DataFrame, places: dict[str, int]) -> list[dict[str, Any]]:
+def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
     whole, parts = long[long["subnetwork"] == FULL], long[long["subnetwork"] != FULL]
     traces = []
     if len(parts):
@@ -58,7 +57,7 @@ def _traces(long: pd.DataFrame, places: dict[str, int]) -> list[dict[str, Any]]:
                 "type": "scatter", "mode": "markers", "name": "a subnetwork", "x": parts["value"].round(4).tolist(),
                 "y": [places[case] for case in parts["case"]], "cliponaxis": False, "hoverinfo": "text",
                 "hovertext": [_hover(row) for row in parts.to_dict("records")],
-                "marker": {"symbol": "circle", "size": pixels(4.2), "color": BLUE, "opacity": 0.6, "line": {"width": 0}},
+                "marker": {"symbol": "circle", "size": pixels(4.2), "color": BLUE, "opacity": 0.6},
             }
         )  # fmt: skip
     full = interval_points(
@@ -108,10 +107,11 @@ def _plain(words: str) -> str:
     return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _caption(evaluation: Evaluation, long: pd.DataFrame) -> str:
-    n = long["n"]
+def _caption(evaluation: Evaluation, long: Any) -> str:
+    small, large = int(long["n"].min()), int(long["n"].max())
+    size = f"{small:,}" if small == large else f"{small:,} to {large:,}"
     return (
-        f"Each row is a case ({int(n.min()):,} to {int(n.max()):,} examples), each point one of "
+        f"Each row is a case ({size} examples), each point one of "
         f"{len(evaluation.names) - 1} subnetworks, the diamond the full model with its {evaluation.level:.0%} interval "
         "over premises. Subnetworks that agree in domain and spread out of it are what both accounts have to explain. "
         "Accuracy says which answers are right, not how they come about; on cases whose answer is entailment, always "

@@ -5,20 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.style import BLUE, FONT_POINTS, INK, MUTED, ORANGE, pixels
+from hc_interp.figures.style import FONT_POINTS, INK, MUTED, ORANGE, pixels
 
 # One hue from light to dark: its order is the order of lightness. Two hues for signed values: both ends are dark, and
 # the sign of what matters is written into the cell.
 SEQUENTIAL = [[0.0, "#f1f4f8"], [0.5, "#5fa3cf"], [1.0, "#083d66"]]
-SIGNED = [[0.0, "#8a5a00"], [0.25, ORANGE], [0.5, "#f6f6f4"], [0.75, "#5fa3cf"], [1.0, BLUE]]
+SIGNED = [[0.0, "#8a5a00"], [0.25, ORANGE], [0.5, "#f6f6f4"], [0.75, "#5fa3cf"], [1.0, "#00629b"]]
 
 
 def interval_points(
     name: str,
-    x: Sequence[float],
+    x: Sequence[Any],
     y: Sequence[Any],
-    low: Sequence[float],
-    high: Sequence[float],
+    low: Sequence[Any],
+    high: Sequence[Any],
     *,
     symbol: str = "circle",
     color: str = INK,
@@ -45,9 +45,9 @@ def legend_below(offset: float) -> dict[str, Any]:
 
 
 def colorbar(title: str, **more: Any) -> dict[str, Any]:
-    return {"title": {"text": f"{title}<br> ", "side": "top", "font": {"size": pixels(FONT_POINTS)}}, "thickness": pixels(7), "outlinewidth": 0, "ticks": ""} | {
-        "tickfont": {"color": MUTED}, **more,
-    }  # fmt: skip
+    heading = {"text": f"{title}<br> ", "side": "top", "font": {"size": pixels(FONT_POINTS)}}
+    look = {"thickness": pixels(7), "outlinewidth": 0, "ticks": "", "tickfont": {"color": MUTED}}
+    return {"title": heading, **look, **more}
 
 
 def cells(**more: Any) -> dict[str, Any]:

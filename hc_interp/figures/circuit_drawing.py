@@ -19,7 +19,15 @@ from hc_interp.figures.circuit_key import (
     line_width,
     notice_lines,
 )
-from hc_interp.figures.circuit_layout import END_HALF_HEIGHT, SIZES, Sizes, along_edge, end_half_width, ends_at, label_places
+from hc_interp.figures.circuit_layout import (
+    END_HALF_HEIGHT,
+    SIZES,
+    Sizes,
+    along_edge,
+    end_half_width,
+    ends_at,
+    label_places,
+)
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels
 
 SYMBOL = {"core": "circle", "generalizing": "square", "mlp": "diamond", "head": "circle"}

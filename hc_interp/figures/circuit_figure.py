@@ -71,8 +71,8 @@ def _caption(graph: CircuitGraph) -> str:
     drawn = graph.notice() or f"{len(graph.edges)} of {graph.paths} measured paths are drawn."
     return (
         f"{drawn} Layers go upward; a line runs from a sender into an input of a receiver (route {graph.route}). It is "
-        f"drawn where q < {graph.alpha:g} (Benjamini-Hochberg) and the whole {graph.level:.0%} interval of |node share| "
-        f"lies above {graph.margin:.3g}; its width grows with the square root of |node share|, dashed means that the "
-        "path works against the receiver's own effect. Places within a layer mean nothing. A path that is not drawn "
-        "was not shown to be absent, and shares of different edges do not add up."
+        f"drawn where q < {graph.alpha:g} (Benjamini-Hochberg) and the whole {graph.level:.0%} interval of "
+        f"|node share| lies above {graph.margin:.3g}; its width grows with the square root of |node share|, dashed "
+        "means that the path works against the receiver's own effect. Places within a layer mean nothing. A path "
+        "that is not drawn was not shown to be absent, and shares of different edges do not add up."
     )

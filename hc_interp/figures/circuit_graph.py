@@ -109,7 +109,7 @@ def circuit_graph(
     """
     if not (0 <= margin < 1 and 0 < alpha < 1):
         raise HCError(f"margin={margin!r}, alpha={alpha!r}: expected 0 <= margin < 1 and 0 < alpha < 1.")
-    frame = effects.to_frame()
+    frame: Any = effects.to_frame()
     if joined := [name for name in (*frame["sender"], *frame["receiver"]) if "+" in name]:
         raise HCError(
             f"A circuit has one node per component, but a row of these path effects joins {joined[0]}. Measure single "

@@ -40,20 +40,20 @@ def line_width(node_share: float) -> float:
 
 def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[Entry, ...], float]:
     """The key's entries, set like words of a paragraph, and the height that they take."""
+    page, edge = points(width), SIZES[width].edge
     kinds = {node.kind for node in graph.nodes}
     wanted: list[tuple[str | int | float, str]] = [(kind, name) for kind, name in NAMES.items() if kind in kinds]
     signs = {edge.sign for edge in graph.edges}
     wanted += [(sign, words) for sign, words in ((1, "node share > 0"), (-1, "node share < 0")) if sign in signs]
     if graph.edges:
         wanted += [(share, f"{'|node share| = ' * (share == SCALE[0])}{share:.0%}") for share in SCALE]
-    edge = SIZES[width].edge
     lines: list[list[tuple[str | int | float, str, float]]] = [[]]
     x = edge
     for glyph, words in wanted:
         wide = GLYPH + 3 + text_width(words) + 8
         # the scale of widths stays on one line
         rest = 0 if glyph != SCALE[0] else sum(GLYPH + 11 + text_width(f"{share:.0%}") for share in SCALE[1:])
-        if lines[-1] and x + wide + rest > points(width) - edge:
+        if lines[-1] and x + wide + rest > page - edge:
             lines.append([])
             x = edge
         lines[-1].append((glyph, words, x))

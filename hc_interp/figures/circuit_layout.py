@@ -7,6 +7,7 @@ bulges it takes the smallest that runs through no other node.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -125,9 +126,7 @@ def control_point(start: tuple[float, float], end: tuple[float, float], bend: fl
     return (np.array(start) + np.array(end)) / 2 + 2 * bend * right
 
 
-def _bends(
-    graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Sizes, page: float
-) -> tuple[float, ...]:
+def _bends(graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Sizes, page: float) -> tuple[float, ...]:
     names = list(places)
     centres = np.array([places[name] for name in names]).reshape(-1, 2)
     reach = np.array([size.mlp * 0.8 if node.kind == "mlp" else size.radius for node in graph.nodes]) + 1.5
@@ -190,7 +189,7 @@ def ends_at(
     return tip[0], part, tip[1]
 
 
-def _outside(path: Float[np.ndarray, "t 2"], node: Node, size: Sizes, gap: float) -> np.ndarray:
+def _outside(path: Float[np.ndarray, "t 2"], node: Node, size: Sizes, gap: float) -> Any:
     radius = size.radius + gap
     offset = np.abs(path - np.array([node.x, node.y]))
     if node.kind == "end":

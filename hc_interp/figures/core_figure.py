@@ -54,17 +54,16 @@ def head_frequency(core: HeuristicCore, *, width: Width = "double") -> Figure:
         },
     ):  # fmt: skip
         plot.add_trace(trace)
+    most = "all" if core.share == 1 else f"at least {core.share:.0%}"
     return Figure(
         plot,
         title="How often subnetworks keep each component",
         caption=(
             f"A cell per attention head (layers upward) and MLP: the share of {core.subnetworks} subnetworks that keep "
-            f"it. Dots mark the core, kept by at least {core.share:.0%}: {len(core.heads)} heads and {len(core.mlps)} "
+            f"it. Dots mark the core, in {most} of them: {len(core.heads)} heads and {len(core.mlps)} "
             f"MLPs, where random subnetworks of the same sizes would share {core.size_by_chance:.2g} components. Two "
             f"subnetworks share {core.jaccard:.0%} of their heads (Jaccard), {core.jaccard_by_chance:.0%} by chance. "
             "It shows that searches agree, not what a head computes: some heads are kept because everything needs them."
         ),
         data=frame.to_dict("records"),
     )
-
-

@@ -14,6 +14,7 @@ from hc_interp.files import write_json, write_text
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
 
+
 @dataclass(frozen=True, eq=False)
 class Figure:
     """A plotly figure (`plot`) with its title and caption, and the plain data that it draws (`data`).
@@ -70,7 +71,7 @@ def _html(figure: Figure, path: Path) -> None:
 
 def _json(figure: Figure, path: Path) -> None:
     record = {"title": figure.title, "caption": figure.caption, "data": figure.data}
-    write_json(path, {**record, "plotly": json.loads(figure.plot.to_json())})
+    write_json(path, {**record, "plotly": json.loads(str(figure.plot.to_json()))})
 
 
 def _tex(figure: Figure, path: Path) -> None:

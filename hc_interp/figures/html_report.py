@@ -32,12 +32,12 @@ from hc_interp.provenance import versions
 TITLE = "Do generalizing heads read from the heuristic core?"
 QUESTION = (
     "A fine-tuned model that learned a shallow rule first and generalized later may hold two circuits side by side, or "
-    "one core of heuristic heads whose output the heads that generalize read. This page tests the second account on one "
-    "model, from accuracies to the paths between heads."
+    "one core of heuristic heads whose output the heads that generalize read. This page tests the second account on "
+    "one model, from accuracies to the paths between heads."
 )
 DEMO = (
-    "This run was shortened: fewer searches, examples or pairs than a result needs. It shows that every step works; its "
-    "numbers are rough, and its verdict is not evidence. Run it with full settings before you quote it."
+    "This run was shortened: fewer searches, examples or pairs than a result needs. It shows that every step works; "
+    "its numbers are rough, and its verdict is not evidence. Run it with full settings before you quote it."
 )
 WIDTHS = ("single", "double")
 
@@ -65,8 +65,8 @@ def report(run: RunResults | str | Path, path: str | Path) -> Path:
     found = run if isinstance(run, RunResults) else RunResults.load(run)
     if not set(found.present) - {"manifest"}:
         raise ResultError(
-            "This run has no results to report. Expected at least one of search, evaluation, core, generalizing, edges, "
-            "probes or verdict; run a step first."
+            "This run has no results to report. Expected at least one of search, evaluation, core, generalizing, "
+            "edges, probes or verdict; run a step first."
         )
     return _write(found, evidence(found), path)
 
@@ -99,8 +99,8 @@ def _write(found: RunResults, sections: list[Section], path: str | Path) -> Path
 def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
     """Write `report.html` into a run's folder, and each figure at both widths into `figures/`.
 
-    Figures are .json, the circuit also .tex, all of them .svg where a browser can draw them. Returns the file names, and
-    under "not_drawn" why there is no .svg.
+    Figures are .json, the circuit also .tex, all of them .svg where a browser can draw them. Returns the file names,
+    and under "not_drawn" why there is no .svg.
     """
     folder = Path(folder)
     sections = evidence(run)
@@ -166,8 +166,8 @@ def _paths(run: RunResults) -> list[Section]:
 
 
 def _circuit(run: RunResults, **options: Any) -> Figure:
-    core = run.core or (run.verdict.core if run.verdict else ())
-    generalizing = run.generalizing or (run.verdict.generalizing if run.verdict else ())
+    core: Any = run.core or (run.verdict.core if run.verdict else ())
+    generalizing: Any = run.generalizing or (run.verdict.generalizing if run.verdict else ())
     assert run.paths is not None
     return circuit(run.paths, core=core, generalizing=generalizing, **options)
 

@@ -45,8 +45,8 @@ def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
         if not isinstance(error, ChromeNotFoundError) and "plotly_get_chrome" not in str(error):
             raise
         raise NoBrowser(
-            f"No Chrome or Chromium was found, which drawing {suffixes} needs. Install one (`apt-get install chromium`, "
-            "or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
+            f"No Chrome or Chromium was found, which drawing {suffixes} needs. Install one (`apt-get install "
+            "chromium`, or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
         ) from error
     return list(figures)
 
@@ -55,10 +55,13 @@ def _write(figures: Mapping[Path, "Figure"]) -> None:
     import plotly.io
 
     with ExitStack() as stack:
-        temporary = [stack.enter_context(atomic(path)) for path in figures]
+        temporary: list[str | Path] = [stack.enter_context(atomic(path)) for path in figures]
         plotly.io.write_images(
             fig=[figure.plot for figure in figures.values()],
             file=temporary,
             format=[path.suffix.lstrip(".").lower() for path in figures],
+            # said once more: for a list of figures plotly would take its own default size
+            width=[figure.plot.layout.width for figure in figures.values()],
+            height=[figure.plot.layout.height for figure in figures.values()],
             scale=[PNG_SCALE if path.suffix.lower() == ".png" else 1 for path in figures],
         )

@@ -1,13 +1,15 @@
 """All measured paths at once, senders by receivers."""
 
+from typing import Any
+
 import numpy as np
-import pandas as pd
 
 from hc_interp.figures.chart import SIGNED, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.style import PIXELS_PER_POINT, Width, layout
 from hc_interp.patching.effects import PathEffects
 
+Rows = dict[tuple[str, str], dict[Any, Any]]  # of one input, by sender and receiver
 CELL = 11.0  # points a row
 OVER = ", the path's effect over the receiver's own effect"
 NAMES = {"q": "into queries (q)", "k": "into keys (k)", "v": "into values (v)", "qkv": "into q, k and v", "in": "input"}
@@ -20,9 +22,10 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
     """
     from plotly.subplots import make_subplots
 
-    frame = effects.to_frame()
+    frame: Any = effects.to_frame()
     shares = bool(frame["node_share"].notna().any())
     value, unit = ("node_share", "node share") if shares else ("effect", f"effect ({effects.metric})")
+    records = frame.to_dict("records")
     inputs = list(dict.fromkeys(frame["through"]))
     senders, receivers = (list(dict.fromkeys(frame[side])) for side in ("sender", "receiver"))
     largest = float(frame[value].abs().max()) or 1.0
@@ -34,7 +37,7 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
         horizontal_spacing=0.03, vertical_spacing=28 / (rows * (CELL * len(senders) + 28)),
     )  # fmt: skip
     for place, name in enumerate(inputs):
-        part = frame[frame["through"] == name].set_index(["sender", "receiver"])
+        part = {(row["sender"], row["receiver"]): row for row in records if row["through"] == name}
         trace = cells(
             x=receivers, y=senders, coloraxis="coloraxis", texttemplate="%{text}",
             z=[[_at(part, s, r, value) for r in receivers] for s in senders],
@@ -63,23 +66,22 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
             f"q < {alpha:g} (Benjamini-Hochberg over {int(frame['q'].notna().sum())} paths): {passed}. Empty cells "
             "are not defined, or not downstream. A cell without a sign was not shown to be 0."
         ),
-        data=frame.to_dict("records"),
+        data=records,
     )
 
 
-def _at(part: pd.DataFrame, sender: str, receiver: str, column: str) -> float:
-    if (sender, receiver) not in part.index or not part.loc[(sender, receiver), "downstream"]:
-        return np.nan
-    return round(float(part.loc[(sender, receiver), column]), 5)  # type: ignore[arg-type]
+def _at(part: Rows, sender: str, receiver: str, column: str) -> float:
+    row = part.get((sender, receiver))
+    return round(float(row[column]), 5) if row is not None and row["downstream"] else np.nan
 
 
-def _sign(part: pd.DataFrame, sender: str, receiver: str, value: str, alpha: float) -> str:
+def _sign(part: Rows, sender: str, receiver: str, value: str, alpha: float) -> str:
     if not _at(part, sender, receiver, "q") < alpha:
         return ""
-    return "+" if _at(part, sender, receiver, value) > 0 else "−"
+    return "+" if _at(part, sender, receiver, value) > 0 else "\u2212"
 
 
-def _hover(part: pd.DataFrame, sender: str, receiver: str, unit: str, value: str) -> str:
+def _hover(part: Rows, sender: str, receiver: str, unit: str, value: str) -> str:
     if np.isnan(_at(part, sender, receiver, value)):
         return f"{sender} → {receiver}: not defined"
     low, high = ("low", "high") if value == "effect" else (f"{value}_low", f"{value}_high")

@@ -39,11 +39,15 @@ def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width 
     panels = (1, len(metrics)) if one_row else (len(metrics), 1)
     inside = panels[0] * ROW * len(named) + (panels[0] - 1) * BETWEEN
     plot = make_subplots(
-        rows=panels[0], cols=panels[1], shared_yaxes=one_row, horizontal_spacing=0.06, vertical_spacing=BETWEEN / inside
+        rows=panels[0],
+        cols=panels[1],
+        shared_yaxes=one_row,
+        horizontal_spacing=0.06,
+        vertical_spacing=BETWEEN / inside * (panels[0] > 1),
     )
     shown: set[str] = set()
     for place, metric in enumerate(metrics):
-        at = {"row": 1, "col": place + 1} if one_row else {"row": place + 1, "col": 1}
+        at: dict[str, Any] = {"row": 1, "col": place + 1} if one_row else {"row": place + 1, "col": 1}
         for trace in _traces(named, metric, shown):
             plot.add_trace(trace, **at)
         plot.add_vline(x=CHANCE.get(metric, 0.0), line={"color": RULE, "width": 1.5}, layer="below", **at)
@@ -73,7 +77,8 @@ def _traces(named: dict[str, Probe], metric: str, shown: set[str]) -> list[dict[
         if not rows:
             continue
         trace = interval_points(
-            words, [s.value for _, s in rows], [n for n, _ in rows], [s.low for _, s in rows], [s.high for _, s in rows],
+            words, [s.value for _, s in rows], [n for n, _ in rows],
+            [s.low for _, s in rows], [s.high for _, s in rows],
             symbol=symbol, color=color, legendgroup=words, showlegend=words not in shown,
             hover=[f"{n}: {words}, {WORDS[metric]} {s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" for n, s in rows],
         )  # fmt: skip
@@ -88,8 +93,8 @@ def _caption(named: dict[str, Probe]) -> str:
     level = next(iter(levels)) if len(levels) == 1 else None
     return (
         f"A linear probe for {features} at each site, scored on sources that it has not seen"
-        f"{f', with {level:.0%} bootstrap intervals over sources' if level else ', with bootstrap intervals'}. The line "
-        "marks chance. Selectivity is the score less that of the same probe on random values per word: near 0, the probe "
-        "only memorised words. A drop after a path is cut says that what the probe reads came over that path; a high "
-        "score alone does not say that the model uses it."
+        f"{f', with {level:.0%} bootstrap intervals over sources' if level else ', with bootstrap intervals'}. The "
+        "line marks chance. Selectivity is the score less that of the same probe on random values per word: near 0, "
+        "the probe only memorised words. A drop after a path is cut says that what the probe reads came over that "
+        "path; a high score alone does not say that the model uses it."
     )

@@ -47,9 +47,7 @@ def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
 
 def _traces(verdict: Verdict, rows: list[tuple[str, str]], names: list[str]) -> list[dict[str, Any]]:
     found = [verdict.records[kind].routes[route] for kind, route in rows]
-    hover = [
-        f"{name}: T {i.value:.1%} [{i.low:.1%}, {i.high:.1%}]" for name, i in zip(names, found, strict=True)
-    ]
+    hover = [f"{name}: T {i.value:.1%} [{i.low:.1%}, {i.high:.1%}]" for name, i in zip(names, found, strict=True)]
     traces = [
         interval_points(
             f"T, {float(verdict.settings['level']):.0%} interval",
@@ -57,7 +55,9 @@ def _traces(verdict: Verdict, rows: list[tuple[str, str]], names: list[str]) -> 
             color=BLUE, size=6, hover=hover,
         )
     ]  # fmt: skip
-    deciding = [(name, verdict.records[kind]) for name, (kind, route) in zip(names, rows, strict=True) if route == "all"]
+    deciding = [
+        (name, verdict.records[kind]) for name, (kind, route) in zip(names, rows, strict=True) if route == "all"
+    ]
     null = [(name, _upper(record.null)) for name, record in deciding if len(record.null)]
     size = [(name, record.size_limit) for name, record in deciding if np.isfinite(record.size_limit)]
     for label, symbol, color, marks in (
@@ -109,10 +109,13 @@ def _caption(verdict: Verdict) -> str:
         "what lies between at its clean value, only say where the reading runs."
         f"{_controls(list(verdict.records.values()))}"
         + (f" Not informative: {', '.join(silent)}." if silent else "")
-        + " The pairs, their corruption and the metric bound what this shows."
+        + " It holds for these pairs, this corruption and this metric, and does not say how the model came to read so."
     )
 
 
 def _controls(records: list[KindRecord]) -> str:
     ratios = [record.size_ratio for record in records if np.isfinite(record.size_ratio)]
-    return f" The size-matched heads change {min(ratios):.0%} to {max(ratios):.0%} as much as the core." if ratios else ""
+    if not ratios:
+        return ""
+    found = " to ".join(dict.fromkeys(f"{ratio:.0%}" for ratio in (min(ratios), max(ratios))))
+    return f" The size-matched heads change {found} as much as the core."

@@ -44,7 +44,7 @@ def table(name: str, title: str, frame: pd.DataFrame) -> dict[str, Any]:
 
 def _cell(value: Any) -> dict[str, Any]:
     if value is pd.NA or value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
-        return {"text": "–", "number": True}
+        return {"text": "\u2013", "number": True}
     if isinstance(value, bool | np.bool_):
         return {"text": "yes" if value else "no", "number": False}
     if isinstance(value, float | np.floating):

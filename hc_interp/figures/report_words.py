@@ -22,7 +22,9 @@ def lead(run: RunResults) -> list[tuple[str, str]]:
     """The few numbers that stand on top."""
     found = []
     if run.evaluation is not None:
-        found += [("full model, in domain", f"{run.evaluation.accuracy(VALIDATION)[0]:.1%}")] * _validated(run.evaluation)
+        found += [("full model, in domain", f"{run.evaluation.accuracy(VALIDATION)[0]:.1%}")] * _validated(
+            run.evaluation
+        )
         found += [("subnetworks", str(len(run.evaluation.names) - 1))]
     if run.core is not None:
         found.append(("core heads", str(len(run.core.heads))))
@@ -65,7 +67,9 @@ def evaluation_words(evaluation: Evaluation) -> list[str]:
         table = np.stack([evaluation.accuracy(split) for split in splits])
         means = table.mean(axis=0)
         also = f"; over subnetworks this mean runs from {_range(means[1:])}" if len(means) > 1 else ""
-        words.append(f"Out of domain, as the mean over {len(splits)} cases, the full model reaches {means[0]:.1%}{also}.")
+        words.append(
+            f"Out of domain, as the mean over {len(splits)} cases, the full model reaches {means[0]:.1%}{also}."
+        )
     if len(evaluation.names) > 2 and splits:
         spread = np.ptp(table[:, 1:], axis=1)
         widest = splits[int(spread.argmax())]
@@ -76,9 +80,13 @@ def evaluation_words(evaluation: Evaluation) -> list[str]:
     return words
 
 
+def _most(core: HeuristicCore) -> str:
+    return "all" if core.share == 1 else f"at least {core.share:.0%} of"
+
+
 def core_words(core: HeuristicCore) -> list[str]:
     return [
-        f"{len(core.heads)} heads and {len(core.mlps)} MLPs are kept by at least {core.share:.0%} of {core.subnetworks} "
+        f"{len(core.heads)} heads and {len(core.mlps)} MLPs are kept by {_most(core)} {core.subnetworks} "
         f"subnetworks; random subnetworks of these sizes would share {core.size_by_chance:.2g} components.",
         f"The core's heads: {_names(core.heads)}.",
         *(f"Note: {note}." for note in core.notes),
@@ -89,8 +97,8 @@ def generalizing_words(found: GeneralizingHeads) -> list[str]:
     words = [
         f"Of {len(found.table)} heads outside the core, {len(found.heads)} pass as generalizing by the method "
         f"“{found.method}”, on data that the test below does not use: {_names(found.heads)}.",
-        "That a head passes says that it carries the difference on this data, not that it alone does, nor where it gets "
-        "it from.",
+        "That a head passes says that it carries the difference on this data, not that it alone does, nor where it "
+        "gets it from.",
     ]
     if found.relay:
         words.append(f"Left out, because no core head stands upstream of them: {_names(found.relay)}.")
@@ -98,7 +106,7 @@ def generalizing_words(found: GeneralizingHeads) -> list[str]:
 
 
 def edge_words(edges: PathEffects) -> list[str]:
-    frame = edges.to_frame()
+    frame: Any = edges.to_frame()
     tested = frame["q"].notna()
     dropped = f"; {edges.dropped} pairs were not aligned and dropped" if edges.dropped else ""
     return [
@@ -118,8 +126,12 @@ def reading_words(verdict: Verdict) -> list[str]:
             continue
         words.append(
             f"{kind.capitalize()} pairs ({len(record.ids)}): necessity {_sources(record.necessity)}; sufficiency "
-            f"{_sources(record.sufficiency)}. Necessity is the part of what the generalizing heads contribute that is lost "
-            "when the core is cut from them; sufficiency the part that the core alone gives them. Neither is clipped to 0-1."
+            f"{_sources(record.sufficiency)}."
+        )
+    if any(record.informative for record in verdict.records.values()):
+        words.append(
+            "Necessity is the part of what the generalizing heads contribute that is lost when the core is cut from "
+            "them; sufficiency the part that the core alone gives them. Neither is clipped to 0-1."
         )
     if verdict.unread:
         words.append(f"Core heads that no generalizing head can read, being later: {_names(verdict.unread)}.")
@@ -137,5 +149,7 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
         if metric in probe.scores:
             score = probe.scores[metric]
             label = {"auc": "AUC", "r2": "R²"}[metric]
-            words.append(f"{name}: {label} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}] for {feature_name(probe)}.")
+            words.append(
+                f"{name}: {label} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}] for {feature_name(probe)}."
+            )
     return words

@@ -6,12 +6,19 @@ import pandas as pd
 
 from hc_interp.errors import HCError
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, PIXELS_PER_POINT, Width, layout
+from hc_interp.figures.style import BLUE, GREEN, ORANGE, PIXELS_PER_POINT, PURPLE, SKY, VERMILLION, Width, layout
 from hc_interp.search.found import MaskSearch
 
 PANEL = 130.0  # points
 DRAWN = 80  # points of a curve that are drawn, evenly over its steps
-LOOKS = [(BLUE, "solid"), (ORANGE, "dash"), (GREEN, "dot"), (VERMILLION, "dashdot"), (PURPLE, "longdash"), (SKY, "solid")]
+LOOKS = [
+    (BLUE, "solid"),
+    (ORANGE, "dash"),
+    (GREEN, "dot"),
+    (VERMILLION, "dashdot"),
+    (PURPLE, "longdash"),
+    (SKY, "solid"),
+]
 
 
 def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
@@ -22,7 +29,9 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     from plotly.subplots import make_subplots
 
     if search.history.empty:
-        raise HCError("This search has no history to draw: at sparsity 0 nothing is searched. Choose a higher sparsity.")
+        raise HCError(
+            "This search has no history to draw: at sparsity 0 nothing is searched. Choose a higher sparsity."
+        )
     side = width == "double"
     panels = (1, 2) if side else (2, 1)
     plot = make_subplots(rows=panels[0], cols=panels[1], horizontal_spacing=0.11, vertical_spacing=0.2)
@@ -45,7 +54,7 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
         )
     )  # fmt: skip
     plot.update_layout(margin={"t": above})
-    last = {"row": panels[0], "col": panels[1]}
+    last: dict[str, Any] = {"row": panels[0], "col": panels[1]}
     plot.update_xaxes(title={"text": "step", "standoff": 4})
     plot.update_yaxes(type="log", title={"text": "KL (nats)"}, row=1, col=1, dtick=1)
     plot.update_yaxes(title={"text": "expected sparsity"}, tickformat=".0%", rangemode="tozero", **last)

@@ -11,7 +11,7 @@ from hc_interp.errors import HCError
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"
 SKY, VERMILLION, PURPLE = "#56b4e9", "#d55e00", "#cc79a7"
 INK, MUTED, RULE, PAPER = "#1b1b1d", "#5f6368", "#dfe1e5", "#ffffff"
-ON_DARK = {INK: "#ececee", MUTED: "#a9adb3", RULE: "#3a3d42", PAPER: "#17181a"}
+ON_DARK = {INK: "#ececee", MUTED: "#a9adb3", RULE: "#3a3d42", PAPER: "#17181a", BLUE: "#2f93d4"}
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 FONT_POINTS = 8.0

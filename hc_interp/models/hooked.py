@@ -166,7 +166,7 @@ class HookedModel:
                 f"Row {row} has {int(lengths[row])} tokens; {self.name} reads at most {self.max_positions} "
                 f"(it begins {first[row][:60]!r}). Shorten or drop such rows: nothing is cut silently."
             )
-        if (highest := int(encoded["input_ids"].max())) >= (size := self.module.config.vocab_size):
+        if (highest := int(encoded["input_ids"].max())) >= (size := self.geometry.config.vocab_size):
             raise DataError(
                 f"The tokenizer gave token {highest}; {self.name} knows tokens 0 to {size - 1}. Pass the tokenizer "
                 "that the model was trained with: hc.load(..., tokenizer=tok)."

@@ -6,6 +6,8 @@ from typing import Any
 
 from hc_interp.errors import LabelError
 
+_NUMBERED = re.compile(r"((label|class)[ _-]?)?\d+")
+
 
 def read_labels(config: Any, labels: Sequence[str] | None, name: str) -> tuple[str, ...]:
     """Class names in logit order, lower case: `labels` if given, else the checkpoint's `id2label`.
@@ -24,10 +26,7 @@ def read_labels(config: Any, labels: Sequence[str] | None, name: str) -> tuple[s
             )
         return given
     named = [str(config.id2label.get(i, "")).strip().lower() for i in range(count)]
-    if (
-        any(not label or re.fullmatch(r"((label|class)[ _-]?)?\d+", label) for label in named)
-        or len(set(named)) != count
-    ):
+    if any(not label or _NUMBERED.fullmatch(label) for label in named) or len(set(named)) != count:
         raise LabelError(
             f"{name} does not name its labels (id2label is {dict(config.id2label)}), so the order of its classes "
             "cannot be read. Say which logit is which: hc.load(..., labels=['entailment', 'neutral', 'contradiction'])."

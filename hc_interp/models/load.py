@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ def load(
         raise ModelError(
             f"{name} is a {type(module).__name__}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}."
         )
-    module.config.return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
+    cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
     module = module.to(device=device, dtype=dtype)
     _check_weights(module, name)
     model = HookedModel(module, tokenizer, labels=read_labels(module.config, labels, name), backend=backend, name=name)
@@ -55,7 +55,7 @@ def load(
 
 
 def _from_name(source: Any, tokenizer: Any) -> tuple[nn.Module, Any, str]:
-    """The module, the tokenizer (the given one, else the checkpoint's) and the name of a zoo model, folder or hub id."""
+    """Module, tokenizer (the given one, else the checkpoint's) and name of a zoo model, folder or hub id."""
     if isinstance(source, str) and source.startswith("zoo:"):
         from hc_interp.models.zoo import load_zoo
 
@@ -93,15 +93,15 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
         )
         if tokenizer is None:
             found = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-            # Where a checkpoint has no tokenizer, transformers makes one that knows its special tokens and nothing else.
+            # Where a checkpoint has no tokenizer, transformers makes one that knows special tokens and no words.
             tokenizer = found if len(found) > len(set(found.all_special_tokens)) else None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         mend = (
             "Check that the folder holds a whole config.json, model.safetensors (safetensors only: pickled weights are "
             "refused) and tokenizer files, as save_pretrained writes them."
             if local
-            else "There is no folder of this name, so it was looked for on the hub. Check the spelling, your connection "
-            "and access, or download it and pass the folder."
+            else "There is no folder of this name, so it was looked for on the hub. Check the spelling, your "
+            "connection and access, or download it and pass the folder."
         )
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise ModelError(f"{source} could not be loaded ({type(error).__name__}: {first_line}). {mend}") from error
@@ -112,8 +112,8 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
         )
     if ignored := sorted(key for key in info["unexpected_keys"] if re.search(r"\.layer\.\d+\.", key)):
         raise ModelError(
-            f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: {ignored[0]}); "
-            "they would be left out. Restore the config.json that was saved with these weights."
+            f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: "
+            f"{ignored[0]}); they would be left out. Restore the config.json that was saved with these weights."
         )
     return module, tokenizer
 

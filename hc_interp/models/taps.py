@@ -48,5 +48,5 @@ class Backend(Protocol):
         ...
 
 
-class StopForward(Exception):  # noqa: N818 - control flow, not an error
-    """Raised by a handler when nothing later in the pass is wanted."""
+class StopForward(Exception):
+    """Raised by a handler when nothing later in the pass is wanted: control flow, not an error."""

@@ -54,7 +54,7 @@ class RobertaClassifierAdapter(BertClassifierAdapter):
 
 
 class ElectraClassifierAdapter(RobertaClassifierAdapter):
-    """`ElectraForSequenceClassification` whose embedding and hidden sizes may differ; its head reads the first position."""
+    """`ElectraForSequenceClassification`: embedding and hidden sizes may differ; its head reads the first position."""
 
     trunk = "electra"
 

@@ -20,6 +20,13 @@ SHIFT = 1.0
 @torch.no_grad()
 def validate(model: HookedModel) -> None:
     """Raise `ModelError` naming the site and the versions if the wrapper disagrees with the module."""
+    try:
+        _compare(model)
+    except (RuntimeError, LookupError, ValueError) as error:  # a tap of another shape, or one that is never reached
+        raise ModelError(_wrong(model, f"a site that cannot be read ({type(error).__name__}: {error})")) from error
+
+
+def _compare(model: HookedModel) -> None:
     batch = _probe_batch(model)
     plain = model.module(batch.input_ids, **model_inputs(batch, model.module)).logits
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
@@ -29,12 +36,12 @@ def validate(model: HookedModel) -> None:
     _check_sites(model, run, 0)
     # The same with numbers added at every site (but the pattern, which has no tap of its own): a hook whose edits are
     # ignored shows in what is computed from its site.
-    edits = [SiteEdit(site, lambda value: value + _ramp(value, SHIFT)) for site in sites if site.kind != "pattern"]
+    edits = [SiteEdit(site, lambda value: value + _ripple(value, SHIFT)) for site in sites if site.kind != "pattern"]
     _check_sites(model, model.run_edits(batch, edits, sites), SHIFT)
 
 
 def _check_sites(model: HookedModel, run: Run, shift: float) -> None:
-    """Whether every site is what the sites before it make of it, plus the ramp up to `shift` that was added there."""
+    """Whether every site is what the sites before it make of it, plus the ripple that was added there."""
     at = run.captured
     for layer in range(model.n_layers):
         before = at[Site(layer - 1, "resid_post") if layer else Site.embed()]
@@ -46,7 +53,7 @@ def _check_sites(model: HookedModel, run: Run, shift: float) -> None:
 
 def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float) -> None:
     geometry = model.geometry
-    own = {kind: _unshifted(value, shift) for kind, value in at.items()}  # as the model made it, before the ramp
+    own = {kind: _unshifted(value, shift) for kind, value in at.items()}  # as the model made it, before the ripple
     for name in ("q", "k", "v"):
         bias = geometry.projection(layer, name).bias.view(model.n_heads, model.d_head)
         projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name)) + bias
@@ -55,17 +62,27 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
     bias = geometry.projection(layer, "o").bias
     _agree(model, f"L{layer}.result summed", at["result"].sum(2) + bias, own["attn_out"])
     norm_1, norm_2 = geometry.norms(layer)
-    _agree(model, f"L{layer}.resid_pre + attn_out", norm_1(at["resid_pre"] + at["attn_out"]), own["resid_mid"])
-    _agree(model, f"L{layer}.resid_mid + mlp_out", norm_2(at["resid_mid"] + at["mlp_out"]), own["resid_post"])
+    _agree(
+        model,
+        f"L{layer}.resid_pre + attn_out normalised to resid_mid",
+        norm_1(at["resid_pre"] + at["attn_out"]),
+        own["resid_mid"],
+    )
+    _agree(
+        model,
+        f"L{layer}.resid_mid + mlp_out normalised to resid_post",
+        norm_2(at["resid_mid"] + at["mlp_out"]),
+        own["resid_post"],
+    )
 
 
-def _ramp(value: Tensor, height: float) -> Tensor:
-    """-`height` to `height` over the last axis: unlike a constant, no LayerNorm removes it."""
-    return torch.linspace(-height, height, value.shape[-1], dtype=value.dtype, device=value.device)
+def _ripple(value: Tensor, height: float) -> Tensor:
+    """Numbers up to `height`, different everywhere: no LayerNorm removes them, and no softmax over keys."""
+    return height * torch.arange(value.numel(), device=value.device).sin().view(value.shape).to(value.dtype)
 
 
 def _unshifted(value: Tensor, shift: float) -> Tensor:
-    return value - _ramp(value, shift)
+    return value - _ripple(value, shift)
 
 
 def _probe_batch(model: HookedModel) -> Batch:
@@ -87,10 +104,14 @@ def _agree(model: HookedModel, what: str, found: Tensor, expected: Tensor) -> No
     error = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
     scale = max(1.0, float(expected.abs().max()))
     if not error <= tolerance * scale:
-        versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "transformer-lens"))
-        raise ModelError(
-            f"The wrapper of {model.name} ({type(model.module).__name__}, backend {model.backend_name}) is wrong at "
-            f"{what}: shapes {tuple(found.shape)} and {tuple(expected.shape)}, largest difference {error:.2g} "
-            f"(Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and report "
-            "this message if it stays."
-        )
+        shapes = f"shapes {tuple(found.shape)} and {tuple(expected.shape)}"
+        raise ModelError(_wrong(model, f"{what}: {shapes}, largest difference {error:.2g}"))
+
+
+def _wrong(model: HookedModel, where: str) -> str:
+    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "transformer-lens", "nnsight"))
+    return (
+        f"The wrapper of {model.name} ({type(model.module).__name__}, backend {model.backend_name}) is wrong at {where} "
+        f"(Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and report this "
+        "message if it stays."
+    )

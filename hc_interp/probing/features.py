@@ -111,7 +111,8 @@ def named_feature(name: str) -> Feature:
     near = difflib.get_close_matches(name, FEATURES, n=2, cutoff=0.4)
     raise DataError(
         f"There is no feature {name!r}; {'did you mean' if near else 'the features are'} "
-        f"{', '.join(map(repr, near or FEATURES))}. All are in hc.features.FEATURES; pass an hc.features.Feature or an array."
+        f"{', '.join(map(repr, near or FEATURES))}. All are in "
+        "hc.features.FEATURES; pass an hc.features.Feature or an array."
     )
 
 

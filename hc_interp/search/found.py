@@ -23,8 +23,9 @@ class MaskSearch(Result):
     (`hard_sparsity`) and the multipliers. `kl_per_example` and `agrees` `[run, held-out example]` are of the binary
     mask: KL(full || subnetwork) in nats, and whether both give the same answer.
 
-    A low KL says that a subnetwork answers as the full model does on this data, not that it does so by the same means,
-    nor that it generalizes alike.
+    A run whose expected sparsity ends far from the one asked for was cut short: its mask has the exact size all the
+    same, but more steps may choose better. A low KL says that a subnetwork answers as the full model does on this data,
+    not that it does so by the same means, nor that it generalizes alike.
     """
 
     subnetworks: tuple[Subnetwork, ...]

@@ -25,7 +25,7 @@ from hc_interp.search.pool import build_pool
 from hc_interp.search.training import Objective, Training
 
 COMPONENTS = ("heads+mlps", "heads")
-SUBSET = 1024  # examples that one run trains on; with a handful of parameters per layer, more do not help (measured)
+SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
 EVAL_SIZE = 64
 
 
@@ -39,7 +39,7 @@ def search_masks(
     components: str = "heads+mlps",
     objective: str = "kl",
     interventions: Sequence[Intervention] = (),
-    steps: int = 200,
+    steps: int = 120,
     batch_size: int = 16,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
@@ -51,9 +51,9 @@ def search_masks(
     what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
-    Runs are independent: each seed draws its own data, at most half of what may be trained on, its order, initial
-    values and gate noise. 512 examples (at most a quarter of the data) whose sources no run trains on are held out to
-    score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+    Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their
+    order, initial values and gate noise. 512 examples (at most a quarter of the data) of sources that no run trains on
+    are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.
@@ -67,31 +67,24 @@ def search_masks(
     plan = draw_plan(parts, seeds, min(SUBSET, steps * batch_size), batch_size)
     settings = {"components": components, "objective": objective, "steps": steps, "batch_size": batch_size}
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
-    pool = build_pool(
-        model,
-        pick(parts, plan.used),
-        with_gold=objective == "task",
-        interventions=interventions,
-        size=EVAL_SIZE,
-    )
+    chosen = pick(parts, plan.used)
+    pool = build_pool(model, chosen, with_gold=objective == "task", interventions=interventions, size=EVAL_SIZE)
     items = universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
     goal = Objective(model, items, source, pool, objective, tuple(interventions))
-    log_alphas, subnetworks, histories, scores = [], [], [], []
-    runs = [(share, seed) for share in sparsities for seed in seeds]
-    with stage("mask search", sum(share > 0 for share, _ in runs) * steps) as progress:
-        for place, (share, seed) in enumerate(runs):
-            n_steps = steps if share > 0 else 0
-            training = Training(goal, plan.places(plan.train[seed]), share, seed, n_steps, batch_size)
-            log_alpha = training.run(progress)
-            subnetwork = binary(log_alpha, share, items)
-            scores.append(score(goal, subnetwork, plan.places(plan.held_out)))
-            histories.append(pd.DataFrame(training.history, columns=HISTORY[1:]).assign(run=place))
-            log_alphas.append(log_alpha)
-            subnetworks.append(subnetwork)
+    trainings = [
+        Training(goal, plan.places(plan.train[seed]), share, seed, steps if share > 0 else 0, batch_size)
+        for share in sparsities
+        for seed in seeds
+    ]
+    with stage("mask search", sum(run.steps for run in trainings)) as progress:
+        log_alphas = [run.run(progress) for run in trainings]
+    subnetworks = [binary(found, run.sparsity, items) for found, run in zip(log_alphas, trainings, strict=True)]
+    scores = [score(goal, subnetwork, plan.places(plan.held_out)) for subnetwork in subnetworks]
+    histories = [pd.DataFrame(run.history, columns=HISTORY[1:]).assign(run=i) for i, run in enumerate(trainings)]
     return MaskSearch(
         subnetworks=tuple(subnetworks),
-        sparsities=tuple(share for share, _ in runs),
-        seeds=tuple(seed for _, seed in runs),
+        sparsities=tuple(run.sparsity for run in trainings),
+        seeds=tuple(run.seed for run in trainings),
         log_alpha=torch.stack(log_alphas),
         history=pd.concat(histories, ignore_index=True).reindex(columns=HISTORY),
         kl_per_example=torch.stack([kl for kl, _ in scores]),

@@ -1,5 +1,6 @@
 """Results as a run would leave them, made up but built through the real classes, so that pictures have data."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -222,15 +223,20 @@ def generalizing_heads():
     )  # fmt: skip
 
 
-def run_results(**changes):
+@cache
+def parts_of_a_run():
+    """Made once: their intervals are bootstrapped when first asked for."""
     edges = path_effects(CORE, GENERALIZING)
-    parts = {
+    return {
         "manifest": {"question": "Do they?", "settings": {"demo": True, "pairs": 64, "seed": 0}, "seconds": 72.5},
         "search": mask_search(), "evaluation": evaluation(), "core": heuristic_core(subnetworks()),
         "generalizing": generalizing_heads(), "edges": edges, "verdict": verdict(edges),
         "probes": {"L3H7 v, clean": probe(0.88), "L3H7 v, core paths cut": probe(0.71, seed=1)},
     }  # fmt: skip
-    return RunResults(**{**parts, **changes})
+
+
+def run_results(**changes):
+    return RunResults(**{**parts_of_a_run(), **changes})
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any
     """One HTML page; `figures[id]` are the widths of one figure, narrow first."""
     from markupsafe import Markup
 
-    drawn = {name: [json.loads(item.plot.to_json()) for item in widths] for name, widths in figures.items()}
+    drawn = {name: [json.loads(str(item.plot.to_json())) for item in widths] for name, widths in figures.items()}
     record = json.dumps({"dark": ON_DARK, "figures": drawn}).encode()
     own = {
         "css": Markup(_own("style.css")),

@@ -1,0 +1,168 @@
+"""The other pictures: what each draws, what its caption says, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hc_interp import figures
+from hc_interp.components import Head
+from hc_interp.errors import HCError
+from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
+
+WIDTHS = ("single", "double")
+
+
+@pytest.fixture(scope="module")
+def makers(results):
+    run = results.run()
+    return {
+        "accuracy": lambda **o: figures.accuracy(run.evaluation, **o),
+        "core": lambda **o: figures.head_frequency(run.core, **o),
+        "paths": lambda **o: figures.path_matrix(run.edges, **o),
+        "probes": lambda **o: figures.probe_scores(run.probes, **o),
+        "reading": lambda **o: figures.reading(run.verdict, **o),
+        "search": lambda **o: figures.search_curves(run.search, **o),
+    }
+
+
+NAMES = ("accuracy", "core", "paths", "probes", "reading", "search")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_chart_has_its_column_width_its_font_and_a_caption_with_a_limit(makers, name, width):
+    figure = makers[name](width=width)
+    plot = figure.plot.layout
+    assert plot.width == pytest.approx(INCHES[width] * 96)
+    assert plot.font.size == pixels(FONT_POINTS)
+    assert plot.height < 9.2 * 96
+    assert " not " in figure.caption
+    assert len(figure.plot.to_json()) < 50_000
+    assert makers[name](width=width).plot.to_json() == figure.plot.to_json()
+    assert json.loads(json.dumps(figure.data, default=str))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_width_is_refused(makers, name):
+    with pytest.raises(HCError, match="Choose 'single' or 'double'"):
+        makers[name](width="wide")
+
+
+def test_accuracy_shows_every_case_and_marks_the_full_model(results):
+    evaluation = results.evaluation()
+    figure = figures.accuracy(evaluation)
+    rows = [text for text in figure.plot.layout.yaxis.ticktext if text]
+    assert len(rows) == 31
+    full = next(trace for trace in figure.plot.data if trace.name == "the full model")
+    parts = next(trace for trace in figure.plot.data if trace.name == "a subnetwork")
+    assert len(full.x) == 31
+    assert len(parts.x) == 31 * 12
+    assert sorted(full.x) == pytest.approx(sorted(evaluation.accuracy(split)[0] for split in evaluation.splits))
+    assert full.marker.symbol != parts.marker.symbol
+    headings = [note.text for note in figure.plot.layout.annotations]
+    assert "<b>Subsequence, non-entailment</b>" in headings
+
+
+def test_accuracy_without_subnetworks_or_hans_names(results):
+    evaluation = results.evaluation(n=0, cases=["my <case>"])
+    figure = figures.accuracy(evaluation)
+    assert "my &lt;case&gt;" in figure.plot.layout.yaxis.ticktext
+    assert [trace.name for trace in figure.plot.data] == ["the full model"]
+
+
+def test_frequencies_stand_in_their_cells_and_dots_on_the_core(results):
+    core = results.core(results.subnetworks())
+    figure = figures.head_frequency(core)
+    heat, dots = figure.plot.data
+    assert np.array(heat.z)[0][3] == core.frequency[Head(0, 3)] == 1
+    assert set(zip(dots.x, dots.y, strict=True)) >= {(3, 0), (7, 0)}
+    assert len(dots.x) == len(core.components)
+
+
+def test_signs_stand_exactly_where_q_is_small(results, small):
+    figure = figures.path_matrix(small.edges)
+    frame = small.edges.to_frame()
+    written = sum(text in ("+", "\u2212") for trace in figure.plot.data for row in trace.text for text in row)
+    assert written == int((frame["q"] < 0.05).sum()) > 0
+
+
+def test_paths_without_shares_show_effects(small):
+    plain = replace(small.edges, node=small.edges.node * float("nan"), total=small.edges.total * float("nan"))
+    assert "Colour is the effect (logit_diff)" in figures.path_matrix(plain).caption
+
+
+def test_reading_shows_every_kind_and_route_and_its_controls(results, small):
+    verdict = results.verdict(small.edges)
+    figure = figures.reading(verdict)
+    names = {trace.name: trace for trace in figure.plot.data}
+    assert len(names["T, 95% interval"].x) == 6
+    assert list(names["size-matched heads, 95th percentile"].x) == [0.11, 0.11]
+    expected = [np.quantile(record.null, 0.95) for record in verdict.records.values()]
+    assert list(names["relabelled cores, 95th percentile"].x) == pytest.approx(expected)
+    band = figure.plot.layout.shapes[0]
+    assert (band.x0, band.x1) == (-0.05, 0.05)
+
+
+def test_reading_says_which_kinds_are_silent(results, small):
+    records = {"overlap": results.record("overlap", 0.2, why="the core hardly changes")}
+    figure = figures.reading(results.verdict(small.edges, records=records))
+    assert "Not informative: overlap (the core hardly changes)." in figure.caption
+
+
+def test_undefined_numbers_draw_nothing(results, small):
+    nan = float("nan")
+    record = results.record("order", nan)
+    record = replace(record, size_limit=nan, specificity=replace(record.specificity, value=nan, low=nan, high=nan))
+    figure = figures.reading(results.verdict(small.edges, records={"order": replace(record, null=np.array([]))}))
+    assert [trace.name for trace in figure.plot.data] == ["T, 95% interval"]
+    assert json.loads(figure.plot.to_json())
+
+
+def test_a_verdict_without_records_is_refused(results):
+    empty = results.verdict(None, answer="inconclusive", reason="no core upstream", kinds=(), records={})
+    with pytest.raises(HCError, match="tested no pairs"):
+        figures.reading(empty)
+
+
+def test_probe_rows_keep_their_order_and_compare_with_controls(results):
+    figure = figures.probe_scores({"clean": results.probe(0.9), "cut": results.probe(0.7)})
+    first = figure.plot.data[0]
+    assert list(first.y) == ["clean", "cut"]
+    assert list(first.x) == [0.9, 0.7]
+    assert {"probe", "random values per word", "the word alone"} == {trace.name for trace in figure.plot.data}
+    assert sum(trace.showlegend for trace in figure.plot.data) == 3
+    unnamed = figures.probe_scores([results.probe(0.9)])
+    assert (
+        list(unnamed.plot.data[0].y) == ["1: token_overlap at L3.v[7]"] or "token_overlap" in unnamed.plot.data[0].y[0]
+    )
+    with pytest.raises(HCError, match="No probe was given"):
+        figures.probe_scores({})
+
+
+def test_search_draws_a_line_per_run_and_thins_long_ones(results):
+    search = results.search(n=4, steps=500)
+    figure = figures.search_curves(search)
+    assert len(figure.plot.data) == 8
+    assert max(len(trace.x) for trace in figure.plot.data) <= 80
+    assert {trace.name for trace in figure.plot.data} == {"sparsity 50%", "sparsity 70%"}
+    assert sum(trace.showlegend for trace in figure.plot.data) == 2
+    with pytest.raises(HCError, match="no history"):
+        figures.search_curves(replace(search, history=pd.DataFrame(columns=search.history.columns)))
+
+
+def test_names_load_when_used_and_others_are_refused():
+    assert figures.Figure.__name__ == "Figure"
+    assert set(figures.__all__) <= set(dir(figures))
+    with pytest.raises(AttributeError, match="it has"):
+        figures.piechart  # noqa: B018
+
+
+def test_importing_the_package_does_not_import_plotly():
+    import subprocess
+    import sys
+
+    code = "import sys, hc_interp, hc_interp.figures, hc_interp.figures.figure; sys.exit('plotly' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,125 @@
+"""Writing figures: each suffix, and what is said where one cannot be written."""
+
+import base64
+import builtins
+import gzip
+import json
+import re
+
+import pytest
+
+from hc_interp.errors import HCError
+from hc_interp.figures import images
+from hc_interp.figures.circuit_figure import circuit
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.images import NoBrowser, write_images
+from hc_interp.figures.reading_figure import reading
+
+
+@pytest.fixture(scope="module")
+def figure(small) -> Figure:
+    return circuit(small.edges, core=small.core, generalizing=small.generalizing, width="single")
+
+
+def need_browser():
+    pytest.importorskip("kaleido", reason="kaleido is not installed")
+    from choreographer.browsers.chromium import Chromium
+
+    if Chromium.find_browser(skip_local=False) is None:
+        pytest.skip("no Chrome or Chromium is installed")
+
+
+def unpack(text: str, name: str) -> bytes:
+    packed = re.search(rf'id="{name}">([^<]*)<', text)
+    assert packed
+    return gzip.decompress(base64.b64decode(packed[1]))
+
+
+def test_html_is_one_page_with_everything_inside(figure, tmp_path):
+    text = figure.write(tmp_path / "circuit.html").read_text()
+    assert "src=" not in text
+    assert not re.search(r'href="(?!data:|#)', text)
+    assert b"Plotly" in unpack(text, "plotly")
+    assert json.loads(unpack(text, "figures"))["figures"]["figure"][0]["layout"]["width"] == pytest.approx(316.8)
+    assert len(text) < 2.2e6
+
+
+def test_json_holds_data_caption_and_the_plot(figure, tmp_path):
+    record = json.loads(figure.write(tmp_path / "deep" / "circuit.json").read_text())
+    assert set(record) == {"title", "caption", "data", "plotly"}
+    assert len(record["data"]["edges"]) == len(figure.data["edges"])
+
+
+def test_tex_is_for_circuits_alone(figure, small, results, tmp_path):
+    assert r"\begin{tikzpicture}" in figure.write(tmp_path / "circuit.tex").read_text()
+    other = reading(results.verdict(small.edges))
+    with pytest.raises(HCError, match=r"not known for this figure. Choose .html, .svg, .pdf, .png, .json\."):
+        other.write(tmp_path / "reading.tex")
+
+
+@pytest.mark.parametrize("name", ["circuit.jpeg", "circuit", "circuit.html.bak"])
+def test_an_unknown_suffix_names_those_that_work(figure, tmp_path, name):
+    with pytest.raises(HCError, match=r"Choose .html, .svg, .pdf, .png, .json, .tex"):
+        figure.write(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_upper_case_suffix_works(figure, tmp_path):
+    assert figure.write(tmp_path / "circuit.JSON").exists()
+
+
+def test_pictures_have_the_size_of_the_column(figure, tmp_path):
+    need_browser()
+    paths = [tmp_path / f"circuit.{kind}" for kind in ("png", "svg", "pdf")]
+    assert write_images(dict.fromkeys(paths, figure)) == paths
+    png, svg, pdf = (path.read_bytes() for path in paths)
+    assert int.from_bytes(png[16:20], "big") == pytest.approx(3.3 * 300, abs=2)
+    assert b'width="316.8' in svg or b'width="317"' in svg
+    box = re.search(rb"MediaBox \[0 0 ([\d.]+)", pdf)
+    assert box
+    assert float(box[1]) == pytest.approx(3.3 * 72, abs=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circuit.pdf", "circuit.png", "circuit.svg"]
+
+
+def test_without_a_browser_the_error_says_how_to_get_one(figure, tmp_path, monkeypatch):
+    pytest.importorskip("kaleido", reason="kaleido is not installed")
+    from choreographer.errors import ChromeNotFoundError
+
+    for error in (ChromeNotFoundError("none"), RuntimeError("run plotly_get_chrome")):
+
+        def fail(figures, error=error):
+            raise error
+
+        monkeypatch.setattr(images, "_write", fail)
+        with pytest.raises(NoBrowser, match=r"apt-get install chromium.*plotly_get_chrome.*\.html and \.json work"):
+            figure.write(tmp_path / "circuit.pdf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_failures_of_drawing_are_not_hidden(figure, tmp_path, monkeypatch):
+    pytest.importorskip("kaleido", reason="kaleido is not installed")
+
+    def fail(figures):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(images, "_write", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        figure.write(tmp_path / "circuit.pdf")
+
+
+def test_without_kaleido_the_error_names_it(figure, tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **options):
+        if name == "kaleido":
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(NoBrowser, match="kaleido"):
+        figure.write(tmp_path / "circuit.png")
+
+
+def test_a_figure_shows_itself_and_says_what_it_is(figure):
+    assert "<div" in figure._repr_html_()
+    assert ".tex" in repr(figure)

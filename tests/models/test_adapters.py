@@ -1,0 +1,77 @@
+"""The package as a TransformerLens plugin: entry points name real adapters; plain TransformerLens code uses them."""
+
+import copy
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import LABELS, tiny_batch, tiny_module
+from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
+from transformer_lens.model_bridge.sources import build_bridge_from_module
+
+from hc_interp.models.geometry import FAMILIES, model_inputs
+from hc_interp.models.load import load
+from hc_interp.models.transformer_lens_adapters import ADAPTERS
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+def entry_points() -> dict[str, str]:
+    return tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]["transformer_lens.architectures"]
+
+
+def found(target: str) -> type:
+    module, name = target.split(":")
+    return getattr(import_module(module), name)
+
+
+def test_entry_points_are_the_adapters() -> None:
+    assert {name: found(target) for name, target in entry_points().items()} == ADAPTERS
+    assert set(ADAPTERS) == set(FAMILIES)
+    assert all(issubclass(adapter, ArchitectureAdapter) for adapter in ADAPTERS.values())
+
+
+def test_plain_transformer_lens(family) -> None:
+    """What a user of TransformerLens writes: no hc_interp model anywhere."""
+    module, batch = tiny_module(family), tiny_batch(4)
+    architecture = type(module).__name__
+    inputs = model_inputs(batch, module)
+    with torch.no_grad():
+        plain = module(batch.input_ids, **inputs).logits
+    ArchitectureAdapterFactory.register_adapter(architecture, found(entry_points()[architecture]))
+    bridge = build_bridge_from_module(
+        copy.deepcopy(module), architecture, hf_config=module.config, tokenizer=None
+    ).eval()
+    with torch.no_grad():
+        assert torch.equal(bridge(batch.input_ids, **inputs), plain)
+        logits, cache = bridge.run_with_cache(batch.input_ids, names_filter="blocks.1.attn.o.hook_in", **inputs)
+    assert torch.equal(logits, plain)
+    assert cache["blocks.1.attn.o.hook_in"].shape == (4, 9, 3, 8)
+
+
+def test_the_bridge_of_a_model_is_over_its_parameters(family) -> None:
+    module = tiny_module(family)
+    names = list(module.state_dict())
+    model = load(module, labels=LABELS)
+    assert list(model.module.state_dict()) == list(module.state_dict()) == names
+    own = {tensor.data_ptr() for tensor in model.module.parameters()}
+    assert {tensor.data_ptr() for tensor in model.bridge.parameters()} == own
+    assert not own & {tensor.data_ptr() for tensor in module.parameters()}
+
+
+def test_the_nnsight_object_is_over_the_same_parameters(tiny_bert) -> None:
+    own = {tensor.data_ptr() for tensor in tiny_bert.module.parameters()}
+    assert {tensor.data_ptr() for tensor in tiny_bert.nnsight._module.parameters()} == own
+
+
+@pytest.mark.parametrize("place", ["bert.encoder.layer.1.output.dense.weight", "classifier.bias"])
+def test_a_changed_weight_is_seen_by_the_bridge(place) -> None:
+    model, batch = load(tiny_module(), labels=LABELS), tiny_batch(2)
+    before = model.logits(batch)
+    model.module.get_parameter(place).mul_(2)
+    after = model.logits(batch)
+    assert not torch.allclose(before, after)
+    assert torch.equal(after, model.module(batch.input_ids, **model_inputs(batch, model.module)).logits)

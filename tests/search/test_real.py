@@ -1,0 +1,37 @@
+"""On a real model and real data a short search is better than chance, and label groups are read as the paper does."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from hc_interp.analysis.evaluate import evaluate
+from hc_interp.components import Subnetwork
+from hc_interp.data.load import load_task
+from hc_interp.interventions.means import mean_activations
+from hc_interp.models.load import load
+from hc_interp.search.mask_search import search_masks
+
+pytestmark = pytest.mark.skipif(
+    "HC_INTERP_DATA" not in os.environ, reason="HC_INTERP_DATA does not name the folder of the real data"
+)
+SWAP = "lexical_overlap_ln_subject/object_swap"
+
+
+def test_a_short_search_beats_random_subnetworks():
+    model = load("zoo:minilm-nli")
+    task = load_task("mnli-hans", os.environ["HC_INTERP_DATA"], max_per_case=40)
+    train = task.train.sample(160, seed=0)
+    means = mean_activations(model, train)
+    found = search_masks(model, train, 0.5, [0], means, steps=40, batch_size=8)
+    rng, items = np.random.default_rng(0), model.components
+    named = {"found": found.subnetworks[0]}
+    for number in range(2):
+        kept = frozenset(items[i] for i in rng.permutation(len(items))[:39])
+        named[f"random {number}"] = Subnetwork(kept, items)
+    table = evaluate(model, task, named, means, cases=[SWAP], max_per_case=40)
+    kl = dict(zip(table.names, table.kl.mean(1).tolist(), strict=True))
+    assert kl["found"] < 0.5 * min(kl["random 0"], kl["random 1"])
+    assert table.accuracy("validation")[0] > 0.7
+    assert torch.equal(table.kl[0], torch.zeros(40))

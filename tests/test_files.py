@@ -1,0 +1,133 @@
+"""Files appear whole or not at all."""
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hc_interp.errors import HCError
+from hc_interp.files import atomic, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    return path
+
+
+def test_write_makes_folders_and_replaces(tmp_path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    assert write_text(path, "one é\n") == path
+    assert write_text(str(path), "two é\n") == path
+    assert path.read_text(encoding="utf-8") == "two é\n"
+    assert names(path.parent) == ["c.txt"]
+    assert path.stat().st_mode & stat.S_IRGRP
+
+
+def test_the_temporary_stands_beside_its_target_under_its_suffix(target) -> None:
+    with atomic(target) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".json"
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["result.json"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_failure_half_way_leaves_the_old_file(target, error) -> None:
+    def write() -> None:
+        with atomic(target) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert target.read_text() == "old"
+    assert names(target.parent) == ["result.json"]
+
+
+def test_a_full_disk(target, monkeypatch) -> None:
+    def full(self, *args, **kwargs):
+        with open(self, "w") as file:
+            file.write("ha")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(HCError, match=r"result\.json could not be written \(No space left on device\)"):
+        write_text(target, "half")
+    monkeypatch.undo()
+    assert target.read_text() == "old"
+    assert names(target.parent) == ["result.json"]
+
+
+def test_a_rename_that_fails(target, monkeypatch) -> None:
+    def refuse(self, other):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(HCError, match="Permission denied"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert names(target.parent) == ["result.json"]
+
+
+def test_a_folder_that_may_not_be_written(target, monkeypatch) -> None:
+    def refuse(**kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)  # file modes do not stop root
+    with pytest.raises(HCError, match=r"Permission denied.*choose a folder that you may write to"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+
+
+def test_impossible_targets(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "x.json", tmp_path / "folder"):
+        with pytest.raises(HCError, match="could not be written"):
+            write_text(path, "new")
+    assert names(tmp_path) == ["file", "folder"]
+    assert names(tmp_path / "folder") == []
+
+
+def test_json_of_what_numbers_come_in(tmp_path) -> None:
+    record = {
+        "nan": float("nan"),
+        "inf": np.float64("inf"),
+        "f32": np.float32(0.5),
+        "i64": np.int64(3),
+        "flag": np.bool_(True),
+        "tensor": torch.tensor([1.5, 2.5]),
+        "scalar": torch.tensor(2),
+        "array": np.eye(2),
+        "tuple": (1, None),
+        3: Path("a/b"),
+        "exact": 0.1 + 0.2,
+    }
+    read = json.loads(write_json(tmp_path / "x.json", record).read_text())
+    assert read == {
+        "nan": None,
+        "inf": None,
+        "f32": 0.5,
+        "i64": 3,
+        "flag": True,
+        "tensor": [1.5, 2.5],
+        "scalar": 2,
+        "array": [[1.0, 0.0], [0.0, 1.0]],
+        "tuple": [1, None],
+        "3": "a/b",
+        "exact": 0.1 + 0.2,
+    }
+    assert list(read)[:3] == ["nan", "inf", "f32"]
