@@ -48,6 +48,7 @@ _PUBLIC = {
     "patching.path_effects": ("path_effects",),
     "pipeline": ("run",),
     "probing.probe": ("Probe", "fit_probe"),
+    "probing.probe_map": ("ProbeMap", "probe_map"),
     "search.found": ("MaskSearch",),
     "search.mask_search": ("search_masks",),
 }

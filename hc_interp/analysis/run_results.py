@@ -91,13 +91,6 @@ class RunResults:
         probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
         return cls(manifest=_read(folder / MANIFEST), probes=probes, **found)  # type: ignore[arg-type]
 
-    def summary(self, folder: str | Path) -> str:
-        """A few lines for a terminal: the answer, what it rests on, where the report is."""
-        lines = [self.verdict.sentence()] if self.verdict is not None else ["No verdict was reached."]
-        if self.core is not None and self.generalizing is not None:
-            lines.append(f"{len(self.core.heads)} core heads, {len(self.generalizing.heads)} generalizing heads.")
-        return "\n".join([*lines, f"Report: {Path(folder) / 'report.html'}"])
-
     def __repr__(self) -> str:
         return f"RunResults({', '.join(self.present) or 'empty'})"
 

@@ -142,7 +142,7 @@ def _bends(graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Si
         free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - earlier) >= APART for earlier in used)]
         costs = [
             _cost(curve(start, end, bend, t), centres[other], reach[other], drawn, (size.gutter, page - size.edge))
-            + abs(bend) / 1000
+            + abs(bend) / 150
             for bend in free
         ]
         best = free[int(np.argmin(costs))]
@@ -161,9 +161,10 @@ def _cost(
 ) -> float:
     """How many nodes the curve runs through, how much of it lies on earlier curves, whether it leaves the page."""
     outside = ((path[:, 0] < limits[0]) | (path[:, 0] > limits[1])).any()
+    back = (np.diff(path[:, 1]) < 0).any()  # an edge never turns downward, so none passes its receiver or the page
     hits = (_distances(path, others) < reach).any(axis=0).sum()
     along = (_distances(path, drawn) < 1.5).any(axis=1).mean()
-    return float(hits + 100 * outside + (along if along > 0.15 else 0.0))
+    return float(hits + 100 * (outside or back) + (along if along > 0.15 else 0.0))
 
 
 def _distances(path: Float[np.ndarray, "t 2"], others: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "t n"]:

@@ -158,7 +158,11 @@ class HookedModel:
                 f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
                 "at least one first text and, for pairs, a second text for each."
             )
-        encoded = self.tokenizer(first, second, padding=True, padding_side="right", return_tensors="pt")
+        # Asked for by name: some tokenizers leave token types out, and the two texts would look like one.
+        types = getattr(self.geometry.config, "type_vocab_size", 0) > 1
+        encoded = self.tokenizer(
+            first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
+        )
         lengths = encoded["attention_mask"].sum(1)
         if int(lengths.max()) > self.max_positions:
             row = int(lengths.argmax())

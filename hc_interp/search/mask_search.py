@@ -53,7 +53,8 @@ def search_masks(
 
     Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their
     order, initial values and gate noise. 512 examples (at most a quarter of the data) of sources that no run trains on
-    are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+    are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv
+    1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.

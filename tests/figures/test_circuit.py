@@ -18,7 +18,7 @@ from hc_interp.figures.circuit_drawing import SYMBOL
 from hc_interp.figures.circuit_figure import circuit
 from hc_interp.figures.circuit_graph import CircuitGraph, Edge, Node, circuit_graph
 from hc_interp.figures.circuit_key import FILL, key_entries, line_width, notice_lines
-from hc_interp.figures.circuit_layout import END_HALF_HEIGHT, SIZES, curve, end_half_width, ends_at, lay_out
+from hc_interp.figures.circuit_layout import END_HALF_HEIGHT, SIZES, curve, end_half_width, lay_out
 from hc_interp.figures.style import points, text_width
 
 WIDTHS = ("single", "double")
@@ -115,9 +115,10 @@ def test_layers_go_upward_and_nothing_leaves_the_page(small, full, width):
             assert first.y < second.y if first.layer < second.layer else first.y <= second.y
         for edge in graph.edges:
             assert node[edge.sender].y < node[edge.receiver].y
-            start, _, tip = ends_at(edge, node, SIZES[width])
-            path = curve(tuple(start), tuple(tip), 0, np.linspace(0, 1, 5))
+            ends = [(node[name].x, node[name].y) for name in (edge.sender, edge.receiver)]
+            path = curve(*ends, edge.bend, np.linspace(0.05, 0.95, 30))
             assert ((path[:, 0] >= 0) & (path[:, 0] <= graph.width)).all()
+            assert (np.diff(path[:, 1]) > -1e-9).all()
 
 
 def test_more_heads_than_a_row_holds_take_two_rows(make_effects):

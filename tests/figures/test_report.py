@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -180,13 +179,6 @@ def test_a_folder_or_part_that_is_none_is_refused(results, tmp_path):
         RunResults(search=3)
     with pytest.raises(ResultError, match="mapping from names to probes"):
         RunResults(probes=[results.probe(0.8)])
-
-
-def test_a_summary_names_the_answer_and_the_report(results, small):
-    text = results.run().summary("runs/demo")
-    assert results.verdict(small.edges).sentence() in text
-    assert os.path.join("runs/demo", "report.html") in text
-    assert "No verdict" in RunResults().summary("x")
 
 
 def test_without_a_browser_a_run_is_drawn_but_for_pictures(results, tmp_path, monkeypatch):
