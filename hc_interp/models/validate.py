@@ -112,6 +112,6 @@ def _wrong(model: HookedModel, where: str) -> str:
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "transformer-lens", "nnsight"))
     return (
         f"The wrapper of {model.name} ({type(model.module).__name__}, backend {model.backend_name}) is wrong at "
-        f"{where} (Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and report "
-        "this message if it stays."
+        f"{where} (Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and "
+        "report this message if it stays."
     )
