@@ -41,7 +41,8 @@ def run(
     from hc_interp.pipeline import RunSettings
 
     given = {
-        "case": case, "seeds": seeds, "sparsity": sparsity, "test_pairs": pairs, "permutations": permutations, "seed": seed,
+        "case": case, "seeds": seeds, "sparsity": sparsity, "test_pairs": pairs, "permutations": permutations,
+        "seed": seed,
     }  # fmt: skip
     settings = replace(RunSettings(), **{name: value for name, value in given.items() if value is not None})
     names = [name.strip() for name in labels.split(",")] if labels else None
@@ -79,7 +80,9 @@ def _run(model: str, task: str, out: Path, settings, **options) -> None:
     from hc_interp.summary import summary
 
     console = Console(stderr=True)
-    results = run_all(model, task, out, settings=settings, say=lambda line: console.print(f"[bold]{line}[/bold]"), **options)
+    results = run_all(
+        model, task, out, settings=settings, say=lambda line: console.print(f"[bold]{line}[/bold]"), **options
+    )
     Console().print(summary(results, out))
 
 
@@ -93,7 +96,9 @@ def main() -> None:
         typer.echo(f"hc-interp: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("hc-interp: interrupted; what was finished is kept, and the manifest says how far it came.", err=True)
+        typer.echo(
+            "hc-interp: interrupted; what was finished is kept, and the manifest says how far it came.", err=True
+        )
         sys.exit(130)
 
 

@@ -31,6 +31,7 @@ from hc_interp.provenance import versions
 from hc_interp.search.mask_search import search_masks
 
 DEFAULT_CASE = "lexical_overlap_ln_subject/object_swap"
+VALIDATION_EXAMPLES = 1000  # in-domain accuracy is one number: it can afford more than each of the cases
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class RunSettings:
 
     seeds: int = 6
     sparsity: float = 0.5
-    search_steps: int | None = None
+    search_steps: int = 120
     mean_examples: int = 1000
     train_examples: int = 8000
-    eval_per_case: int = 1000
+    eval_per_case: int = 300
     select_pairs: int = 256
     test_pairs: int = 128
     permutations: int = 199
@@ -77,7 +78,9 @@ class Folder:
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def create(cls, out: str | Path, settings: RunSettings, arguments: dict[str, Any], overwrite: bool, say: Any) -> "Folder":
+    def create(
+        cls, out: str | Path, settings: RunSettings, arguments: dict[str, Any], overwrite: bool, say: Any
+    ) -> "Folder":
         path = Path(out)
         if path.exists() and (not path.is_dir() or any(path.iterdir())) and not (overwrite and path.is_dir()):
             raise HCError(
@@ -149,7 +152,7 @@ def run(
         task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
         task = _thin(task, settings)
         folder.manifest |= _identity(model, task)
-        means = mean_activations(model, task.train.sample(settings.mean_examples, settings.seed))
+        means = mean_activations(model, _split(task, "train").sample(settings.mean_examples, settings.seed))
     results = RunResults(manifest=folder.manifest)
     _find(folder, results, model, task, means, settings)
     _test(folder, results, model, task, means, settings)
@@ -164,9 +167,9 @@ def _find(
 ) -> None:
     """Subnetworks, their accuracy, the core, the generalizing heads."""
     with folder.stage("searching subnetworks"):
-        steps = {} if settings.search_steps is None else {"steps": settings.search_steps}
         seeds = range(settings.seed, settings.seed + settings.seeds)
-        results.search = search_masks(model, task.train, settings.sparsity, seeds, means, **steps)
+        train, steps = _split(task, "train"), settings.search_steps
+        results.search = search_masks(model, train, settings.sparsity, seeds, means, steps=steps)
         folder.keep("search", results.search)
         for seed, subnetwork in zip(seeds, results.search.subnetworks, strict=True):
             subnetwork.save(folder.path / "subnetworks" / f"seed-{seed}.json")
@@ -194,7 +197,7 @@ def _test(
     """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
     with folder.stage("testing what generalizing heads read"):
         pairs = _pairs(task, settings)
-        donors = Donors(model, task.train.sample(settings.mean_examples, settings.seed), settings.seed)
+        donors = Donors(model, _split(task, "train").sample(settings.mean_examples, settings.seed), settings.seed)
         folder.manifest["pairs"] = {kind: {"case": settings.case, "n": len(part)} for kind, part in pairs.items()}
         results.verdict = reads_from(
             model,
@@ -219,8 +222,9 @@ def _test(
 def _probes(
     model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
 ) -> dict[str, Probe]:
-    """Word overlap at the value input of the strongest generalizing head: clean, core's paths cut, random heads' cut."""
-    assert results.core is not None and results.generalizing is not None
+    """Word overlap at the strongest generalizing head's values: clean, core's paths cut, random heads' paths cut."""
+    assert results.core is not None
+    assert results.generalizing is not None
     if not results.generalizing.heads or task.overlap is None:
         return {}
     receiver = results.generalizing.heads[0]
@@ -251,34 +255,40 @@ def _pairs(task: Task, settings: RunSettings) -> dict[str, ContrastPairs]:
     kinds = task.pair_kinds(settings.case)
     if not kinds:
         raise HCError(
-            f"{task.name} has no contrast pairs for {settings.case}, so no path can be patched on it. "
+            f"{task.name} has no contrast pairs for {settings.case}: no path can be patched on it. "
             "Choose another case (--case); hc-interp tasks lists those that have pairs."
         )
     found = {kind: task.contrast_pairs(settings.case, kind=kind, split="test") for kind in kinds}
     rng = np.random.default_rng(settings.seed)
     return {
-        kind: part.rows(sorted(rng.permutation(len(part))[: settings.test_pairs].tolist())) for kind, part in found.items()
+        kind: part.rows(sorted(rng.permutation(len(part))[: settings.test_pairs].tolist()))
+        for kind, part in found.items()
     }
+
+
+def _split(task: Task, name: str) -> Any:
+    part = getattr(task, name)
+    if part is None:
+        raise HCError(
+            f"{task.name} lacks {name}, which a run needs: masks and means use train, accuracy uses validation and "
+            "cases. Build the Task with all of them."
+        )
+    return part
 
 
 def _thin(task: Task, settings: RunSettings) -> Task:
     """At most the set number of examples in each split."""
-    if task.train is None or task.validation is None or not task.cases:
-        raise HCError(
-            f"{task.name} lacks train, validation or cases, and a run needs all three: masks and means use train, "
-            "accuracy uses validation and cases. Build the Task with them."
-        )
     n = settings.eval_per_case
     return replace(
         task,
-        train=task.train.sample(settings.train_examples, settings.seed),
-        validation=task.validation.sample(max(n, 500), settings.seed),
-        cases={name: part.sample(n, settings.seed) for name, part in task.cases.items()},
+        train=_split(task, "train").sample(settings.train_examples, settings.seed),
+        validation=_split(task, "validation").sample(max(n, VALIDATION_EXAMPLES), settings.seed),
+        cases={name: part.sample(n, settings.seed) for name, part in _split(task, "cases").items()},
     )
 
 
 def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
-    splits = {"train": task.train, "validation": task.validation, **task.cases}
+    splits = {"train": _split(task, "train"), "validation": _split(task, "validation"), **_split(task, "cases")}
     return {
         "model": {"name": model.name, "fingerprint": model.fingerprint, "backend": model.backend_name},
         "device": str(model.device),
@@ -290,5 +300,3 @@ def _draw(folder: Folder, results: RunResults) -> None:
     from hc_interp.figures.html_report import draw_run
 
     folder.manifest["figures"] = draw_run(results, folder.path)
-
-

@@ -26,7 +26,9 @@ def summary(run: RunResults, folder: str | Path) -> RenderableType:
         parts += ["", "[yellow]Demo settings: short searches, few pairs, few relabellings. Not evidence.[/yellow]"]
     seconds = run.manifest.get("seconds", {}).get("all")
     title = "Do generalizing heads read from the heuristic core?"
-    return Panel(Group(*parts), title=title, subtitle=None if seconds is None else f"{seconds:.0f} s", title_align="left")
+    return Panel(
+        Group(*parts), title=title, subtitle=None if seconds is None else f"{seconds:.0f} s", title_align="left"
+    )
 
 
 def _files(run: RunResults, folder: Path) -> list[tuple[str, Path]]:

@@ -1,4 +1,4 @@
-"""The whole way on a tiny random model: every file is there and whole, nothing is written over, errors leave a trace."""
+"""The whole way on a tiny random model: every file is whole, nothing is written over, errors leave a trace."""
 
 import dataclasses
 import json
@@ -50,7 +50,9 @@ def test_leaves_every_file(finished) -> None:
     assert len(lines) >= 5
     assert set(lines) <= set(manifest["seconds"])
     assert manifest["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
-    assert manifest["model"]["fingerprint"] and manifest["data"]["train"]["sha256"] and manifest["versions"]["torch"]
+    assert manifest["model"]["fingerprint"]
+    assert manifest["data"]["train"]["sha256"]
+    assert manifest["versions"]["torch"]
     for name in ("search", "evaluation", "core", "generalizing", "verdict"):
         assert len(pd.read_csv(out / f"{name}.csv")) or name in ("generalizing", "verdict")
     assert hc.Verdict.load(out / "verdict.json").answer == results.verdict.answer
@@ -58,7 +60,8 @@ def test_leaves_every_file(finished) -> None:
     kept = [hc.Subnetwork.load(path) for path in sorted((out / "subnetworks").glob("*.json"))]
     assert kept == list(results.search.subnetworks)
     page = (out / "report.html").read_text()
-    assert "demo" in page.lower() and results.verdict.answer.replace("_", " ") in page.replace("_", " ")
+    assert "demo" in page.lower()
+    assert results.verdict.answer.replace("_", " ") in page.replace("_", " ")
     assert list((out / "figures").glob("circuit-*"))
     assert not [path for path in out.rglob(".*") if path.is_file()]
 
@@ -83,7 +86,7 @@ def test_a_failure_is_in_the_manifest(model, task, tmp_path, monkeypatch) -> Non
 
 def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
     bare = dataclasses.replace(task, pairs=None)
-    with pytest.raises(hc.HCError, match="no contrast pairs|no pairs"):
+    with pytest.raises(hc.HCError, match="no contrast pairs"):
         run(model, bare, tmp_path / "a", settings=SETTINGS)
     with pytest.raises(hc.HCError, match="lacks train"):
         run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)

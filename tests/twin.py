@@ -30,7 +30,14 @@ class Twin:
         block = self.layers[layer]
         if self.distil:
             a = block.attention
-            return {"q": a.q_lin, "k": a.k_lin, "v": a.v_lin, "o": a.out_lin, "mlp": block.ffn.lin2, "ln": block.sa_layer_norm}
+            return {
+                "q": a.q_lin,
+                "k": a.k_lin,
+                "v": a.v_lin,
+                "o": a.out_lin,
+                "mlp": block.ffn.lin2,
+                "ln": block.sa_layer_norm,
+            }
         a = block.attention
         return {
             "q": a.self.query, "k": a.self.key, "v": a.self.value, "o": a.output.dense, "mlp": block.output.dense,
@@ -41,7 +48,7 @@ class Twin:
         return flat.view(*flat.shape[:2], self.n_heads, self.d_head)
 
     def run(self, batch, edits=None):
-        """`edits[(layer, kind)]` maps a value to its replacement; kinds: embed x q k v z attn_out resid_mid mlp_out resid_post."""
+        """`edits[(layer, kind)]` maps a value to its replacement."""
         edits, seen = edits or {}, {}
 
         def visit(layer, kind, value):

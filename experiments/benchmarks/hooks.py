@@ -2,7 +2,7 @@
 
     python experiments/benchmarks/hooks.py [--threads 2] [--pairs 15]
 
-MiniLM's shape (6 layers, 12 heads, d_model 384), batch 32 x 64 tokens, random weights, the same attention on both sides.
+MiniLM's shape (6 layers, 12 heads, d_model 384), batch 32 x 64 tokens, random weights, one attention kernel.
 """
 
 import argparse
@@ -25,7 +25,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, num_labels=3)
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, num_labels=3
+    )
     module = BertForSequenceClassification(config).eval().requires_grad_(False)
     model = hc.load(module, labels=["entailment", "neutral", "contradiction"], backend=options.backend)
     batch = hc.Batch(torch.randint(5, 30000, (32, 64)))

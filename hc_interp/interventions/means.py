@@ -53,7 +53,7 @@ class MeanActivations(Result):
         if self.model != model.fingerprint:
             raise InterventionError(
                 f"These means were taken from a model with fingerprint {self.model}; {model.name} has "
-                f"{model.fingerprint}. Take means from the model that you intervene on: hc.mean_activations(model, data)."
+                f"{model.fingerprint}. Take means from the model in use: hc.mean_activations(model, data)."
             )
 
     def to_frame(self) -> Any:

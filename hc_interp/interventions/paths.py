@@ -252,7 +252,8 @@ class PatchPath:
         for other in before:
             if isinstance(other, PatchPath) and (common := set(components(other.receivers)) & set(receivers)):
                 raise InterventionError(
-                    f"Two PatchPath interventions share the receiver {sorted(map(str, common))[0]}; its value cannot come "
+                    f"Two PatchPath interventions share the receiver {sorted(map(str, common))[0]}; its value cannot "
+                    "come "
                     "from both. Name all senders in one PatchPath."
                 )
 

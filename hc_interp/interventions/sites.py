@@ -64,11 +64,11 @@ class Patch:
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         sites = self._sites()
         if isinstance(self.source, Tensor):
-            values: dict[Site, Tensor] | None = {site: self.source for site in sites}
+            values: dict[Site, Tensor] | None = dict.fromkeys(sites, self.source)
             for site in sites:
                 if tuple(self.source.shape) != site_shape(site, model, batch):
                     raise InterventionError(
-                        f"Patch at {site} was given a tensor of shape {tuple(self.source.shape)}; on this batch the site "
+                        f"Patch at {site} was given a tensor of shape {tuple(self.source.shape)}; here the site "
                         f"has shape {site_shape(site, model, batch)}. Take the value from a batch of the same shape."
                     )
         else:

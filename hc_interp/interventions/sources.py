@@ -80,7 +80,7 @@ def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batc
     places = {name: place for place, name in enumerate(pairs.ids or ())}
     if strange := [name for name in batch.ids if name not in places]:
         raise InterventionError(
-            f"Row {strange[0]!r} of the batch is not among the {len(pairs)} pairs. A ContrastPairs source needs a batch "
+            f"Row {strange[0]!r} of the batch is not among the {len(pairs)} pairs. Such a source needs a batch "
             "of rows of its clean side: pass pairs.clean as the data, or other pairs."
         )
     rows = [places[name] for name in batch.ids]
@@ -104,11 +104,10 @@ def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batc
 def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:
     found = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
     width = like.input_ids.shape[1]
-    if found.input_ids.shape[1] > width:
-        if bool(found.attention_mask[:, width:].any()):
-            raise InterventionError(
-                "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
-            )
+    if found.input_ids.shape[1] > width and bool(found.attention_mask[:, width:].any()):
+        raise InterventionError(
+            "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
+        )
     shown = (0, width - found.input_ids.shape[1])  # a negative width cuts padding off
     types = found.token_type_ids
     return Batch(

@@ -101,5 +101,3 @@ ADAPTERS = {
     "ElectraForSequenceClassification": ElectraClassifierAdapter,
     "DistilBertForSequenceClassification": DistilBertClassifierAdapter,
 }
-
-__all__ = ["ADAPTERS", *(adapter.__name__ for adapter in ADAPTERS.values())]

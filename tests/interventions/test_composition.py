@@ -14,6 +14,7 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
+from hc_interp.models.geometry import model_inputs
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 
@@ -66,9 +67,8 @@ def test_neutral_interventions_are_bit_equal(any_model) -> None:
     ):
         assert torch.equal(any_model.logits(batch, [neutral]), plain)
     with torch.no_grad():
-        assert torch.equal(any_model.module(batch.input_ids, attention_mask=batch.attention_mask,
-                           **({} if "Distil" in type(any_model.module).__name__ or any_model.module.config.type_vocab_size < 2
-                              else {"token_type_ids": batch.token_type_ids})).logits, plain)  # fmt: skip
+        inputs = model_inputs(batch, any_model.module)
+        assert torch.equal(any_model.module(batch.input_ids, **inputs).logits, plain)
 
 
 @settings(max_examples=40, deadline=None)
@@ -125,7 +125,9 @@ def test_patch_from_pairs_and_rows_of_them() -> None:
     expected = MODEL.logits(BATCH, [Edit(Site(1, "z", 2), lambda own: value[:, :, 2])])
     assert torch.equal(MODEL.logits(BATCH, [Patch(Head(1, 2), pairs)]), expected)
     rows = [2, 0]
-    torch.testing.assert_close(MODEL.logits(BATCH.rows(rows), [Patch("L1H2", pairs)]), expected[rows], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        MODEL.logits(BATCH.rows(rows), [Patch("L1H2", pairs)]), expected[rows], atol=1e-12, rtol=0
+    )
     assert torch.equal(MODEL.logits(pairs.corrupt, [Patch(Head(1, 2), pairs)]), MODEL.logits(pairs.corrupt))
 
 
@@ -147,8 +149,11 @@ def test_captures_at_a_receiver_show_what_arrives() -> None:
         assert not torch.allclose(patched.captured[at[name]], plain.captured[at[name]])
     weight = MODEL.geometry.w_in(2, "v")[1]
     bias = MODEL.geometry.projection(2, "v").bias.view(3, 8)[1]
-    torch.testing.assert_close(patched.captured[at["v_in"]] @ weight + bias, patched.captured[at["v"]], atol=1e-10, rtol=0)
-    torch.testing.assert_close(patched.captured[at["pattern"]] @ patched.captured[at["v"]], patched.captured[at["z"]], atol=1e-10, rtol=0)  # fmt: skip
+    torch.testing.assert_close(
+        patched.captured[at["v_in"]] @ weight + bias, patched.captured[at["v"]], atol=1e-10, rtol=0
+    )
+    z = patched.captured[at["pattern"]] @ patched.captured[at["v"]]
+    torch.testing.assert_close(z, patched.captured[at["z"]], atol=1e-10, rtol=0)
     other = MODEL.run(BATCH, [path], capture=[Site(2, "v", 0)]).captured
     assert torch.equal(other[Site(2, "v", 0)], MODEL.run(BATCH, capture=[Site(2, "v", 0)]).captured[Site(2, "v", 0)])
 
@@ -231,7 +236,9 @@ def test_pairs_that_do_not_know_the_batch() -> None:
     with pytest.raises(InterventionError, match="not among the 4 pairs"):
         MODEL.logits(type(BATCH)(BATCH.input_ids, ids=["x"] * 4), [Patch(Head(1, 1), _pairs())])
     with pytest.raises(InterventionError, match="other tokens"):
-        MODEL.logits(type(BATCH)(BATCH.input_ids.flip(0), BATCH.attention_mask, ids=BATCH.ids), [Patch(Head(1, 1), _pairs())])
+        MODEL.logits(
+            type(BATCH)(BATCH.input_ids.flip(0), BATCH.attention_mask, ids=BATCH.ids), [Patch(Head(1, 1), _pairs())]
+        )
     with pytest.raises(InterventionError, match="has no ids"):
         MODEL.logits(tiny_batch(4, ids=False), [Patch(Head(1, 1), _pairs())])
 
@@ -241,7 +248,9 @@ def test_means_lack_a_kind_until_asked() -> None:
         MODEL.logits(BATCH, [Patch(Site(1, "q", 0), MEANS)])
     means = mean_activations(MODEL, tiny_batch(8, seed=9), kinds=["q"])
     run = MODEL.run(BATCH, [Patch(Site(1, "q", 0), means)], capture=[Site(1, "q", 0)])
-    torch.testing.assert_close(run.captured[Site(1, "q", 0)], means.values["q"][1, 0].expand(4, 9, 8), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        run.captured[Site(1, "q", 0)], means.values["q"][1, 0].expand(4, 9, 8), atol=1e-12, rtol=0
+    )
 
 
 def test_positional_means_end_where_the_data_ended() -> None:

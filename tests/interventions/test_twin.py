@@ -70,7 +70,9 @@ def test_keep_and_ablate(any_model, batch, means) -> None:
     kept = Subnetwork(frozenset(set(any_model.components) - set(removed)), any_model.components)
     torch.testing.assert_close(any_model.logits(batch, [Keep(kept, means)]), expected, **CLOSE)
     torch.testing.assert_close(any_model.logits(batch, [Ablate(removed, with_=means)]), expected, **CLOSE)
-    torch.testing.assert_close(any_model.logits(batch, [Ablate("L0H0", means), Ablate(removed[1:], means)]), expected, **CLOSE)
+    torch.testing.assert_close(
+        any_model.logits(batch, [Ablate("L0H0", means), Ablate(removed[1:], means)]), expected, **CLOSE
+    )
 
 
 def test_zero_ablation(any_model, batch) -> None:
@@ -151,7 +153,9 @@ def test_head_inputs(any_model, batch, name) -> None:
     projected = twin.heads(twin.parts(1)[name](new))
     expected = twin.run(batch, {(1, name): replaced([2], projected)})[0]
     site = Site(1, f"{name}_in", head=2)
-    run = any_model.run(batch, [Edit(site, lambda own: new)], capture=[site, Site(1, name, head=2), Site(1, name, head=0)])
+    run = any_model.run(
+        batch, [Edit(site, lambda own: new)], capture=[site, Site(1, name, head=2), Site(1, name, head=0)]
+    )
     torch.testing.assert_close(run.logits, expected, **CLOSE)
     torch.testing.assert_close(run.captured[site], new, **CLOSE)
     torch.testing.assert_close(run.captured[Site(1, name, head=2)], projected[:, :, 2], **CLOSE)

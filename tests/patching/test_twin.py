@@ -1,4 +1,4 @@
-"""The exact engine equals the two-run twin: every family, route, input subset, joint and single, padding, batch sizes."""
+"""The exact engine equals the two-run twin: families, routes, input subsets, joint and single, padding, batch sizes."""
 
 import itertools
 
@@ -98,7 +98,9 @@ def test_node_effects_totals_and_response(tiny_bert) -> None:
     torch.testing.assert_close(found.explained[:, 0], (change * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
     torch.testing.assert_close(found.extent[:, 0], (full * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
     frame = found.to_frame()
-    assert frame["share"][0] == pytest.approx(float(found.effects.sum() / found.total.sum())) or frame["share"].isna()[0]
+    assert (
+        frame["share"][0] == pytest.approx(float(found.effects.sum() / found.total.sum())) or frame["share"].isna()[0]
+    )
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -133,7 +135,11 @@ def test_inside_a_subnetwork_equals_the_twin(tiny_bert, route) -> None:
     base[1, "mlp_out"] = lambda value: means.values["mlp_out"][1].expand_as(value)
     twin = Twin(tiny_bert.module)
     clean = logit_diff(twin.run(pairs.clean, base)[0], gold, GROUPS)
-    for senders, receivers in [([Head(0, 1)], [Head(2, 1)]), ([Head(0, 1)], [Head(1, 1)]), ([MLP(0)], [MLP(1), Head(2, 2)])]:
+    for senders, receivers in [
+        ([Head(0, 1)], [Head(2, 1)]),
+        ([Head(0, 1)], [Head(1, 1)]),
+        ([MLP(0)], [MLP(1), Head(2, 2)]),
+    ]:
         logits, _ = twin.path(pairs.clean, pairs.corrupt, senders, receivers, "qkv", route, base_edits=base)
         found = path_effects(tiny_bert, pairs, senders, receivers, route=route, joint=True, interventions=[keep])
         expected = logit_diff(logits, gold, GROUPS) - clean
