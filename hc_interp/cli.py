@@ -17,7 +17,7 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Option(help="zoo:<name>, a folder that save_pretrained wrote, or a hub id.")]
 TaskName = Annotated[str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar.")]
-Out = Annotated[Path, typer.Option(help="Folder for the results; must be new or empty.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 
 
 @app.command()
@@ -27,13 +27,16 @@ def run(
     out: Out,
     data_dir: Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")] = None,
     labels: Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")] = None,
-    case: Annotated[str | None, typer.Option(help="Case whose contrast pairs are patched.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many subnetworks to search.", min=1)] = None,
-    sparsity: Annotated[float | None, typer.Option(help="Share of components removed, 0 to 1.")] = None,
-    pairs: Annotated[int | None, typer.Option(help="Test pairs of each kind.", min=1)] = None,
-    permutations: Annotated[int | None, typer.Option(help="Relabellings of the null.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
+    case: Annotated[
+        str | None,
+        typer.Option(help="Case whose pairs are patched; see hc-interp tasks (default: subject/object swap)."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Subnetworks to search (default 6).", min=1)] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Share of components removed (default 0.5).")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Test pairs of each kind (default 128).", min=1)] = None,
+    permutations: Annotated[int | None, typer.Option(help="Relabellings of the null (default 199).", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
 ) -> None:
     """From a checkpoint to a verdict: subnetworks, core, generalizing heads, paths, probes, figures, report.html."""
     from dataclasses import replace
@@ -68,11 +71,18 @@ def models() -> None:
 
 @app.command()
 def tasks() -> None:
-    """The tasks, and what each reads."""
-    from hc_interp.data.load import TASKS
+    """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
+    from hc_interp.data.grammar import CASES
+    from hc_interp.data.load import TABLES, TASKS
+    from hc_interp.data.pair_rules import pair_kinds
 
     for name, description in TASKS.items():
-        typer.echo(f"{name}  {description}")
+        typer.echo(f"{name}\n  {description}")
+        for table in TABLES[name]:
+            typer.echo(f"  {table.file}.parquet: {', '.join(table.columns)}")
+    typer.echo("\nCases with contrast pairs (mnli-hans and overlap-grammar):")
+    for case in CASES:
+        typer.echo(f"  {case:<48} {', '.join(pair_kinds(case))}")
 
 
 def _run(model: str, task: str, out: Path, settings, **options) -> None:
@@ -80,9 +90,17 @@ def _run(model: str, task: str, out: Path, settings, **options) -> None:
     from hc_interp.summary import summary
 
     console = Console(stderr=True)
-    results = run_all(
-        model, task, out, settings=settings, say=lambda line: console.print(f"[bold]{line}[/bold]"), **options
-    )
+
+    def say(line: str) -> None:
+        console.print(f"[bold]{line}[/bold]")
+
+    try:
+        results = run_all(model, task, out, settings=settings, say=say, **options)
+    except KeyboardInterrupt:
+        typer.echo(
+            "hc-interp: interrupted; what was finished is kept, and the manifest says how far it came.", err=True
+        )
+        raise typer.Exit(130) from None
     Console().print(summary(results, out))
 
 

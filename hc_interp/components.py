@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from hc_interp.errors import ComponentError, ResultError, SearchError
 from hc_interp.files import write_json
@@ -94,6 +94,11 @@ def components(names: "str | Component | End | Iterable[str | Component | End]")
     elif not isinstance(names, Iterable):
         names = (component(names),)  # raises: it is neither a name nor many
     return tuple(dict.fromkeys(component(name) for name in names))
+
+
+def heads_of(given: Any) -> Any:
+    """The `.heads` of a result that has them (a core, generalizing heads), anything else as it is."""
+    return given.heads if hasattr(given, "heads") else given
 
 
 def execution_order(item: Component) -> tuple[int, int, int]:
@@ -191,6 +196,19 @@ class Subnetwork:
 
     def __sub__(self, other: "Subnetwork") -> "Subnetwork":
         return self._combine(other, frozenset.__sub__)
+
+    def without(self, names: "str | Component | Iterable[str | Component]") -> "Subnetwork":
+        """The subnetwork without these components; one that it does not keep changes nothing.
+
+        Raises `ComponentError` for a component outside the universe.
+        """
+        dropped = components(names)
+        if outside := [str(item) for item in dropped if item not in self.universe]:
+            raise ComponentError(
+                f"{', '.join(outside)} cannot be taken out of this subnetwork: outside its universe of "
+                f"{len(self.universe)} components. Name components of the model that it belongs to, like 'L0H0'."
+            )
+        return Subnetwork(self.kept - set(dropped), self.universe)
 
     def __contains__(self, item: object) -> bool:
         return (component(item) if isinstance(item, str) else item) in self.kept

@@ -1,5 +1,7 @@
 """`hc.run`: the whole way from a checkpoint to a verdict, in one call that leaves a folder behind."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ import numpy as np
 
 from hc_interp.analysis.core import heuristic_core
 from hc_interp.analysis.evaluate import evaluate
-from hc_interp.analysis.generalizing import generalizing_heads
+from hc_interp.analysis.generalizing import GeneralizingHeads, generalizing_heads
 from hc_interp.analysis.reads_from import reads_from
 from hc_interp.analysis.run_results import RunResults
 from hc_interp.components import Head, is_upstream
@@ -53,6 +55,16 @@ class RunSettings:
     seed: int = 0
     demo: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.sparsity < 1:
+            raise HCError(
+                f"sparsity={self.sparsity:g} was given. Expected the share of components to remove, from 0 up to but "
+                "without 1; half of them is 0.5, not 50."
+            )
+        for name in ("seeds", "test_pairs", "permutations", "select_pairs", "train_examples"):
+            if getattr(self, name) < 1:
+                raise HCError(f"{name}={getattr(self, name)} was given. Expected 1 or more.")
+
 
 DEMO = RunSettings(
     seeds=3,
@@ -82,11 +94,9 @@ class Folder:
         cls, out: str | Path, settings: RunSettings, arguments: dict[str, Any], overwrite: bool, say: Any
     ) -> "Folder":
         path = Path(out)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())) and not (overwrite and path.is_dir()):
-            raise HCError(
-                f"{path} already exists and is not empty. A run is not written over another: choose a new folder, or "
-                "pass --overwrite (overwrite=True) to replace what it holds."
-            )
+        _check_free(path, overwrite)
+        if path.exists() and _is_run(path):
+            shutil.rmtree(path)
         manifest = {
             "status": "running",
             "arguments": arguments,
@@ -127,6 +137,24 @@ class Folder:
         self.write_manifest()
 
 
+def _check_free(path: Path, overwrite: bool) -> None:
+    taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if taken and not (overwrite and _is_run(path)):
+        raise HCError(
+            f"{path} already exists and is not empty. A run is not written over other files: choose a new folder, or, "
+            "where it holds an earlier run, pass --overwrite (overwrite=True) to replace that run."
+        )
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds what an earlier run wrote: nothing else is ever removed."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"status", "arguments", "settings", "versions"} <= set(manifest)
+
+
 def run(
     model: HookedModel | Any,
     task: Task | str,
@@ -145,12 +173,16 @@ def run(
     called with a line at each stage. Raises `HCError` for anything that a user can mend; what was finished stays.
     """
     settings = settings or RunSettings()
-    arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir)}
+    arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
+    # What can be refused is refused before the folder exists, so that the corrected call finds it free.
+    _check_free(Path(out), overwrite)
+    say("loading model and data")
+    model = model if isinstance(model, HookedModel) else load(model, labels=labels)
+    task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
+    task = _thin(task, settings)
+    _pairs(task, settings)
     folder = Folder.create(out, settings, arguments, overwrite, say)
-    with folder.stage("loading model and data"):
-        model = model if isinstance(model, HookedModel) else load(model, labels=labels)
-        task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
-        task = _thin(task, settings)
+    with folder.stage("taking means"):
         folder.manifest |= _identity(model, task)
         means = mean_activations(model, _split(task, "train").sample(settings.mean_examples, settings.seed))
     results = RunResults(manifest=folder.manifest)
@@ -198,7 +230,9 @@ def _test(
     with folder.stage("testing what generalizing heads read"):
         pairs = _pairs(task, settings)
         donors = Donors(model, _split(task, "train").sample(settings.mean_examples, settings.seed), settings.seed)
-        folder.manifest["pairs"] = {kind: {"case": settings.case, "n": len(part)} for kind, part in pairs.items()}
+        folder.manifest["pairs"] = {
+            kind: {"case": settings.case, "n": len(part), "sha256": part.fingerprint()} for kind, part in pairs.items()
+        }
         results.verdict = reads_from(
             model,
             pairs,
@@ -222,12 +256,16 @@ def _test(
 def _probes(
     model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
 ) -> dict[str, Probe]:
-    """Word overlap at the strongest generalizing head's values: clean, core's paths cut, random heads' paths cut."""
+    """Word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
+
+    Cut means that the value head reads what it would read if the senders stood at their means (route "all"): the core's
+    heads, or as many other heads (fewer where there are not so many).
+    """
     assert results.core is not None
     assert results.generalizing is not None
     if not results.generalizing.heads or task.overlap is None:
         return {}
-    receiver = results.generalizing.heads[0]
+    receiver = _strongest(results.generalizing)
     core = [head for head in results.core.heads if is_upstream(head, receiver)]
     others = [
         head
@@ -238,7 +276,7 @@ def _probes(
     examples = task.overlap.sample(settings.probe_examples, settings.seed)
 
     def probe(senders: list[Head]) -> Probe:
-        cut = [PatchPath(tuple(senders), receiver, through=("v",), source=means)] if senders else []
+        cut = [PatchPath(tuple(senders), receiver, through=("v",), source=means, route="all")] if senders else []
         site = Site(receiver.layer, "v", receiver.head)
         return fit_probe(model, examples, site, "token_overlap", interventions=cut, seed=settings.seed)
 
@@ -250,13 +288,19 @@ def _probes(
     return found
 
 
+def _strongest(found: GeneralizingHeads) -> Head:
+    """The generalizing head of largest |node effect|."""
+    effects = found.table.set_index("head")["node_effect"].abs()
+    return max(found.heads, key=lambda head: effects[str(head)])
+
+
 def _pairs(task: Task, settings: RunSettings) -> dict[str, ContrastPairs]:
     """The test pairs of the run's case, one entry for each kind that exists."""
     kinds = task.pair_kinds(settings.case)
     if not kinds:
         raise HCError(
             f"{task.name} has no contrast pairs for {settings.case}: no path can be patched on it. "
-            "Choose another case (--case); hc-interp tasks lists those that have pairs."
+            "Choose another case (--case): `hc-interp tasks` lists those that have pairs."
         )
     found = {kind: task.contrast_pairs(settings.case, kind=kind, split="test") for kind in kinds}
     rng = np.random.default_rng(settings.seed)
@@ -289,6 +333,8 @@ def _thin(task: Task, settings: RunSettings) -> Task:
 
 def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
     splits = {"train": _split(task, "train"), "validation": _split(task, "validation"), **_split(task, "cases")}
+    if task.overlap is not None:
+        splits["overlap"] = task.overlap
     return {
         "model": {"name": model.name, "fingerprint": model.fingerprint, "backend": model.backend_name},
         "device": str(model.device),

@@ -190,3 +190,15 @@ def test_kept_count_by_hand(n, sparsity, kept) -> None:
 def test_sparsity_is_a_share(sparsity) -> None:
     with pytest.raises(SearchError, match="expected 0 to 1"):
         kept_count(156, sparsity)
+
+
+def test_without() -> None:
+    whole = Subnetwork(frozenset(universe(2, 2)), universe(2, 2))
+    smaller = whole.without(["L0H1", MLP(1)])
+    assert smaller.removed == (Head(0, 1), MLP(1))
+    assert smaller.without("L0H1") == smaller
+    assert whole.without([]) == whole
+    assert whole.without(smaller).kept == {Head(0, 1), MLP(1)}
+    for outside in ("L5H0", "embed"):
+        with pytest.raises(ComponentError, match="outside its universe"):
+            whole.without(outside)

@@ -11,7 +11,7 @@ from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
 
 import hc_interp as hc
-from hc_interp.pipeline import RunSettings, run
+from hc_interp.pipeline import Folder, RunSettings, run
 
 SETTINGS = RunSettings(
     seeds=2, search_steps=5, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24, test_pairs=20,
@@ -48,7 +48,7 @@ def test_leaves_every_file(finished) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["status"] == "finished"
     assert len(lines) >= 5
-    assert set(lines) <= set(manifest["seconds"])
+    assert set(lines[1:]) <= set(manifest["seconds"])
     assert manifest["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
     assert manifest["model"]["fingerprint"]
     assert manifest["data"]["train"]["sha256"]
@@ -70,6 +70,20 @@ def test_does_not_write_over_a_run(finished, model, task) -> None:
     _, out, _ = finished
     with pytest.raises(hc.HCError, match="already exists"):
         run(model, task, out, settings=SETTINGS)
+
+
+def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
+    old, other = tmp_path / "old", tmp_path / "other"
+    Folder.create(old, SETTINGS, {}, overwrite=False, say=print)
+    (old / "stale.json").write_text("{}")
+    Folder.create(old, SETTINGS, {}, overwrite=True, say=print)
+    assert [path.name for path in old.iterdir()] == ["manifest.json"]
+    other.mkdir()
+    for name in ("manifest.json", "thesis.tex"):
+        (other / name).write_text("{}")
+    with pytest.raises(hc.HCError, match="already exists"):
+        Folder.create(other, SETTINGS, {}, overwrite=True, say=print)
+    assert (other / "thesis.tex").exists()
 
 
 def test_a_failure_is_in_the_manifest(model, task, tmp_path, monkeypatch) -> None:

@@ -2,26 +2,47 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from hc_interp.components import MLP, Component, Head, Subnetwork
+from hc_interp.components import MLP, Component, Head, Subnetwork, component
 from hc_interp.errors import ComponentError, HCError
 from hc_interp.results import Result
 
 ROUNDING = 1e-9  # a share of 7/25 must not ask for 8 of 25 subnetworks because of its last bit
 
 
+class Frequency(dict[Component, float]):
+    """Shares by component, which may be named: `frequency["L1H1"]`. Raises `ComponentError` for one that it lacks."""
+
+    def __missing__(self, name: object) -> float:
+        item = component(name)  # type: ignore[arg-type]
+        if not dict.__contains__(self, item):
+            raise ComponentError(
+                f"{item} is not among the {len(self)} components that were searched. Name one of core.universe, like "
+                f"{str(next(iter(self), 'L0H0'))!r}."
+            )
+        return dict.__getitem__(self, item)
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, component(name) if isinstance(name, str) else name)
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        return dict.get(self, component(name) if isinstance(name, str) else name, default)
+
+
 @dataclass(frozen=True, eq=False)
 class HeuristicCore(Result):
     """Components kept in at least `share` of the subnetworks.
 
-    `frequency` is each component's share of subnetworks that keep it, 0 to 1, in execution order. `jaccard` is the mean
+    `frequency` is each component's share of subnetworks that keep it, 0 to 1, in execution order; `frequency["L1H1"]`
+    and `"L1H1" in core` take names too. `jaccard` is the mean
     over pairs of subnetworks of (heads that both keep) / (heads that either keeps); NaN where there is no pair. Beside
     it stands what random subnetworks with as many heads and MLPs each would give, exactly: `jaccard_by_chance` (a
     hypergeometric expectation) and `size_by_chance`, the expected number of components in such a core.
@@ -31,13 +52,16 @@ class HeuristicCore(Result):
     """
 
     universe: tuple[Component, ...]
-    frequency: dict[Component, float]
+    frequency: Mapping[Component, float]
     share: float
     subnetworks: int
     jaccard: float
     jaccard_by_chance: float
     size_by_chance: float
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frequency", Frequency(self.frequency))
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -57,7 +81,7 @@ class HeuristicCore(Result):
         return len(self.components)
 
     def __contains__(self, item: object) -> bool:
-        return item in self.components
+        return (component(item) if isinstance(item, str) else item) in self.components
 
     def to_frame(self) -> pd.DataFrame:
         """A row per component: component, kind, layer, head (missing for an MLP), frequency, in_core."""

@@ -21,8 +21,12 @@ REASONS = {
     "resolution": "too few labellings of the core exist (or were drawn) for the test to reach significance",
     "ablation": "necessity has opposite signs under different ablation sources",
     "undefined": "the generalizing heads' node effect is not distinguishable from 0, so no share of it is defined",
-    "size": "the effect is no larger than that of other heads of the core's size",
-    "significance": "the effect is no larger than that of relabelled cores",
+    "size": "the effect is not above the 95th percentile of sets of other heads of the core's size",
+    "no size controls": (
+        "some layer has fewer other heads than core heads, so no set of like-sized heads could be compared; a smaller "
+        "core (higher share or sparsity, more seeds) leaves more"
+    ),
+    "significance": "the effect is not significantly larger than that of relabelled cores",
     "margin": "the interval is neither above the margin nor inside it",
 }
 
@@ -31,7 +35,8 @@ REASONS = {
 class Evidence:
     """One kind of pairs in numbers: the statistic and its interval on route "all", its p, its controls.
 
-    `why` says why the kind is not informative ("" if it is). `necessity` holds one interval per ablation source.
+    `size_limit` is NaN if no set of like-sized heads exists. `why` says why the kind is not informative ("" if it is).
+    `necessity` holds one interval per ablation source.
     """
 
     kind: str
@@ -62,7 +67,7 @@ def decide(evidence: Sequence[Evidence], *, margin: float, alpha: float) -> Deci
     fewer than `1 / alpha` labellings -> "resolution"; opposite signs of necessity within an informative kind
     (`signs_disagree`) -> "ablation"; any informative kind with Holm p <= alpha, T > size limit and low > margin ->
     reads_from; every informative kind with -margin < low and high < margin -> does_not_read_from; else inconclusive.
-    NaN meets no condition.
+    NaN meets no condition: without size controls the answer cannot be reads_from ("no size controls").
     """
     told = [item for item in evidence if not item.why]
     if not told:
@@ -101,8 +106,9 @@ def _sizable(item: Evidence) -> bool:
 def _missing(told: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:
     """What kept the kind that came nearest from showing it."""
     above = [item for item in told if item.low > margin]
-    if any(is_significant(p_holm[item.kind], alpha) for item in above):
-        return "size"
+    significant = [item for item in above if is_significant(p_holm[item.kind], alpha)]
+    if significant:
+        return "no size controls" if all(np.isnan(item.size_limit) for item in significant) else "size"
     if above:
         # The smallest p that these labellings can give was reached and did not suffice: several kinds share alpha.
         lowest = any(item.p * item.n_labellings <= 1 + 1e-9 for item in above)

@@ -140,8 +140,18 @@ class KindTest:
         if not others:
             notes.append("no specificity: every head downstream of the core is core or generalizing")
         if shares and not len(null["size_controls"]):
-            notes.append("no size controls: some layer has fewer other heads than core heads")
+            notes.append(f"no size controls: {self._crowded()}")
         return tuple(notes)
+
+    def _crowded(self) -> str:
+        """The layers whose core heads outnumber the heads that could stand in for them."""
+        layers = layer_pools(self.core, self.receivers, self.model.n_heads)
+        return "; ".join(
+            f"layer {layer.core[0].layer} has {len(layer.core)} core heads and {len(layer.others)} that are neither "
+            "core nor generalizing"
+            for layer in layers
+            if len(layer.others) < len(layer.core)
+        )
 
 
 def upper_limit(sized: Float[np.ndarray, " control"], ratios: Float[np.ndarray, " control"]) -> float:

@@ -57,6 +57,7 @@ def reads_from(
     - Size controls: up to `n_size_controls` sets of other heads, matched head by head in layer and |dz|; T must exceed
       their 95th percentile, each scaled up to the core's |dz| where it has less. They guard against a core that was
       chosen for its size; the guard is rough where it holds the largest heads of its layers (`size_ratio` under 1).
+      A layer with fewer other heads than core heads leaves no such set, and the answer cannot be reads_from.
     - A kind counts only if the core's sum |dz| is at least 1 % of its sum |z|, the generalizing heads' |node effect|
       at least 0.05 in the metric, and its pairs come from at least 10 sources (the units of the bootstrap).
     - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`, the interval at `level`.

@@ -22,7 +22,8 @@ class KindRecord(Result):
     share of their node effect. `null` holds T of relabelled cores on route "all" (the observed one among them when
     `exhaustive`). `size_controls` holds T of size-matched sets, `size_ratio` is their mean |dz| over the core's, and
     `size_limit` their 95th percentile, each scaled up to the core's |dz| where it has less. A ratio well under 1 means
-    that the core holds the largest heads there are: then the limit rests on that scaling. `specificity` is T on
+    that the core holds the largest heads there are: then the limit rests on that scaling. Both are NaN, and there are
+    no controls, where a layer has fewer other heads than core heads (a note names it). `specificity` is T on
     `specificity_heads`, which are neither core nor generalizing.
     `sender_change` is the core's sum |dz| / sum |z|. `why` says why the kind is not informative ("" if it is).
 
@@ -147,7 +148,9 @@ class Verdict(Result):
         return frame
 
     def sentence(self) -> str:
-        """One or two plain sentences that claim no more than the numbers allow."""
+        """Plain sentences that claim no more than the numbers allow: the answer with its reason, then each kind's T, p,
+        p after Holm, size limit and specificity, then the kinds that could not tell.
+        """
         from hc_interp.analysis.wording import verdict_sentence
 
         return verdict_sentence(self)

@@ -1,11 +1,13 @@
 """`ContrastPairs`: two versions of each example, alike in layout, that the gold label tells apart."""
 
 import hashlib
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 
 from hc_interp.data.batch import Batch
@@ -116,7 +118,19 @@ class ContrastPairs:
         notes = [f"kind={self.kind!r}", f"split={self.split!r}", f"{len(set(self.sources))} sources"]
         if self.dropped is not None:
             notes.append(f"{self.dropped} dropped")
+        if len(self) and isinstance(self.clean, Examples) and isinstance(self.corrupt, Examples):
+            notes.append(f"the first: {_shown(self.clean)} -> {_shown(self.corrupt)}")
         return f"ContrastPairs({len(self)} pairs, {', '.join(notes)})"
+
+    @property
+    def sides(self) -> tuple[Examples | Batch, Examples | Batch]:
+        """Clean and corrupt."""
+        return self.clean, self.corrupt
+
+    @property
+    def n_labels(self) -> int | None:
+        """What `Examples.n_labels` is for the clean side."""
+        return self.clean.n_labels if isinstance(self.clean, Examples) else None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -146,6 +160,32 @@ class ContrastPairs:
             gold=tuple(self.gold[i] for i in picked),
             ids=tuple(self.ids[i] for i in picked),  # type: ignore[index]
         )
+
+    def sample(self, n: int, seed: int = 0) -> Self:
+        """At most `n` pairs without replacement, in their original order."""
+        if n < 0:
+            raise DataError(f"A sample of {n} pairs was asked for; expected 0 or more.")
+        if n >= len(self):
+            return self
+        return self.rows(np.sort(np.random.default_rng(seed).choice(len(self), size=n, replace=False)))
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per pair: id, clean_first, clean_second, corrupt_first, corrupt_second (where there are), gold.
+
+        Raises `DataError` for pairs of batches, which hold no texts.
+        """
+        if not isinstance(self.clean, Examples) or not isinstance(self.corrupt, Examples):
+            raise DataError(
+                f"{self!r} holds two Batch objects, which have tokens and no texts. Decode pairs.clean.input_ids and "
+                "pairs.corrupt.input_ids with the tokenizer that made them, or build the pairs of Examples."
+            )
+        texts = {
+            f"{name}_{field}": getattr(part, field)
+            for name, part in (("clean", self.clean), ("corrupt", self.corrupt))
+            for field in ("first", "second")
+        }
+        columns = {"id": self.ids, **texts, "gold": self.gold}
+        return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def by_split(self, split: str) -> Self:
         """The `"select"` or the `"test"` part, about half each; all pairs of one source are in the same part."""
@@ -178,6 +218,12 @@ class ContrastPairs:
 def side(source: str) -> Literal["select", "test"]:
     """The split that a source belongs to: one bit of a hash, the same for every task, case and run."""
     return "select" if hashlib.sha256(f"{SPLIT_KEY}|{source}".encode()).digest()[0] % 2 else "test"
+
+
+def _shown(part: Examples) -> str:
+    """The first example's texts, shortened."""
+    texts = [side[0] for side in (part.first, part.second) if side is not None]
+    return " / ".join(repr(textwrap.shorten(text, 60, placeholder=" ...")) for text in texts)
 
 
 def _labels_under(part: Examples | Batch, groups: Groups | None) -> tuple[int, ...] | None:

@@ -38,7 +38,8 @@ class Examples:
     `label` indexes `groups`, a partition of the classes (None: every class is its own group). `classes` names the
     classes that groups speak of, so that a model with another label order is read rightly (None: the model's own
     order). `source` is the premise or template that an example came from: examples of one source never stand on two
-    sides of a split, and the bootstrap draws sources.
+    sides of a split, and the bootstrap draws sources. `n_labels` is how many labels the data has that these examples
+    are part of, where it has neither groups nor classes to say so; a `Task` counts them over all its splits.
     """
 
     first: tuple[str, ...]
@@ -48,6 +49,7 @@ class Examples:
     source: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     groups: Groups | None = None
     classes: tuple[str, ...] | None = None
+    n_labels: int | None = None
 
     def __post_init__(self) -> None:
         def freeze(name: str, kind: Callable[[Any], Any]) -> None:

@@ -1,6 +1,7 @@
 """Tables of text to `Examples`, with every fault of a table named by place, column and row."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -20,21 +21,28 @@ def examples_from_frame(
 ) -> Examples:
     """Turn a table into `Examples`; `where` (a path or a split's name) is what errors call it.
 
-    `columns` says which column holds `first`, `second`, `label`, `id`, `source`; by default columns of these names.
-    `label_map` turns the table's labels into the numbers of groups; without it they must be integers.
+    `columns` says which column holds `first`, `second`, `label`, `id`, `source`; what it leaves out is the column of
+    that name, where there is one. `label_map` turns the table's labels into the numbers of groups; without it they must
+    be integers.
     Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
     """
-    columns = dict(columns) if columns is not None else {name: name for name in FIELDS if name in frame}
-    if unknown := set(columns) - set(FIELDS):
+    given = dict(columns or {})
+    if unknown := set(given) - set(FIELDS):
         raise DataError(f"columns names {sorted(unknown)}, which is not one of {list(FIELDS)}. Correct the mapping.")
+    columns = {name: name for name in FIELDS if name in frame and name not in given.values()} | given
     if "first" not in columns:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
     check_columns(frame.columns, columns.values(), where)
+    if label_map is not None and "label" not in columns:
+        raise DataError(
+            f"label_map was given, but {where} has no column 'label'; it has {', '.join(map(repr, frame.columns))}. "
+            "Say which one holds the labels, columns={'label': ...}, or leave label_map out."
+        )
     check_filled(frame, where)
     for name in ("first", "second"):
         if name in columns:
             check_texts(frame, columns[name], where)
-    values = {name: tuple(frame[column]) for name, column in columns.items() if name != "label"}
+    values: dict[str, Any] = {name: tuple(frame[column]) for name, column in columns.items() if name != "label"}
     label = check_labels_column(frame, columns["label"], where, label_map) if "label" in columns else None
     return Examples(**values, label=label, groups=groups, classes=classes)
 

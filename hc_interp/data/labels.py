@@ -61,7 +61,8 @@ def resolve_groups(
 
     `data` is groups or what carries them; without groups every class is its own. With `classes` (the names that the
     groups' indices mean) classes are found in the model by name; without, indices are taken as the model's own.
-    Raises `LabelError` when the model has no classes, a name has no match, or the result does not partition them.
+    Raises `LabelError` when the model has no classes, a name has no match, or the result does not partition them, and
+    for a task that has fewer labels than the model has classes and does not say what they mean.
     """
     groups, classes = _parts(data, classes)
     if model_labels is None:
@@ -71,6 +72,8 @@ def resolve_groups(
             'to read as classes, one for each label: hc.load(..., labels=[" yes", " no"]).'
         )
     if classes is None:
+        if groups is None:
+            _check_count(getattr(data, "n_labels", None), model_labels)
         found = groups or tuple((i,) for i in range(len(model_labels)))
         return _checked(found, range(len(model_labels)), f"the model's classes {list(model_labels)}")
     wanted = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
@@ -96,6 +99,18 @@ def _parts(data, classes) -> tuple[Groups | None, tuple[str, ...] | None]:
     else:
         groups = as_groups(data)
     return groups, None if classes is None else tuple(classes)
+
+
+def _check_count(n_labels: int | None, model_labels: Sequence[str]) -> None:
+    """Two labels on three classes: whether 1 means the second class or "not the first" cannot be known."""
+    if n_labels is not None and n_labels < len(model_labels):
+        raise LabelError(
+            f"The task's labels go from 0 to {n_labels - 1}, but the model has {len(model_labels)} classes "
+            f"({', '.join(model_labels)}), and the task has neither groups nor classes to say which are meant. Pass "
+            "Task(..., groups=...), for one groups=[[0], [1, 2]] where label 1 means 'not the first class' and "
+            f"groups={[[i] for i in range(len(model_labels))]} where each label is a class, or classes=[...], the "
+            "labels' names."
+        )
 
 
 def _checked(groups: Groups, indices: range, what: str) -> Groups:

@@ -24,6 +24,11 @@ TASKS = {
     "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
     "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
 }
+TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
+    "mnli-hans": (MNLI_TRAIN, MNLI_VALIDATION, HANS),
+    "qqp-paws": (QQP_TRAIN, QQP_VALIDATION, PAWS),
+    "overlap-grammar": (),
+}
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 
@@ -33,7 +38,11 @@ def load_task(
     seed: int = 0,
     max_per_case: int | None = None,
 ) -> Task:
-    """Load a task by name: one of `TASKS`.
+    """Load a task by name: "mnli-hans", "qqp-paws" or "overlap-grammar".
+
+    - "mnli-hans": MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them.
+    - "qqp-paws": Quora question pairs in domain; PAWS duplicates and non-duplicates; no contrast pairs.
+    - "overlap-grammar": the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data.
 
     `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`; overlap-grammar is made by
     rule and reads none. `max_per_case` draws at most so many examples of each case, by `seed`, which also draws the

@@ -28,7 +28,9 @@ class Task:
 
     `groups` partitions the classes and labels index it (`[[0], [1, 2]]`: HANS on a three-way head; None: every class
     its own group); `classes` names them, so that models with another order are read rightly. A split that carries its
-    own groups or classes keeps them. `pairs` maps (case, kind) to `ContrastPairs`, or makes them.
+    own groups or classes keeps them. With neither, labels are the model's classes, and a model that has more classes
+    than the task has labels (over all its splits and pairs) is an error when it is used. `pairs` maps (case, kind) to
+    `ContrastPairs`, or makes them.
 
     Raises `LabelError` for a label outside the groups, `DataError` for an empty split or one that is not `Examples`.
     """
@@ -42,6 +44,7 @@ class Task:
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
     classes: tuple[str, ...] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
+    _n_labels: int | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "groups", as_groups(self.groups))
@@ -51,6 +54,7 @@ class Task:
                 f"Task {self.name!r} has groups {self.groups} and classes {self.classes}; each class must be in "
                 "exactly one group. Correct groups= or classes=."
             )
+        object.__setattr__(self, "_n_labels", self._count_labels())
         for name in ("train", "validation", "overlap"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._stamped(getattr(self, name), name))
@@ -86,8 +90,8 @@ class Task:
     ) -> Self:
         """Build a task from pandas frames that share their columns and labels.
 
-        `columns` says which column is `first`, `second`, `label`, `id`, `source`; `label_map` turns labels into the
-        numbers of groups. Raises `DataError` naming split, column and row.
+        `columns` says which column is `first`, `second`, `label`, `id`, `source` (by default the column of that name);
+        `label_map` turns labels into the numbers of groups. Raises `DataError` naming split, column and row.
         """
 
         def read(frame: pd.DataFrame | None, where: str) -> Examples | None:
@@ -152,7 +156,7 @@ class Task:
         if isinstance(self.pairs, Mapping):
             pairs = next(found for (known, k), found in self.pairs.items() if k == kind and _key(known) == _key(case))
         else:
-            pairs = replace(self.pairs.make(case, kind), unaligned="drop")
+            pairs = self._stamped_pairs((case, kind), replace(self.pairs.make(case, kind), unaligned="drop"))
         pairs = pairs if split is None else pairs.by_split(split)
         if len(pairs) == 0:
             raise DataError(
@@ -160,6 +164,14 @@ class Task:
                 "least one. Give the case more examples, or choose another kind (task.pair_kinds(case)) or split."
             )
         return pairs
+
+    def _count_labels(self) -> int | None:
+        """How many labels all that has no groups or classes of its own has; None where none has labels."""
+        given = [self.train, self.validation, self.overlap, *(self.cases or {}).values()]
+        if isinstance(self.pairs, Mapping):
+            given += [side for pairs in self.pairs.values() if isinstance(pairs, ContrastPairs) for side in pairs.sides]
+        parts = [part for part in given if isinstance(part, Examples) and part.groups is None and part.classes is None]
+        return max((max(part.n_labels or 0, max(part.label) + 1) for part in parts if part.label), default=None)
 
     def _stamped(self, part: Examples, where: str) -> Examples:
         """The split with the task's groups and classes where it has none, its labels checked."""
@@ -171,7 +183,7 @@ class Task:
         if len(part) == 0:
             raise DataError(f"The {where} of task {self.name!r} has no examples; leave it out (None) or fill it.")
         if part.groups is None and part.classes is None:
-            part = replace(part, groups=self.groups, classes=self.classes)
+            part = replace(part, groups=self.groups, classes=self.classes, n_labels=self._n_labels)
         elif part.classes is None:
             part = replace(part, classes=self.classes)
         groups = part.groups

@@ -7,6 +7,7 @@ from hc_interp.analysis.evaluation import FULL, VALIDATION, Evaluation
 from hc_interp.errors import HCError
 from hc_interp.figures.chart import interval_points
 from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels
 
 ROW = 10.5  # points
@@ -34,15 +35,16 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
             height,
             xaxis={"range": [-0.02, 1.02], "tickformat": ".0%", "title": {"text": "accuracy"}},
             yaxis={
-                "tickvals": list(range(len(rows))), "ticktext": [words if case else "" for case, words in rows],
-                "showline": False,
-                "range": [len(rows) - 0.4, -0.6], "ticks": "", "gridcolor": RULE,
+                "tickvals": list(range(len(rows))),
+                "ticktext": [words if case else f"<b>{words}</b>" for case, words in rows],
+                "showline": False, "showgrid": False, "range": [len(rows) - 0.4, -0.6], "ticks": "",
             },
+            shapes=[_line(place) for place in places.values()],
             legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "itemclick": False,
                     "itemdoubleclick": False},
         )
     )  # fmt: skip
-    plot.update_layout(margin={"t": 26}, annotations=_headings(rows, width))
+    plot.update_layout(margin={"t": 26})
     for trace in _traces(long, places):
         plot.add_trace(trace)
     return Figure(plot, "Accuracy in domain and out of it", _caption(evaluation, long), long.to_dict("records"))
@@ -71,7 +73,7 @@ def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
 
 def _hover(row: dict[Any, Any]) -> str:
     name = "full model" if row["subnetwork"] == FULL else f"subnetwork {row['subnetwork']}"
-    return f"{row['case']}<br>{name}: {row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], n = {row['n']}"
+    return f"{row['case']}<br>{name}: {share_of(row['value'], row['low'], row['high'])}, n = {row['n']}"
 
 
 def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
@@ -90,16 +92,10 @@ def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
     return [row for heading, rows in groups.items() for row in [(None, _plain(heading)), *rows]]
 
 
-def _headings(rows: list[tuple[str | None, str]], width: Width) -> list[dict[str, Any]]:
-    """In rows of their own; in a narrow column they end at the plot's right edge and reach over the cases' names."""
-    wide = width == "double"
-    side = {"x": 0 if wide else 1, "xanchor": "left" if wide else "right", "xshift": 2 if wide else 0}
-    common = {**side, "xref": "paper", "yanchor": "middle", "showarrow": False}
-    return [
-        {**common, "y": place, "text": f"<b>{words}</b>", "bgcolor": PAPER, "borderpad": 0}
-        for place, (case, words) in enumerate(rows)
-        if case is None
-    ]
+def _line(place: int) -> dict[str, Any]:
+    """A hairline under a case's points; headings have none, since nothing stands on them."""
+    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": place, "y1": place, "layer": "below"}
+    return {"type": "line", "line": {"color": RULE, "width": 1}, **ends}
 
 
 def _plain(words: str) -> str:
@@ -110,9 +106,10 @@ def _plain(words: str) -> str:
 def _caption(evaluation: Evaluation, long: Any) -> str:
     small, large = int(long["n"].min()), int(long["n"].max())
     size = f"{small:,}" if small == large else f"{small:,} to {large:,}"
+    level = percent(evaluation.level, 0)
     return (
         f"Each row is a case ({size} examples), each point one of "
-        f"{len(evaluation.names) - 1} subnetworks, the diamond the full model with its {evaluation.level:.0%} interval "
+        f"{len(evaluation.names) - 1} subnetworks, the diamond the full model with its {level} interval "
         "over premises. Subnetworks that agree in domain and spread out of it are what both accounts have to explain. "
         "Accuracy says which answers are right, not how they come about; on cases whose answer is entailment, always "
         "answering entailment is right too."

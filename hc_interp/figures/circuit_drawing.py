@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.circuit_graph import CircuitGraph
+from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Kind
 from hc_interp.figures.circuit_key import (
     EDGE,
     FILL,
@@ -21,16 +21,16 @@ from hc_interp.figures.circuit_key import (
 )
 from hc_interp.figures.circuit_layout import (
     END_HALF_HEIGHT,
+    LETTERS,
     SIZES,
     Sizes,
     along_edge,
     end_half_width,
     ends_at,
-    label_places,
+    port_letters,
 )
+from hc_interp.figures.numbers import share_of
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels
-
-SYMBOL = {"core": "circle", "generalizing": "square", "mlp": "diamond", "head": "circle"}
 
 
 def draw(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bool) -> Any:
@@ -101,7 +101,7 @@ def _end_boxes(graph: CircuitGraph) -> list[dict[str, Any]]:
 
 def _nodes(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
     traces = []
-    for kind in (*SYMBOL, "end"):
+    for kind in SHAPE:
         nodes = [node for node in graph.nodes if node.kind == kind]
         if not nodes:
             continue
@@ -116,17 +116,19 @@ def _nodes(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
     return traces
 
 
-def _diameter(kind: str, size: Sizes) -> float:
-    return {"mlp": 2 * size.mlp, "generalizing": 1.85 * size.radius, "end": 1.0}.get(kind, 2 * size.radius)
+def _diameter(kind: Kind, size: Sizes) -> float:
+    shapes = {"diamond": 2 * size.mlp, "square": 1.85 * size.radius, "box": 1.0}
+    return shapes.get(SHAPE[kind], 2 * size.radius)
 
 
-def _marker(kind: str, diameter: float) -> dict[str, Any]:
+def _marker(kind: Kind, diameter: float) -> dict[str, Any]:
     if kind == "end":  # its box is a shape; the point carries the word and the hover
         return {"size": 1, "color": FILL[kind]}
     # plotly's diamond of size s is 1.3 s wide
     size = pixels(diameter) / (1.3 if kind == "mlp" else 1.0)
-    line = {"color": MUTED if kind == "head" else PAPER, "width": pixels(0.8 if kind == "head" else 0.4)}
-    return {"symbol": SYMBOL[kind], "size": size, "color": FILL[kind], "opacity": 1, "line": line}
+    bare = FILL[kind] == PAPER
+    line = {"color": MUTED if bare else PAPER, "width": pixels(0.8 if bare else 0.4)}
+    return {"symbol": SHAPE[kind], "size": size, "color": FILL[kind], "opacity": 1, "line": line}
 
 
 def _edge_hover(graph: CircuitGraph, size: Sizes) -> dict[str, Any]:
@@ -138,18 +140,16 @@ def _edge_hover(graph: CircuitGraph, size: Sizes) -> dict[str, Any]:
             x.append(round(float(point[0]), 1))
             y.append(round(float(point[1]), 1))
             text.append(
-                f"{edge.sender} → {edge.receiver} through {edge.through}<br>node share {edge.node_share:.1%} "
-                f"[{edge.low:.1%}, {edge.high:.1%}]<br>effect {edge.effect:+.3g}, q {edge.q:.2g}"
+                f"{edge.sender} → {edge.receiver} through {edge.through}<br>node share "
+                f"{share_of(edge.node_share, edge.low, edge.high)}<br>effect {edge.effect:+.3g}, q {edge.q:.2g}"
             )
     marker = {"size": 9, "color": INK, "opacity": 0}
     return {"x": x, "y": y, "mode": "markers", "marker": marker, "hovertext": text, "hoverinfo": "text", "name": "path"}
 
 
 def _edge_labels(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
-    return [
-        {**_word(text, x, y, "center"), "bgcolor": PAPER, "borderpad": 0, "font": {"color": INK}}
-        for text, x, y in label_places(graph, size)
-    ]
+    font = {"color": INK, "size": pixels(LETTERS)}
+    return [{**_word(text, x, y, "center"), "font": font} for text, x, y in port_letters(graph, size)]
 
 
 def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
@@ -170,9 +170,10 @@ def _key_nodes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     common = {"mode": "markers", "hoverinfo": "skip"}
     sizes = {"mlp": 11.0}
     return [
-        {"x": [entry.x + GLYPH / 2], "y": [entry.y], **common}
-        | {"marker": _marker(str(entry.glyph), sizes.get(str(entry.glyph), 9.0))}
+        {"x": [entry.x + GLYPH / 2], "y": [entry.y], **common} | {"marker": _marker(kind, sizes.get(kind, 9.0))}
         for entry in nodes
+        for kind in SHAPE
+        if kind == entry.glyph
     ]
 
 

@@ -1,7 +1,6 @@
 """`CircuitGraph`: a circuit as plain data. Which paths are drawn is decided here, by one stated rule."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +11,11 @@ from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, component, compo
 from hc_interp.errors import HCError
 from hc_interp.patching.effects import PathEffects
 
-Kind = Literal["core", "generalizing", "head", "mlp", "end"]
+Kind = Literal["core", "generalizing", "sender", "receiver", "both", "head", "mlp", "end"]
+SHAPE: dict[Kind, str] = {
+    "core": "circle", "generalizing": "square", "sender": "circle", "receiver": "square", "both": "circle",
+    "head": "circle", "mlp": "diamond", "end": "box",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """A path that passed the rule. `low` and `high` bound `node_share`; `bend` is its curve's bulge in points."""
+    """A path that passed the rule. `low` and `high` bound `node_share`; `bend` is its curve's bulge in points, and
+    `port` where it ends, from the receiver's middle (None: at its outline)."""
 
     sender: str
     receiver: str
@@ -45,6 +49,7 @@ class Edge:
     high: float
     q: float
     bend: float = 0.0
+    port: tuple[float, float] | None = None
 
     @property
     def sign(self) -> int:
@@ -56,8 +61,9 @@ class CircuitGraph:
     """Nodes and edges of a circuit, laid out on a page of `width` x `height` points.
 
     `paths` were measured; `undefined` of them have no node share, because the receiver's own node effect could not be
-    told from 0. An edge is drawn where its q is below `alpha` and its whole `level` interval of |node_share| lies
-    above `margin`. A path that is not drawn was not shown to be absent.
+    told from 0. A path qualifies where its q is below `alpha` and its whole `level` interval of |node_share| lies above
+    `margin`; of the `qualified` ones, `edges` are the strongest by |node_share|, or all. A path that is not drawn was
+    not shown to be absent.
     """
 
     nodes: tuple[Node, ...]
@@ -68,6 +74,7 @@ class CircuitGraph:
     route: str
     paths: int
     undefined: int
+    qualified: int
     width: float = 0.0
     height: float = 0.0
 
@@ -96,19 +103,24 @@ class CircuitGraph:
 
 def circuit_graph(
     effects: PathEffects,
-    core: Iterable[Any],
-    generalizing: Iterable[Any],
+    core: Any = None,
+    generalizing: Any = None,
     *,
     margin: float = 0.01,
     alpha: float = 0.05,
+    most: int | None = None,
 ) -> CircuitGraph:
     """The graph, not yet laid out: all core and generalizing heads, and every other end of a drawn or measured path.
 
-    Other heads appear only at the end of a drawn edge; MLPs, `embed` and `output` wherever they were measured. Raises
-    `HCError` for a rule outside its range and for rows that join several senders or receivers.
+    `core` and `generalizing` are heads, or results that have `.heads`; with neither, heads are told apart as senders
+    and receivers. `most` limits the edges to so many of the strongest. Other heads appear only at the end of a drawn
+    edge; MLPs, `embed` and `output` wherever they were measured. Raises `HCError` for a rule outside its range and for
+    rows that join several senders or receivers.
     """
     if not (0 <= margin < 1 and 0 < alpha < 1):
         raise HCError(f"margin={margin!r}, alpha={alpha!r}: expected 0 <= margin < 1 and 0 < alpha < 1.")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        raise HCError(f"most={most!r} was given. Expected how many edges to draw, a whole number from 1.")
     frame: Any = effects.to_frame()
     if joined := [name for name in (*frame["sender"], *frame["receiver"]) if "+" in name]:
         raise HCError(
@@ -117,9 +129,12 @@ def circuit_graph(
         )
     frame = frame[frame["downstream"].astype(bool)]
     kept = frame[_qualifies(frame, margin, alpha)]
+    qualified = len(kept)
+    if most is not None:
+        kept = kept.loc[kept["node_share"].abs().nlargest(most).index].sort_index()
     edges = tuple(_edge(row) for row in kept.to_dict("records"))
     return CircuitGraph(
-        nodes=_nodes(frame, edges, components(core), components(generalizing)),
+        nodes=_nodes(frame, edges, _roles(frame, core, generalizing)),
         edges=edges,
         margin=margin,
         alpha=alpha,
@@ -127,6 +142,7 @@ def circuit_graph(
         route=effects.route,
         paths=len(frame),
         undefined=int(frame["node_share"].isna().sum()),
+        qualified=qualified,
     )
 
 
@@ -138,18 +154,29 @@ def _qualifies(frame: pd.DataFrame, margin: float, alpha: float) -> np.ndarray:
 
 def _edge(row: dict[Any, Any]) -> Edge:
     numbers = (row[name] for name in ("effect", "node_share", "node_share_low", "node_share_high", "q"))
-    return Edge(row["sender"], row["receiver"], row["through"], *map(float, numbers))
+    effect, node_share, low, high, q = map(float, numbers)
+    return Edge(row["sender"], row["receiver"], row["through"], effect, node_share, low, high, q)
 
 
-def _nodes(
-    frame: pd.DataFrame, edges: tuple[Edge, ...], core: tuple[Any, ...], generalizing: tuple[Any, ...]
-) -> tuple[Node, ...]:
+def _roles(frame: pd.DataFrame, core: Any, generalizing: Any) -> dict[Any, Kind]:
+    """What each head is known as: as the caller says or else, neutrally, by which side of a path it was measured on."""
+    found: dict[Any, Kind] = {}
+    if core is None and generalizing is None:
+        sides = [set(map(component, frame[side])) for side in ("sender", "receiver")]
+        both: dict[Any, Kind] = dict.fromkeys(sides[0] & sides[1], "both")
+        found = {**dict.fromkeys(sides[0], "sender"), **dict.fromkeys(sides[1], "receiver"), **both}
+    else:
+        given = [components(getattr(part, "heads", part) or ()) for part in (core, generalizing)]
+        found = {**dict.fromkeys(given[0], "core"), **dict.fromkeys(given[1], "generalizing")}
+    return {item: kind for item, kind in found.items() if isinstance(item, Head)}
+
+
+def _nodes(frame: pd.DataFrame, edges: tuple[Edge, ...], roles: dict[Any, Kind]) -> tuple[Node, ...]:
     measured = [component(name) for name in dict.fromkeys([*frame["sender"], *frame["receiver"]])]
     drawn = {name for edge in edges for name in (edge.sender, edge.receiver)}
     others = [item for item in measured if str(item) in drawn or not isinstance(item, Head)]
     kinds: dict[Any, Kind] = {item: _kind(item) for item in others}
-    kinds.update({item: "core" for item in core if isinstance(item, Head)})
-    kinds.update({item: "generalizing" for item in generalizing if isinstance(item, Head)})
+    kinds.update(roles)
     return tuple(_node(item, kinds[item]) for item in sorted(kinds, key=_order))
 
 
@@ -168,8 +195,9 @@ def _order(item: Any) -> tuple[float, int, int]:
     return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
 
 
-def moved(graph: CircuitGraph, places: dict[str, tuple[float, float]], bends: tuple[float, ...], **size: float) -> Any:
-    """The same graph with its nodes placed and its edges bent."""
+def moved(
+    graph: CircuitGraph, places: dict[str, tuple[float, float]], edges: tuple[Edge, ...], **size: float
+) -> CircuitGraph:
+    """The same graph with its nodes placed and its edges drawn as given."""
     nodes = tuple(replace(node, x=places[node.name][0], y=places[node.name][1]) for node in graph.nodes)
-    edges = tuple(replace(edge, bend=bend) for edge, bend in zip(graph.edges, bends, strict=True))
     return replace(graph, nodes=nodes, edges=edges, **size)

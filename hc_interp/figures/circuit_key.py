@@ -17,8 +17,11 @@ GLYPH = 20.0  # width kept for a glyph of the key
 
 # Fill and text of each kind. Dark blue, orange and green also differ in lightness, and no two kinds share a shape.
 FILL = {"core": BLUE, "generalizing": ORANGE, "mlp": GREEN, "head": PAPER, "end": RULE}
+FILL |= {"sender": FILL["core"], "receiver": FILL["generalizing"], "both": FILL["head"]}
 TEXT = {"core": "#fff", "generalizing": "#000", "mlp": "#fff", "head": INK, "end": INK}
-NAMES = {"core": "heuristic head", "generalizing": "generalizing head", "mlp": "MLP", "head": "other head"}
+TEXT |= {"sender": TEXT["core"], "receiver": TEXT["generalizing"], "both": TEXT["head"]}
+NAMES = {"core": "heuristic head", "generalizing": "generalizing head", "sender": "sender", "receiver": "receiver"}
+NAMES |= {"both": "sender and receiver", "mlp": "MLP", "head": "other head"}
 EDGE = {1: INK, -1: VERMILLION}
 SCALE = (0.02, 0.1, 0.5)  # node shares whose line widths the key shows
 

@@ -6,19 +6,22 @@ bulges it takes the smallest that runs through no other node.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.figures.circuit_graph import CircuitGraph, Edge, Node, moved
+from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Edge, Node, moved
 from hc_interp.figures.style import Width, points, text_width
 
 SWEEPS = 8
 STEP, BULGES = 3.5, 26  # bulges tried on each side, in points
 APART = 7.0  # between the bulges of edges that join the same two nodes
 SAMPLES = 33  # of a curve, when looking for what it runs through
+LETTERS = 7.0  # size of the q, k and v at a receiver's foot
+FOOT = 7.5  # height kept for them
+TALL = 560.0  # of all rows: few layers stand further apart, for edges that can be told apart
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,11 @@ def end_half_width(name: str) -> float:
     return text_width(name) / 2 + 4
 
 
-def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0) -> CircuitGraph:
-    """Place nodes and bend edges on a page of this width, above `foot` and below `head` points left free."""
+def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0, *, letters: bool = True) -> CircuitGraph:
+    """Place nodes and bend edges on a page of this width, above `foot` and below `head` points left free.
+
+    Edges end at a port of their receiver for their input, side by side at its foot, `letters` between the two.
+    """
     size, page = SIZES[width], points(width)
     has_mlps = any(node.kind == "mlp" for node in graph.nodes)
     left = size.gutter
@@ -53,8 +59,8 @@ def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0) -
     for node in graph.nodes:
         if node.kind == "mlp":
             places[node.name] = (page - size.edge - size.mlp, places[node.name][1])
-    bends = _bends(graph, places, size, page)
-    return moved(graph, places, bends, width=page, height=top + head)
+    edges = _bends(graph, places, _ports(graph, size, letters), size, page)
+    return moved(graph, places, edges, width=page, height=top + head)
 
 
 def _rows(nodes: Sequence[Node], capacity: int) -> list[list[Node]]:
@@ -70,12 +76,13 @@ def _rows(nodes: Sequence[Node], capacity: int) -> list[list[Node]]:
 
 def _heights(rows: list[list[Node]], size: Sizes, foot: float) -> tuple[list[float], float]:
     y, heights = foot + size.mlp + 2, []
+    step = min(1.3 * size.row, max(size.row, TALL / max(1, len(rows) - 1)))
     for place, row in enumerate(rows):
         if place:
             below = rows[place - 1][0]
             mlp_step = "mlp" in (row[0].kind, below.kind)
             same_layer = row[0].layer == below.layer and not mlp_step
-            y += 2 * size.radius + 4 if same_layer else size.row * (0.62 if mlp_step else 1)
+            y += 2 * size.radius + FOOT + 1.5 if same_layer else step * (0.62 if mlp_step else 1)
         heights.append(y)
     return heights, (heights[-1] if heights else y) + size.mlp + size.edge
 
@@ -126,7 +133,29 @@ def control_point(start: tuple[float, float], end: tuple[float, float], bend: fl
     return (np.array(start) + np.array(end)) / 2 + 2 * bend * right
 
 
-def _bends(graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Sizes, page: float) -> tuple[float, ...]:
+def _ports(graph: CircuitGraph, size: Sizes, letters: bool) -> dict[tuple[str, str], tuple[float, float]]:
+    """Where the edges into each input of a head end, from its middle: q left of k left of v, as far as they occur."""
+    inputs: dict[str, list[str]] = {}
+    heads = {node.name for node in graph.nodes if node.kind not in ("mlp", "end")}
+    for edge in sorted(graph.edges, key=lambda edge: ["qkv".find(letter) for letter in edge.through]):
+        if edge.receiver in heads and edge.through not in inputs.setdefault(edge.receiver, []):
+            inputs[edge.receiver].append(edge.through)
+    down = -size.radius - (FOOT if letters else 1.0)
+    found = {}
+    for name, used in inputs.items():
+        apart = max(text_width(through, LETTERS) for through in used) + 1.3
+        for place, through in enumerate(used):
+            found[name, through] = ((place - (len(used) - 1) / 2) * apart, down)
+    return found
+
+
+def _bends(
+    graph: CircuitGraph,
+    places: dict[str, tuple[float, float]],
+    ports: dict[tuple[str, str], tuple[float, float]],
+    size: Sizes,
+    page: float,
+) -> tuple[Edge, ...]:
     names = list(places)
     centres = np.array([places[name] for name in names]).reshape(-1, 2)
     reach = np.array([size.mlp * 0.8 if node.kind == "mlp" else size.radius for node in graph.nodes]) + 1.5
@@ -134,9 +163,10 @@ def _bends(graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Si
     trials = sorted((sign * step * STEP for step in range(BULGES + 1) for sign in (1, -1)), key=lambda b: (abs(b), -b))
     taken: dict[tuple[str, str], list[float]] = {}
     drawn = np.empty((0, 2))
-    bends = []
+    bent = []
     for edge in graph.edges:
-        start, end = places[edge.sender], places[edge.receiver]
+        port = ports.get((edge.receiver, edge.through))
+        start, end = places[edge.sender], _landing(places[edge.receiver], port)
         other = [name not in (edge.sender, edge.receiver) for name in names]
         used = taken.setdefault((edge.sender, edge.receiver), [])
         free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - earlier) >= APART for earlier in used)]
@@ -147,9 +177,19 @@ def _bends(graph: CircuitGraph, places: dict[str, tuple[float, float]], size: Si
         ]
         best = free[int(np.argmin(costs))]
         used.append(best)
-        bends.append(best)
+        bent.append(replace(edge, bend=best, port=port))
         drawn = np.concatenate([drawn, curve(start, end, best, t[2:-2])])
-    return tuple(bends)
+    return tuple(bent)
+
+
+def _landing(middle: tuple[float, float], port: tuple[float, float] | None) -> tuple[float, float]:
+    return (middle[0] + port[0], middle[1] + port[1]) if port else middle
+
+
+def span_of(edge: Edge, node: dict[str, Node]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The ends of an edge's curve: the middle of its sender, and its port at the receiver, or the receiver's middle."""
+    start, end = node[edge.sender], node[edge.receiver]
+    return (start.x, start.y), _landing((end.x, end.y), edge.port)
 
 
 def _cost(
@@ -176,11 +216,11 @@ def ends_at(
 ) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
     """Start, control point and tip of the visible curve: cut where it leaves one node and reaches the other."""
     start, end = node[edge.sender], node[edge.receiver]
-    a, b = (start.x, start.y), (end.x, end.y)
+    a, b = span_of(edge, node)
     t = np.linspace(0, 1, 201)
     path = curve(a, b, edge.bend, t)
     out = _outside(path, start, size, gap)
-    reach = _outside(path, end, size, gap)
+    reach = _outside(path, end, size, gap) if edge.port is None else np.ones(len(t), dtype=bool)
     first = t[np.argmax(out)] if out.any() else 0.0
     last = t[len(t) - 1 - np.argmax(reach[::-1])] if reach.any() else 1.0
     tip = curve(a, b, edge.bend, np.array([first, last]))
@@ -193,11 +233,12 @@ def ends_at(
 def _outside(path: Float[np.ndarray, "t 2"], node: Node, size: Sizes, gap: float) -> Any:
     radius = size.radius + gap
     offset = np.abs(path - np.array([node.x, node.y]))
-    if node.kind == "end":
+    shape = SHAPE[node.kind]
+    if shape == "box":
         return (offset[:, 0] > end_half_width(node.name)) | (offset[:, 1] > END_HALF_HEIGHT)
-    if node.kind == "generalizing":
+    if shape == "square":
         return (offset > radius * 0.95).any(axis=1)
-    if node.kind == "mlp":
+    if shape == "diamond":
         return offset.sum(axis=1) > size.mlp + gap
     return np.hypot(offset[:, 0], offset[:, 1]) > radius
 
@@ -208,21 +249,9 @@ def along_edge(edge: Edge, node: dict[str, Node], size: Sizes, t: float) -> np.n
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * tip
 
 
-def label_places(graph: CircuitGraph, size: Sizes) -> list[tuple[str, float, float]]:
-    """Where each edge's q, k or v stands: on its curve, clear of nodes, other labels and other edges if it can be."""
+def port_letters(graph: CircuitGraph, size: Sizes) -> list[tuple[str, float, float]]:
+    """Each receiver's drawn inputs (q, k, v) and where their letters stand: between the receiver and the arrow tips."""
     node = graph.node
-    spots = (0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72, 0.22, 0.78)
-    lines = [[along_edge(edge, node, size, t) for t in np.linspace(0.1, 0.9, 17)] for edge in graph.edges]
-    taken = [(item.x, item.y, size.radius + 4.0) for item in graph.nodes]
-    found = []
-    for place, edge in enumerate(graph.edges):
-        others = [point for line in lines[:place] + lines[place + 1 :] for point in line]
-        crowd = np.array([*taken, *((x, y, 5.0) for x, y in others)])
-        tried = [along_edge(edge, node, size, t) for t in spots]
-        # overlapping a node or a label (the first rows) counts more than lying on another edge
-        worth = np.where(np.arange(len(crowd)) < len(taken), 3.0, 1.0)
-        over = [(worth * np.minimum(0, np.hypot(*(spot - crowd[:, :2]).T) - crowd[:, 2])).sum() for spot in tried]
-        x, y = map(float, tried[int(np.argmax(over))])
-        taken.append((x, y, 8.0))
-        found.append((edge.through, x, y))
-    return found
+    ports = {(edge.receiver, edge.through): edge.port for edge in graph.edges if edge.port}
+    down = size.radius + FOOT / 2
+    return [(through, node[name].x + port[0], node[name].y - down) for (name, through), port in ports.items()]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hc_interp.figures.circuit_graph import CircuitGraph, Node
+from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Kind, Node
 from hc_interp.figures.circuit_key import (
     EDGE,
     FILL,
@@ -20,7 +20,15 @@ from hc_interp.figures.circuit_key import (
     line_width,
     notice_lines,
 )
-from hc_interp.figures.circuit_layout import END_HALF_HEIGHT, SIZES, Sizes, end_half_width, ends_at, label_places
+from hc_interp.figures.circuit_layout import (
+    END_HALF_HEIGHT,
+    LETTERS,
+    SIZES,
+    Sizes,
+    end_half_width,
+    ends_at,
+    port_letters,
+)
 from hc_interp.figures.style import FONT_POINTS, INK, MUTED, PAPER, RULE, Width
 
 ESCAPES = str.maketrans(
@@ -46,7 +54,8 @@ def tikz(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
         *_words(graph, width),
     ]
     if labels:
-        lines += [rf"\node[fill={_name(PAPER)}] at ({x:.1f},{y:.1f}) {{{t}}};" for t, x, y in label_places(graph, size)]
+        font = rf"font=\fontsize{{{LETTERS:g}}}{{{LETTERS + 1:g}}}\selectfont\sffamily"
+        lines += [rf"\node[{font}] at ({x:.1f},{y:.1f}) {{{text}}};" for text, x, y in port_letters(graph, size)]
     return "\n".join([*lines, r"\end{tikzpicture}", ""])
 
 
@@ -96,12 +105,12 @@ def _node(node: Node, size: Sizes) -> list[str]:
     return [_glyph(node.kind, node.x, node.y, half), word]
 
 
-def _glyph(kind: str, x: float, y: float, half: float) -> str:
-    line = f"draw={_name(MUTED)}, line width=0.6bp, " if kind in ("head", "end") else ""
+def _glyph(kind: Kind, x: float, y: float, half: float) -> str:
+    line = f"draw={_name(MUTED)}, line width=0.6bp, " if kind == "end" or FILL[kind] == PAPER else ""
     look = rf"\path[{line}fill={_name(FILL[kind])}]"
-    if kind in ("core", "head"):
+    if SHAPE[kind] == "circle":
         return f"{look} ({x:.1f},{y:.1f}) circle [radius={half:.1f}bp];"
-    if kind == "mlp":
+    if SHAPE[kind] == "diamond":
         corners = [(x - half, y), (x, y + half), (x + half, y), (x, y - half)]
         return f"{look} {' -- '.join(map(_at, corners))} -- cycle;"
     across, up = (half, END_HALF_HEIGHT) if kind == "end" else (0.925 * half, 0.925 * half)
@@ -112,7 +121,8 @@ def _key(entries: Sequence[Entry]) -> list[str]:
     lines = []
     for entry in entries:
         if isinstance(entry.glyph, str):
-            lines.append(_glyph(entry.glyph, entry.x + GLYPH / 2, entry.y, 5.5 if entry.glyph == "mlp" else 4.5))
+            half = 5.5 if entry.glyph == "mlp" else 4.5
+            lines += [_glyph(kind, entry.x + GLYPH / 2, entry.y, half) for kind in SHAPE if kind == entry.glyph]
         else:
             sign = entry.glyph if isinstance(entry.glyph, int) else 1
             wide = 1.2 if isinstance(entry.glyph, int) else line_width(entry.glyph)

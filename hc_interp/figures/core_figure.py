@@ -4,6 +4,7 @@ from hc_interp.analysis.core import HeuristicCore
 from hc_interp.components import MLP
 from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import Width, layout, pixels, points
 
 GAP = 0.6  # between the heads' columns and the MLPs'
@@ -54,7 +55,8 @@ def head_frequency(core: HeuristicCore, *, width: Width = "double") -> Figure:
         },
     ):  # fmt: skip
         plot.add_trace(trace)
-    most = "all" if core.share == 1 else f"at least {core.share:.0%}"
+    most = "all" if core.share == 1 else f"at least {percent(core.share, 0)}"
+    common, chance = percent(core.jaccard, 0), percent(core.jaccard_by_chance, 0)
     return Figure(
         plot,
         title="How often subnetworks keep each component",
@@ -62,7 +64,7 @@ def head_frequency(core: HeuristicCore, *, width: Width = "double") -> Figure:
             f"A cell per attention head (layers upward) and MLP: the share of {core.subnetworks} subnetworks that keep "
             f"it. Dots mark the core, in {most} of them: {len(core.heads)} heads and {len(core.mlps)} "
             f"MLPs, where random subnetworks of the same sizes would share {core.size_by_chance:.2g} components. Two "
-            f"subnetworks share {core.jaccard:.0%} of their heads (Jaccard), {core.jaccard_by_chance:.0%} by chance. "
+            f"subnetworks share {common} of their heads (Jaccard), {chance} by chance. "
             "It shows that searches agree, not what a head computes: some heads are kept because everything needs them."
         ),
         data=frame.to_dict("records"),

@@ -14,15 +14,16 @@ from hc_interp.figures.images import NoBrowser, write_images
 from hc_interp.figures.page.pieces import page
 from hc_interp.figures.path_figure import path_matrix
 from hc_interp.figures.probe_figure import probe_scores
+from hc_interp.figures.probe_words import probe_words
 from hc_interp.figures.reading_figure import reading
 from hc_interp.figures.report_tables import settings_groups, tables
 from hc_interp.figures.report_words import (
+    about,
     core_words,
     edge_words,
     evaluation_words,
     generalizing_words,
     lead,
-    probe_words,
     reading_words,
 )
 from hc_interp.figures.search_figure import search_curves
@@ -84,6 +85,7 @@ def _write(found: RunResults, sections: list[Section], path: str | Path) -> Path
         "report.html",
         figures,
         title=TITLE,
+        about=about(found),
         question=QUESTION,
         verdict={"answer": verdict.answer, "sentence": verdict.sentence()} if verdict else None,
         notice=DEMO if _is_demo(found.manifest) else None,
@@ -99,8 +101,9 @@ def _write(found: RunResults, sections: list[Section], path: str | Path) -> Path
 def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
     """Write `report.html` into a run's folder, and each figure at both widths into `figures/`.
 
-    Figures are .json, the circuit also .tex, all of them .svg where a browser can draw them. Returns the file names,
-    and under "not_drawn" why there is no .svg.
+    Figures are .json, the circuit also .tex, all of them .svg where a browser can draw them; where none can, the
+    circuit is a page, .html, that any browser shows. Returns the file names, and under "not_drawn" why there is no
+    .svg.
     """
     folder = Path(folder)
     sections = evidence(run)
@@ -120,6 +123,8 @@ def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
         files += write_images({folder / "figures" / f"{name}.svg": figure for name, figure in named.items()})
     except NoBrowser as error:
         not_drawn = str(error)
+        if "circuit-double" in named:
+            files.append(named["circuit-double"].write(folder / "figures" / "circuit-double.html"))
     names = ["report.html", *(str(path.relative_to(folder)) for path in files)]
     return {"files": names, **({"not_drawn": not_drawn} if not_drawn else {})}
 
@@ -166,8 +171,8 @@ def _paths(run: RunResults) -> list[Section]:
 
 
 def _circuit(run: RunResults, **options: Any) -> Figure:
-    core: Any = run.core or (run.verdict.core if run.verdict else ())
-    generalizing: Any = run.generalizing or (run.verdict.generalizing if run.verdict else ())
+    core: Any = run.core or (run.verdict and run.verdict.core)
+    generalizing: Any = run.generalizing or (run.verdict and run.verdict.generalizing)
     assert run.paths is not None
     return circuit(run.paths, core=core, generalizing=generalizing, **options)
 

@@ -54,7 +54,9 @@ def _cell(value: Any) -> dict[str, Any]:
 
 def settings_groups(run: RunResults) -> list[dict[str, Any]]:
     """Everything that shaped the numbers: the manifest, each part's settings and origin, versions."""
-    groups = [{"title": "Run", "rows": _flat(run.manifest)}] if run.manifest else []
+    # A report is drawn before its run ends, so the run's state and files are not yet known.
+    settled = {name: value for name, value in run.manifest.items() if name not in ("status", "figures")}
+    groups = [{"title": "Run", "rows": _flat(settled)}] if settled else []
     recorded: dict[str, Any] = {}
     for name in ("search", "evaluation", "generalizing", "edges", "verdict"):
         part = run.paths if name == "edges" else getattr(run, name)

@@ -6,23 +6,44 @@ from typing import Any
 import numpy as np
 
 from hc_interp.analysis.core import HeuristicCore
-from hc_interp.analysis.decision import REASONS
 from hc_interp.analysis.evaluation import FULL, VALIDATION, Evaluation
 from hc_interp.analysis.generalizing import GeneralizingHeads
 from hc_interp.analysis.run_results import RunResults
 from hc_interp.analysis.verdict import Verdict
-from hc_interp.figures.probe_figure import feature_name
+from hc_interp.figures.numbers import percent, share, span
 from hc_interp.patching.effects import PathEffects
-from hc_interp.probing.probe import Probe
 
 LISTED = 40  # heads that a sentence names before it counts the rest
+
+
+def about(run: RunResults) -> str:
+    """Which model, task, case and pairs a page is about, and when it was run, as far as the run says so."""
+    manifest = run.manifest
+    parts = (run.verdict, run.paths, run.evaluation, run.search, run.generalizing, *run.probes.values())
+    named = [part.provenance.get("model_name") for part in parts if part is not None]
+    model = _entry(manifest, "model", "name") or next(filter(None, named), "")
+    task = _entry(manifest, "data", "task") or _entry(manifest, "arguments", "task")
+    said = [" on ".join(filter(None, (f"Model {model}" if model else "", f"task {task}" if task else "")))]
+    kinds: Any = manifest.get("pairs")
+    kinds = kinds if isinstance(kinds, Mapping) else {}
+    for case in dict.fromkeys(item["case"] for item in kinds.values()):
+        counts = [f"{item['n']} {kind}" for kind, item in kinds.items() if item["case"] == case]
+        said.append(f"tested on {' and '.join(counts)} pairs of {case}")
+    date = next((str(manifest[name]) for name in ("date", "started", "finished") if manifest.get(name)), "")
+    said.append(f"run on {date}" if date else "")
+    return "; ".join(filter(None, said))
+
+
+def _entry(manifest: Mapping[str, Any], group: str, name: str) -> str:
+    found = manifest.get(group)
+    return str(found.get(name) or "") if isinstance(found, Mapping) else ""
 
 
 def lead(run: RunResults) -> list[tuple[str, str]]:
     """The few numbers that stand on top."""
     found = []
     if run.evaluation is not None:
-        found += [("full model, in domain", f"{run.evaluation.accuracy(VALIDATION)[0]:.1%}")] * _validated(
+        found += [("full model, in domain", percent(run.evaluation.accuracy(VALIDATION)[0]))] * _validated(
             run.evaluation
         )
         found += [("subnetworks", str(len(run.evaluation.names) - 1))]
@@ -32,18 +53,12 @@ def lead(run: RunResults) -> list[tuple[str, str]]:
         found.append(("generalizing heads", str(len(run.generalizing.heads))))
     for kind, record in run.verdict.records.items() if run.verdict else ():
         interval = record.routes["all"]
-        found.append((f"T, {kind} pairs", _share(interval)))
+        found.append((f"T, {kind} pairs", share(interval)))
     return found
 
 
 def _validated(evaluation: Evaluation) -> bool:
     return VALIDATION in evaluation.splits
-
-
-def _share(interval: Any) -> str:
-    if not np.isfinite(float(interval.value)):
-        return "not defined"
-    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
 
 
 def _names(heads: Any) -> str:
@@ -52,36 +67,32 @@ def _names(heads: Any) -> str:
     return (", ".join(names[:LISTED]) + more) or "none"
 
 
-def _range(values: np.ndarray) -> str:
-    return f"{values.min():.1%}" if len(values) == 1 else f"{values.min():.1%} to {values.max():.1%}"
-
-
 def evaluation_words(evaluation: Evaluation) -> list[str]:
     words = []
     splits = [split for split in evaluation.splits if split != VALIDATION]
     if _validated(evaluation):
         full, *parts = evaluation.accuracy(VALIDATION)
-        also = f"; its {len(parts)} subnetworks from {_range(np.array(parts))}" if parts else ""
-        words.append(f"In domain the full model answers {full:.1%} correctly{also}.")
+        also = f"; its {len(parts)} subnetworks from {span(np.array(parts))}" if parts else ""
+        words.append(f"In domain the full model answers {percent(full)} correctly{also}.")
     if splits:
         table = np.stack([evaluation.accuracy(split) for split in splits])
         means = table.mean(axis=0)
-        also = f"; over subnetworks this mean runs from {_range(means[1:])}" if len(means) > 1 else ""
+        also = f"; over subnetworks this mean runs from {span(means[1:])}" if len(means) > 1 else ""
         words.append(
-            f"Out of domain, as the mean over {len(splits)} cases, the full model reaches {means[0]:.1%}{also}."
+            f"Out of domain, as the mean over {len(splits)} cases, the full model reaches {percent(means[0])}{also}."
         )
     if len(evaluation.names) > 2 and splits:
         spread = np.ptp(table[:, 1:], axis=1)
         widest = splits[int(spread.argmax())]
         words.append(
-            f"Subnetworks differ most on {widest} ({_range(evaluation.accuracy(widest)[1:])}; full model "
-            f"{evaluation.accuracy(widest)[evaluation.names.index(FULL)]:.1%})."
+            f"Subnetworks differ most on {widest} ({span(evaluation.accuracy(widest)[1:])}; full model "
+            f"{percent(evaluation.accuracy(widest)[evaluation.names.index(FULL)])})."
         )
     return words
 
 
 def _most(core: HeuristicCore) -> str:
-    return "all" if core.share == 1 else f"at least {core.share:.0%} of"
+    return "all" if core.share == 1 else f"at least {percent(core.share, 0)} of"
 
 
 def core_words(core: HeuristicCore) -> list[str]:
@@ -108,18 +119,24 @@ def generalizing_words(found: GeneralizingHeads) -> list[str]:
 def edge_words(edges: PathEffects) -> list[str]:
     frame: Any = edges.to_frame()
     tested = frame["q"].notna()
+    idle = len(frame) - int(tested.sum())
+    out = (
+        f" {idle} of them lead nowhere (the receiver is not downstream of the sender) and have effect 0."
+        if idle
+        else ""
+    )
     dropped = f"; {edges.dropped} pairs were not aligned and dropped" if edges.dropped else ""
     return [
         f"{len(edges)} paths were patched one at a time on {len(edges.ids)} pairs (route {edges.route}{dropped}): the "
         "sender takes its corrupt value, only the named input of the receiver sees it, and the metric "
-        f"({edges.metric}) is read at the output.",
-        f"{int((frame['q'] < 0.05).sum())} of {int(tested.sum())} paths that can carry anything have q < 0.05. Single "
-        "paths are small where heads are many: the joint test below adds them up.",
+        f"({edges.metric}) is read at the output.{out}",
+        f"{int((frame['q'] < 0.05).sum())} of the {int(tested.sum())} paths that can carry anything have q < 0.05. "
+        "Single paths are small where heads are many: the joint test below adds them up.",
     ]
 
 
 def reading_words(verdict: Verdict) -> list[str]:
-    words = [verdict.sentence(), f"Reason: {verdict.reason} ({REASONS[verdict.reason]})."]
+    words = [verdict.sentence()]
     for kind, record in verdict.records.items():
         if not record.informative:
             words.append(f"{kind.capitalize()} pairs are not informative: {record.why}.")
@@ -139,17 +156,4 @@ def reading_words(verdict: Verdict) -> list[str]:
 
 
 def _sources(intervals: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_share(interval)} ({source})" for source, interval in intervals.items()) or "not measured"
-
-
-def probe_words(probes: Mapping[str, Probe]) -> list[str]:
-    words = []
-    for name, probe in probes.items():
-        metric = "auc" if "auc" in probe.scores else "r2"
-        if metric in probe.scores:
-            score = probe.scores[metric]
-            label = {"auc": "AUC", "r2": "R²"}[metric]
-            words.append(
-                f"{name}: {label} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}] for {feature_name(probe)}."
-            )
-    return words
+    return ", ".join(f"{share(interval)} ({source})" for source, interval in intervals.items()) or "not measured"

@@ -1,11 +1,14 @@
 """How a mask search went."""
 
+import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hc_interp.errors import HCError
 from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import span
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PIXELS_PER_POINT, PURPLE, SKY, VERMILLION, Width, layout
 from hc_interp.search.found import MaskSearch
 
@@ -56,10 +59,20 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     plot.update_layout(margin={"t": above})
     last: dict[str, Any] = {"row": panels[0], "col": panels[1]}
     plot.update_xaxes(title={"text": "step", "standoff": 4})
-    plot.update_yaxes(type="log", title={"text": "KL (nats)"}, row=1, col=1, dtick=1)
+    plot.update_yaxes(
+        type="log", title={"text": "KL (nats)"}, row=1, col=1, tickvals=_log_ticks(search.history["kl"].to_numpy())
+    )
     plot.update_yaxes(title={"text": "expected sparsity"}, tickformat=".0%", rangemode="tozero", **last)
     plot.update_annotations(font={"size": 8 * PIXELS_PER_POINT})
     return Figure(plot, "How the searches went", _caption(search), search.to_frame().to_dict("records"))
+
+
+def _log_ticks(values: np.ndarray) -> list[float]:
+    """1, 2 and 5 of each power of ten within the values and one step around; only the powers where there are many."""
+    positive = values[values > 0]
+    low, high = (math.floor(math.log10(end)) for end in (positive.min(), positive.max()))
+    digits = (1, 2, 5) if high - low < 3 else (1,)
+    return [float(f"{digit}e{power}") for power in range(low, high + 2) for digit in digits]
 
 
 def _line(
@@ -79,6 +92,6 @@ def _caption(search: MaskSearch) -> str:
         f"A line per run ({len(search)} runs). Left, or above: KL(full || masked) of the training batch under sampled "
         "gates, on a logarithmic scale; it rises while the sparsity is ramped. Right, or below: expected sparsity. "
         f"What counts is the binary mask at the end, on held-out examples: KL {float(kl.min()):.3f} to "
-        f"{float(kl.max()):.3f} nats, the same answer as the full model on {float(search.agreement.min()):.0%} to "
-        f"{float(search.agreement.max()):.0%}. A low KL does not say that a subnetwork works as the full model does."
+        f"{float(kl.max()):.3f} nats, the same answer as the full model on {span(search.agreement.numpy())}. "
+        "A low KL does not say that a subnetwork works as the full model does."
     )

@@ -12,12 +12,12 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
 from hc_interp.models.site import Site
 
 
 @dataclass(frozen=True, eq=False)
-class Keep:
+class Keep(ListOfOne):
     """Keep a subnetwork's components; every other one of its universe is replaced by `source`."""
 
     subnetwork: Subnetwork
@@ -33,7 +33,7 @@ class Keep:
 
 
 @dataclass(frozen=True, eq=False)
-class Ablate:
+class Ablate(ListOfOne):
     """Replace the named components by `with_`; all others stay."""
 
     components: Any
@@ -49,7 +49,7 @@ class Ablate:
 
 
 @dataclass(frozen=True, eq=False)
-class SoftMask:
+class SoftMask(ListOfOne):
     """`m * value + (1 - m) * source` for each component; gradients flow to `mask`.
 
     `mask` is `[component]` in the order of `components` (default: all of the model's), or `[batch, component]` for a
@@ -92,7 +92,7 @@ class SoftMask:
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
+class Scale(ListOfOne):
     """Multiply a component's value by `factor`."""
 
     component: Any

@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head, components
+from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head, Subnetwork, components, heads_of
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit, by_site
 from hc_interp.models.geometry import attend, attention_pattern
-from hc_interp.models.hooked import HookedModel, Intervention, Run
+from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne, Run
 from hc_interp.models.site import Site
 
 ROUTES = ("direct", "mlps", "all")
@@ -66,8 +66,11 @@ class PathBatch:
     ) -> "PathBatch":
         """Run clean and corrupt once. `source` may be the corrupt side itself, a batch of the same rows.
 
-        `receivers` are all heads whose inputs will be asked for.
+        `receivers` are all heads whose inputs will be asked for. Raises `InterventionError` for one that a path in
+        `before` holds already.
         """
+        receivers = tuple(receivers)
+        check_free(receivers, before)
         batch = batch.to(model.device)
         sites = value_sites(model)
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
@@ -224,12 +227,23 @@ class Arrival:
 
 
 @dataclass(frozen=True, eq=False)
-class PatchPath:
-    """Patch the paths from `senders` into the named inputs of `receivers`; see the definition on top of this file.
+class PatchPath(ListOfOne):
+    """Patch the paths from `senders` into the named inputs of `receivers`: change what receivers read from senders.
 
-    `through` names inputs of receiving heads; a receiving MLP or `output` has one input, "in", which is always meant.
-    Runs are made under the interventions that stand before this one. Captures at a receiving head's own q_in, k_in,
-    v_in, q, k, v and pattern show step 2, all other captures step 3.
+    1. Senders take the values of `source`, and the change runs down to the receivers by the `route`: "direct" (the
+       residual stream and its LayerNorms alone; every other head and MLP stays clean), "mlps" (MLPs on the way follow
+       too) or "all" (heads too). Clean are the values of a run without this path.
+    2. Each receiver computes its `z` (an MLP its output) from what then arrives at the inputs named in `through`, and
+       from clean values at the others. `through` is some of q, k, v: `("q", "k")` or `"qk"`; a receiving MLP or
+       `output` has one input, "in", which is always meant.
+    3. The clean run is made again with those values at the receivers, and everything after them follows.
+
+    Senders and receivers are components, their names, or results that have `.heads`. Runs are made under the
+    interventions that stand before this one; a receiver that these remove (Ablate, Keep) does not change. Captures at a
+    receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3.
+
+    Raises `InterventionError` when it is built without a source or with ends, inputs or a route that cannot be, and
+    when it is used after a PatchPath that holds one of its receivers. `hc.path_effects` measures many paths.
     """
 
     senders: Any
@@ -238,27 +252,37 @@ class PatchPath:
     source: Source | None = None
     route: str = "direct"
 
-    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        senders, receivers = components(self.senders), components(self.receivers)
-        check_path(model, senders, receivers, self.through, self.route)
-        if OUTPUT in receivers and len(receivers) > 1:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "senders", path_ends(self.senders))
+        object.__setattr__(self, "receivers", path_ends(self.receivers))
+        object.__setattr__(self, "through", path_inputs(self.through))
+        check_path(self.senders, self.receivers, self.route)
+        if OUTPUT in self.receivers and len(self.receivers) > 1:
             raise InterventionError(
                 "PatchPath into 'output' cannot be joined with other receivers: its result is step 1's own logits. "
                 "Make it a path of its own."
             )
         if self.source is None:
             raise InterventionError("PatchPath has no source; pass source=pairs, means, hc.Donors(...) or 0.")
+
+    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        check_ends_exist(model, (*self.senders, *self.receivers))
+        assert self.source is not None
         check_source(self.source, model)
-        for other in before:
-            if isinstance(other, PatchPath) and (common := set(components(other.receivers)) & set(receivers)):
-                raise InterventionError(
-                    f"Two PatchPath interventions share the receiver {sorted(map(str, common))[0]}; its value cannot "
-                    "come "
-                    "from both. Name all senders in one PatchPath."
-                )
+        check_free(self.receivers, before)
+
+    def holds(self, item: Any) -> bool:
+        """Whether this path fixes the item's value, so that no other path can change it.
+
+        A path into `output` is step 1 itself, in which all that the route holds stands still.
+        """
+        if OUTPUT not in self.receivers:
+            return item in self.receivers
+        held = {"direct": Head | MLP, "mlps": Head, "all": ()}[self.route]
+        return item == OUTPUT or item in self.senders or isinstance(item, held)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        senders, receivers = components(self.senders), components(self.receivers)
+        senders, receivers = self.senders, self.receivers
         assert self.source is not None
         paths = PathBatch.of(model, batch, self.source, receivers, before)
         if OUTPUT in receivers:
@@ -287,25 +311,48 @@ class PatchPath:
         return edits
 
 
-def check_path(
-    model: HookedModel, senders: Sequence[Any], receivers: Sequence[Any], through: Sequence[str], route: str
-) -> None:
-    """Raise an `HCError` unless these can be the ends of a path on this model."""
+def path_ends(given: Any) -> tuple[Any, ...]:
+    """Senders or receivers as components: of a subnetwork all that it keeps, of another result its `.heads`."""
+    return components(given if isinstance(given, Subnetwork) else heads_of(given))
+
+
+def path_inputs(through: Any) -> tuple[str, ...]:
+    """`"qk"` and `("q", "k")` alike as `("q", "k")`, always in the order q, k, v."""
+    names = tuple(through) if isinstance(through, Iterable) else ()
+    if not names or any(name not in INPUTS for name in names):
+        raise InterventionError(
+            f"through={through!r}; give some of {', '.join(INPUTS)}, like through=('q', 'k') or 'qk' (hc.path_effects "
+            "also takes 'each': a row per input). An MLP or the output has one input only, which needs no name."
+        )
+    return tuple(name for name in INPUTS if name in names)
+
+
+def check_free(receivers: Iterable[Any], before: Iterable[Intervention]) -> None:
+    """Raise `InterventionError` for a receiver whose value another path holds: this one would measure nothing."""
+    for item in receivers:
+        if any(isinstance(other, PatchPath) and other.holds(item) for other in before):
+            raise InterventionError(
+                f"Two paths share the receiver {item}: a PatchPath that stands before already holds its value, which "
+                "cannot come from both. Name all senders in one PatchPath, or take this receiver out of one of the two."
+            )
+
+
+def check_ends_exist(model: HookedModel, ends: Iterable[Any]) -> None:
+    for item in ends:
+        if not isinstance(item, End):
+            model.check_component(item)
+
+
+def check_path(senders: Sequence[Any], receivers: Sequence[Any], route: str) -> None:
+    """Raise `InterventionError` unless these can be the ends of a path."""
     for role, items, end in (("sender", senders, EMBED), ("receiver", receivers, OUTPUT)):
         if not items:
             raise InterventionError(f"A path needs at least one {role}; none was given.")
         for item in items:
             if isinstance(item, End) and item != end:
                 raise InterventionError(f"{item} cannot be a {role}: 'embed' only sends and 'output' only receives.")
-            if not isinstance(item, End):
-                model.check_component(item)
     if route not in ROUTES:
         raise InterventionError(f"route={route!r}; choose one of {', '.join(ROUTES)}.")
-    if isinstance(through, str) or not through or set(through) - set(INPUTS):
-        raise InterventionError(
-            f"through={through!r}; give some of {', '.join(INPUTS)} as a tuple, like through=('v',). "
-            "An MLP or the output has one input only, which needs no name."
-        )
 
 
 def _order(item: Any) -> tuple[int, int]:

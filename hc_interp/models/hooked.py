@@ -3,10 +3,10 @@
 import copy
 import hashlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hc_interp.components import MLP, Component, Head, universe
 from hc_interp.data.batch import Batch
+from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
@@ -35,6 +36,13 @@ class Intervention(Protocol):
     def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
         """The edits for this batch; runs that they need are made under `before`."""
         ...
+
+
+class ListOfOne:
+    """Base of the package's interventions: wherever a list of them is asked for, one stands for the list of itself."""
+
+    def __iter__(self) -> Iterator[Self]:
+        yield self
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,12 +148,21 @@ class HookedModel:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
         return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, labels {', '.join(self.labels)})"
 
-    def tokenize(self, first: str | Sequence[str], second: str | Sequence[str] | None = None) -> Batch:
-        """Encode texts, right-padded to the longest; never truncated.
+    def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
+        """Encode texts, or `Examples` (whose ids and labels are kept), right-padded to the longest; never truncated.
 
         Raises `DataError` for an input longer than the model's positions, texts without partner, and a tokenizer whose
         words are not the model's.
         """
+        if isinstance(first, Examples):
+            if second is not None:
+                raise DataError(
+                    f"tokenize was given {first!r} and second texts. Expected Examples alone, which hold both texts, "
+                    "or two lists of texts. Leave second= out."
+                )
+            batch = self.tokenize(first.first, first.second)
+            labels = None if first.label is None else torch.tensor(first.label, device=self.device)
+            return replace(batch, labels=labels, ids=first.id)
         if self.tokenizer is None:
             raise ModelError(
                 f"{self.name} was loaded without a tokenizer, so texts cannot be encoded. "
@@ -190,8 +207,9 @@ class HookedModel:
     def _component_set(self) -> frozenset[Component]:
         return frozenset(self.components)
 
-    def check_interventions(self, interventions: Sequence[Intervention]) -> None:
-        """Raise an `HCError` if the list has no meaning on this model."""
+    def check_interventions(self, interventions: Iterable[Intervention]) -> list[Intervention]:
+        """Return the interventions, one or many, as a list; raise an `HCError` if it has no meaning on this model."""
+        interventions = _as_list(interventions)
         for place, item in enumerate(interventions):
             if not hasattr(item, "edits"):
                 raise InterventionError(
@@ -199,20 +217,21 @@ class HookedModel:
                     "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit."
                 )
             item.check(self, interventions[:place])
+        return interventions
 
-    def compile(self, batch: Batch, interventions: Sequence[Intervention]) -> list[SiteEdit]:
+    def compile(self, batch: Batch, interventions: Iterable[Intervention]) -> list[SiteEdit]:
         """Check a list of interventions and turn it into edits for one batch."""
-        interventions = list(interventions)
-        self.check_interventions(interventions)
+        interventions = self.check_interventions(interventions)
         edits: list[SiteEdit] = []
         for place, item in enumerate(interventions):
             edits += item.edits(self, batch, interventions[:place])
         return edits
 
-    def run(self, batch: Batch, interventions: Sequence[Intervention] = (), capture: Sequence[Site] | Site = ()) -> Run:
+    def run(self, batch: Batch, interventions: Iterable[Intervention] = (), capture: Iterable[Site] | Site = ()) -> Run:
         """One forward pass under `interventions`; `captured` holds each asked site's value after all edits.
 
-        Gradients flow through edits; without them nothing is recorded for autograd, since the weights are frozen.
+        `interventions` is one or a list. Gradients flow through edits; without them nothing is recorded for autograd,
+        since the weights are frozen.
         """
         sites = [capture] if isinstance(capture, Site) else list(capture)
         if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
@@ -283,7 +302,7 @@ class HookedModel:
             )
         return self._tails[layer]
 
-    def logits(self, batch: Batch, interventions: Sequence[Intervention] = ()) -> Float[Tensor, "batch class"]:
+    def logits(self, batch: Batch, interventions: Iterable[Intervention] = ()) -> Float[Tensor, "batch class"]:
         """The classifier's logits under `interventions`."""
         return self.run(batch, interventions).logits
 
@@ -292,3 +311,12 @@ class HookedModel:
         return HookedModel(
             copy.deepcopy(self.module), self.tokenizer, labels=self.labels, backend=self.backend_name, name=self.name
         )
+
+
+def _as_list(interventions: Any) -> list[Intervention]:
+    if isinstance(interventions, str) or not isinstance(interventions, Iterable):
+        raise InterventionError(
+            f"Interventions were given as {interventions!r}; expected one intervention or a list of them, like "
+            "[hc.Ablate('L3H7', with_=means)]."
+        )
+    return list(interventions)

@@ -30,10 +30,11 @@ def load(
 ) -> HookedModel:
     """Load a sequence classifier and wrap a copy of it.
 
-    `source` is `"zoo:<name>"`, a folder that `save_pretrained` wrote, a hub id, or a live module. `labels` names the
-    classes in logit order where the checkpoint does not. Weights are read from safetensors only; no remote code is
-    run. The default device is CUDA if there is one (a live module stays where it is). Before it is returned the
-    wrapper is compared with the unwrapped module at every site.
+    `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
+    `save_pretrained` wrote, a hub id, or a live module. `labels` names the classes in logit order where the checkpoint
+    does not. Weights are read from safetensors only; no remote code is run. The default
+    device is CUDA if there is one (a live module stays where it is). Before it is returned the wrapper is compared with
+    the unwrapped module at every site.
 
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """

@@ -22,8 +22,9 @@ class PathEffects(Result):
 
     `effects` `[pair, row]` is `metric(step 3) - metric(clean)`; `explained` and `extent` `[pair, row]` are
     `<dz, dz_full>` and `|dz_full|^2` of the receivers, whose sums make the response; `node` `[pair, row]` is the
-    receivers' own node effect and `total` `[pair]` is `metric(corrupt) - metric(clean)` (both NaN when the corrupt
-    values do not come from pairs). `sources` are the units of the bootstrap.
+    receivers' own node effect (all their values set to corrupt at once) and `total` `[pair]` is
+    `metric(corrupt) - metric(clean)` (both NaN when the corrupt values do not come from pairs). `sources` are the units
+    of the bootstrap.
 
     An effect is causal on these pairs and this corruption. It does not say that the path is needed: others may carry
     the same, and a route that holds everything else at clean hides what passes through it.
@@ -53,7 +54,8 @@ class PathEffects(Result):
         return self.effects[:, self._place(sender, receiver, through)]
 
     def _place(self, sender: Any, receiver: Any, through: Any) -> int:
-        through = "".join(through) if isinstance(through, tuple | list) else through
+        if through is not None:
+            through = "".join(sorted(dict.fromkeys(through), key="qkv".find))  # as rows are named; "in" keeps its order
         wanted = (label(sender), label(receiver))
         found = [i for i, row in enumerate(self.rows) if row[:2] == wanted and through in (None, row[2])]
         if len(found) != 1:
@@ -85,10 +87,20 @@ class PathEffects(Result):
         return frame.assign(q=fdr(tested), n=len(effects), downstream=self.downstream)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per path: mean effect, share of the total, share of the receiver's node effect, response.
+        """A row per path: its mean effect in the metric, on three scales, each with its interval (`_low`, `_high`).
 
-        Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after Benjamini-Hochberg over the
-        paths that can carry anything.
+        - `share` of the total: sum of effects / sum of `metric(corrupt) - metric(clean)`; 1 is all that tells the two
+          sides apart for the whole model.
+        - `node_share`: sum of effects / sum of the receivers' node effects (all their `z`, or an MLP's output, set to
+          corrupt at once); 1 is all that the receivers do. For `output` the node effect is the total.
+        - `response`: sum of <dz, dz_full> / sum of |dz_full|^2, over pairs, positions and receivers, where `dz` is the
+          change that the path makes in the receivers' values and `dz_full` their whole change to corrupt: how much of
+          the receiver's own change comes by this path, whatever the output makes of it. NaN for `output`.
+
+        A scale is NaN where the interval of its denominator contains 0; both shares are where the corrupt values do not
+        come from pairs. Runs are scored with the clean side's gold, so effects are usually negative and shares positive
+        (both negative numbers). Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after
+        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`).
         """
         return self._frame.copy()
 

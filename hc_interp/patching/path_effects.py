@@ -8,11 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import OUTPUT, Head, Subnetwork, components, is_upstream
+from hc_interp.components import OUTPUT, Head, Subnetwork, heads_of, is_upstream
 from hc_interp.data.align import PairBatch, encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import resolve_groups
-from hc_interp.interventions.paths import INPUTS, PathBatch, check_path
+from hc_interp.errors import DataError, InterventionError
+from hc_interp.interventions.paths import (
+    INPUTS,
+    PathBatch,
+    check_ends_exist,
+    check_free,
+    check_path,
+    path_ends,
+    path_inputs,
+)
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import Groups, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -46,34 +55,56 @@ class Row:
 def path_effects(
     model: HookedModel,
     pairs: ContrastPairs,
-    senders: Iterable[Any],
-    receivers: Iterable[Any],
-    through: Sequence[str] | Literal["each"] = INPUTS,
+    senders: Any,
+    receivers: Any,
+    through: Sequence[str] = INPUTS,
     *,
     route: str = "direct",
     corruption: Source | Literal["pair"] = "pair",
     metric: str | Metric = "logit_diff",
     joint: bool = False,
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     batch_size: int = 64,
     level: float = 0.95,
     seed: int = 0,
 ) -> PathEffects:
     """Patch the paths from `senders` into `receivers` and measure what the output does.
 
-    An item of either list is a component or a tuple of components that acts as one. `through` names the inputs of
-    receiving heads that are patched together; `"each"` gives a row per input. `joint=True` patches all senders into
-    all receivers at once, in one row. `route` says what may carry the change to the receiver: nothing but the residual
-    stream and LayerNorms (`"direct"`), MLPs too (`"mlps"`), or every head and MLP (`"all"`). The corrupt values are the
-    pairs' other sides, or another source's (`corruption=`); then shares are not defined. All runs are made under
-    `interventions`.
+    For each sender and receiver, on pairs (clean, corrupt) of the same layout:
 
-    Definition: DESIGN, Definitions; after Wang et al. 2023 (arXiv 2211.00593) and Goldowsky-Dill et al. 2023
-    (arXiv 2304.05969). Raises `AlignmentError`, `ComponentError`, `InterventionError`.
+    1. In a clean run the sender takes its corrupt value (a head its `z`, an MLP its output, `embed` the input of layer
+       0), and the change runs down to the receiver by the `route`: `"direct"`, the residual stream alone (all other
+       heads and MLPs are held at clean); `"mlps"`, MLPs on the way recompute too (Wang et al. 2023); `"all"`, every
+       head and MLP on the way does. LayerNorms are always recomputed exactly.
+    2. The receiver computes its `z` (an MLP its output) from what arrives at the inputs named in `through`, and from
+       clean values at its other inputs.
+    3. The clean run is made again with the receiver holding that value; everything after it follows.
+
+    The effect is `metric(step 3) - metric(clean)`. Every run is scored with the clean side's gold label, so a path that
+    carries what tells the sides apart takes the answer away: effects and totals are usually negative, shares positive.
+    `PathEffects.to_frame` has the effects on three scales.
+
+    `senders` and `receivers` are results that have `.heads`, or lists; an item is a component, a name, or a tuple of
+    them that acts as one. `through` is some of q, k, v, patched together (`("q", "k")` or `"qk"`), or `"each"`: a row
+    per input; an MLP and `output` have one, "in". `joint=True` patches all senders into all receivers at once, in one
+    row. Corrupt values are the pairs' other sides, or another source's (`corruption=`), for which shares are not
+    defined. `metric` is "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
+
+    All runs are made under `interventions`. A sender or receiver that these remove (Ablate, Keep) carries nothing: its
+    effect is 0 by definition, as it is where the receiver is not downstream. After Wang et al. 2023 (arXiv 2211.00593)
+    and Goldowsky-Dill et al. 2023 (arXiv 2304.05969).
+
+    Raises `DataError` for what are no pairs, `AlignmentError` for unaligned ones, `LabelError` for labels that are not
+    the model's, `ComponentError` for components that it lacks, and `InterventionError` for no senders or receivers, a
+    path that cannot be, and a receiver that a PatchPath among `interventions` holds already.
     """
+    _check_pairs(pairs)
     rows = _rows(senders, receivers, through, joint)
     for row in rows:
-        check_path(model, row.senders, row.receivers, row.through, route)
+        check_path(row.senders, row.receivers, route)
+        check_ends_exist(model, (*row.senders, *row.receivers))
+    interventions = model.check_interventions(interventions)
+    check_free(dict.fromkeys(item for row in rows for item in row.receivers), interventions)
     if corruption != "pair":
         check_source(corruption, model)
     measure = path_metric(metric)
@@ -108,7 +139,7 @@ def path_effects(
             route=route,
             corruption=corruption,
             joint=joint,
-            interventions=list(interventions),
+            interventions=interventions,
         ),
     )
 
@@ -208,8 +239,19 @@ class Sweep:
         return self.metric(logits, self.gold, self.groups)
 
 
-def _rows(senders: Iterable[Any], receivers: Iterable[Any], through: Any, joint: bool) -> list[Row]:
-    sending, receiving = _members(senders), _members(receivers)
+def _check_pairs(pairs: Any) -> None:
+    if not isinstance(pairs, ContrastPairs):
+        raise DataError(
+            f"path_effects was given {type(pairs).__name__} as its pairs; expected ContrastPairs, whose two sides "
+            "a path is patched between. Pass task.contrast_pairs(case, kind, split='test'), or hc.ContrastPairs(clean, "
+            "corrupt, gold=...)."
+        )
+
+
+def _rows(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row]:
+    sending, receiving = _members(senders, "senders"), _members(receivers, "receivers")
+    each = isinstance(through, str) and through == "each"
+    together = INPUTS if each else path_inputs(through)
     if joint:
         sending = [tuple(dict.fromkeys(item for group in sending for item in group))]
         receiving = [tuple(dict.fromkeys(item for group in receiving for item in group))]
@@ -217,17 +259,20 @@ def _rows(senders: Iterable[Any], receivers: Iterable[Any], through: Any, joint:
     for group in sending:
         for receiver in receiving:
             heads = any(isinstance(item, Head) for item in receiver)
-            splits = (
-                [(name,) for name in INPUTS]
-                if through == "each" and heads
-                else [INPUTS if through == "each" else through]
-            )
-            rows.extend(Row(group, receiver, tuple(split)) for split in splits)
+            splits = [(name,) for name in INPUTS] if each and heads else [together]
+            rows.extend(Row(group, receiver, split) for split in splits)
     return rows
 
 
-def _members(items: Any) -> list[Members]:
-    """Each item as a tuple of components; a subnetwork or a single name is read as its components."""
-    if isinstance(items, Subnetwork) or not isinstance(items, Iterable) or isinstance(items, str):
-        return [(item,) for item in components(items)]
-    return [components(item) for item in items]
+def _members(given: Any, role: str) -> list[Members]:
+    """Each item as a tuple of components; a subnetwork is read as its components, another result as its heads."""
+    items = given if isinstance(given, Subnetwork) else heads_of(given)
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        items = (items,)
+    found = [path_ends(item) for item in items]
+    if not found:
+        raise InterventionError(
+            f"path_effects was given no {role} ({given!r}); a path needs at least one. Pass heads, like ['L3H7'], or a "
+            "result that has some (core.heads, gen.heads)."
+        )
+    return found

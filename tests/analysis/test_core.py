@@ -133,3 +133,20 @@ def test_different_universes_are_an_error(three):
 def test_share_outside_its_range_is_an_error(three, share):
     with pytest.raises(HCError, match="share="):
         heuristic_core(three, share=share)
+
+
+def test_components_by_name(three, tmp_path):
+    core = heuristic_core(three)
+    for found in (core, HeuristicCore.load(core.save(tmp_path / "core.json"))):
+        assert found.frequency["L0H1"] == found.frequency[Head(0, 1)] == pytest.approx(2 / 3)
+        assert found.frequency.get("L0MLP") == pytest.approx(2 / 3)
+        assert found.frequency.get("L7H0", 0.5) == 0.5
+        assert "L0H1" in found.frequency
+        assert "L7H0" not in found.frequency
+        assert "L0H0" in found
+        assert "L0H1" not in found
+        for name in ("L7H0", Head(7, 0)):
+            with pytest.raises(ComponentError, match="L7H0 is not among the 8 components"):
+                found.frequency[name]
+        with pytest.raises(ComponentError, match="is not a component"):
+            found.frequency["H1"]

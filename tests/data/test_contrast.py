@@ -269,3 +269,36 @@ def test_no_pairs_or_too_long_or_slow_tokenizer(model, short_model, no_pad_model
         encode_pairs(short_model, swap_pairs([("doctor", "judge")]))
     with pytest.raises(DataError, match="Load a fast tokenizer"):
         encode_pairs(no_pad_model, swap_pairs([("doctor", "judge")]))
+
+
+def test_pairs_as_a_table_and_in_words():
+    clean = Examples(["the doctor saw the actor", "a b"], ["the doctor saw", "c"], [0, 1], ["x", "y"])
+    corrupt = Examples(["the actor saw the doctor", "b a"], ["the doctor saw", "c"], [1, 0])
+    pairs = ContrastPairs(clean, corrupt, [0, 1], kind="order")
+    table = pairs.to_frame()
+    assert list(table) == ["id", "clean_first", "clean_second", "corrupt_first", "corrupt_second", "gold"]
+    assert list(table.loc[1]) == ["y", "a b", "c", "b a", "c", 1]
+    shown = "'the doctor saw the actor' / 'the doctor saw' -> 'the actor saw the doctor' / 'the doctor saw'"
+    assert shown in repr(pairs)
+    assert "->" not in repr(pairs.rows([]))
+    single = ContrastPairs(Examples(["a"]), Examples(["b"]), [0])
+    assert list(single.to_frame()) == ["id", "clean_first", "corrupt_first", "gold"]
+
+
+@given(st.integers(0, 12), st.integers(0, 5))
+def test_samples_of_pairs_are_named_by_their_seed(n, seed):
+    texts = [f"text {i}" for i in range(9)]
+    pairs = ContrastPairs(Examples(texts), Examples(texts[::-1]), [0] * 9)
+    found = pairs.sample(n, seed)
+    assert len(found) == min(n, 9)
+    assert list(found.ids) == sorted(set(found.ids), key=int)
+    assert found.ids == pairs.sample(n, seed).ids
+    assert found.corrupt.first == tuple(texts[8 - int(name)] for name in found.ids)
+
+
+def test_no_table_of_tokens_and_no_negative_sample(model):
+    pairs = ContrastPairs(model.tokenize(["the doctor"]), model.tokenize(["the actor"]), [0])
+    with pytest.raises(DataError, match="two Batch objects"):
+        pairs.to_frame()
+    with pytest.raises(DataError, match="sample of -1 pairs"):
+        pairs.sample(-1)

@@ -1,11 +1,15 @@
 """A task gives its splits their meaning, finds its cases, and answers for its pairs."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
+from hc_interp.data.labels import resolve_groups
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, word_overlap
 from hc_interp.data.task import Task
 from hc_interp.errors import AlignmentError, DataError, LabelError
@@ -131,6 +135,45 @@ def test_given_pairs_are_stamped_found_by_either_spelling_and_strict(model):
         only.case(SWAP)
 
 
+def labelled(*labels, **fields):
+    return Examples([f"text {i}" for i in range(len(labels))], label=labels, **fields)
+
+
+def test_fewer_labels_than_classes_are_counted_over_the_whole_task():
+    two = Task("t", train=labelled(0, 1), validation=labelled(0, 1), cases={"c": labelled(1)})
+    for part in (two.train, two.validation.sample(1), two.case("c")):
+        with pytest.raises(LabelError, match="labels go from 0 to 1, but the model has 3 classes"):
+            resolve_groups(NLI, part)
+        assert resolve_groups(("no", "yes"), part) == ((0,), (1,))
+    three = Task("t", train=labelled(0, 1, 2), cases={"c": labelled(1)})
+    assert resolve_groups(NLI, three.case("c")) == ((0,), (1,), (2,))
+    mixed = Task("t", train=labelled(0, 2, groups=[[0], [1], [2]]), validation=labelled(0, 1))
+    assert resolve_groups(NLI, mixed.train) == ((0,), (1,), (2,))
+    with pytest.raises(LabelError, match="Pass Task"):
+        resolve_groups(NLI, mixed.validation)
+    assert resolve_groups(NLI, labelled(0, 1)) == ((0,), (1,), (2,))  # outside a task, a split speaks for itself alone
+
+
+def test_saying_what_labels_mean_mends_it():
+    two = Task("t", train=labelled(0, 1), validation=labelled(1))
+    assert resolve_groups(NLI, replace(two, groups=[[0], [1, 2]]).validation) == ((0,), (1, 2))
+    assert resolve_groups(NLI, replace(two, classes=["entailment", "not_entailment"]).train) == ((0,), (1, 2))
+    assert resolve_groups(NLI, replace(two, overlap=labelled(2)).train) == ((0,), (1,), (2,))
+    assert resolve_groups(NLI, Task("t", train=two.train, groups=[[0, 1], [2]]).train) == ((0, 1), (2,))
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_pairs_of_a_task_with_fewer_labels(made):
+    pairs = ContrastPairs(labelled(0, 0), labelled(1, 1), [0, 0], kind="order")
+    maker = SimpleNamespace(kinds=lambda case: ("order",), make=lambda case, kind: pairs)
+    made_task = Task("t", cases={"c": labelled(0, 1)}, pairs=maker if made else {("c", "order"): pairs})
+    with pytest.raises(LabelError, match="but the model has 3 classes"):
+        resolve_groups(NLI, made_task.contrast_pairs("c"))
+    grouped = replace(made_task, groups=[[0], [1, 2]]).contrast_pairs("c")
+    assert resolve_groups(NLI, grouped) == ((0,), (1, 2))
+    assert resolve_groups(NLI, grouped.reversed()) == ((0,), (1, 2))
+
+
 COLUMNS = {"first": "premise", "second": "hypothesis", "label": "gold", "source": "template"}
 
 
@@ -148,6 +191,12 @@ def test_from_frames():
     assert made.train.source == ("7", "8")
     assert made.case("c").second == ("b", "d")
     assert made.groups == TWO_WAY
+    renamed = frame(gold=[1, 0]).rename(columns={"gold": "label"})
+    partly = Task.from_frames("mine", train=renamed, columns={"first": "premise", "second": "hypothesis"})
+    assert partly.train.label == (1, 0)
+    assert partly.train.source == ("a b", "c")
+    swapped = pd.DataFrame({"first": ["a"], "second": ["b"]})
+    assert Task.from_frames("mine", train=swapped, columns={"first": "second"}).train.second is None
     plain = Task.from_frames("mine", train=pd.DataFrame({"first": ["a"], "label": [1]}))
     assert (plain.train.second, plain.train.label, plain.train.id) == (None, (1,), ("0",))
 
@@ -176,6 +225,8 @@ def test_missing_columns_and_rows():
         Task.from_frames("mine", validation=frame(), columns={"first": "premise", "label": "label"})
     with pytest.raises(DataError, match=r"columns names \['premis'\]"):
         Task.from_frames("mine", train=frame(), columns={"premis": "premise"})
+    with pytest.raises(DataError, match="label_map was given, but train has no column 'label'; it has 'premise'"):
+        Task.from_frames("mine", train=frame(), columns={"first": "premise"}, label_map={"yes": 0, "no": 1})
     with pytest.raises(DataError, match="train has no text"):
         Task.from_frames("mine", train=frame())
     with pytest.raises(DataError, match="case 'c' has no rows"):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from hc_interp import figures
+from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
@@ -55,15 +56,15 @@ def test_accuracy_shows_every_case_and_marks_the_full_model(results):
     evaluation = results.evaluation()
     figure = figures.accuracy(evaluation)
     rows = [text for text in figure.plot.layout.yaxis.ticktext if text]
-    assert len(rows) == 31
+    assert sum(not text.startswith("<b>") for text in rows) == 31
     full = next(trace for trace in figure.plot.data if trace.name == "the full model")
     parts = next(trace for trace in figure.plot.data if trace.name == "a subnetwork")
     assert len(full.x) == 31
     assert len(parts.x) == 31 * 12
     assert sorted(full.x) == pytest.approx(sorted(evaluation.accuracy(split)[0] for split in evaluation.splits))
     assert full.marker.symbol != parts.marker.symbol
-    headings = [note.text for note in figure.plot.layout.annotations]
-    assert "<b>Subsequence, non-entailment</b>" in headings
+    assert "<b>Subsequence, non-entailment</b>" in rows
+    assert len(figure.plot.layout.shapes) == 31
 
 
 def test_accuracy_without_subnetworks_or_hans_names(results):
@@ -85,8 +86,31 @@ def test_frequencies_stand_in_their_cells_and_dots_on_the_core(results):
 def test_signs_stand_exactly_where_q_is_small(results, small):
     figure = figures.path_matrix(small.edges)
     frame = small.edges.to_frame()
+    assert list(figure.plot.layout.xaxis.ticktext) == [str(head) for head in small.generalizing]
+    assert list(figure.plot.layout.xaxis.tickvals) == list(range(len(small.generalizing)))
     written = sum(text in ("+", "\u2212") for trace in figure.plot.data for row in trace.text for text in row)
     assert written == int((frame["q"] < 0.05).sum()) > 0
+
+
+def test_one_strong_path_does_not_flatten_the_others(small):
+    frame = small.edges.to_frame()
+    figure = figures.path_matrix(small.edges)
+    end = figure.plot.layout.coloraxis.cmax
+    largest = frame["node_share"].abs().max()
+    assert end == pytest.approx(largest**0.5, abs=1e-4)
+    z = np.concatenate([np.array(trace.z, dtype=float).ravel() for trace in figure.plot.data])
+    expected = frame.loc[frame["downstream"], "node_share"].to_numpy()
+    assert np.sort(np.sign(z) * z**2)[: len(expected)] == pytest.approx(np.sort(expected), abs=1e-3)
+    bar = figure.plot.layout.coloraxis.colorbar
+    shown = [float(text.replace("\u2212", "-").rstrip(" %")) / 100 for text in bar.ticktext]
+    assert list(bar.tickvals) == pytest.approx(np.sign(shown) * np.abs(shown) ** 0.5, abs=1e-3)
+    assert max(bar.tickvals) <= end
+    assert "signed square root" in figure.caption
+
+
+def test_the_kl_axis_has_several_labels(results):
+    ticks = figures.search_curves(results.search()).plot.layout.yaxis.tickvals
+    assert {0.02, 0.05, 0.1, 0.2} <= set(ticks)
 
 
 def test_paths_without_shares_show_effects(small):
@@ -98,7 +122,7 @@ def test_reading_shows_every_kind_and_route_and_its_controls(results, small):
     verdict = results.verdict(small.edges)
     figure = figures.reading(verdict)
     names = {trace.name: trace for trace in figure.plot.data}
-    assert len(names["T, 95% interval"].x) == 6
+    assert len(names["T, 95 % interval"].x) == 6
     assert list(names["size-matched heads, 95th percentile"].x) == [0.11, 0.11]
     expected = [np.quantile(record.null, 0.95) for record in verdict.records.values()]
     assert list(names["relabelled cores, 95th percentile"].x) == pytest.approx(expected)
@@ -110,6 +134,32 @@ def test_reading_says_which_kinds_are_silent(results, small):
     records = {"overlap": results.record("overlap", 0.2, why="the core hardly changes")}
     figure = figures.reading(results.verdict(small.edges, records=records))
     assert "Not informative: overlap (the core hardly changes)." in figure.caption
+    assert figures.reading(results.verdict(small.edges)).plot.layout.xaxis.tickangle == 0
+
+
+def test_a_wide_interval_is_cut_at_the_edge_and_told(results, small):
+    wide = results.record("overlap", 0.4)
+    wide = replace(wide, routes={**wide.routes, "direct": Interval(-0.4, -2.1, 1.9, 64)})
+    records = {"order": results.record("order", 0.42), "overlap": wide}
+    figure = figures.reading(results.verdict(small.edges, records=records))
+    low, high = figure.plot.layout.xaxis.range
+    assert (low, high) == pytest.approx((-0.56, 1.56))
+    edge = next(trace for trace in figure.plot.data if trace.name == "goes on beyond the axis")
+    assert list(edge.marker.symbol) == ["triangle-left", "triangle-right"]
+    assert "T of overlap, direct is -40.0 % [-210.0, 190.0]" in figure.caption
+    points = next(trace for trace in figure.plot.data if trace.name.startswith("T,"))
+    assert max(np.array(points.x) + np.array(points.error_x.array)) <= 1.5
+    ordinary = figures.reading(results.verdict(small.edges))
+    assert "triangles" not in ordinary.caption
+    assert ordinary.plot.layout.xaxis.range[1] < 0.7
+
+
+def test_no_size_matched_heads_are_asked_for_where_there_are_none(results, small):
+    nan = float("nan")
+    record = replace(results.record("order", 0.42), size_limit=nan, size_ratio=nan, size_controls=np.array([]))
+    caption = figures.reading(results.verdict(small.edges, records={"order": record})).caption
+    assert "above the band and relabelled cores. No size-matched heads could be drawn." in caption
+    assert "and size-matched heads, which change 70 %" in figures.reading(results.verdict(small.edges)).caption
 
 
 def test_undefined_numbers_draw_nothing(results, small):
@@ -117,7 +167,7 @@ def test_undefined_numbers_draw_nothing(results, small):
     record = results.record("order", nan)
     record = replace(record, size_limit=nan, specificity=replace(record.specificity, value=nan, low=nan, high=nan))
     figure = figures.reading(results.verdict(small.edges, records={"order": replace(record, null=np.array([]))}))
-    assert [trace.name for trace in figure.plot.data] == ["T, 95% interval"]
+    assert [trace.name for trace in figure.plot.data] == ["T, 95 % interval"]
     assert json.loads(figure.plot.to_json())
 
 
@@ -132,8 +182,9 @@ def test_probe_rows_keep_their_order_and_compare_with_controls(results):
     first = figure.plot.data[0]
     assert list(first.y) == ["clean", "cut"]
     assert list(first.x) == [0.9, 0.7]
-    assert {"probe", "random values per word", "the word alone"} == {trace.name for trace in figure.plot.data}
-    assert sum(trace.showlegend for trace in figure.plot.data) == 3
+    names = {trace.name for trace in figure.plot.data if trace.showlegend is not False}
+    assert names == {"probe", "random values per word", "the word alone"}
+    assert figure.plot.layout.xaxis2.title.text == "AUC less that of the word alone"
     unnamed = figures.probe_scores([results.probe(0.9)])
     assert (
         list(unnamed.plot.data[0].y) == ["1: token_overlap at L3.v[7]"] or "token_overlap" in unnamed.plot.data[0].y[0]

@@ -14,11 +14,18 @@ from hypothesis import strategies as st
 
 from hc_interp.components import MLP, Head
 from hc_interp.errors import HCError
-from hc_interp.figures.circuit_drawing import SYMBOL
 from hc_interp.figures.circuit_figure import circuit
-from hc_interp.figures.circuit_graph import CircuitGraph, Edge, Node, circuit_graph
+from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Edge, Node, circuit_graph
 from hc_interp.figures.circuit_key import FILL, key_entries, line_width, notice_lines
-from hc_interp.figures.circuit_layout import END_HALF_HEIGHT, SIZES, curve, end_half_width, lay_out
+from hc_interp.figures.circuit_layout import (
+    END_HALF_HEIGHT,
+    SIZES,
+    curve,
+    end_half_width,
+    lay_out,
+    port_letters,
+    span_of,
+)
 from hc_interp.figures.style import points, text_width
 
 WIDTHS = ("single", "double")
@@ -115,8 +122,7 @@ def test_layers_go_upward_and_nothing_leaves_the_page(small, full, width):
             assert first.y < second.y if first.layer < second.layer else first.y <= second.y
         for edge in graph.edges:
             assert node[edge.sender].y < node[edge.receiver].y
-            ends = [(node[name].x, node[name].y) for name in (edge.sender, edge.receiver)]
-            path = curve(*ends, edge.bend, np.linspace(0.05, 0.95, 30))
+            path = curve(*span_of(edge, node), edge.bend, np.linspace(0.05, 0.95, 30))
             assert ((path[:, 0] >= 0) & (path[:, 0] <= graph.width)).all()
             assert (np.diff(path[:, 1]) > -1e-9).all()
 
@@ -146,7 +152,7 @@ def test_few_curves_run_through_nodes(small):
     centres = {node.name: np.array([node.x, node.y]) for node in graph.nodes}
     hits = 0
     for edge in graph.edges:
-        path = curve(tuple(centres[edge.sender]), tuple(centres[edge.receiver]), edge.bend, np.linspace(0, 1, 60))
+        path = curve(*span_of(edge, graph.node), edge.bend, np.linspace(0, 1, 60))
         others = [centre for name, centre in centres.items() if name not in (edge.sender, edge.receiver)]
         hits += sum(np.linalg.norm(path - centre, axis=1).min() < SIZES["double"].radius for centre in others)
     assert hits == 0
@@ -186,7 +192,7 @@ def test_kinds_differ_in_shape_and_lightness():
         return np.dot([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)], [0.2126, 0.7152, 0.0722])
 
     drawn = ("core", "generalizing", "mlp")
-    assert len({SYMBOL[kind] for kind in drawn}) == 3
+    assert len({SHAPE[kind] for kind in drawn}) == 3
     values = sorted(lightness(FILL[kind]) for kind in drawn)
     assert min(np.diff(values)) > 0.1
 
@@ -195,13 +201,76 @@ def test_widths_grow_with_the_share():
     assert line_width(0.01) < line_width(-0.1) < line_width(0.5) < line_width(3.0) <= 5
 
 
-def test_labels_name_the_input_on_demand(small):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_drawn_input_has_one_letter_at_its_receivers_foot_where_its_edges_end(small, width):
+    graph = graph_of(small, width)
+    size, node = SIZES[width], graph.node
+    letters = port_letters(graph, size)
+    assert len(letters) == len({(edge.receiver, edge.through) for edge in graph.edges})
+    for edge in graph.edges:
+        _, (x, y) = span_of(edge, node)
+        text, across, up = min(letters, key=lambda item: np.hypot(item[1] - x, item[2] - y))
+        assert text == edge.through
+        assert across == x
+        assert y < up < node[edge.receiver].y - size.radius
+    for (_, x, y), (_, other, up) in pairwise(sorted(letters, key=lambda item: (item[2], item[1]))):
+        assert up > y or other - x > 4  # side by side, q left of k left of v
+
+
+def test_letters_can_be_left_out(small):
     options = {"core": small.core, "generalizing": small.generalizing}
-    texts = [
-        [n.text for n in circuit(small.edges, labels=labels, **options).plot.layout.annotations] for labels in (0, 1)
-    ]
-    count = [sum(text in ("q", "k", "v") for text in found) for found in texts]
-    assert count == [0, len(circuit_graph(small.edges, **options).edges)]
+    figures = [circuit(small.edges, labels=labels, **options) for labels in (True, False)]
+    counts = [sum(n.text in ("q", "k", "v") for n in figure.plot.layout.annotations) for figure in figures]
+    assert counts[0] > 0 == counts[1]
+    assert "q, k or v" in figures[0].caption
+    assert "q, k or v" not in figures[1].caption
+
+
+def test_only_the_strongest_edges_are_drawn_and_the_rest_is_counted(small):
+    options = {"core": small.core, "generalizing": small.generalizing}
+    everything = circuit_graph(small.edges, **options)
+    few = circuit_graph(small.edges, most=3, **options)
+    strongest = sorted(everything.edges, key=lambda edge: -abs(edge.node_share))[:3]
+    assert set(few.edges) == set(strongest)
+    assert few.qualified == len(everything.edges) == everything.qualified > 3
+    caption = circuit(small.edges, most=3, **options).caption
+    assert f"{few.qualified} of {few.paths} measured paths qualify; the 3 strongest" in caption
+    assert f"{few.qualified - 3} are not" in caption
+    for most in (0, True, 2.5):
+        with pytest.raises(HCError, match="whole number from 1"):
+            circuit(small.edges, most=most, **options)
+
+
+def test_a_narrow_picture_draws_fewer_edges(make_effects):
+    heads = [[Head(layer, head) for head in range(12)] for layer in (0, 1)]
+    dense = make_effects(*heads, density=1.0)
+    drawn = {width: len(circuit(dense, width=width).data["edges"]) for width in WIDTHS}
+    assert drawn == {"single": 30, "double": 60}
+
+
+def test_without_names_heads_are_senders_and_receivers(make_effects):
+    effects = make_effects([Head(0, 0), Head(1, 0)], [Head(1, 0), Head(2, 0)], density=1.0)
+    figure = circuit(effects)
+    assert {node["name"]: node["kind"] for node in figure.data["nodes"]} == {
+        "L0H0": "sender", "L1H0": "both", "L2H0": "receiver"
+    }  # fmt: skip
+    words = {note.text for note in figure.plot.layout.annotations}
+    assert {"sender", "receiver", "sender and receiver"} <= words
+    assert figure.title == "Paths between heads"
+    assert "heuristic" not in figure.plot.to_json() + figure.tex() + figure.caption
+
+
+def test_results_that_have_heads_are_taken_as_they_are(small, results):
+    core, found = results.core(results.subnetworks()), results.generalizing()
+    kinds = {node.name: node.kind for node in circuit_graph(small.edges, core, found).nodes}
+    assert [name for name, kind in kinds.items() if kind == "core"] == [str(head) for head in core.heads]
+    only = {node.name: node.kind for node in circuit_graph(small.edges, core=core).nodes}
+    assert set(only.values()) == {"core", "head"}
+
+
+def test_the_caption_says_when_no_mlp_was_a_sender(small, full):
+    assert "MLPs were not measured as senders." in circuit(small.edges).caption
+    assert "MLPs were not measured" not in circuit(full.edges).caption
 
 
 def test_hover_gives_interval_and_q(small):
@@ -211,7 +280,7 @@ def test_hover_gives_interval_and_q(small):
     line = next(
         text for text in hover if text.startswith(f"{edge['sender']} → {edge['receiver']} through {edge['through']}")
     )
-    assert f"[{edge['low']:.1%}, {edge['high']:.1%}]" in line
+    assert f"[{100 * edge['low']:.1f}, {100 * edge['high']:.1f}]" in line
 
 
 def test_the_graph_is_plain_data(small):
@@ -231,8 +300,6 @@ def test_a_verdict_brings_its_own_heads(small, results):
 
 def test_errors_say_what_to_do(small, results, make_effects):
     options = {"core": small.core, "generalizing": small.generalizing}
-    with pytest.raises(HCError, match="needs core= and generalizing="):
-        circuit(small.edges)
     with pytest.raises(HCError, match="has its own core"):
         circuit(results.verdict(small.edges), core=small.core)
     with pytest.raises(HCError, match="no paths to draw"):

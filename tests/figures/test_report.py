@@ -17,6 +17,7 @@ from hc_interp.analysis.run_results import RunResults
 from hc_interp.errors import ResultError
 from hc_interp.figures.html_report import draw_run, report
 from hc_interp.figures.images import NoBrowser
+from hc_interp.figures.report_words import edge_words, reading_words
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -128,6 +129,35 @@ def test_settings_and_versions_are_listed(page):
         assert words in end
 
 
+def test_it_says_which_model_task_and_pairs_it_is_about(results, tmp_path):
+    case = "lexical_overlap_ln_passive"
+    manifest = {
+        "status": "running", "figures": {"files": ["figures/x.svg"]}, "started": "2025-01-02",
+        "model": {"name": "zoo:tiny"}, "data": {"task": "mnli-hans"},
+        "pairs": {kind: {"case": case, "n": n} for kind, n in (("order", 48), ("overlap", 40))},
+    }  # fmt: skip
+    text = report(results.run(manifest=manifest), tmp_path / "r.html").read_text()
+    said = f"Model zoo:tiny on task mnli-hans; tested on 48 order and 40 overlap pairs of {case}; run on 2025-01-02."
+    assert said in text
+    assert text.index("<h1>") < text.index(said) < text.index('class="verdict')
+    assert "running" not in text
+    assert "x.svg" not in text
+
+
+def test_without_a_manifest_the_model_is_taken_from_the_results(page):
+    assert '<p class="about">Model tiny &lt;test&gt; model.</p>' in page[1]
+
+
+def test_words_do_not_say_things_twice_and_count_what_leads_nowhere(results, small):
+    words = reading_words(results.verdict(small.edges))
+    assert not any(line.startswith("Reason:") for line in words)
+    assert any("necessity 42.0 % [39.0, 45.0] (means)" in line for line in words)
+    first, second = edge_words(small.edges)
+    assert "135 paths" in first
+    assert "3 of them lead nowhere" in first
+    assert "of the 132 paths" in second
+
+
 @pytest.mark.parametrize("part", ["search", "evaluation", "core", "generalizing", "edges", "probes", "verdict"])
 def test_each_part_stands_alone(results, part, tmp_path):
     whole = results.run()
@@ -188,6 +218,7 @@ def test_without_a_browser_a_run_is_drawn_but_for_pictures(results, tmp_path, mo
     monkeypatch.setattr("hc_interp.figures.html_report.write_images", none)
     drawn = draw_run(results.run(), tmp_path)
     assert drawn["not_drawn"] == "no browser here"
+    assert "figures/circuit-double.html" in drawn["files"]
     assert {"report.html", "figures/circuit-single.tex", "figures/reading-double.json"} <= set(drawn["files"])
     assert all((tmp_path / name).is_file() for name in drawn["files"])
 

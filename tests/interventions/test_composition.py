@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import LABELS, tiny_batch, tiny_module
 
+from hc_interp.analysis.core import heuristic_core
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ComponentError, HCError, InterventionError
@@ -202,15 +203,70 @@ def test_a_path_into_a_removed_head_does_nothing() -> None:
         (lambda: PatchPath([Head(0, 0)], [EMBED], source=0), "cannot be a receiver"),
         (lambda: PatchPath([], [Head(1, 1)], source=0), "at least one sender"),
         (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], through=("x",), source=0), "give some of q, k, v"),
-        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], through="qk", source=0), "give some of q, k, v"),
+        (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], through="each", source=0), "give some of q, k, v"),
         (lambda: PatchPath([Head(0, 0)], [Head(1, 1)], source=0, route="side"), "choose one of"),
         (lambda: PatchPath([Head(0, 0)], [Head(1, 1)]), "has no source"),
+        (lambda: PatchPath("L9H0", "L9H1", source=0), "layers 0 to 2"),
         (lambda: "Keep", "not an intervention"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(make, message) -> None:
     with pytest.raises(HCError, match=message):
         MODEL.logits(BATCH, [make()])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"source": None}, {"route": "side"}, {"through": ()}, {"through": 3}, {"through": "qx"},
+        {"through": ("q", ["k"])},
+        {"senders": []}, {"senders": "output"}, {"receivers": "embed"}, {"receivers": ["output", "L1H1"]},
+        {"senders": "L0X1"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_path_that_cannot_be_is_refused_when_it_is_built(fields) -> None:
+    with pytest.raises((InterventionError, ComponentError)):
+        PatchPath(**({"senders": "L0H0", "receivers": "L1H1", "source": 0} | fields))
+
+
+def test_paths_take_results_and_inputs_as_one_text() -> None:
+    core = heuristic_core([Subnetwork(frozenset(["L0H0", "L0H2", "L0MLP"]), MODEL.components)])
+    named = PatchPath([Head(0, 0), Head(0, 2)], [Head(2, 1)], through=("v", "q"), source=MEANS)
+    short = PatchPath(core, "L2H1", through="qv", source=MEANS)
+    assert (short.senders, short.receivers, short.through) == (named.senders, named.receivers, ("q", "v"))
+    assert torch.equal(MODEL.logits(BATCH, [short]), MODEL.logits(BATCH, [named]))
+    assert PatchPath(Subnetwork(frozenset(["L0MLP"]), MODEL.components), "L2H1", source=0).senders == (MLP(0),)
+
+
+@pytest.mark.parametrize("one", [Ablate("L0H0", 0), Scale("L1H1", 2.0), PatchPath("L0H0", "L2H1", source=0)])
+def test_one_intervention_is_a_list_of_one(one) -> None:
+    expected = MODEL.logits(BATCH, [one])
+    assert not torch.equal(expected, PLAIN)
+    assert torch.equal(MODEL.logits(BATCH, one), expected)
+    assert torch.equal(MODEL.run(BATCH, one).logits, expected)
+    assert torch.equal(MODEL.logits(BATCH, (item for item in [one])), expected)
+    assert [*one, *one] == [one, one]
+    means, listed = (mean_activations(MODEL, BATCH, interventions=given) for given in (one, [one]))
+    assert torch.equal(means.values["z"], listed.values["z"])
+
+
+@pytest.mark.parametrize("given", [3, "Keep", None])
+def test_what_is_no_list_of_interventions(given) -> None:
+    with pytest.raises(InterventionError, match="expected one intervention or a list"):
+        MODEL.logits(BATCH, given)
+
+
+@pytest.mark.parametrize(("route", "free"), [("direct", ()), ("mlps", ("L1MLP",)), ("all", ("L1MLP", "L1H1"))])
+def test_a_path_into_the_output_holds_what_its_route_holds(route, free) -> None:
+    first = PatchPath("L0H0", "output", source=MEANS, route=route)
+    for receiver in ("L1H1", "L1MLP", "output"):
+        second = PatchPath("L0H1", receiver, source=MEANS)
+        if receiver in free:
+            assert not torch.equal(MODEL.logits(BATCH, [first, second]), MODEL.logits(BATCH, first))
+            continue
+        with pytest.raises(InterventionError, match=f"share the receiver {receiver}"):
+            MODEL.logits(BATCH, [first, second])
 
 
 def test_two_paths_into_one_receiver() -> None:

@@ -11,6 +11,7 @@ from twin import Twin
 
 from hc_interp.components import EMBED, Head
 from hc_interp.data.batch import Batch
+from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.interventions.sites import Edit, Steer
 from hc_interp.models.geometry import model_inputs
@@ -288,3 +289,14 @@ def test_another_models_tokenizer() -> None:
     model = load(tiny_module(), tokenizer=word_tokenizer([words]), labels=LABELS)
     with pytest.raises(DataError, match=r"gave token \d+; .* knows tokens 0 to 59"):
         model.tokenize(" ".join(words.split()[-20:]))
+
+
+def test_examples_keep_their_ids_and_labels(reader) -> None:
+    examples = Examples(["a b", "c"], ["d", "e"], [1, 0], ["x", "y"])
+    found, plain = reader.tokenize(examples), reader.tokenize(examples.first, examples.second)
+    assert torch.equal(found.input_ids, plain.input_ids)
+    assert (found.ids, found.labels.tolist()) == (("x", "y"), [1, 0])
+    bare = reader.tokenize(Examples(["a"]))
+    assert (bare.ids, bare.labels) == (("0",), None)
+    with pytest.raises(DataError, match="second texts"):
+        reader.tokenize(examples, ["d", "e"])

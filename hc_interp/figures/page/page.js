@@ -31,6 +31,7 @@
     let text = JSON.stringify(wanted);
     for (const [light, dark] of Object.entries(colours ?? {})) text = text.replaceAll(light, dark);
     const figure = JSON.parse(text);
+    canvas.parentElement.querySelector("figcaption span").textContent = figure.caption;
     const plot = document.createElement("div");
     plot.className = "plot";
     plot.style.width = `${figure.layout.width}px`;

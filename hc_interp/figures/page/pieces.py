@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from hc_interp.figures.figure import Figure
 
 
+def _unbroken(value: Any) -> Any:
+    """Keep a percent sign on the line of its number; what is marked as safe stays as it is."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
+
+
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,7 +26,7 @@ def _environment() -> Any:
     # every value is escaped; only the package's own files and base64 text are marked as safe, in `page`
     return Environment(
         loader=PackageLoader("hc_interp.figures", "page"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_unbroken,
     )  # fmt: skip
 
 
@@ -43,7 +48,11 @@ def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any
     """One HTML page; `figures[id]` are the widths of one figure, narrow first."""
     from markupsafe import Markup
 
-    drawn = {name: [json.loads(str(item.plot.to_json())) for item in widths] for name, widths in figures.items()}
+    # with each width its own caption: a narrow circuit draws fewer edges, and says so
+    drawn = {
+        name: [{**json.loads(str(item.plot.to_json())), "caption": _unbroken(item.caption)} for item in widths]
+        for name, widths in figures.items()
+    }
     record = json.dumps({"dark": ON_DARK, "figures": drawn}).encode()
     own = {
         "css": Markup(_own("style.css")),
