@@ -1,6 +1,6 @@
 """The tables of experiments/README.md from a run's folder.
 
-    python experiments/describe_run.py runs/first
+python experiments/describe_run.py runs/first
 """
 
 import sys

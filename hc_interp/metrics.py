@@ -58,10 +58,26 @@ PATH_METRICS: dict[str, Metric] = {"logit_diff": logit_diff, "prob_diff": prob_d
 def path_metric(metric: str | Metric) -> Metric:
     """A metric for paths by name, or the function `(logits, gold, groups) -> [batch]` itself."""
     if callable(metric):
-        return metric
+        return _per_pair(metric)
     if metric not in PATH_METRICS:
         raise HCError(
             f"metric={metric!r} is not a metric for paths. Use {', '.join(PATH_METRICS)} or a function "
             "(logits, gold, groups) -> [batch]; kl and accuracy belong to hc.evaluate."
         )
     return PATH_METRICS[metric]
+
+
+def _per_pair(metric: Metric) -> Metric:
+    """A user's metric, held to one number for each pair: a single number would silently count for all of them."""
+
+    def checked(logits: Tensor, gold: Tensor, groups: Groups) -> Tensor:
+        score = metric(logits, gold, groups)
+        if not isinstance(score, Tensor) or score.shape != gold.shape:
+            got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+            raise HCError(
+                f"The metric {getattr(metric, '__name__', metric)!r} returned {got}; expected a tensor of shape "
+                f"{tuple(gold.shape)}, one number for each pair. Leave out the mean or sum over pairs."
+            )
+        return score
+
+    return checked

@@ -33,7 +33,7 @@ def summary(run: RunResults, folder: str | Path) -> RenderableType:
 
 def _files(run: RunResults, folder: Path) -> list[tuple[str, Path]]:
     drawn = [folder / name for name in run.manifest.get("figures", {}).get("files", [])]
-    circuits = [path for path in drawn if path.name.startswith("circuit-single.") and path.suffix in (".svg", ".html")]
+    circuits = [path for path in drawn if path.name in ("circuit-single.svg", "circuit-double.html")]
     found = [("report", folder / "report.html")]
     found += [("circuit diagram", path) for path in circuits]
     found += [("for LaTeX", path) for path in drawn if path.name == "circuit-single.tex"]

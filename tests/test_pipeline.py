@@ -62,7 +62,8 @@ def test_leaves_every_file(finished) -> None:
     page = (out / "report.html").read_text()
     assert "demo" in page.lower()
     assert results.verdict.answer.replace("_", " ") in page.replace("_", " ")
-    assert list((out / "figures").glob("circuit-*"))
+    assert list((out / "figures").glob("core-*"))
+    assert bool(list((out / "figures").glob("circuit-*"))) == (results.verdict.edges is not None)
     assert not [path for path in out.rglob(".*") if path.is_file()]
 
 

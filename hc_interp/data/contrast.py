@@ -13,6 +13,7 @@ import torch
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples, Groups, as_groups
 from hc_interp.data.labels import check_labels
+from hc_interp.data.places import places
 from hc_interp.errors import AlignmentError, DataError, LabelError
 
 if TYPE_CHECKING:
@@ -152,11 +153,11 @@ class ContrastPairs:
 
     def rows(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Self:
         """The pairs at these places, in this order."""
-        picked = range(len(self))[index] if isinstance(index, slice) else [int(i) for i in index]
+        picked = places(index, len(self))
         return replace(
             self,
-            clean=self.clean.rows(list(picked)),
-            corrupt=self.corrupt.rows(list(picked)),
+            clean=self.clean.rows(picked),
+            corrupt=self.corrupt.rows(picked),
             gold=tuple(self.gold[i] for i in picked),
             ids=tuple(self.ids[i] for i in picked),  # type: ignore[index]
         )

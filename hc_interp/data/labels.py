@@ -75,7 +75,10 @@ def resolve_groups(
         if groups is None:
             _check_count(getattr(data, "n_labels", None), model_labels)
         found = groups or tuple((i,) for i in range(len(model_labels)))
-        return _checked(found, range(len(model_labels)), f"the model's classes {list(model_labels)}")
+        found = _checked(found, range(len(model_labels)), f"the model's classes {list(model_labels)}")
+        if groups is None and (labels := getattr(data, "label", None) or getattr(data, "gold", None)):
+            check_labels(labels, found, f"Data for the classes {list(model_labels)}")
+        return found
     wanted = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
     return _by_name(tuple(model_labels), wanted, classes)
 

@@ -63,11 +63,12 @@ class PathBatch:
         source: Source | Batch,
         receivers: Iterable[Any],
         before: Sequence[Intervention] = (),
+        also: Sequence[Site] = (),
     ) -> "PathBatch":
         """Run clean and corrupt once. `source` may be the corrupt side itself, a batch of the same rows.
 
-        `receivers` are all heads whose inputs will be asked for. Raises `InterventionError` for one that a path in
-        `before` holds already.
+        `receivers` are all heads whose inputs will be asked for; `also` are further sites of clean to keep. Raises
+        `InterventionError` for a receiver that a path in `before` holds already.
         """
         receivers = tuple(receivers)
         check_free(receivers, before)
@@ -76,7 +77,7 @@ class PathBatch:
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
         inputs = [Site(layer, name) for layer in layers for name in INPUTS]
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-        run = model.run(batch, before, capture=[*sites, *inputs, *streams])
+        run = model.run(batch, before, capture=[*sites, *inputs, *streams, *also])
         other = None
         if isinstance(source, Batch):
             other = model.run(source, before, capture=sites)
@@ -255,13 +256,8 @@ class PatchPath(ListOfOne):
     def __post_init__(self) -> None:
         object.__setattr__(self, "senders", path_ends(self.senders))
         object.__setattr__(self, "receivers", path_ends(self.receivers))
-        object.__setattr__(self, "through", path_inputs(self.through))
+        object.__setattr__(self, "through", path_inputs(self.through, self.receivers))
         check_path(self.senders, self.receivers, self.route)
-        if OUTPUT in self.receivers and len(self.receivers) > 1:
-            raise InterventionError(
-                "PatchPath into 'output' cannot be joined with other receivers: its result is step 1's own logits. "
-                "Make it a path of its own."
-            )
         if self.source is None:
             raise InterventionError("PatchPath has no source; pass source=pairs, means, hc.Donors(...) or 0.")
 
@@ -284,14 +280,14 @@ class PatchPath(ListOfOne):
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         senders, receivers = self.senders, self.receivers
         assert self.source is not None
-        paths = PathBatch.of(model, batch, self.source, receivers, before)
+        heads = [item for item in receivers if isinstance(item, Head)]
+        read = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in INPUTS]
+        paths = PathBatch.of(model, batch, self.source, receivers, before, also=read)
         if OUTPUT in receivers:
             return paths.freeze(senders, self.route)
-        heads = [item for item in receivers if isinstance(item, Head)]
-        read = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in self.through]
         arrival = paths.step_one(senders, receivers, self.route, also=read)
         values = paths.step_two(arrival, receivers, self.through)
-        shown = [edit for item in heads for edit in self._shown(arrival, item)]
+        shown = [edit for item in heads for edit in self._shown(paths, arrival, item)]
         return [
             *shown,
             *(
@@ -300,13 +296,17 @@ class PatchPath(ListOfOne):
             ),
         ]
 
-    def _shown(self, arrival: Arrival, item: Head) -> list[SiteEdit]:
-        """Step 2's inputs at a receiver, for captures there; its `z` is held, so nothing else depends on them."""
+    def _shown(self, paths: PathBatch, arrival: Arrival, item: Head) -> list[SiteEdit]:
+        """Step 2's inputs at a receiver, for captures there; its `z` is held, so nothing else depends on them.
+
+        All of q, k, v: in step 3 an unnamed input could differ from its clean value, through an earlier receiver.
+        """
         edits = []
-        for name in self.through:
+        for name in INPUTS:
+            values = arrival.values if name in self.through else paths.clean
             at, before = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
-            value = arrival.values[at.whole][:, :, item.head]
-            edits.append(SiteEdit(before.whole, on_head(before, _constant(arrival.values[before])), display=True))
+            value = values[at.whole][:, :, item.head]
+            edits.append(SiteEdit(before.whole, on_head(before, _constant(values[before])), display=True))
             edits.append(SiteEdit(at.whole, on_head(at, _constant(value))))
         return edits
 
@@ -316,8 +316,13 @@ def path_ends(given: Any) -> tuple[Any, ...]:
     return components(given if isinstance(given, Subnetwork) else heads_of(given))
 
 
-def path_inputs(through: Any) -> tuple[str, ...]:
-    """`"qk"` and `("q", "k")` alike as `("q", "k")`, always in the order q, k, v."""
+def path_inputs(through: Any, receivers: Iterable[Any]) -> tuple[str, ...]:
+    """`"qk"` and `("q", "k")` alike as `("q", "k")`, always in the order q, k, v.
+
+    "in", the one input of an MLP or of the output, may be named where no head receives; it is meant there anyway.
+    """
+    if through in ("in", ("in",), ["in"]) and not any(isinstance(item, Head) for item in receivers):
+        return INPUTS
     names = tuple(through) if isinstance(through, Iterable) else ()
     if not names or any(name not in INPUTS for name in names):
         raise InterventionError(
@@ -351,6 +356,11 @@ def check_path(senders: Sequence[Any], receivers: Sequence[Any], route: str) -> 
         for item in items:
             if isinstance(item, End) and item != end:
                 raise InterventionError(f"{item} cannot be a {role}: 'embed' only sends and 'output' only receives.")
+    if OUTPUT in receivers and len(receivers) > 1:
+        raise InterventionError(
+            "A path into 'output' cannot be joined with other receivers: its result is step 1's own logits. "
+            "Make it a path of its own."
+        )
     if route not in ROUTES:
         raise InterventionError(f"route={route!r}; choose one of {', '.join(ROUTES)}.")
 

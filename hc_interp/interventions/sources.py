@@ -85,10 +85,9 @@ def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batc
         )
     rows = [places[name] for name in batch.ids]
     corrupt = _encode(pairs.corrupt, model, rows, batch)
-    if torch.equal(corrupt.input_ids, batch.input_ids):
+    if _same_tokens(corrupt, batch):
         return None
-    clean = _encode(pairs.clean, model, rows, batch)
-    if not torch.equal(clean.input_ids * clean.attention_mask, batch.input_ids * batch.attention_mask):
+    if not _same_tokens(_encode(pairs.clean, model, rows, batch), batch):
         raise InterventionError(
             "The batch has the ids of the pairs' clean side but other tokens. Encode pairs.clean with this model's "
             "tokenizer, or give your rows ids of their own."
@@ -99,6 +98,13 @@ def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batc
             f"Pair {batch.ids[row]} has sides of different lengths under this tokenizer. Use pairs.aligned(model)."
         )
     return corrupt
+
+
+def _same_tokens(left: Batch, right: Batch) -> bool:
+    """Whether two batches hold the same texts, whatever stands where they are padded."""
+    return torch.equal(left.attention_mask, right.attention_mask) and torch.equal(
+        left.input_ids * left.attention_mask, right.input_ids * right.attention_mask
+    )
 
 
 def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:

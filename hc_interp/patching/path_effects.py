@@ -251,7 +251,7 @@ def _check_pairs(pairs: Any) -> None:
 def _rows(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row]:
     sending, receiving = _members(senders, "senders"), _members(receivers, "receivers")
     each = isinstance(through, str) and through == "each"
-    together = INPUTS if each else path_inputs(through)
+    together = INPUTS if each else path_inputs(through, [item for group in receiving for item in group])
     if joint:
         sending = [tuple(dict.fromkeys(item for group in sending for item in group))]
         receiving = [tuple(dict.fromkeys(item for group in receiving for item in group))]

@@ -15,7 +15,7 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import attention_pattern, model_inputs
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 
@@ -174,6 +174,22 @@ def test_a_tail_continues_the_pass(any_model, layer) -> None:
     tail = any_model.run_edits(batch, edits, [Site(2, "q", 1)], start=(layer, stream))
     assert torch.equal(tail.logits, whole.logits)
     assert torch.equal(tail.captured[Site(2, "q", 1)], whole.captured[Site(2, "q", 1)])
+
+
+@pytest.mark.parametrize("through", ["q", "v", "kv"])
+def test_unnamed_inputs_stay_clean_even_after_another_receiver(through) -> None:
+    """An earlier receiver changes what the later one would read in step 3; its captures still show step 2."""
+    path = PatchPath([Head(0, 0), MLP(0)], [Head(1, 0), Head(2, 1)], through=through, source=MEANS)
+    at = {name: Site(2, name, 1) for name in ("q_in", "k_in", "v_in", "q", "k", "v", "pattern", "z")}
+    plain, patched = MODEL.run(BATCH, capture=at.values()), MODEL.run(BATCH, [path], capture=at.values())
+    for name in "qkv":
+        for site in (at[name], at[f"{name}_in"]):
+            same = torch.allclose(patched.captured[site], plain.captured[site], atol=1e-12)
+            assert same == (name not in through)
+    q, k = patched.captured[at["q"]], patched.captured[at["k"]]
+    pattern = attention_pattern(q[:, :, None], k[:, :, None], BATCH.attention_mask)[:, 0]
+    torch.testing.assert_close(patched.captured[at["pattern"]], pattern, atol=1e-10, rtol=0)
+    torch.testing.assert_close(pattern @ patched.captured[at["v"]], patched.captured[at["z"]], atol=1e-10, rtol=0)
 
 
 def test_a_path_into_a_removed_head_does_nothing() -> None:

@@ -8,10 +8,10 @@ import torch
 from tiny import tiny_batch
 
 from hc_interp.analysis.core import heuristic_core
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import MLP, OUTPUT, Head, Subnetwork
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
-from hc_interp.errors import ComponentError, DataError, InterventionError
+from hc_interp.errors import ComponentError, DataError, HCError, InterventionError, LabelError
 from hc_interp.interventions.nodes import Ablate, Scale
 from hc_interp.interventions.paths import ROUTES, PatchPath
 from hc_interp.patching.effects import PathEffects
@@ -103,3 +103,26 @@ def test_help_defines_what_it_speaks_of() -> None:
         assert all(word in text for word in ("1. ", "2. ", "3. ", *ROUTES)), item
     text = inspect.getdoc(PathEffects.to_frame)
     assert all(word in text for word in ("`share`", "`node_share`", "`response`", "negative"))
+
+
+def test_output_cannot_be_joined(tiny_bert) -> None:
+    with pytest.raises(InterventionError, match="cannot be joined"):
+        path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1), OUTPUT], joint=True)
+
+
+def test_a_metric_must_give_one_number_for_each_pair(tiny_bert) -> None:
+    with pytest.raises(HCError, match="one number for each pair"):
+        path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1)], metric=lambda logits, gold, groups: logits.sum())
+
+
+def test_a_label_that_the_model_lacks(tiny_bert) -> None:
+    foreign = ContrastPairs(CLEAN, CORRUPT, [0, 7, 1, 0, 1])
+    with pytest.raises(LabelError, match="label 7 in row 1"):
+        path_effects(tiny_bert, foreign, [Head(0, 1)], [Head(2, 1)])
+
+
+def test_the_one_input_of_an_mlp_may_be_named(tiny_bert) -> None:
+    named = path_effects(tiny_bert, PAIRS, [Head(0, 1)], [MLP(1), OUTPUT], through=("in",))
+    assert torch.equal(named.effects, path_effects(tiny_bert, PAIRS, [Head(0, 1)], [MLP(1), OUTPUT]).effects)
+    with pytest.raises(InterventionError, match="give some of q, k, v"):
+        path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1)], through=("in",))
