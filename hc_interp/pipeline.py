@@ -67,14 +67,14 @@ class RunSettings:
 
 
 DEMO = RunSettings(
-    seeds=3,
+    seeds=5,
     search_steps=60,
     mean_examples=300,
     train_examples=1500,
     eval_per_case=40,
     select_pairs=64,
     test_pairs=48,
-    permutations=39,
+    permutations=79,
     probe_examples=300,
     demo=True,
 )

@@ -37,6 +37,8 @@ def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
     from hc_interp.models.transformer_lens_adapters import ADAPTERS
 
     architecture = type(module).__name__
+    # After the entry points have been read: TransformerLens warns of an entry point whose name is taken, even by itself.
+    ArchitectureAdapterFactory.discover_entry_points()
     ArchitectureAdapterFactory.register_adapter(architecture, ADAPTERS[architecture])
     tree = share_tree(module)
     # TransformerLens sets special tokens on the tokenizer that it is given.
