@@ -37,7 +37,7 @@ def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
     from hc_interp.models.transformer_lens_adapters import ADAPTERS
 
     architecture = type(module).__name__
-    # After the entry points have been read: TransformerLens warns of an entry point whose name is taken, even by itself.
+    # Entry points first: TransformerLens warns of one whose name is taken, even where the taker is the same class.
     ArchitectureAdapterFactory.discover_entry_points()
     ArchitectureAdapterFactory.register_adapter(architecture, ADAPTERS[architecture])
     tree = share_tree(module)
