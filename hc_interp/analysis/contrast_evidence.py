@@ -59,7 +59,7 @@ def contrast_evidence(
         notes = (
             "the pairs' total effect is not distinguishable from 0, so no head can be said to carry a share of it",
         )
-    table = judged(columns, p, np.asarray(share.value) >= margin, alpha)  # type: ignore[arg-type]
+    table = judged(columns, p, np.asarray(share.value) >= margin, alpha)
     return HeadEvidence(table, tuple(pairs), tuple(sorted(set(sources))), notes)
 
 

@@ -157,9 +157,8 @@ class KindTest:
 def upper_limit(sized: Float[np.ndarray, " control"], ratios: Float[np.ndarray, " control"]) -> float:
     """The 95th percentile of size controls, each scaled up to the core's |dz| where it has less (`ratios` below 1).
 
-    A core that was chosen for its size leaves only smaller heads for controls. Unscaled, they would let 80 % of cores
-    pass that are special in nothing but size (simulated, all edges of one sign); scaled, some 20 %, so this is a guard,
-    not a test. NaN without controls.
+    A core that was chosen for its size leaves only smaller heads for controls; unscaled, they would let cores pass that
+    are special in nothing but size. Scaled, some still pass, so this is a guard, not a test. NaN without controls.
     """
     if not len(sized):
         return NAN

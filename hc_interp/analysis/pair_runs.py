@@ -87,7 +87,7 @@ class PairRuns:
         for part in self.encoded.batches:
             clean = self.model.run(part.clean, self.interventions, capture=sites).captured
             corrupt = self.model.run(part.corrupt, self.interventions, capture=sites).captured
-            seen = part.clean.attention_mask[:, :, None]  # type: ignore[index]
+            seen = part.clean.attention_mask[:, :, None]
             n += int(seen.sum())
             for layer, site in enumerate(sites):
                 change[layer] += ((corrupt[site] - clean[site]).norm(dim=-1) * seen).sum((0, 1)).double().cpu()

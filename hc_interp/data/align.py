@@ -120,7 +120,7 @@ def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
     special = set(tokenizer.all_special_ids) if tokenizer is not None else set()
     types = batch.token_type_ids if batch.token_type_ids is not None else torch.zeros_like(batch.input_ids)
     found = []
-    for ids, kinds, mask in zip(batch.input_ids, types, batch.attention_mask, strict=True):  # type: ignore[arg-type]
+    for ids, kinds, mask in zip(batch.input_ids, types, batch.attention_mask, strict=True):
         n = int(mask.sum())
         marks = [
             (kind, i if i in special else None) for kind, i in zip(kinds[:n].tolist(), ids[:n].tolist(), strict=True)

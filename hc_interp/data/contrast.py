@@ -241,7 +241,7 @@ def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
             f"The clean batch is {tuple(clean.input_ids.shape)}, the corrupt one {tuple(corrupt.input_ids.shape)}; "
             "pairs need the same [batch, pos]. Tokenize both sides together, or pass Examples."
         )
-    differs = (clean.attention_mask.cpu() != corrupt.attention_mask.cpu()).nonzero()  # type: ignore[union-attr]
+    differs = (clean.attention_mask.cpu() != corrupt.attention_mask.cpu()).nonzero()
     if len(differs):
         row, position = differs[0].tolist()
         raise AlignmentError(

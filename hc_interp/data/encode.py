@@ -102,7 +102,7 @@ def _from_examples(model: Encoder, examples: Examples, size: int) -> Iterator[tu
     labels = None if examples.label is None else torch.tensor(examples.label)
     for index in buckets([len(row["input_ids"]) for row in rows], size):
         batch = pad(model, [rows[i] for i in index])
-        ids = tuple(examples.id[i] for i in index)  # type: ignore[index]
+        ids = tuple(examples.id[i] for i in index)
         order = torch.tensor(index)
         yield replace(batch, ids=ids, labels=None if labels is None else labels[order]), order
 
@@ -129,7 +129,7 @@ def token_rows(model: Encoder, examples: Examples) -> list[dict[str, Int[Tensor,
                 [len(row) for row in model.tokenizer(*texts)["input_ids"]], part.id or (), model.max_positions
             )
             raise
-        lengths = batch.attention_mask.sum(1).tolist()  # type: ignore[union-attr]
+        lengths = batch.attention_mask.sum(1).tolist()
         fields = {"input_ids": batch.input_ids.cpu()}
         if batch.token_type_ids is not None:
             fields["token_type_ids"] = batch.token_type_ids.cpu()

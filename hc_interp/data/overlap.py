@@ -61,7 +61,7 @@ def concatenate(parts: list[Examples]) -> Examples:
     if len({(part.groups, part.classes) for part in parts}) != 1:
         raise DataError("Examples with different groups or classes cannot be joined; map their labels first (regroup).")
     fields = {name: joined(name) for name in ("first", "second", "label", "id", "source")}
-    return replace(parts[0], **fields)  # type: ignore[arg-type]
+    return replace(parts[0], **fields)
 
 
 def regroup(examples: Examples, groups: tuple[tuple[int, ...], ...]) -> Examples:

@@ -199,7 +199,7 @@ def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> Feat
         if value.shape != (len(second),):
             raise DataError(
                 f"The feature {feature.name!r} gave values of shape {value.shape} for the {len(second)} words of "
-                f"example {examples.id[row]!r}; expected one for each word of the second text."  # type: ignore[index]
+                f"example {examples.id[row]!r}; expected one for each word of the second text."
             )
         seen = [i for i, place in enumerate(places) if place is not None]
         rows += [row] * len(seen)
@@ -233,7 +233,7 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
         if len(row) != len(ids) and not (padded and len(row) > len(ids)):
             raise DataError(
-                f"A feature has {len(row)} values for example {examples.id[place]!r}, which has "  # type: ignore[index]
+                f"A feature has {len(row)} values for example {examples.id[place]!r}, which has "
                 f"{len(ids)} tokens. Give one for each token, [CLS] and [SEP] included, NaN where it is not defined."
             )
     lengths = [len(ids) for ids in tokens]

@@ -56,7 +56,7 @@ def build_pool(
         )
     pad_id = getattr(model.module.config, "pad_token_id", None) or 0
     joined = _joined([piece.batch for piece in pieces], pad_id).rows(order)
-    lengths = joined.attention_mask.sum(1).cpu()  # type: ignore[union-attr]
+    lengths = joined.attention_mask.sum(1).cpu()
     return Pool(joined, lengths, reference, _gold(model, parts) if with_gold else None)
 
 
