@@ -53,7 +53,7 @@ class PathBatch:
     clean: Values = field(default_factory=dict)
     clean_logits: Tensor = field(default_factory=lambda: torch.empty(0))
     corrupt_logits: Tensor | None = None
-    _clean_attention: dict[int, Tensor] = field(default_factory=dict)
+    _clean_attention: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -154,17 +154,19 @@ class PathBatch:
         for layer, items in by_layer.items():
             inputs = [(arrival.values if name in through else self.clean)[Site(layer, name)] for name in INPUTS]
             heads = [item.head for item in items]
-            change = self._attention(layer, heads, inputs) - self._attend_clean(layer)[:, :, heads]
+            change = self._attention(layer, heads, inputs) - self._attend_clean(layer, heads)
             value = self.clean[Site(layer, "z")]
             for place, item in enumerate(items):
                 found[item] = value[:, :, item.head] + change[:, :, place]
         return found
 
-    def _attend_clean(self, layer: int) -> Tensor:
-        if layer not in self._clean_attention:
+    def _attend_clean(self, layer: int, heads: list[int]) -> Tensor:
+        """Clean `z` of these heads, of the same shapes as what it is taken from: kernels round by shape."""
+        key = (layer, *heads)
+        if key not in self._clean_attention:
             inputs = [self.clean[Site(layer, name)] for name in INPUTS]
-            self._clean_attention[layer] = self._attention(layer, list(range(self.model.n_heads)), inputs)
-        return self._clean_attention[layer]
+            self._clean_attention[key] = self._attention(layer, heads, inputs)
+        return self._clean_attention[key]
 
     def _attention(self, layer: int, heads: list[int], inputs: Sequence[Tensor]) -> Tensor:
         """The heads' `z` from q, k, v, under what `before` does to pattern and z: `[batch, pos, receiver, d_head]`."""
