@@ -12,40 +12,66 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Head
 
 PATHS = {
     "BertForSequenceClassification": "bert.encoder.layer",
+    "BertForMaskedLM": "bert.encoder.layer",
     "RobertaForSequenceClassification": "roberta.encoder.layer",
     "ElectraForSequenceClassification": "electra.encoder.layer",
     "DistilBertForSequenceClassification": "distilbert.transformer.layer",
+    "GPT2ForSequenceClassification": "transformer.h",
+    "GPT2LMHeadModel": "transformer.h",
+    "LlamaForSequenceClassification": "model.layers",
+    "Qwen3ForCausalLM": "model.layers",
 }
 
 
 class Twin:
     def __init__(self, module):
         self.module = module
-        self.layers = module.get_submodule(PATHS[type(module).__name__])
-        self.distil = "Distil" in type(module).__name__
-        self.n_heads = module.config.num_attention_heads
-        self.d_head = module.config.hidden_size // self.n_heads
+        name = type(module).__name__
+        self.layers = module.get_submodule(PATHS[name])
+        self.distil, self.gpt2 = "Distil" in name, "GPT2" in name
+        self.llama = "Llama" in name or "Qwen" in name
+        self.decoder = self.gpt2 or self.llama
+        config = module.config
+        self.n_heads = config.num_attention_heads
+        self.n_kv = config.num_key_value_heads if self.llama else self.n_heads
+        self.d_head = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
 
     def parts(self, layer):
         block = self.layers[layer]
-        if self.distil:
-            a = block.attention
+        if self.gpt2:
+            a, m = block.attn, block.mlp
+            return {"q": a.c_attn, "k": a.c_attn, "v": a.c_attn, "o": a.c_proj, "mlp": m.c_proj, "ln": block.ln_1}
+        if self.llama:
+            a, m = block.self_attn, block.mlp
             return {
-                "q": a.q_lin,
-                "k": a.k_lin,
-                "v": a.v_lin,
-                "o": a.out_lin,
-                "mlp": block.ffn.lin2,
-                "ln": block.sa_layer_norm,
-            }
+                "q": a.q_proj, "k": a.k_proj, "v": a.v_proj, "o": a.o_proj, "mlp": m.down_proj,
+                "ln": block.input_layernorm,
+            }  # fmt: skip
         a = block.attention
+        if self.distil:
+            return {
+                "q": a.q_lin, "k": a.k_lin, "v": a.v_lin, "o": a.out_lin, "mlp": block.ffn.lin2,
+                "ln": block.sa_layer_norm,
+            }  # fmt: skip
         return {
             "q": a.self.query, "k": a.self.key, "v": a.self.value, "o": a.output.dense, "mlp": block.output.dense,
             "ln": a.output.LayerNorm,
         }  # fmt: skip
 
     def heads(self, flat):
-        return flat.view(*flat.shape[:2], self.n_heads, self.d_head)
+        """All heads' values of one projection; a query head sees its own copy of a shared key or value."""
+        split = flat.view(*flat.shape[:2], -1, self.d_head)
+        return split.repeat_interleave(self.n_heads // split.shape[2], dim=2)
+
+    def project(self, layer, name, value):
+        """q, k or v of all heads from what they are projected from."""
+        out = self.parts(layer)[name](value)
+        return self.heads(out.chunk(3, -1)["qkv".index(name)] if self.gpt2 else out)
+
+    def out_weight(self, layer):
+        """`[d_model, head * d_head]`"""
+        weight = self.parts(layer)["o"].weight
+        return weight.T if self.gpt2 else weight
 
     def run(self, batch, edits=None):
         """`edits[(layer, kind)]` maps a value to its replacement."""
@@ -75,31 +101,63 @@ class Twin:
                 for name in "qkv":
 
                     def project(module, args, output, layer=layer, name=name):
-                        return visit(layer, name, self.heads(output)).reshape(output.shape)
+                        place = "qkv".index(name)
+                        part = output.chunk(3, -1)[place] if self.gpt2 else output
+                        value = visit(layer, name, self.heads(part))
+                        if value.shape[2] * self.d_head != part.shape[-1]:
+                            return output  # a shared key: its heads part ways in `into_o`
+                        new = value.reshape(part.shape)
+                        if not self.gpt2:
+                            return new
+                        return torch.cat([new if i == place else p for i, p in enumerate(output.chunk(3, -1))], -1)
 
                     stack.callback(parts[name].register_forward_hook(project).remove)
 
                 def into_o(module, args, layer=layer):
-                    return (visit(layer, "z", self.heads(args[0])).reshape(args[0].shape),)
+                    z = args[0].view(*args[0].shape[:2], self.n_heads, self.d_head)
+                    if self.n_kv != self.n_heads and {(layer, "k"), (layer, "v")} & edits.keys():
+                        z = self.attention(*(seen[layer, n] for n in "qkv"), batch.attention_mask, layer)
+                    return (visit(layer, "z", z).reshape(args[0].shape),)
+
+                def out_of_o(module, args, output, layer=layer):
+                    output = visit(layer, "attn_out", output)
+                    if not self.decoder:
+                        return output
+                    before = seen[layer, "resid_pre"]
+                    mid = before + output
+                    return output + (visit(layer, "resid_mid", mid) - mid)
 
                 stack.callback(parts["o"].register_forward_pre_hook(into_o).remove)
-                for name, kind in (("o", "attn_out"), ("ln", "resid_mid"), ("mlp", "mlp_out")):
+                stack.callback(parts["o"].register_forward_hook(out_of_o).remove)
+                norm = "normed" if self.decoder else "resid_mid"
+                for name, kind in (("ln", norm), ("mlp", "mlp_out")):
 
                     def out(module, args, output, layer=layer, kind=kind):
                         return visit(layer, kind, output)
 
                     stack.callback(parts[name].register_forward_hook(out).remove)
             inputs = {"attention_mask": batch.attention_mask}
-            if getattr(self.module.config, "type_vocab_size", 0) > 1 and batch.token_type_ids is not None:
+            if (getattr(self.module.config, "type_vocab_size", 0) or 0) > 1 and batch.token_type_ids is not None:
                 inputs["token_type_ids"] = batch.token_type_ids
             logits = self.module(batch.input_ids, **inputs).logits
         return logits, seen
 
-    def attention(self, q, k, v, mask):
+    def attention(self, q, k, v, mask, layer=0):
         """z of all heads, `[batch, pos, head, d_head]`."""
+        n = q.shape[1]
+        hidden = mask[:, None, None, :] == 0
+        if self.llama:
+            from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+            a = self.layers[layer].self_attn
+            if hasattr(a, "q_norm"):
+                q, k = a.q_norm(q), a.k_norm(k)
+            cos, sin = self.module.model.rotary_emb(v, torch.arange(n)[None])
+            q, k = (x.transpose(1, 2) for x in apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin))
+        if self.decoder:
+            hidden = hidden | torch.ones(n, n).triu(1).bool()
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(self.d_head)
-        scores = scores.masked_fill(mask[:, None, None, :] == 0, -torch.inf)
-        return torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), v)
+        return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
 
     def path(self, clean, corrupt, senders, receivers, through, route, corrupt_values=None, base_edits=None):
         """Logits of step 3 (of step 1 where `output` receives), and the receivers' new values."""
@@ -142,7 +200,7 @@ class Twin:
                 new[receiver] = computed[layer]
                 continue
             qkv = [(seen if name in through else c)[layer, name] for name in "qkv"]
-            z = self.attention(*qkv, clean.attention_mask)
+            z = self.attention(*qkv, clean.attention_mask, layer)
             z = base.get((layer, "z"), lambda v: v)(z)
             new[receiver] = z[:, :, receiver.head]
 

@@ -26,7 +26,7 @@ from hc_interp.errors import InterventionError
 from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit, by_site
-from hc_interp.models.geometry import attend, attention_pattern
+from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne, Run
 from hc_interp.models.site import Site
 
@@ -174,7 +174,7 @@ class PathBatch:
         on_pattern, on_z = edits.get(Site(layer, "pattern"), ()), edits.get(Site(layer, "z"), ())
         whole = bool(on_pattern or on_z)
         q, k, v = inputs if whole else (value[:, :, heads] for value in inputs)
-        pattern = attention_pattern(q, k, self.batch.attention_mask, causal=self.model.geometry.family.causal)
+        pattern = self.model.geometry.pattern(layer, q, k, self.batch.attention_mask)
         for fn in on_pattern:
             pattern = fn(pattern)
         z = attend(pattern, v)

@@ -14,7 +14,7 @@ from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
-from hc_interp.models.site import Site, check_site
+from hc_interp.models.site import Site
 
 
 def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ class Patch(ListOfOne):
                 "'output' cannot be patched: the logits are the result. Patch Site.pooled() instead."
             )
         for site in self._sites():
-            check_site(site, model.n_layers, model.n_heads)
+            model.check_site(site)
         if not isinstance(self.source, Tensor):
             check_source(self.source, model)
 
@@ -86,7 +86,7 @@ class Steer(ListOfOne):
     direction: Tensor
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        check_site(self.site, model.n_layers, model.n_heads)
+        model.check_site(self.site)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         shape = site_shape(self.site, model, batch)
@@ -111,7 +111,7 @@ class Edit(ListOfOne):
     fn: Callable[[Tensor], Tensor]
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        check_site(self.site, model.n_layers, model.n_heads)
+        model.check_site(self.site)
         if not callable(self.fn):
             raise InterventionError(f"Edit at {self.site} was given {self.fn!r}; expected a function of the value.")
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.models.geometry import Geometry, attend, attention_pattern
+from hc_interp.models.geometry import Geometry, attend
+from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site
 from hc_interp.models.taps import Backend, Handler, StopForward, Tap
 
@@ -36,6 +37,7 @@ class ForwardPass:
     """Builds the handlers of one pass over `batch`. Edits apply in list order; captures come after all edits."""
 
     geometry: Geometry
+    readout: Readout
     batch: Batch
     edits: dict[Site, list[Callable[[Tensor], Tensor]]] = field(default_factory=dict)
     captures: dict[Site, list[Site]] = field(default_factory=dict)
@@ -43,9 +45,9 @@ class ForwardPass:
     stop_after: Site | None = None
 
     def run(self, backend: Backend) -> Tensor | None:
-        """The logits, or None when the pass stopped at `stop_after`."""
+        """The class logits, or None when the pass stopped at `stop_after`."""
         try:
-            return backend.execute(self.batch, self.handlers())
+            return self.readout.classes(backend.execute(self.batch, self.handlers()))
         except StopForward:
             return None
 
@@ -54,9 +56,15 @@ class ForwardPass:
         for layer in range(self.geometry.n_layers):
             if any(self.touched(site) for site in self._sites_of(layer)):
                 found.update(LayerPass(self, layer).handlers())
-        if self.touched(Site.pooled()):
-            found[Tap(None, "pooled")] = lambda value: self.visit(Site.pooled(), value)
+        if self.readout.at_one_position:
+            found[Tap(None, "head_in")] = self.read_one_position
+        elif self.touched(Site.pooled()):
+            found[Tap(None, "head_in")] = lambda value: self.visit(Site.pooled(), value)
         return found
+
+    def read_one_position(self, value: Tensor) -> Tensor:
+        row = value[torch.arange(len(value), device=value.device), self.readout.positions(self.batch)]
+        return self.readout.put_back(self.visit(Site.pooled(), row), value.shape[1])
 
     def _sites_of(self, layer: int) -> Iterable[Site]:
         touched = {*self.edits, *self.captures, *([self.stop_after] if self.stop_after else [])}
@@ -93,6 +101,7 @@ class LayerPass:
         self.stream: Tensor | None = None
         self.input_change: dict[str, Tensor] = {}
         self.attention: dict[str, Tensor] = {}
+        self.own: dict[str, Tensor] = {}  # where q, k or v is edited head by head: what the module itself attends with
         self.result_change: Tensor | None = None
 
     def touched(self, *kinds: str) -> bool:
@@ -113,10 +122,10 @@ class LayerPass:
                 self.block_in,
             ),
             "qkv_in": (self.touched("q_in", "k_in", "v_in"), self.qkv_in),
-            "q": (self.touched("q_in", "q", "pattern"), lambda value: self.projected("q", value)),
-            "k": (self.touched("k_in", "k", "pattern"), lambda value: self.projected("k", value)),
-            "v": (self.touched("v_in", "v", "pattern"), lambda value: self.projected("v", value)),
-            "z": (self.touched("pattern", "z", "result"), self.z),
+            "q": (self.reattends or self.touched("q_in", "q"), lambda value: self.projected("q", value)),
+            "k": (self.reattends or self.touched("k_in", "k"), lambda value: self.projected("k", value)),
+            "v": (self.reattends or self.touched("v_in", "v"), lambda value: self.projected("v", value)),
+            "z": (self.reattends or self.touched("z", "result"), self.z),
             "attn_out": (self.touched("result", "attn_out") or (pre_norm and self.touched("resid_mid")), self.attn_out),
             "mid": (not pre_norm and self.touched("resid_mid"), lambda value: self.visit("resid_mid", value)),
             "mlp_out": (self.touched("mlp_out"), lambda value: self.visit("mlp_out", value)),
@@ -140,28 +149,45 @@ class LayerPass:
         return value
 
     def projected(self, name: str, value: Tensor) -> Tensor:
+        shared = name != "q" and self.geometry.grouped
+        seen = self.geometry.expand(value) if shared else value
+        if shared:
+            self.own[name] = seen
         if name in self.input_change:
             weight = self.geometry.w_in(self.layer, name)
-            value = value + torch.einsum("bphm,hmd->bphd", self.input_change[name], weight)
-        value = self.visit(name, value)
-        if self.touched("pattern"):
-            self.attention[name] = value
-        return value
+            seen = seen + torch.einsum("bphm,hmd->bphd", self.input_change[name], weight)
+        seen = self.visit(name, seen)
+        self.attention[name] = seen
+        return value if shared else seen  # one head's copy of a shared key has no place in the pass: see `z`
 
     def z(self, value: Tensor) -> Tensor:
-        if self.touched("pattern"):
-            q, k, v = (self.attention[name] for name in ("q", "k", "v"))
-            mask = self.forward.batch.attention_mask
-            pattern = attention_pattern(q, k, mask, causal=self.geometry.family.causal)
-            edited = self.visit("pattern", pattern)
-            if self.edited("pattern"):
-                value = value + attend(edited - pattern, v)
+        if self.reattends:
+            value = self.reattended(value)
         value = self.visit("z", value)
         if self.touched("result"):
             result = torch.einsum("bphd,hdm->bphm", value, self.geometry.w_out(self.layer))
             edited = self.visit("result", result)
             if self.edited("result"):
                 self.result_change = (edited - result).sum(dim=2)
+        return value
+
+    @property
+    def reattends(self) -> bool:
+        """Whether attention must be computed here: its pattern is wanted, or heads no longer share keys or values."""
+        return self.touched("pattern") or (
+            self.geometry.grouped and any(self.edited(kind) for kind in ("k", "v", "k_in", "v_in"))
+        )
+
+    def reattended(self, value: Tensor) -> Tensor:
+        q, k, v = (self.attention[name] for name in ("q", "k", "v"))
+        mask = self.forward.batch.attention_mask
+        pattern = self.geometry.pattern(self.layer, q, k, mask)
+        edited = self.visit("pattern", pattern)
+        if self.own and any(self.edited(kind) for kind in ("k", "v", "k_in", "v_in")):
+            own = self.geometry.pattern(self.layer, q, self.own["k"], mask)
+            return value + (attend(edited, v) - attend(own, self.own["v"]))
+        if self.edited("pattern"):
+            return value + attend(edited - pattern, v)
         return value
 
     def attn_out(self, value: Tensor) -> Tensor:

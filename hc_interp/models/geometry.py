@@ -5,61 +5,15 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from einops import rearrange
-from jaxtyping import Float, Int
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import ModelError
+from hc_interp.models.families import FAMILIES, Family, unsupported
 
-
-@dataclass(frozen=True)
-class Family:
-    """Where one family of HF modules keeps its parts; paths are dotted, `{}` is the layer.
-
-    All are below `trunk` but `classifier`, the last projection of the classification head.
-    """
-
-    trunk: str
-    block: str
-    q: str
-    k: str
-    v: str
-    o: str
-    norm_1: str
-    mlp_out: str
-    norm_2: str
-    classifier: str = "classifier"
-    pre_norm: bool = False
-    causal: bool = False
-
-
-_BERT_LAYER: dict[str, Any] = {
-    "block": "encoder.layer.{}",
-    "q": "encoder.layer.{}.attention.self.query",
-    "k": "encoder.layer.{}.attention.self.key",
-    "v": "encoder.layer.{}.attention.self.value",
-    "o": "encoder.layer.{}.attention.output.dense",
-    "norm_1": "encoder.layer.{}.attention.output.LayerNorm",
-    "mlp_out": "encoder.layer.{}.output.dense",
-    "norm_2": "encoder.layer.{}.output.LayerNorm",
-}
-FAMILIES = {
-    "BertForSequenceClassification": Family("bert", **_BERT_LAYER),
-    "RobertaForSequenceClassification": Family("roberta", **_BERT_LAYER, classifier="classifier.out_proj"),
-    "ElectraForSequenceClassification": Family("electra", **_BERT_LAYER, classifier="classifier.out_proj"),
-    "DistilBertForSequenceClassification": Family(
-        "distilbert",
-        block="transformer.layer.{}",
-        q="transformer.layer.{}.attention.q_lin",
-        k="transformer.layer.{}.attention.k_lin",
-        v="transformer.layer.{}.attention.v_lin",
-        o="transformer.layer.{}.attention.out_lin",
-        norm_1="transformer.layer.{}.sa_layer_norm",
-        mlp_out="transformer.layer.{}.ffn.lin2",
-        norm_2="transformer.layer.{}.output_layer_norm",
-    ),
-}
+_NOT_BY_LAYER = ("head", "norm_final", "rotary")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +28,7 @@ class Geometry:
         """Raises `ModelError` for an architecture that hc_interp cannot wrap."""
         name = type(module).__name__
         if name not in FAMILIES:
-            raise ModelError(
-                f"hc_interp cannot wrap a {name}. Supported: {', '.join(FAMILIES)}. "
-                "Load the checkpoint with the class that carries its classification head."
-            )
+            raise ModelError(unsupported(f"The module is a {name}"))
         return cls(module, FAMILIES[name])
 
     @property
@@ -94,12 +45,21 @@ class Geometry:
         return self.config.num_attention_heads
 
     @cached_property
+    def n_key_value_heads(self) -> int:
+        """Fewer than `n_heads` where query heads share keys and values in groups."""
+        return getattr(self.config, "num_key_value_heads", None) or self.n_heads
+
+    @property
+    def grouped(self) -> bool:
+        return self.n_key_value_heads != self.n_heads
+
+    @cached_property
     def d_model(self) -> int:
         return self.config.hidden_size
 
     @cached_property
     def d_head(self) -> int:
-        return self.d_model // self.n_heads
+        return getattr(self.config, "head_dim", None) or self.d_model // self.n_heads
 
     @property
     def max_positions(self) -> int:
@@ -109,56 +69,125 @@ class Geometry:
         return positions - offset
 
     def path(self, part: str, layer: int | None = None) -> str:
-        """Dotted path of a `Family` part in the module; `layer` for all but `classifier`."""
+        """Dotted path of a `Family` part in the module; `layer` where a part is in every layer."""
         found = getattr(self.family, part)
-        return found if part == "classifier" else f"{self.family.trunk}.{found.format(layer)}"
+        if part == "head":
+            return found
+        return f"{self.family.trunk}.{found if part in _NOT_BY_LAYER else found.format(layer)}"
 
-    def _part(self, layer: int, name: str) -> Any:
+    def part(self, name: str, layer: int | None = None) -> Any:
+        """The module of a `Family` part."""
         return self.module.get_submodule(self.path(name, layer))
 
-    def projection(self, layer: int, name: str) -> nn.Linear:
-        """The `q`, `k`, `v` or `o` projection of a layer, an `nn.Linear`."""
-        return self._part(layer, name)
+    def norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
+        """The two norms of a layer: after attention and MLP (post-LN) or before them (pre-LN)."""
+        return self.part("norm_1", layer), self.part("norm_2", layer)
 
-    def norms(self, layer: int) -> tuple[nn.LayerNorm, nn.LayerNorm]:
-        """The two LayerNorms of a layer."""
-        return self._part(layer, "norm_1"), self._part(layer, "norm_2")
+    def _weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
+        """The weight of the `q`, `k`, `v` or `o` projection; a view also where it is a third of a joint one."""
+        projection = self.part(name, layer)
+        if isinstance(projection, nn.Linear):
+            return projection.weight
+        weight = projection.weight.T  # transformers' Conv1D
+        return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
+
+    def _bias(self, layer: int, name: str) -> Float[Tensor, " out"]:
+        projection = self.part(name, layer)
+        if projection.bias is None:
+            return projection.weight.new_zeros(())
+        return projection.bias.chunk(3)["qkv".index(name)] if self.family.joint and name != "o" else projection.bias
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
-        """Per-head weights of the `q`, `k` or `v` projection."""
-        weight = self.projection(layer, name).weight
-        return rearrange(weight, "(head d_head) d_model -> head d_model d_head", head=self.n_heads)
+        """Per-head weights of the `q`, `k` or `v` projection; shared keys and values repeat."""
+        heads = rearrange(
+            self._weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head
+        )
+        return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
+
+    def b_in(self, layer: int, name: str) -> Float[Tensor, "head d_head"]:
+        """Per-head biases of the `q`, `k` or `v` projection, zeros where it has none; shared ones repeat."""
+        bias = self._bias(layer, name)
+        if bias.ndim == 0:
+            return bias.expand(self.n_heads, self.d_head)
+        heads = rearrange(bias, "(head d_head) -> head d_head", d_head=self.d_head)
+        return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """Per-head weights of the output projection."""
-        weight = self.projection(layer, "o").weight
-        return rearrange(weight, "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
+        return rearrange(self._weight(layer, "o"), "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
+
+    def b_out(self, layer: int) -> Float[Tensor, "..."]:
+        """Bias of the output projection, 0 where it has none."""
+        return self._bias(layer, "o")
+
+    def expand(self, value: Float[Tensor, "batch pos some d_head"]) -> Float[Tensor, "batch pos head d_head"]:
+        """Each query head's own copy of keys or values that a group shares."""
+        return repeat(value, "b p group d -> b p (group copies) d", copies=self.n_heads // value.shape[2])
+
+    def pattern(
+        self,
+        layer: int,
+        q: Float[Tensor, "batch query head d_head"],
+        k: Float[Tensor, "batch key head d_head"],
+        attention_mask: Int[Tensor, "batch key"],
+    ) -> Float[Tensor, "batch head query key"]:
+        """Attention of some heads, from their q and k as projected: norms, rotation, scale, mask, softmax."""
+        if self.family.q_norm is not None:
+            q, k = self.part("q_norm", layer)(q), self.part("k_norm", layer)(k)
+        if self.family.rotary is not None:
+            positions = torch.arange(q.shape[1], device=q.device)[None]
+            cos, sin = self.part("rotary")(q, positions)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale(layer)
+        return scores.masked_fill(~self.visible(layer, attention_mask), torch.finfo(scores.dtype).min).softmax(dim=-1)
+
+    def scale(self, layer: int) -> float:
+        """What scores are multiplied by: `1 / sqrt(d_head)` where the module does not say otherwise."""
+        return getattr(self.part("block", layer).get_submodule(self._attention), "scaling", self.d_head**-0.5)
+
+    @cached_property
+    def _attention(self) -> str:
+        """The attention module below a block: what holds the query projection."""
+        return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
+
+    def visible(
+        self, layer: int, attention_mask: Int[Tensor, "batch key"]
+    ) -> Bool[Tensor, "batch 1 #query key"]:
+        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window."""
+        seen = attention_mask[:, None, None, :].bool()
+        if self.family.causal:
+            place = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+            distance = place[:, None] - place
+            seen = seen & (distance >= 0)
+            if (window := self._window(layer)) is not None:
+                seen = seen & (distance < window)
+        return seen
+
+    def _window(self, layer: int) -> int | None:
+        types = getattr(self.config, "layer_types", None)
+        if types is not None and types[layer] != "sliding_attention":
+            return None
+        return getattr(self.config, "sliding_window", None)
+
+
+def rotate(
+    value: Float[Tensor, "batch pos head d_head"], cos: Float[Tensor, "1 pos d_head"], sin: Float[Tensor, "1 pos d_head"]
+) -> Float[Tensor, "batch pos head d_head"]:
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama."""
+    first, second = value.chunk(2, dim=-1)
+    return value * cos[:, :, None] + torch.cat((-second, first), dim=-1) * sin[:, :, None]
 
 
 def cut_layers(module: nn.Module, family: Family, first: int) -> None:
     """Drop the layers below `first` from a module tree, in place; parameters are not touched."""
-    path = f"{family.trunk}.{family.q.split('.{}')[0]}"
+    path = f"{family.trunk}.{family.block.removesuffix('.{}')}"
     layers: Any = module.get_submodule(path)
     parent, name = path.rsplit(".", 1)
     setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
     config: Any = module.config
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = config.layer_types[first:]
     config.num_hidden_layers = len(layers) - first
-
-
-def attention_pattern(
-    q: Float[Tensor, "batch query head d_head"],
-    k: Float[Tensor, "batch key head d_head"],
-    attention_mask: Int[Tensor, "batch key"],
-    *,
-    causal: bool = False,
-) -> Float[Tensor, "batch head query key"]:
-    """Softmax attention over the keys that are not padding, scaled by `1 / sqrt(d_head)`."""
-    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
-    seen = attention_mask[:, None, None, :].bool()
-    if causal:
-        n = scores.shape[-1]
-        seen = seen & torch.ones(n, n, dtype=torch.bool, device=q.device).tril()
-    return scores.masked_fill(~seen, torch.finfo(scores.dtype).min).softmax(dim=-1)
 
 
 def attend(
@@ -168,9 +197,12 @@ def attend(
     return torch.einsum("bhqk,bkhd->bqhd", pattern, v)
 
 
-def model_inputs(batch: Batch, module: nn.Module) -> dict[str, Tensor]:
-    """Keyword arguments of a forward pass; token types only where the model has them."""
-    inputs = {"attention_mask": batch.attention_mask}
-    if batch.token_type_ids is not None and getattr(module.config, "type_vocab_size", 0) > 1:
+def model_inputs(batch: Batch, module: nn.Module) -> dict[str, Any]:
+    """Keyword arguments of a forward pass; token types only where the model has them, no cache in a decoder."""
+    inputs: dict[str, Any] = {"attention_mask": batch.attention_mask}
+    config: Any = module.config
+    if batch.token_type_ids is not None and (getattr(config, "type_vocab_size", 0) or 0) > 1:
         inputs["token_type_ids"] = batch.token_type_ids
+    if FAMILIES[type(module).__name__].causal:
+        inputs["use_cache"] = False
     return inputs

@@ -19,11 +19,18 @@ from hc_interp.errors import ComponentError, DataError, InterventionError, Model
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
+from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 
 BACKENDS = ("transformer_lens", "nnsight")
+
+# Settings that change what the same weights compute, under the names that families give them.
+_RULES = (
+    "hidden_act", "activation", "activation_function", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps",
+    "rope_parameters", "sliding_window", "layer_types", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
+)  # fmt: skip
 
 
 class Intervention(Protocol):
@@ -47,7 +54,8 @@ class ListOfOne:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one pass gave: `logits` `[batch, class]` and `captured[site]` as asked."""
+    """What one pass gave: `logits` `[batch, class]` (`[batch, pos, vocab]` of a language model without label words) and
+    `captured[site]` as asked."""
 
     logits: Tensor
     captured: dict[Site, Tensor]
@@ -57,7 +65,8 @@ class HookedModel:
     """A wrapped copy of a fine-tuned transformer.
 
     `.module` is the Hugging Face module (a copy, weights frozen, in evaluation mode); `.bridge` is a TransformerLens
-    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters.
+    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. `.labels` names the classes in
+    logit order; it is None for a language model that is not read at label words.
     """
 
     def __init__(
@@ -65,7 +74,7 @@ class HookedModel:
         module: nn.Module,
         tokenizer: Any = None,
         *,
-        labels: Sequence[str],
+        labels: Sequence[str] | None,
         backend: str = "transformer_lens",
         name: str = "model",
     ) -> None:
@@ -73,12 +82,16 @@ class HookedModel:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.labels = tuple(labels)
+        self.readout = Readout.of(module, tokenizer, labels, name)
         self.name = name
         self.backend_name = backend
         self.geometry = Geometry.of(module)
         self._tails: dict[int, HookedModel] = {}
         self._idle = threading.Lock()
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        return self.readout.labels
 
     @property
     def n_layers(self) -> int:
@@ -120,7 +133,7 @@ class HookedModel:
     def backend(self) -> Backend:
         if self.backend_name == "nnsight":
             return NNsightBackend(self.nnsight, self.geometry)
-        return TransformerLensBackend(self.bridge)
+        return TransformerLensBackend(self.bridge, self.geometry)
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +150,7 @@ class HookedModel:
         Taken once, when it is first asked for: edit weights before you wrap a module, or edit a `copy()`.
         """
         config = self.module.config
-        rules = [getattr(config, name, None) for name in ("hidden_act", "activation", "layer_norm_eps")]
+        rules = [getattr(config, name, None) for name in _RULES]
         digest = hashlib.sha256(repr((type(self.module).__name__, self.n_layers, self.n_heads, *rules)).encode())
         for name, tensor in self.module.state_dict().items():
             digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
@@ -146,7 +159,8 @@ class HookedModel:
 
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
-        return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, labels {', '.join(self.labels)})"
+        read = "whole vocabulary" if self.labels is None else f"labels {', '.join(self.labels)}"
+        return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read})"
 
     def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
         """Encode texts, or `Examples` (whose ids and labels are kept), right-padded to the longest; never truncated.
@@ -176,7 +190,7 @@ class HookedModel:
                 "at least one first text and, for pairs, a second text for each."
             )
         # Asked for by name: some tokenizers leave token types out, and the two texts would look like one.
-        types = getattr(self.geometry.config, "type_vocab_size", 0) > 1
+        types = (getattr(self.geometry.config, "type_vocab_size", 0) or 0) > 1
         encoded = self.tokenizer(
             first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
         )
@@ -202,6 +216,15 @@ class HookedModel:
                 f"0 to {self.n_heads - 1} and one MLP each. Name one of those, like 'L{self.n_layers - 1}H0'."
             )
         return item
+
+    def check_site(self, site: Site) -> Site:
+        """Return `site` if the model has it, else raise `ComponentError`."""
+        if site.kind == "pooled" and not self.readout.pooled:
+            raise ComponentError(
+                f"{self.name} has no site 'pooled': its logits are a whole vocabulary at every position. Read it at "
+                "label words, hc.load(..., labels=[' yes', ' no']), or use the last layer's resid_post."
+            )
+        return check_site(site, self.n_layers, self.n_heads)
 
     @cached_property
     def _component_set(self) -> frozenset[Component]:
@@ -260,8 +283,8 @@ class HookedModel:
             return self._run_tail(batch, edits, capture, start, stop_after)
         captures: dict[Site, list[Site]] = {}
         for site in capture:
-            captures.setdefault(check_site(site, self.n_layers, self.n_heads).whole, []).append(site)
-        forward = ForwardPass(self.geometry, batch, by_site(edits, captures), captures, stop_after=stop_after)
+            captures.setdefault(self.check_site(site).whole, []).append(site)
+        forward = ForwardPass(self.geometry, self.readout, batch, by_site(edits, captures), captures, stop_after=stop_after)
         if not self._idle.acquire(blocking=False):
             raise InterventionError(
                 f"{self.name} is in the middle of a pass: it was run again by the function of an edit, or by another "
@@ -302,8 +325,8 @@ class HookedModel:
             )
         return self._tails[layer]
 
-    def logits(self, batch: Batch, interventions: Iterable[Intervention] = ()) -> Float[Tensor, "batch class"]:
-        """The classifier's logits under `interventions`."""
+    def logits(self, batch: Batch, interventions: Iterable[Intervention] = ()) -> Float[Tensor, "batch *class"]:
+        """The class logits under `interventions` (a language model without label words: `[batch, pos, vocab]`)."""
         return self.run(batch, interventions).logits
 
     def copy(self) -> "HookedModel":

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.geometry import FAMILIES
+from hc_interp.models.families import FAMILIES, unsupported
 from hc_interp.models.hooked import HookedModel
-from hc_interp.models.labels import read_labels
 from hc_interp.models.validate import validate
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -28,11 +27,13 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> HookedModel:
-    """Load a sequence classifier and wrap a copy of it.
+    """Load a sequence classifier or a language model and wrap a copy of it.
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
-    `save_pretrained` wrote, a hub id, or a live module. `labels` names the classes in logit order where the checkpoint
-    does not. Weights are read from safetensors only; no remote code is run. The default
+    `save_pretrained` wrote, a hub id, or a live module. `labels` names a classifier's classes in logit order where the
+    checkpoint does not. For a language model `labels` are words of one token each, `[" yes", " no"]`: its logits
+    `[batch, class]` are then those words' at the last position that is no padding (in a masked model at the first mask
+    token of a row that has one); without them its logits stay `[batch, pos, vocab]`. Weights are read from safetensors only; no remote code is run. The default
     device is CUDA if there is one (a live module stays where it is). Before it is returned the wrapper is compared with
     the unwrapped module at every site.
 
@@ -44,13 +45,13 @@ def load(
         module, tokenizer, name = _from_name(source, tokenizer)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if type(module).__name__ not in FAMILIES:
-        raise ModelError(
-            f"{name} is a {type(module).__name__}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}."
-        )
+        raise ModelError(unsupported(f"{name} is a {type(module).__name__}"))
     cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
     module = module.to(device=device, dtype=dtype)
     _check_weights(module, name)
-    model = HookedModel(module, tokenizer, labels=read_labels(module.config, labels, name), backend=backend, name=name)
+    tokenizer = _with_padding(tokenizer)
+    _name_padding(module, tokenizer)
+    model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
     validate(model)
     return model
 
@@ -80,10 +81,7 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
         config = transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
         if architecture is None:
-            raise ModelError(
-                f"{source} holds {config.architectures or 'no named architecture'}, which hc_interp cannot wrap. "
-                f"Supported: {', '.join(FAMILIES)}."
-            )
+            raise ModelError(unsupported(f"{source} holds {config.architectures or 'no named architecture'}"))
         module, info = getattr(transformers, architecture).from_pretrained(
             source,
             config=config,
@@ -117,6 +115,24 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
             f"{ignored[0]}); they would be left out. Restore the config.json that was saved with these weights."
         )
     return module, tokenizer
+
+
+def _with_padding(tokenizer: Any) -> Any:
+    """A tokenizer without a padding token, as GPT-2's, pads with its end token: padding is masked, so any will do."""
+    if tokenizer is None or tokenizer.pad_token_id is not None or tokenizer.eos_token_id is None:
+        return tokenizer
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _name_padding(module: nn.Module, tokenizer: Any) -> None:
+    """A decoder's classifier takes no batch before its config names a padding token; which one, does not matter here,
+    since the wrapper reads by the attention mask."""
+    config: Any = module.config
+    if FAMILIES[type(module).__name__].readout == "last" and config.pad_token_id is None:
+        found = getattr(tokenizer, "pad_token_id", None)
+        config.pad_token_id = found if found is not None else config.eos_token_id or 0
 
 
 def _check_weights(module: nn.Module, name: str) -> None:

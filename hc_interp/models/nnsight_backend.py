@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ PLACES = {
     "mid": ("norm_1", "output"),
     "mlp_out": ("mlp_out", "output"),
     "block_out": ("block", "output"),
-    "pooled": ("classifier", "input"),
+    "head_in": ("head", "input"),
 }
 _EXECUTION_ORDER = {name: place for place, name in enumerate(TAP_SHAPES)}
 
@@ -56,7 +57,7 @@ class NNsightBackend:
     def execute(self, batch: Batch, handlers: Mapping[Tap, Handler]) -> Tensor:
         from nnsight import save
 
-        visits = [self._visit(tap, handlers[tap]) for tap in sorted(handlers, key=_execution_order)]
+        visits = self._visits(handlers)
         inputs = model_inputs(batch, self.geometry.module)
         # The block below does not run here: nnsight runs it beside the forward pass, pausing at each value it asks for.
         # An exception of a handler (StopForward too) unwinds the pass and leaves the trace as itself.
@@ -66,33 +67,47 @@ class NNsightBackend:
             logits = save(tracer.result.logits)
         return logits
 
-    def _visit(self, tap: Tap, handler: Handler) -> "Visit":
-        part, side = PLACES[tap.name]
-        path = f"{self.wrapped.path}.{self.geometry.path(part, tap.layer)}"
-        heads = self.geometry.n_heads if "head" in TAP_SHAPES[tap.name].split() else None
-        return Visit(self._modules[path], side, handler, heads)
+    def _visits(self, handlers: Mapping[Tap, Handler]) -> "list[Visit]":
+        """In execution order; the parts of one tensor (q, k and v of a joint projection) are one visit."""
+        visits: dict[tuple[str, str], Visit] = {}
+        for tap in sorted(handlers, key=_execution_order):
+            part, side = PLACES[tap.name]
+            path = f"{self.wrapped.path}.{self.geometry.path(part, tap.layer)}"
+            joint = self.geometry.family.joint and tap.name in ("q", "k", "v")
+            visit = visits.setdefault((path, side), Visit(self._modules[path], side, {}, 3 if joint else 1))
+            by_head = "head" in TAP_SHAPES[tap.name].split()
+            handler = _by_head(handlers[tap], self.geometry.d_head) if by_head else handlers[tap]
+            visit.handlers["qkv".index(tap.name) if joint else 0] = handler
+        return list(visits.values())
 
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """A handler at one side of one module; `heads` splits the last axis for the handler into `head d_head`."""
+    """Handlers at one side of one module: of its whole value, or of equal parts of the last axis, by place."""
 
     module: Any
     side: str
-    handler: Handler
-    heads: int | None
+    handlers: dict[int, Handler]
+    parts: int
 
     def make(self) -> None:
         """Read, handle and write back; waits for the pass to come here, so only inside a trace."""
         value = getattr(self.module, self.side)
-        if self.heads is not None:
-            value = rearrange(value, "batch pos (head d_head) -> batch pos head d_head", head=self.heads)
-        new = self.handler(value)
-        if new is value:
-            return
-        if self.heads is not None:
-            new = rearrange(new, "batch pos head d_head -> batch pos (head d_head)")
-        setattr(self.module, self.side, new)
+        parts = value.chunk(self.parts, dim=-1) if self.parts > 1 else (value,)
+        new = [self.handlers[place](part) if place in self.handlers else part for place, part in enumerate(parts)]
+        if any(one is not other for one, other in zip(new, parts, strict=True)):
+            setattr(self.module, self.side, torch.cat(new, dim=-1) if self.parts > 1 else new[0])
+
+
+def _by_head(handler: Handler, d_head: int) -> Handler:
+    """Show a handler the last axis as `head d_head`."""
+
+    def handle(value: Tensor) -> Tensor:
+        split = rearrange(value, "batch pos (head d_head) -> batch pos head d_head", d_head=d_head)
+        new = handler(split)
+        return value if new is split else rearrange(new, "batch pos head d_head -> batch pos (head d_head)")
+
+    return handle
 
 
 def _execution_order(tap: Tap) -> tuple[float, int]:

@@ -17,14 +17,14 @@ TAP_SHAPES = {
     "block_in": "batch pos d_model",  # the stream that enters the layer
     "qkv_in": "batch pos d_model",  # what q, k and v are projected from (after the norm where it stands before)
     "q": "batch pos head d_head",
-    "k": "batch pos head d_head",
+    "k": "batch pos head d_head",  # one of each group where heads share keys and values
     "v": "batch pos head d_head",
     "z": "batch pos head d_head",  # input of the output projection
     "attn_out": "batch pos d_model",  # output of the output projection, bias included
     "mid": "batch pos d_model",  # post-LN only: output of the first LayerNorm
     "mlp_out": "batch pos d_model",  # output of the MLP's last projection, bias included
     "block_out": "batch pos d_model",
-    "pooled": "batch d_model",
+    "head_in": "...",  # what the head projects: [batch, d_model] in an encoder classifier, else [batch, pos, d_model]
 }
 
 

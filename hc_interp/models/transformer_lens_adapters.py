@@ -7,6 +7,9 @@ group `transformer_lens.architectures`, so `pip install hc-interp` is all that a
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
     BlockBridge,
@@ -15,8 +18,15 @@ from transformer_lens.model_bridge.generalized_components import (
     MLPBridge,
     NormalizationBridge,
     PosEmbedBridge,
+    PositionEmbeddingsAttentionBridge,
 )
 from transformer_lens.model_bridge.supported_architectures.bert import BertArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.gemma1 import Gemma1ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.gpt2 import GPT2ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.llama import LlamaArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.mistral import MistralArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
 
@@ -94,10 +104,96 @@ class DistilBertClassifierAdapter(BertClassifierAdapter):
         return NormalizationBridge(name=name, config=self.cfg, use_native_layernorm_autograd=True)
 
 
-# Kept beside the classes so that an editable or uninstalled checkout registers what the entry points name.
-ADAPTERS = {
+class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):
+    """TransformerLens takes the softmax in float32, which in a float64 model would be the largest error of a pass."""
+
+    def _masked_softmax(self, attn_scores: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        return super()._masked_softmax(attn_scores, torch.float64 if attn_scores.dtype == torch.float64 else dtype)
+
+
+class FullPrecision:
+    """A rotary decoder as TransformerLens has it, with attention in the model's own precision."""
+
+    _attention_bridge_cls = FullPrecisionAttention
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)  # type: ignore[call-arg] - of the adapter that it is mixed with
+        blocks: Any = self.components["blocks"]  # type: ignore[attr-defined]
+        blocks.submodules["attn"] = self._build_attention_bridge()  # type: ignore[attr-defined]
+
+
+class LlamaAdapter(FullPrecision, LlamaArchitectureAdapter):
+    """`LlamaForCausalLM`."""
+
+
+class MistralAdapter(FullPrecision, MistralArchitectureAdapter):
+    """`MistralForCausalLM`."""
+
+
+class Qwen2Adapter(FullPrecision, Qwen2ArchitectureAdapter):
+    """`Qwen2ForCausalLM`."""
+
+
+class Qwen3Adapter(FullPrecision, Qwen3ArchitectureAdapter):
+    """`Qwen3ForCausalLM`."""
+
+
+class GemmaAdapter(FullPrecision, Gemma1ArchitectureAdapter):
+    """`GemmaForCausalLM`."""
+
+
+class Scored:
+    """A decoder with a classifier: `score` in the place of the language-model head."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)  # type: ignore[call-arg] - of the adapter that it is mixed with
+        self.component_mapping = {name: part for name, part in self.components.items() if name != "unembed"}  # type: ignore[attr-defined]
+        self.component_mapping["score"] = LinearBridge(name="score")
+
+
+class GPT2ClassifierAdapter(Scored, GPT2ArchitectureAdapter):
+    """`GPT2ForSequenceClassification`."""
+
+
+class LlamaClassifierAdapter(Scored, LlamaAdapter):
+    """`LlamaForSequenceClassification`."""
+
+
+class MistralClassifierAdapter(Scored, MistralAdapter):
+    """`MistralForSequenceClassification`."""
+
+
+class Qwen2ClassifierAdapter(Scored, Qwen2Adapter):
+    """`Qwen2ForSequenceClassification`."""
+
+
+class Qwen3ClassifierAdapter(Scored, Qwen3Adapter):
+    """`Qwen3ForSequenceClassification`."""
+
+
+class GemmaClassifierAdapter(Scored, GemmaAdapter):
+    """`GemmaForSequenceClassification`."""
+
+
+# What TransformerLens lacks: the entry points name these.
+CLASSIFIERS = {
     "BertForSequenceClassification": BertClassifierAdapter,
     "RobertaForSequenceClassification": RobertaClassifierAdapter,
     "ElectraForSequenceClassification": ElectraClassifierAdapter,
     "DistilBertForSequenceClassification": DistilBertClassifierAdapter,
+    "GPT2ForSequenceClassification": GPT2ClassifierAdapter,
+    "LlamaForSequenceClassification": LlamaClassifierAdapter,
+    "MistralForSequenceClassification": MistralClassifierAdapter,
+    "Qwen2ForSequenceClassification": Qwen2ClassifierAdapter,
+    "Qwen3ForSequenceClassification": Qwen3ClassifierAdapter,
+    "GemmaForSequenceClassification": GemmaClassifierAdapter,
+}
+ADAPTERS = CLASSIFIERS | {
+    "BertForMaskedLM": BertArchitectureAdapter,
+    "GPT2LMHeadModel": GPT2ArchitectureAdapter,
+    "LlamaForCausalLM": LlamaAdapter,
+    "MistralForCausalLM": MistralAdapter,
+    "Qwen2ForCausalLM": Qwen2Adapter,
+    "Qwen3ForCausalLM": Qwen3Adapter,
+    "GemmaForCausalLM": GemmaAdapter,
 }

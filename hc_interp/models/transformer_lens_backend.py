@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry, model_inputs
 from hc_interp.models.taps import Handler, Tap
 
-# One table for all architectures: TransformerLens names the same place alike in each of them.
+# One table for all architectures: TransformerLens names the same place alike in each of them, but for the head.
 HOOK_NAMES = {
     "block_in": "blocks.{}.hook_in",
     "qkv_in": "blocks.{}.attn.q.hook_in",
@@ -22,29 +22,28 @@ HOOK_NAMES = {
     "mid": "blocks.{}.ln1.hook_out",
     "mlp_out": "blocks.{}.mlp.out.hook_out",
     "block_out": "blocks.{}.hook_out",
-    "pooled": "classifier.hook_in",
+    "head_in": "{}.hook_in",
 }
 
 
 def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
-    """A `TransformerBridge` over the same parameters; `module` itself is left as it is.
-
-    Wrapping replaces submodules in place, so a second module tree is made that shares every parameter and buffer.
-    """
+    """A `TransformerBridge` over the same parameters; `module` itself is left as it is."""
     from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     from hc_interp.models.transformer_lens_adapters import ADAPTERS
 
     architecture = type(module).__name__
-    # Entry points first: TransformerLens warns of one whose name is taken, even where the taker is the same class.
-    ArchitectureAdapterFactory.discover_entry_points()
-    ArchitectureAdapterFactory.register_adapter(architecture, ADAPTERS[architecture])
+    # Under a name of its own, so that what TransformerLens gives other code for this architecture stays as it is.
+    registered = f"hc_interp.{architecture}"
+    ArchitectureAdapterFactory.register_adapter(registered, ADAPTERS[architecture])
     tree = share_tree(module)
     # TransformerLens sets special tokens on the tokenizer that it is given.
-    return build_bridge_from_module(
-        tree, architecture, hf_config=copy.deepcopy(module.config), tokenizer=copy.deepcopy(tokenizer)
+    bridge = build_bridge_from_module(
+        tree, registered, hf_config=copy.deepcopy(module.config), tokenizer=copy.deepcopy(tokenizer)
     )
+    bridge.cfg.architecture = architecture
+    return bridge.requires_grad_(False)  # views of a joint projection are new parameters
 
 
 def share_tree(module: nn.Module) -> nn.Module:
@@ -58,14 +57,18 @@ class TransformerLensBackend:
 
     name = "transformer_lens"
 
-    def __init__(self, bridge: Any) -> None:
+    def __init__(self, bridge: Any, geometry: Geometry) -> None:
         self.bridge = bridge
+        self.geometry = geometry
 
     def execute(self, batch: Batch, handlers: Mapping[Tap, Handler]) -> Tensor:
-        hooks = [(HOOK_NAMES[tap.name].format(tap.layer), _as_hook(fn)) for tap, fn in handlers.items()]
-        inputs = model_inputs(batch, self.bridge.original_model)
+        hooks = [(self._hook_name(tap), _as_hook(fn)) for tap, fn in handlers.items()]
+        inputs = model_inputs(batch, self.geometry.module)
         with self.bridge.hooks(fwd_hooks=hooks):
             return self.bridge(batch.input_ids, **inputs)
+
+    def _hook_name(self, tap: Tap) -> str:
+        return HOOK_NAMES[tap.name].format(self.geometry.family.head_hook if tap.layer is None else tap.layer)
 
 
 def _as_hook(handler: Handler) -> Callable[..., Tensor]:

@@ -30,50 +30,63 @@ def _compare(model: HookedModel) -> None:
     batch = _probe_batch(model)
     plain = model.module(batch.input_ids, **model_inputs(batch, model.module)).logits
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
-    sites = [Site.embed(), *sites, Site.pooled()]
+    sites = [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
     run = model.run(batch, capture=sites)
-    _agree(model, "the logits", run.logits, plain)
-    _check_sites(model, run, 0)
+    _check_logits(model, batch, run.logits, plain)
+    real = batch.attention_mask.bool()
+    _check_sites(model, run, 0, real)
     # The same with numbers added at every site (but the pattern, which has no tap of its own): a hook whose edits are
     # ignored shows in what is computed from its site.
     edits = [SiteEdit(site, lambda value: value + _ripple(value, SHIFT)) for site in sites if site.kind != "pattern"]
-    _check_sites(model, model.run_edits(batch, edits, sites), SHIFT)
+    _check_sites(model, model.run_edits(batch, edits, sites), SHIFT, real)
 
 
-def _check_sites(model: HookedModel, run: Run, shift: float) -> None:
-    """Whether every site is what the sites before it make of it, plus the ripple that was added there."""
+def _check_logits(model: HookedModel, batch: Batch, found: Tensor, plain: Tensor) -> None:
+    real = batch.attention_mask.bool()
+    if model.labels is None:
+        found, plain = found[real], plain[real]
+    elif model.readout.tokens is not None:
+        rows = torch.arange(len(batch), device=plain.device)
+        plain = plain[rows, model.readout.positions(batch)][:, list(model.readout.tokens)]
+    _agree(model, "the logits", found, plain)
+
+
+def _check_sites(model: HookedModel, run: Run, shift: float, real: Tensor) -> None:
+    """Whether every site is what the sites before it make of it, plus the ripple that was added there.
+
+    Where there is no padding (`real`): a padded query in a window may see no key at all, and nobody reads what it does.
+    """
     at = run.captured
     for layer in range(model.n_layers):
         before = at[Site(layer - 1, "resid_post") if layer else Site.embed()]
         _agree(model, f"L{layer}.resid_pre", before, _unshifted(at[Site(layer, "resid_pre")], shift))
-        _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in LAYER_KINDS}, shift)
-    classifier = model.module.get_submodule(model.geometry.path("classifier"))
-    _agree(model, "pooled projected to logits", classifier(at[Site.pooled()]), run.logits)
+        _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in LAYER_KINDS}, shift, real)
+    if model.readout.pooled:
+        head = model.geometry.part("head")
+        projected = head(at[Site.pooled()])
+        if model.readout.tokens is not None:
+            projected = projected[:, list(model.readout.tokens)]
+        _agree(model, "pooled projected to logits", projected, run.logits)
 
 
-def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float) -> None:
+def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float, real: Tensor) -> None:
     geometry = model.geometry
+    pre_norm = geometry.family.pre_norm
     own = {kind: _unshifted(value, shift) for kind, value in at.items()}  # as the model made it, before the ripple
-    for name in ("q", "k", "v"):
-        bias = geometry.projection(layer, name).bias.view(model.n_heads, model.d_head)
-        projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name)) + bias
-        _agree(model, f"L{layer}.{name}_in projected", projected, own[name])
-    _agree(model, f"L{layer}.pattern applied to v", attend(at["pattern"], at["v"]), own["z"])
-    bias = geometry.projection(layer, "o").bias
-    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + bias, own["attn_out"])
     norm_1, norm_2 = geometry.norms(layer)
-    _agree(
-        model,
-        f"L{layer}.resid_pre + attn_out normalised to resid_mid",
-        norm_1(at["resid_pre"] + at["attn_out"]),
-        own["resid_mid"],
-    )
-    _agree(
-        model,
-        f"L{layer}.resid_mid + mlp_out normalised to resid_post",
-        norm_2(at["resid_mid"] + at["mlp_out"]),
-        own["resid_post"],
-    )
+    if pre_norm:
+        normed = norm_1(at["resid_pre"])[:, :, None].expand(-1, -1, model.n_heads, -1)
+        _agree(model, f"L{layer}.resid_pre normalised to q_in", normed, own["q_in"])
+    for name in ("q", "k", "v"):
+        projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name))
+        projected = projected + geometry.b_in(layer, name)
+        _agree(model, f"L{layer}.{name}_in projected", projected, own[name])
+    _agree(model, f"L{layer}.pattern applied to v", attend(at["pattern"], at["v"])[real], own["z"][real])
+    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), own["attn_out"])
+    mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
+    how = "added" if pre_norm else "normalised"
+    _agree(model, f"L{layer}.resid_pre + attn_out {how} to resid_mid", mid if pre_norm else norm_1(mid), own["resid_mid"])
+    _agree(model, f"L{layer}.resid_mid + mlp_out {how} to resid_post", post if pre_norm else norm_2(post), own["resid_post"])
 
 
 def _ripple(value: Tensor, height: float) -> Tensor:
@@ -93,7 +106,9 @@ def _probe_batch(model: HookedModel) -> Batch:
     ids = torch.randint(low, vocabulary, (3, length), generator=generator)
     mask = torch.ones_like(ids)
     mask[1, length // 2 :] = 0
-    ids[mask == 0] = model.geometry.config.pad_token_id or 0
+    pad = model.geometry.config.pad_token_id or 0
+    ids[ids == pad] = (pad + 1) % vocabulary  # a decoder's classifier looks for the last token that is not padding
+    ids[mask == 0] = pad
     types = torch.zeros_like(ids)
     types[:, length // 3 :] = 1
     return Batch(ids, mask, types).to(model.device)

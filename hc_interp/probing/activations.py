@@ -11,7 +11,7 @@ from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.models.site import HEAD_KINDS, Site, check_site
+from hc_interp.models.site import HEAD_KINDS, Site
 from hc_interp.progress import stage
 
 
@@ -22,7 +22,7 @@ def check_readable(model: HookedModel, sites: Sequence[Site], *, by_token: bool)
             raise ComponentError(
                 f"{site!r} is not a site. Pass hc.Site(layer, kind, head=...), for one hc.Site(3, 'z')."
             )
-        check_site(site, model.n_layers, model.n_heads)
+        model.check_site(site)
         if site.kind == "pattern":
             raise ComponentError(
                 f"{site} is an attention pattern, whose size changes with the text, so a linear probe cannot read it. "

@@ -150,7 +150,7 @@ def test_head_inputs(any_model, batch, name) -> None:
     twin = Twin(any_model.module)
     _, seen = twin.run(batch)
     new = torch.randn_like(seen[1, "resid_pre"])
-    projected = twin.heads(twin.parts(1)[name](new))
+    projected = twin.project(1, name, new)
     expected = twin.run(batch, {(1, name): replaced([2], projected)})[0]
     site = Site(1, f"{name}_in", head=2)
     run = any_model.run(
@@ -166,7 +166,7 @@ def test_pattern_and_result(any_model, batch) -> None:
     twin = Twin(any_model.module)
     _, seen = twin.run(batch)
     length = batch.input_ids.shape[1]
-    uniform = batch.attention_mask[:, None, :].double() / batch.attention_mask.sum(1)[:, None, None]
+    uniform = batch.attention_mask[:, None, :].double() / batch.attention_mask.sum(1)[:, None, None]  # causal or not
     z = torch.einsum("bk,bkd->bd", uniform[:, 0], seen[1, "v"][:, :, 1])[:, None].expand(-1, length, -1)
 
     def put(own):
@@ -179,8 +179,7 @@ def test_pattern_and_result(any_model, batch) -> None:
     run = any_model.run(batch, [Edit(site, lambda own: uniform.expand_as(own))], capture=[site])
     torch.testing.assert_close(run.logits, expected, **CLOSE)
     assert run.captured[site].shape == (len(batch), length, length)
-    output = twin.parts(1)["o"]
-    own_result = seen[1, "z"][:, :, 1] @ output.weight[:, 8:16].T
+    own_result = seen[1, "z"][:, :, 1] @ twin.out_weight(1)[:, 8:16].T
     expected = twin.run(batch, {(1, "attn_out"): lambda own: own + 2 * own_result})[0]
     run = any_model.run(batch, [Edit(Site(1, "result", head=1), lambda own: 3 * own)])
     torch.testing.assert_close(run.logits, expected, **CLOSE)

@@ -56,9 +56,13 @@ PAIRS = ContrastPairs(BATCH, other_tokens(50), [0, 1, 0, 1], groups=((0,), (1, 2
 def check_equal(one, two, interventions, capture=SITES, **close):
     """Logits and captures of both; returns the first's logits."""
     first, second = (model.run(BATCH, interventions, capture=capture) for model in (one, two))
-    torch.testing.assert_close(second.logits, first.logits, **(close or CLOSE))
+    close = close or CLOSE
+    torch.testing.assert_close(second.logits, first.logits, **close)
     for site in capture:
-        torch.testing.assert_close(second.captured[site], first.captured[site], **(close or CLOSE))
+        left, right = first.captured[site], second.captured[site]
+        # The stream of a pre-LN model grows with depth, and its rounding errors with it.
+        size = max(1.0, float(left.abs().max())) if one.geometry.family.pre_norm else 1.0
+        torch.testing.assert_close(right, left, atol=close["atol"] * size, rtol=close["rtol"])
     return first.logits
 
 
@@ -268,22 +272,25 @@ def test_values_are_freed_after_a_run(seen) -> None:
     assert all(value() is None for value in held)
 
 
-def test_the_order_of_the_handlers_does_not_matter(any_model, seen) -> None:
+def test_the_order_of_the_handlers_does_not_matter(any_model, seen, family) -> None:
     orders = {}
     for name, model in (("transformer_lens", any_model), ("nnsight", seen)):
         visited = []
-        taps = [Tap(layer, tap) for layer in (2, 0, 1) for tap in reversed(TAP_SHAPES) if tap != "pooled"]
-        handlers = {tap: _noted(visited, tap) for tap in (Tap(None, "pooled"), *taps)}
-        assert torch.equal(model.backend.execute(BATCH, handlers), plain_logits(seen))
+        in_layer = [tap for tap in TAP_SHAPES if tap != "head_in" and not (tap == "mid" and family in ("gpt2", "llama"))]
+        taps = [Tap(layer, tap) for layer in (2, 0, 1) for tap in reversed(in_layer)]
+        handlers = {tap: _noted(visited, tap) for tap in (Tap(None, "head_in"), *taps)}
+        torch.testing.assert_close(model.backend.execute(BATCH, handlers), plain_logits(seen), atol=1e-13, rtol=0)
         orders[name] = visited
-    assert len(orders["nnsight"]) == len(TAP_SHAPES) * 3 - 2
+    assert len(orders["nnsight"]) == len(in_layer) * 3 + 1
     assert orders["nnsight"] == orders["transformer_lens"]
 
 
 def _noted(visited, tap):
     def handler(value):
-        shape = dict(zip(TAP_SHAPES[tap.name].split(), value.shape, strict=True))
-        assert {"batch": 4, "pos": 9, "head": 3, "d_head": 8, "d_model": 24}.items() >= shape.items()
+        if tap.name != "head_in":
+            shape = dict(zip(TAP_SHAPES[tap.name].split(), value.shape, strict=True))
+            shared = {"head": 1} if tap.name in ("k", "v") and shape["head"] == 1 else {}
+            assert ({"batch": 4, "pos": 9, "head": 3, "d_head": 8, "d_model": 24} | shared).items() >= shape.items()
         visited.append(tap)
         return value
 
@@ -305,7 +312,7 @@ def test_both_objects_serve_either_backend(any_model) -> None:
     logits = any_model.logits(BATCH)
     with any_model.nnsight.trace(BATCH.input_ids, **model_inputs(BATCH, any_model.module)):
         found = any_model.nnsight.output.logits.save()
-    assert torch.equal(found, logits)
+    torch.testing.assert_close(found, logits, atol=1e-13, rtol=0)
 
 
 def test_wrapping_warns_of_nothing(recwarn) -> None:
