@@ -74,11 +74,13 @@ class SoftMask(ListOfOne):
     def _components(self, model: HookedModel) -> tuple[Component, ...]:
         return model.components if self.components is None else components(self.components)  # type: ignore[return-value]
 
-    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
+    def check_batch(self, model: HookedModel, batch: Batch) -> None:
         if self.mask.ndim == 2 and self.mask.shape[0] != len(batch):
             raise InterventionError(
                 f"SoftMask has {self.mask.shape[0]} rows of masks for a batch of {len(batch)}; give one for each row."
             )
+
+    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         items = self._components(model)
         place = {item: index for index, item in enumerate(items)}
         layers = _by_site(items)

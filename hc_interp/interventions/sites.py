@@ -61,16 +61,21 @@ class Patch(ListOfOne):
         if not isinstance(self.source, Tensor):
             check_source(self.source, model)
 
+    def check_batch(self, model: HookedModel, batch: Batch) -> None:
+        if not isinstance(self.source, Tensor):
+            return
+        for site in self._sites():
+            if tuple(self.source.shape) != site_shape(site, model, batch):
+                raise InterventionError(
+                    f"Patch at {site} was given a tensor of shape {tuple(self.source.shape)}; here the site "
+                    f"has shape {site_shape(site, model, batch)}. Take the value from a batch of the same shape."
+                )
+
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         sites = self._sites()
+        values: dict[Site, Tensor] | None
         if isinstance(self.source, Tensor):
-            values: dict[Site, Tensor] | None = dict.fromkeys(sites, self.source)
-            for site in sites:
-                if tuple(self.source.shape) != site_shape(site, model, batch):
-                    raise InterventionError(
-                        f"Patch at {site} was given a tensor of shape {tuple(self.source.shape)}; here the site "
-                        f"has shape {site_shape(site, model, batch)}. Take the value from a batch of the same shape."
-                    )
+            values = dict.fromkeys(sites, self.source.to(model.device))
         else:
             values = source_values(self.source, model, batch, sites, before)
         if values is None:
@@ -87,8 +92,13 @@ class Steer(ListOfOne):
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         model.check_site(self.site)
+        if not isinstance(self.direction, Tensor):
+            raise InterventionError(
+                f"Steer at {self.site} was given a direction of type {type(self.direction).__name__}; expected a "
+                "tensor that broadcasts to the site's value. Use torch.as_tensor(...)."
+            )
 
-    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
+    def check_batch(self, model: HookedModel, batch: Batch) -> None:
         shape = site_shape(self.site, model, batch)
         try:
             fits = torch.broadcast_shapes(shape, self.direction.shape) == shape
@@ -99,6 +109,8 @@ class Steer(ListOfOne):
                 f"Steer at {self.site} was given a direction of shape {tuple(self.direction.shape)}, which does not "
                 f"broadcast to the site's {shape}. Give a vector of {shape[-1]} numbers."
             )
+
+    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         direction = self.direction.to(model.device)
         return [SiteEdit(self.site.whole, on_head(self.site, lambda value: value + direction))]
 

@@ -99,9 +99,7 @@ class Geometry:
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
         """Per-head weights of the `q`, `k` or `v` projection; shared keys and values repeat."""
-        heads = rearrange(
-            self._weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head
-        )
+        heads = rearrange(self._weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head)
         return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
 
     def b_in(self, layer: int, name: str) -> Float[Tensor, "head d_head"]:
@@ -150,9 +148,7 @@ class Geometry:
         """The attention module below a block: what holds the query projection."""
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
 
-    def visible(
-        self, layer: int, attention_mask: Int[Tensor, "batch key"]
-    ) -> Bool[Tensor, "batch 1 #query key"]:
+    def visible(self, layer: int, attention_mask: Int[Tensor, "batch key"]) -> Bool[Tensor, "batch 1 #query key"]:
         """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window."""
         seen = attention_mask[:, None, None, :].bool()
         if self.family.causal:
@@ -171,7 +167,9 @@ class Geometry:
 
 
 def rotate(
-    value: Float[Tensor, "batch pos head d_head"], cos: Float[Tensor, "1 pos d_head"], sin: Float[Tensor, "1 pos d_head"]
+    value: Float[Tensor, "batch pos head d_head"],
+    cos: Float[Tensor, "1 pos d_head"],
+    sin: Float[Tensor, "1 pos d_head"],
 ) -> Float[Tensor, "batch pos head d_head"]:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama."""
     first, second = value.chunk(2, dim=-1)

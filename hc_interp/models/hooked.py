@@ -4,7 +4,7 @@ import copy
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
 
@@ -22,6 +22,7 @@ from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
+from hc_interp.models.tokenize import tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 
 BACKENDS = ("transformer_lens", "nnsight")
@@ -40,6 +41,10 @@ class Intervention(Protocol):
         """Raise an `HCError` if the intervention has no meaning on this model after `before`."""
         ...
 
+    def check_batch(self, model: "HookedModel", batch: Batch) -> None:
+        """Raise an `HCError` if the intervention does not fit this batch; called for a whole list before any run."""
+        ...
+
     def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
         """The edits for this batch; runs that they need are made under `before`."""
         ...
@@ -50,6 +55,9 @@ class ListOfOne:
 
     def __iter__(self) -> Iterator[Self]:
         yield self
+
+    def check_batch(self, model: "HookedModel", batch: Batch) -> None:
+        """Fits every batch, unless a subclass says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,45 +176,7 @@ class HookedModel:
         Raises `DataError` for an input longer than the model's positions, texts without partner, and a tokenizer whose
         words are not the model's.
         """
-        if isinstance(first, Examples):
-            if second is not None:
-                raise DataError(
-                    f"tokenize was given {first!r} and second texts. Expected Examples alone, which hold both texts, "
-                    "or two lists of texts. Leave second= out."
-                )
-            batch = self.tokenize(first.first, first.second)
-            labels = None if first.label is None else torch.tensor(first.label, device=self.device)
-            return replace(batch, labels=labels, ids=first.id)
-        if self.tokenizer is None:
-            raise ModelError(
-                f"{self.name} was loaded without a tokenizer, so texts cannot be encoded. "
-                "Pass one, hc.load(..., tokenizer=tok), or pass encoded hc.Batch data."
-            )
-        first = [first] if isinstance(first, str) else list(first)
-        second = [second] if isinstance(second, str) else second if second is None else list(second)
-        if not first or (second is not None and len(second) != len(first)):
-            raise DataError(
-                f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
-                "at least one first text and, for pairs, a second text for each."
-            )
-        # Asked for by name: some tokenizers leave token types out, and the two texts would look like one.
-        types = (getattr(self.geometry.config, "type_vocab_size", 0) or 0) > 1
-        encoded = self.tokenizer(
-            first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
-        )
-        lengths = encoded["attention_mask"].sum(1)
-        if int(lengths.max()) > self.max_positions:
-            row = int(lengths.argmax())
-            raise DataError(
-                f"Row {row} has {int(lengths[row])} tokens; {self.name} reads at most {self.max_positions} "
-                f"(it begins {first[row][:60]!r}). Shorten or drop such rows: nothing is cut silently."
-            )
-        if (highest := int(encoded["input_ids"].max())) >= (size := self.geometry.config.vocab_size):
-            raise DataError(
-                f"The tokenizer gave token {highest}; {self.name} knows tokens 0 to {size - 1}. Pass the tokenizer "
-                "that the model was trained with: hc.load(..., tokenizer=tok)."
-            )
-        return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(self.device)
+        return tokenize(self, first, second)
 
     def check_component(self, item: Any) -> Component:
         """Return `item` if the model has it, else raise `ComponentError`."""
@@ -245,6 +215,8 @@ class HookedModel:
     def compile(self, batch: Batch, interventions: Iterable[Intervention]) -> list[SiteEdit]:
         """Check a list of interventions and turn it into edits for one batch."""
         interventions = self.check_interventions(interventions)
+        for item in interventions:
+            item.check_batch(self, batch)
         edits: list[SiteEdit] = []
         for place, item in enumerate(interventions):
             edits += item.edits(self, batch, interventions[:place])
@@ -256,14 +228,29 @@ class HookedModel:
         `interventions` is one or a list. Gradients flow through edits; without them nothing is recorded for autograd,
         since the weights are frozen.
         """
-        sites = [capture] if isinstance(capture, Site) else list(capture)
+        sites = [capture] if isinstance(capture, Site | str) else list(capture)
+        if wrong := [site for site in sites if not isinstance(site, Site)]:
+            raise ComponentError(
+                f"capture holds {wrong[0]!r}, which is not a site. Name places by layer, kind and head: "
+                "hc.Site(3, 'z', head=7) is what L3H7 puts out."
+            )
+        self._check_batch(batch)
+        batch = batch.to(self.device)
+        return self.run_edits(batch, self.compile(batch, interventions), sites)
+
+    def _check_batch(self, batch: Any) -> None:
         if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
             raise DataError(
                 f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "
                 f"{self.max_positions} tokens. Encode texts with model.tokenize(first, second)."
             )
-        batch = batch.to(self.device)
-        return self.run_edits(batch, self.compile(batch, interventions), sites)
+        if batch.input_ids.device.type == "cpu":  # elsewhere the look would wait for the device
+            low, high, size = int(batch.input_ids.min()), int(batch.input_ids.max()), self.geometry.config.vocab_size
+            if low < 0 or high >= size:
+                raise DataError(
+                    f"{batch!r} holds token {high if high >= size else low}; {self.name} knows tokens 0 to {size - 1}. "
+                    "Encode with the tokenizer that the model was trained with: model.tokenize(first, second)."
+                )
 
     def run_edits(
         self,
@@ -284,7 +271,9 @@ class HookedModel:
         captures: dict[Site, list[Site]] = {}
         for site in capture:
             captures.setdefault(self.check_site(site).whole, []).append(site)
-        forward = ForwardPass(self.geometry, self.readout, batch, by_site(edits, captures), captures, stop_after=stop_after)
+        forward = ForwardPass(
+            self.geometry, self.readout, batch, by_site(edits, captures), captures, stop_after=stop_after
+        )
         if not self._idle.acquire(blocking=False):
             raise InterventionError(
                 f"{self.name} is in the middle of a pass: it was run again by the function of an edit, or by another "

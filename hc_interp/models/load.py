@@ -31,11 +31,12 @@ def load(
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
     `save_pretrained` wrote, a hub id, or a live module. `labels` names a classifier's classes in logit order where the
-    checkpoint does not. For a language model `labels` are words of one token each, `[" yes", " no"]`: its logits
+    checkpoint does not. For a language model `labels` are words of one token each, like `[" yes", " no"]`: its logits
     `[batch, class]` are then those words' at the last position that is no padding (in a masked model at the first mask
-    token of a row that has one); without them its logits stay `[batch, pos, vocab]`. Weights are read from safetensors only; no remote code is run. The default
-    device is CUDA if there is one (a live module stays where it is). Before it is returned the wrapper is compared with
-    the unwrapped module at every site.
+    token of a row that has one); without them its logits stay `[batch, pos, vocab]`.
+
+    Weights are read from safetensors only; no remote code is run. The default device is CUDA if there is one (a live
+    module stays where it is). Before it is returned the wrapper is compared with the unwrapped module at every site.
 
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
     BlockBridge,

@@ -85,8 +85,15 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
     _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), own["attn_out"])
     mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
     how = "added" if pre_norm else "normalised"
-    _agree(model, f"L{layer}.resid_pre + attn_out {how} to resid_mid", mid if pre_norm else norm_1(mid), own["resid_mid"])
-    _agree(model, f"L{layer}.resid_mid + mlp_out {how} to resid_post", post if pre_norm else norm_2(post), own["resid_post"])
+    _agree(
+        model, f"L{layer}.resid_pre + attn_out {how} to resid_mid", mid if pre_norm else norm_1(mid), own["resid_mid"]
+    )
+    _agree(
+        model,
+        f"L{layer}.resid_mid + mlp_out {how} to resid_post",
+        post if pre_norm else norm_2(post),
+        own["resid_post"],
+    )
 
 
 def _ripple(value: Tensor, height: float) -> Tensor:

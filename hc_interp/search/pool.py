@@ -46,6 +46,7 @@ def build_pool(
     model: HookedModel, parts: Sequence[Part], *, with_gold: bool, interventions: Sequence[Intervention], size: int
 ) -> Pool:
     """Encode all rows once and run the full model on each once. Raises `SearchError` if its logits are not finite."""
+    resolve_groups(model.labels)  # raises for a language model that is not read at label words
     pieces = batches(model, parts, batch_size=size, with_labels=with_gold)
     order = torch.argsort(torch.cat([piece.index for piece in pieces]))
     reference = torch.cat([model.logits(piece.batch, interventions) for piece in pieces])[order]
@@ -86,5 +87,5 @@ def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"
         groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
         labels = torch.as_tensor(part.label if isinstance(part, Examples) else part.labels)
         check_labels(labels.tolist(), groups, repr(part))
-        found.append(group_mask(groups, len(model.labels))[labels])
+        found.append(group_mask(groups, sum(map(len, groups)))[labels])
     return torch.cat(found).to(model.device)

@@ -215,6 +215,7 @@ def test_a_path_into_a_removed_head_does_nothing() -> None:
         (lambda: Patch(Site(5, "z"), 0), "layers 0 to 2"),
         (lambda: Patch("output", 0), "cannot be patched"),
         (lambda: Steer(Site(1, "z"), torch.zeros(5)), "does not broadcast"),
+        (lambda: Steer(Site(1, "z"), [1.0]), "direction of type list"),
         (lambda: Edit(Site(1, "z"), lambda value: value[:1]), "expected a tensor of shape"),
         (lambda: Edit(Site(1, "z"), "no"), "expected a function"),
         (lambda: PatchPath([Head(0, 0)], [OUTPUT, Head(1, 1)], source=0), "of its own"),
@@ -232,6 +233,28 @@ def test_a_path_into_a_removed_head_does_nothing() -> None:
 def test_what_has_no_meaning_is_refused(make, message) -> None:
     with pytest.raises(HCError, match=message):
         MODEL.logits(BATCH, [make()])
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        SoftMask(torch.ones(3, 12), MEANS),
+        Patch(Site(1, "z"), torch.zeros(2, 9, 3, 8)),
+        Steer(Site(1, "z"), torch.ones(5)),
+        Ablate("L9H0", 0),
+        PatchPath("L0H0", "L9H1", source=0),
+    ],
+)
+def test_a_list_is_refused_before_anything_runs(last, monkeypatch) -> None:
+    """The path before it takes runs of its own; none is made when a later item does not fit."""
+    runs = []
+    plain = type(MODEL).run_edits
+    monkeypatch.setattr(type(MODEL), "run_edits", lambda *args, **named: runs.append(1) or plain(*args, **named))
+    with pytest.raises(HCError):
+        MODEL.logits(BATCH, [PatchPath("L0H0", "L2H1", source=0), last])
+    assert not runs
+    MODEL.logits(BATCH, [PatchPath("L0H0", "L2H1", source=0)])
+    assert len(runs) > 1
 
 
 @pytest.mark.parametrize(

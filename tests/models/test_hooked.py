@@ -89,7 +89,9 @@ def test_sites_without_a_hook_of_their_own(any_model, run, seen) -> None:
         torch.testing.assert_close(at["pattern"].sum(-1), torch.ones(4, 3, 9, dtype=torch.float64), **CLOSE)
         assert (at["pattern"].transpose(1, 3)[BATCH.attention_mask == 0] == 0).all()
         z = torch.einsum("bhqk,bkhd->bqhd", at["pattern"], at["v"])
-        torch.testing.assert_close(z, twin.attention(*(at[name] for name in "qkv"), BATCH.attention_mask, layer), **CLOSE)
+        torch.testing.assert_close(
+            z, twin.attention(*(at[name] for name in "qkv"), BATCH.attention_mask, layer), **CLOSE
+        )
     head = any_model.module.score if twin.decoder else any_model.module.classifier
     head = getattr(head, "out_proj", head)
     torch.testing.assert_close(head(run.captured[Site.pooled()]), run.logits, **CLOSE)
@@ -107,7 +109,9 @@ def test_one_head_drops_its_axis(any_model, run, kind) -> None:
 def test_logits_are_those_of_the_module(any_model, run) -> None:
     same(any_model, run.logits, plain_logits(any_model.module, BATCH))
     longest = any_model.max_positions
-    unmasked = Batch(BATCH.input_ids.clamp(min=5))  # padding tokens left in would be words here, not to a decoder's head
+    unmasked = Batch(
+        BATCH.input_ids.clamp(min=5)
+    )  # padding tokens left in would be words here, not to a decoder's head
     for batch in (tiny_batch(1), unmasked, tiny_batch(2, length=longest), tiny_batch(3, length=1)):
         same(any_model, any_model.logits(batch), plain_logits(any_model.module, batch))
     bare = Batch(BATCH.input_ids, BATCH.attention_mask.bool())
@@ -188,6 +192,20 @@ def test_components_that_the_model_has_not(tiny_bert, item) -> None:
 def test_what_is_no_batch(tiny_bert, batch) -> None:
     with pytest.raises(DataError, match=r"expected an hc\.Batch of at least one row"):
         tiny_bert.logits(batch)
+
+
+@pytest.mark.parametrize("token", [60, -1])
+def test_tokens_that_the_model_does_not_know(tiny_bert, token) -> None:
+    ids = BATCH.input_ids.clone()
+    ids[1, 2] = token
+    with pytest.raises(DataError, match=rf"holds token {token}; .* knows tokens 0 to 59"):
+        tiny_bert.logits(Batch(ids))
+
+
+@pytest.mark.parametrize("capture", ["L0H0", ["L0H0"], [Site(0, "z"), 3]])
+def test_captures_that_are_no_sites(tiny_bert, capture) -> None:
+    with pytest.raises(ComponentError, match="which is not a site"):
+        tiny_bert.run(BATCH, capture=capture)
 
 
 @pytest.mark.parametrize("backend", ["transformer_lens", "nnsight"])

@@ -16,9 +16,7 @@ from hc_interp.models.load import load
 
 TEXTS = ["the doctor saw the lawyer .", "a lawyer saw the old doctor"]
 WEIGHTS = "model.safetensors"
-TINY_NEOX = GPTNeoXConfig(
-    vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
-)
+TINY_NEOX = GPTNeoXConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
 
 
 def name_labels(module, labels=LABELS):

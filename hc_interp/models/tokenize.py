@@ -1,0 +1,54 @@
+"""Texts to batches, held to what a model can read."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from hc_interp.data.batch import Batch
+from hc_interp.data.examples import Examples
+from hc_interp.errors import DataError, ModelError
+
+
+def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
+    """See `HookedModel.tokenize`."""
+    if isinstance(first, Examples):
+        if second is not None:
+            raise DataError(
+                f"tokenize was given {first!r} and second texts. Expected Examples alone, which hold both texts, "
+                "or two lists of texts. Leave second= out."
+            )
+        batch = tokenize(model, first.first, first.second)
+        labels = None if first.label is None else torch.tensor(first.label, device=model.device)
+        return replace(batch, labels=labels, ids=first.id)
+    if model.tokenizer is None:
+        raise ModelError(
+            f"{model.name} was loaded without a tokenizer, so texts cannot be encoded. "
+            "Pass one, hc.load(..., tokenizer=tok), or pass encoded hc.Batch data."
+        )
+    first = [first] if isinstance(first, str) else list(first)
+    second = [second] if isinstance(second, str) else second if second is None else list(second)
+    if not first or (second is not None and len(second) != len(first)):
+        raise DataError(
+            f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
+            "at least one first text and, for pairs, a second text for each."
+        )
+    # Asked for by name: some tokenizers leave token types out, and the two texts would look like one.
+    types = (getattr(model.module.config, "type_vocab_size", 0) or 0) > 1
+    encoded = model.tokenizer(
+        first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
+    )
+    lengths = encoded["attention_mask"].sum(1)
+    if int(lengths.max()) > model.max_positions:
+        row = int(lengths.argmax())
+        raise DataError(
+            f"Row {row} has {int(lengths[row])} tokens; {model.name} reads at most {model.max_positions} "
+            f"(it begins {first[row][:60]!r}). Shorten or drop such rows: nothing is cut silently."
+        )
+    if (highest := int(encoded["input_ids"].max())) >= (size := model.module.config.vocab_size):
+        raise DataError(
+            f"The tokenizer gave token {highest}; {model.name} knows tokens 0 to {size - 1}. Pass the tokenizer "
+            "that the model was trained with: hc.load(..., tokenizer=tok)."
+        )
+    return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(model.device)
