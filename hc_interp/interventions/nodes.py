@@ -87,8 +87,9 @@ class SoftMask(ListOfOne):
         values = source_values(self.source, model, batch, layers, before)
         if values is None:
             return []
+        mask = self.mask.to(model.device)
         return [
-            SiteEdit(site, _blend(_expand(self.mask, members, place, model, site), values[site]))
+            SiteEdit(site, _blend(_expand(mask, members, place, model, site), values[site]))
             for site, members in layers.items()
         ]
 
@@ -105,8 +106,9 @@ class Scale(ListOfOne):
             model.check_component(item)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
+        factor = self.factor.to(model.device) if isinstance(self.factor, Tensor) else self.factor
         return [
-            SiteEdit(site_of(item).whole, on_head(site_of(item), lambda value: value * self.factor))
+            SiteEdit(site_of(item).whole, on_head(site_of(item), lambda value: value * factor))
             for item in components(self.component)
         ]
 
@@ -156,7 +158,13 @@ def _replace(replaced: Tensor, value: Tensor) -> Any:
 
 
 def _blend(mask: Tensor, value: Tensor) -> Any:
-    return lambda own: mask * own + (1 - mask) * value
+    """`mask * own + (1 - mask) * value` in one kernel; exactly `own` where the mask is 1."""
+
+    def blend(own: Tensor) -> Tensor:
+        wide = torch.promote_types(own.dtype, mask.dtype)
+        return torch.lerp(value.to(wide), own.to(wide), mask.to(wide))
+
+    return blend
 
 
 def _expand(

@@ -1,4 +1,4 @@
-"""Where each family of Hugging Face modules keeps its parts: a new family is a row here and a TransformerLens adapter."""
+"""Where each family of Hugging Face modules keeps its parts: a new family is a row here and an adapter."""
 
 from dataclasses import dataclass, replace
 
@@ -124,6 +124,6 @@ def unsupported(what: str) -> str:
     """The message for an architecture that is not in `FAMILIES`; `what` says who is of which class."""
     return (
         f"{what}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}. Load the checkpoint with the class "
-        "that carries its head. Decoders whose attention and MLP stand side by side (GPT-NeoX, GPT-J) are not supported: "
-        "they have no stream between the two."
+        "that carries its head. Decoders whose attention and MLP stand side by side (GPT-NeoX, GPT-J) are not "
+        "supported: they have no stream between the two."
     )

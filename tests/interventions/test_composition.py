@@ -293,6 +293,38 @@ def test_one_intervention_is_a_list_of_one(one) -> None:
     assert torch.equal(means.values["z"], listed.values["z"])
 
 
+@pytest.mark.parametrize("length", [1, 9, 40])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_one_row_of_any_length_in_half_precision(family, length) -> None:
+    """Each intervention on a bfloat16 model is about what it is on the same weights in float64."""
+    half = load(tiny_module(family, dtype=torch.bfloat16), labels=LABELS)
+    whole = load(half.module, labels=LABELS, dtype=torch.float64)
+    batch, data = tiny_batch(1, length=length), tiny_batch(6, length=40, seed=9)
+    plain = whole.logits(batch)
+    answers = {}
+    for model in (half, whole):
+        means = mean_activations(model, data)
+        kept = Subnetwork(frozenset(["L0H0", "L1H1", "L2MLP"]), model.components)
+        mask = torch.linspace(0.2, 1, 12)
+        answers[model] = [
+            model.logits(batch, item)
+            for item in (
+                Keep(kept, means),
+                Ablate("L1H0", 0),
+                SoftMask(mask, means),
+                Patch("L1MLP", means),
+                PatchPath("L0MLP", "L2H1", source=means, route="all"),
+                Scale("L0H2", 3.0),
+                Steer(Site(1, "resid_pre"), torch.linspace(-1, 1, 24)),
+                Edit(Site(1, "pattern"), lambda value: value / 2),
+            )
+        ]
+    for found, expected in zip(answers[half], answers[whole], strict=True):
+        assert found.dtype == torch.bfloat16
+        assert float((found - expected).abs().max()) < 0.3  # logits are a few units
+    assert sum(float((logits - plain).abs().max()) > 0.3 for logits in answers[whole]) >= 5
+
+
 @pytest.mark.parametrize("given", [3, "Keep", None])
 def test_what_is_no_list_of_interventions(given) -> None:
     with pytest.raises(InterventionError, match="expected one intervention or a list"):

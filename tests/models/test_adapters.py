@@ -1,6 +1,8 @@
 """The package as a TransformerLens plugin: entry points name real adapters; plain TransformerLens code uses them."""
 
 import copy
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +62,23 @@ def test_plain_transformer_lens(family) -> None:
         logits, cache = bridge.run_with_cache(batch.input_ids, names_filter="blocks.1.attn.o.hook_in", **inputs)
     torch.testing.assert_close(logits, plain, **CLOSE)
     assert cache["blocks.1.attn.o.hook_in"].shape == (4, 9, 3, 8)
+
+
+def test_an_installed_package_is_found_by_transformer_lens() -> None:
+    """In a process that never imports hc_interp itself: what a user of TransformerLens has after `pip install`."""
+    code = (
+        "import torch\n"
+        "from tiny import tiny_batch, tiny_module\n"
+        "from transformer_lens.model_bridge.sources import build_bridge_from_module\n"
+        "module, batch = tiny_module('gpt2'), tiny_batch(2)\n"
+        "name = type(module).__name__\n"
+        "bridge = build_bridge_from_module(module, name, hf_config=module.config, tokenizer=None).eval()\n"
+        "print(type(bridge.adapter).__module__, tuple(bridge(batch.input_ids).shape))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+    )
+    assert found.stdout.split(None, 1) == ["hc_interp.models.transformer_lens_adapters", "(2, 3)\n"], found.stderr
 
 
 def test_the_bridge_of_a_model_is_over_its_parameters(family) -> None:
