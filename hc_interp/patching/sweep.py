@@ -1,0 +1,79 @@
+"""`Sweep`: rows measured exactly on every batch of pairs, by the engine that serves them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hc_interp.data.align import EncodedPairs, PairBatch
+from hc_interp.metrics import Groups, Metric
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.patching.budget import Budget
+from hc_interp.patching.encoder import Encoder, is_fast
+from hc_interp.patching.exact import ExactEngine, clean_sites
+from hc_interp.patching.general import GeneralEngine
+from hc_interp.patching.ground import Ground
+from hc_interp.patching.groups import equal_lengths
+from hc_interp.patching.rows import Row
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What all engines are given: the model, the pairs, and what is measured under what."""
+
+    model: HookedModel
+    encoded: EncodedPairs
+    rows: Sequence[Row]
+    corruption: Any
+    interventions: Sequence[Intervention]
+    metric: Metric
+    groups: Groups
+    route: str
+    batch_size: int
+    memory_mib: int
+
+    @cached_property
+    def fast(self) -> bool:
+        """The fast engine and the general one compute the same definition; the general one serves every model."""
+        return is_fast(self.model, self.interventions)
+
+    @cached_property
+    def parts(self) -> list[PairBatch]:
+        """The batches: without padding for the fast engine, which knows no mask."""
+        return equal_lengths(self.encoded.batches, self.batch_size) if self.fast else self.encoded.batches
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.model)
+
+    def ground(self, part: PairBatch) -> Ground:
+        receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
+        also = clean_sites(self.model) if self.fast else ()
+        return Ground.of(
+            self.model, part, self.corruption, receivers, self.interventions, self.metric, self.groups, also
+        )
+
+    def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
+        if not self.fast:
+            return GeneralEngine(ground, self.route, self.rows)
+        narrow = all(len({getattr(item, "layer", -1) for item in row.active}) < 2 for row in self.rows)
+        batch, length = ground.paths.batch.input_ids.shape
+        budget = Budget.of(
+            self.model,
+            batch,
+            length,
+            self.memory_mib,
+            throughs=len({row.through for row in self.rows}),
+            layers=1 if narrow else self.model.n_layers,
+        )
+        return ExactEngine(self.encoder, ground, self.route, self.rows, budget)
+
+    def total(self, grounds: Sequence[Ground]) -> Tensor:
+        """`metric(corrupt) - metric(clean)` `[pair]` in the pairs' order."""
+        found = torch.full((len(self.encoded),), float("nan"), dtype=torch.float64)
+        for part, ground in zip(self.parts, grounds, strict=True):
+            found[part.index.cpu()] = ground.total.double().cpu()
+        return found
