@@ -1,6 +1,6 @@
 """The fast exact engine: the three steps for all paths of a sweep on one batch without padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,17 +62,18 @@ class ExactEngine:
         self.reading = Reading(self.encoder, self.ground.paths, edits)
         self.tail = Tail(self.encoder, self.ground.paths, edits)
 
-    def measure(self) -> Iterator[tuple[int, Measured]]:
-        """Each row's place and its effect, node effect and the two sums of the response, per pair."""
+    def measure(self, places: Sequence[int]) -> Iterator[tuple[int, Measured]]:
+        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair."""
         zero = torch.zeros_like(self.ground.clean_score)
         by_senders: dict[Members, list[int]] = {}
-        for place, row in enumerate(self.rows):
+        for place in places:
+            row = self.rows[place]
             if row.active:
                 by_senders.setdefault(row.senders, []).append(place)
             else:
                 node, extent = self.ground.known_node_effect(()), self.ground.extent(row.receivers)
                 yield place, {"effects": zero, "node": node, "explained": zero, "extent": extent}  # type: ignore[dict-item]
-        self._find_node_effects()
+        self._find_node_effects(dict.fromkeys(self.rows[place].active for place in places))
         groups = sorted(by_senders, key=lambda group: min(getattr(item, "layer", 0) for item in group))
         for start in range(0, len(groups), self.budget.senders):
             chunk = groups[start : start + self.budget.senders]
@@ -206,10 +207,10 @@ class ExactEngine:
                 measured = {"node": self.ground.total, "explained": nothing, "extent": nothing}
                 yield place, {"effects": effects[sender], **measured}
 
-    def _find_node_effects(self) -> None:
-        """Every receiver's node effect: step 3 with its corrupt value."""
+    def _find_node_effects(self, wanted: Iterable[Members]) -> None:
+        """These receivers' node effects: step 3 with their corrupt values."""
         unknown = []
-        for receivers in dict.fromkeys(row.active for row in self.rows):
+        for receivers in wanted:
             known = self.ground.known_node_effect(receivers)
             if known is not None:
                 self._node[receivers] = known

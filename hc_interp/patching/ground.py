@@ -55,6 +55,12 @@ class Ground:
             total = metric(paths.corrupt_logits, part.gold, groups) - clean
         return cls(paths, part.gold, groups, metric, clean, total, by_pair)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the values that are kept."""
+        kept = {id(value): value for values in (self.paths.clean, self.paths.corrupt) for value in values.values()}
+        return sum(value.numel() * value.element_size() for value in kept.values())
+
     def score(self, logits: Float[Tensor, "*path batch class"]) -> Float[Tensor, "*path batch"]:
         """The metric of runs of this batch. A user's function sees one run at a time: the rows of the clean batch."""
         if logits.ndim == 2:

@@ -13,13 +13,16 @@ def linear(
 ) -> Float[Tensor, "*rows d_out"]:
     """`x @ weight.T + bias`.
 
-    In float32 on several CPU threads it is asked for as a convolution of width 1: that goes to oneDNN, which is about
-    1.6 times as fast at these shapes as the BLAS behind `F.linear` (torch 2.13, AMD Zen 4; never slower where measured).
+    On a CPU in float32 it is asked for as a convolution of width 1: that goes to oneDNN, which is about 1.6 times as
+    fast at these shapes as the BLAS behind `F.linear` (torch 2.13 on AMD Zen 4, 1 and 2 threads). PyTorch takes that
+    way only for 16 images or more, so the rows are dealt out to as many.
     """
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and torch.get_num_threads() > 1
-    if not (on_cpu and torch.backends.mkldnn.is_available()):
+    n = x.shape[:-1].numel()
+    images = 16 if n % 16 == 0 else x.shape[:-2].numel()
+    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    if not on_cpu or images < 16:
         return F.linear(x, weight, bias)
-    flat = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
+    flat = x.reshape(images, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
     found = F.conv2d(flat, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
     return found.reshape(*x.shape[:-1], weight.shape[0])
 

@@ -1,6 +1,8 @@
-"""`hc.path_effects`: the effect of every path from senders into receivers, exactly by the definition."""
+"""`hc.path_effects`: the effect of every path from senders into receivers, exactly by the definition or estimated."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -8,15 +10,16 @@ import torch
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import resolve_groups
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, HCError
 from hc_interp.interventions.paths import INPUTS, check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.patching.effects import PathEffects, empty
+from hc_interp.patching.effects import PathEffects
+from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
 from hc_interp.patching.rows import rows_of
+from hc_interp.patching.shards import Kept, digest, shard_places
 from hc_interp.patching.sweep import Sweep
-from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 
 
@@ -31,10 +34,15 @@ def path_effects(
     route: str = "direct",
     corruption: Source | Literal["pair"] = "pair",
     metric: str | Metric = "logit_diff",
+    method: str = "exact",
     joint: bool = False,
     interventions: Iterable[Intervention] = (),
+    top: float = 0.05,
+    ig_steps: int = 1,
     batch_size: int = 64,
     memory_mib: int = 1024,
+    resume: str | Path | None = None,
+    shard: str | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> PathEffects:
@@ -60,13 +68,25 @@ def path_effects(
     row. Corrupt values are the pairs' other sides, or another source's (`corruption=`), for which shares are not
     defined. `metric` is "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
 
+    `method="exact"` measures every path. `"attribution"` estimates every path to first order from one backward pass
+    (EAP; with `ig_steps` above 1 EAP-IG): hundreds of times cheaper, of direct paths only, and wrong where the effect is
+    not small; see `hc_interp.patching.attribution`. `"auto"` estimates all and then measures those exactly that may be
+    among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated row has
+    no response and no node share.
+
+    Pairs run at most `batch_size` at a time, pairs of equal length together, and as many paths at a time as `memory_mib`
+    allows (working memory, beside the values of the clean and corrupt runs); the number of paths does not change it.
+    `resume=folder` keeps finished blocks of an exact sweep there and reads them back when the same call is made again.
+    `shard="i/N"` measures the i-th of N parts of the rows; `PathEffects.join` puts the parts together.
+
     All runs are made under `interventions`. A sender or receiver that these remove (Ablate, Keep) carries nothing: its
     effect is 0 by definition, as it is where the receiver is not downstream. After Wang et al. 2023 (arXiv 2211.00593)
     and Goldowsky-Dill et al. 2023 (arXiv 2304.05969).
 
     Raises `DataError` for what are no pairs, `AlignmentError` for unaligned ones, `LabelError` for labels that are not
-    the model's, `ComponentError` for components that it lacks, and `InterventionError` for no senders or receivers, a
-    path that cannot be, and a receiver that a PatchPath among `interventions` holds already.
+    the model's, `ComponentError` for components that it lacks, `InterventionError` for no senders or receivers, a
+    path that cannot be, and a receiver that a PatchPath among `interventions` holds already, `ResultError` for a resume
+    folder of another sweep, and `HCError` for a method, shard or memory bound that cannot be.
     """
     _check_pairs(pairs)
     rows = rows_of(senders, receivers, through, joint)
@@ -83,22 +103,23 @@ def path_effects(
     sweep = Sweep(
         model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib
     )
-    n = len(encoded)
-    arrays = {name: empty(n, len(rows)) for name in ("effects", "node", "explained", "extent")}
-    total = empty(n, 1)[:, 0]
-    with stage("path patching", len(rows) * len(sweep.parts)) as progress:
-        for part in sweep.parts:
-            ground, index = sweep.ground(part), part.index.cpu()
-            total[index] = ground.total.double().cpu()
-            for place, measured in sweep.engine(ground).measure():
-                for name, values in measured.items():
-                    arrays[name][index, place] = values.double().cpu()
-                progress.advance()
+    check_method(method, sweep)
+    places, kept = _pieces(sweep, pairs, method, resume, shard, joint)
+    if method == "exact":
+        found = measure_exact(sweep, places, kept)
+    else:
+        sweep = replace(sweep, rows=[rows[place] for place in places])
+        if method == "attribution":
+            found = estimate(sweep, sweep.parts, ig_steps)
+        else:
+            found = measure_auto(sweep, top, ig_steps, seed)
+    chosen = torch.tensor(places) if method == "exact" else torch.arange(len(places))
+    settings = {"route": route, "corruption": corruption, "joint": joint, "interventions": interventions}
     return PathEffects(
-        rows=tuple(row.name for row in rows),
-        downstream=tuple(bool(row.active) for row in rows),
-        **arrays,
-        total=total,
+        rows=tuple(rows[place].name for place in places),
+        downstream=tuple(bool(rows[place].active) for place in places),
+        **{name: values[:, chosen] for name, values in found.arrays.items()},
+        total=found.total,
         sources=encoded.sources,
         ids=encoded.kept_ids,
         route=route,
@@ -106,15 +127,30 @@ def path_effects(
         level=level,
         seed=seed,
         dropped=encoded.dropped,
-        provenance=provenance(
-            model,
-            pairs.fingerprint(),
-            route=route,
-            corruption=corruption,
-            joint=joint,
-            interventions=interventions,
-        ),
+        provenance=provenance(model, pairs.fingerprint(), **settings),
+        methods=tuple("exact" if found.exact[i] else "estimate" for i in chosen.tolist()),
+        part=() if shard is None else (len(rows), places),
     )
+
+
+def _pieces(
+    sweep: Sweep, pairs: ContrastPairs, method: str, resume: str | Path | None, shard: str | None, joint: bool
+) -> tuple[tuple[int, ...], Kept | None]:
+    """The rows of this shard, and where finished blocks are kept. Raises `HCError` for a method without pieces."""
+    places = shard_places(shard, sweep.rows)
+    if method == "auto" and shard is not None:
+        raise HCError(
+            f"method='auto' with shard={shard!r}: it ranks all paths against each other, which a part cannot. Leave "
+            "shard out, or use method='exact', whose parts PathEffects.join puts together."
+        )
+    if resume is None:
+        return places, None
+    if method != "exact":
+        raise HCError(f"method={method!r} cannot resume: only exact sweeps are kept in blocks. Leave resume out.")
+    what = (sweep.corruption, sweep.interventions, sweep.metric, sweep.groups, sweep.route, sweep.batch_size, joint)
+    rows = [row.name for row in sweep.rows]
+    settings = digest(sweep.model, pairs, sweep.encoded.kept_ids, sweep.model.backend_name, rows, *what)
+    return places, Kept(Path(resume), settings)
 
 
 def _check_pairs(pairs: Any) -> None:

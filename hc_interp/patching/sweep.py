@@ -1,12 +1,9 @@
 """`Sweep`: rows measured exactly on every batch of pairs, by the engine that serves them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from hc_interp.data.align import EncodedPairs, PairBatch
 from hc_interp.metrics import Groups, Metric
@@ -34,6 +31,7 @@ class Sweep:
     route: str
     batch_size: int
     memory_mib: int
+    _grounds: dict[tuple[int, ...], Ground] = field(default_factory=dict)
 
     @cached_property
     def fast(self) -> bool:
@@ -50,6 +48,16 @@ class Sweep:
         return Encoder(self.model)
 
     def ground(self, part: PairBatch) -> Ground:
+        """Both sides' values on one batch, kept while all that are kept fit into the memory bound."""
+        key = tuple(part.index.tolist())
+        if key in self._grounds:
+            return self._grounds[key]
+        ground = self._run(part)
+        if sum(each.size for each in (*self._grounds.values(), ground)) <= self.memory_mib * 2**20:
+            self._grounds[key] = ground
+        return ground
+
+    def _run(self, part: PairBatch) -> Ground:
         receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
         also = clean_sites(self.model) if self.fast else ()
         return Ground.of(
@@ -70,10 +78,3 @@ class Sweep:
             layers=1 if narrow else self.model.n_layers,
         )
         return ExactEngine(self.encoder, ground, self.route, self.rows, budget)
-
-    def total(self, grounds: Sequence[Ground]) -> Tensor:
-        """`metric(corrupt) - metric(clean)` `[pair]` in the pairs' order."""
-        found = torch.full((len(self.encoded),), float("nan"), dtype=torch.float64)
-        for part, ground in zip(self.parts, grounds, strict=True):
-            found[part.index.cpu()] = ground.total.double().cpu()
-        return found
