@@ -23,6 +23,7 @@ from hc_interp.patching.ground import Ground
 from hc_interp.patching.reading import Through
 from hc_interp.patching.rows import Row
 
+CACHE = 2**24  # bytes of tangents and gradients that a CPU works on at once
 End = tuple[Any, Through]  # a receiver and its inputs
 
 
@@ -51,7 +52,8 @@ class Attribution:
         slopes = gradients(self.encoder, self.ground, by_site(self.ground.paths._prefix), self.steps)
         widest = max(sum(_layer(r) == layer for r, _ in ends) for layer in range(len(self.encoder.layers) + 1))
         one = (2 * len(senders) + 2 * widest + 8) * length * d_model * found.element_size()
-        step = max(1, min(batch, self.memory_mib * 2**20 // one))
+        on_cpu = found.device.type == "cpu"
+        step = max(1, min(batch, (CACHE if on_cpu else self.memory_mib * 2**20) // one))
         for start in range(0, batch, step):
             self._carry(slice(start, start + step), senders, ends, slopes, edges)
         place = {s: i for i, s in enumerate(senders)}, {e: i for i, e in enumerate(ends)}
@@ -74,7 +76,8 @@ class Attribution:
         def arrive(receivers: list[End], gradient: list[Tensor]) -> None:
             if receivers and tangents:
                 columns = [ends.index(end) for end in receivers]
-                products = torch.einsum("sbpd,rbpd->srb", torch.stack(tangents), torch.stack(gradient))
+                left, right = (torch.stack(values, dim=1).flatten(2) for values in (tangents, gradient))
+                products = torch.bmm(left, right.mT).permute(1, 2, 0)
                 edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] = products
 
         n = len(self.encoder.layers)

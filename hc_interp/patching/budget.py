@@ -21,7 +21,9 @@ class Budget:
     readers: int
 
     @classmethod
-    def of(cls, model: HookedModel, batch: int, length: int, memory_mib: int, *, throughs: int, layers: int) -> "Budget":
+    def of(
+        cls, model: HookedModel, batch: int, length: int, memory_mib: int, *, throughs: int, layers: int
+    ) -> "Budget":
         """`throughs`: choices of inputs per receiver; `layers`: how many layers' changes are kept at once.
 
         Raises `HCError` where not even one sender and one path fit.

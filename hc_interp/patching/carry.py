@@ -120,7 +120,9 @@ class Carry:
     def _mlp_change(self, layer: int, mid: Stream, reached: Tensor) -> Stream:
         """Against clean of the same shape, so that both are rounded by the same kernel."""
         clean = self.paths.clean[Site(layer, "resid_mid")].expand_as(mid)
-        values = (edited(self.edits, Site(layer, "mlp_out"), self.encoder.mlp(layer, m), m.shape[2]) for m in (mid, clean))
+        values = (
+            edited(self.edits, Site(layer, "mlp_out"), self.encoder.mlp(layer, m), m.shape[2]) for m in (mid, clean)
+        )
         after, before = values
         return _kept(after - before, reached)
 

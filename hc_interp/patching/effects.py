@@ -148,8 +148,9 @@ class PathEffects(Result):
         A scale is NaN where the interval of its denominator contains 0; both shares are where the corrupt values do not
         come from pairs. Runs are scored with the clean side's gold, so effects are usually negative and shares positive
         (both negative numbers). Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after
-        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`). `method` is "exact" or
-        "estimate": the two are ranked together, but an estimate is no measurement.
+        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`). `method` is "exact"
+        or "estimate": both are ranked together, but an estimate is no measurement (its intervals are the estimate's
+        spread over pairs, not its error).
         """
         return self._frame.copy()
 

@@ -43,12 +43,8 @@ PARTS = {
         "intermediate.intermediate_act_fn",
         lambda module, first: module.classifier(module.bert.pooler(first[:, None])),
     ),
-    "RobertaForSequenceClassification": Parts(
-        "intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence
-    ),
-    "ElectraForSequenceClassification": Parts(
-        "intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence
-    ),
+    "RobertaForSequenceClassification": Parts("intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence),
+    "ElectraForSequenceClassification": Parts("intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence),
     "DistilBertForSequenceClassification": Parts(
         "ffn.lin1", "ffn.activation", lambda module, first: module.classifier(module.pre_classifier(first).relu())
     ),

@@ -1,6 +1,6 @@
 """The fast exact engine: the three steps for all paths of a sweep on one batch without padding."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +62,11 @@ class ExactEngine:
         self.reading = Reading(self.encoder, self.ground.paths, edits)
         self.tail = Tail(self.encoder, self.ground.paths, edits)
 
-    def measure(self, places: Sequence[int]) -> Iterator[tuple[int, Measured]]:
-        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair."""
+    def measure(self, places: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, Measured]]:
+        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair.
+
+        Without `nodes` the node effects are NaN: they are of the receivers, and can be had later (`node_effects`).
+        """
         zero = torch.zeros_like(self.ground.clean_score)
         by_senders: dict[Members, list[int]] = {}
         for place in places:
@@ -73,13 +76,16 @@ class ExactEngine:
             else:
                 node, extent = self.ground.known_node_effect(()), self.ground.extent(row.receivers)
                 yield place, {"effects": zero, "node": node, "explained": zero, "extent": extent}  # type: ignore[dict-item]
-        self._find_node_effects(dict.fromkeys(self.rows[place].active for place in places))
+        if nodes:
+            self.node_effects(places)
         groups = sorted(by_senders, key=lambda group: min(getattr(item, "layer", 0) for item in group))
         for start in range(0, len(groups), self.budget.senders):
             chunk = groups[start : start + self.budget.senders]
             yield from self._measure_senders(chunk, [by_senders[group] for group in chunk])
 
-    def _measure_senders(self, groups: Sequence[Members], places: Sequence[list[int]]) -> Iterator[tuple[int, Measured]]:
+    def _measure_senders(
+        self, groups: Sequence[Members], places: Sequence[list[int]]
+    ) -> Iterator[tuple[int, Measured]]:
         """Rows of senders that are carried together; each row is finished once its last receiver has been read."""
         n = len(self.encoder.layers)
         waiting: dict[int, dict[tuple[Members, Through], list[Place]]] = {}
@@ -100,7 +106,7 @@ class ExactEngine:
             else:
                 found[MLP(arrived.layer), ()] = arrived.change
             done = {}
-            for key, rows in list(waiting.get(arrived.layer, {}).items()):
+            for key in list(waiting.get(arrived.layer, {})):
                 if all(self._key(item, key[1]) in found for item in key[0]):
                     done[key] = waiting[arrived.layer].pop(key)
             segments = [
@@ -122,7 +128,9 @@ class ExactEngine:
 
     def _read(self, arrived: Arrived, wanted: set[tuple[Members, Through]], found: Found) -> None:
         """Step 2 of all receiving heads of a layer that this chunk's rows have."""
-        here = {(i, t) for receivers, t in wanted for i in receivers if isinstance(i, Head) and i.layer == arrived.layer}
+        here = {
+            (i, t) for receivers, t in wanted for i in receivers if isinstance(i, Head) and i.layer == arrived.layer
+        }
         if not here:
             return
         heads = sorted({item.head for item, _ in here})
@@ -144,7 +152,7 @@ class ExactEngine:
                 sums[place] = explained[sender], self.ground.extent(self.rows[place].receivers)
         for place, effect in self._effects(segments):
             explained, extent = sums[place]
-            node = self._node[self.rows[place].active]
+            node = self._node.get(self.rows[place].active, torch.full_like(effect, float("nan")))
             yield place, {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def _effects(self, segments: Sequence[Segment]) -> Iterator[tuple[int, Tensor]]:
@@ -152,7 +160,9 @@ class ExactEngine:
         chunk: list[Segment] = []
         size = 0
         for segment in segments:
-            shared = all(isinstance(i, Head) for i in segment.receivers) and len({i.layer for i in segment.receivers}) == 1
+            shared = (
+                all(isinstance(i, Head) for i in segment.receivers) and len({i.layer for i in segment.receivers}) == 1
+            )
             if not shared:
                 for start in range(0, len(segment.places), self.budget.paths):
                     yield from self._run([_cut(segment, start, self.budget.paths)])
@@ -169,7 +179,7 @@ class ExactEngine:
             yield from self._run(chunk)
 
     def _run(self, chunk: list[Segment]) -> Iterator[tuple[int, Tensor]]:
-        """One chunk of step 3. Its segments start in the same layer; only a segment of its own may hold later values."""
+        """One chunk of step 3. Its segments start in one layer; only a segment that is alone may hold later values."""
         layer = first_layer(chunk[0].receivers)
         starts, moved, held = [], [], {}
         for segment in chunk:
@@ -207,10 +217,11 @@ class ExactEngine:
                 measured = {"node": self.ground.total, "explained": nothing, "extent": nothing}
                 yield place, {"effects": effects[sender], **measured}
 
-    def _find_node_effects(self, wanted: Iterable[Members]) -> None:
-        """These receivers' node effects: step 3 with their corrupt values."""
+    def node_effects(self, places: Sequence[int]) -> dict[int, Tensor]:
+        """These rows' node effects: step 3 with the receivers' corrupt values."""
+        wanted = {place: self.rows[place].active for place in places}
         unknown = []
-        for receivers in wanted:
+        for receivers in dict.fromkeys(wanted.values()):
             known = self.ground.known_node_effect(receivers)
             if known is not None:
                 self._node[receivers] = known
@@ -224,6 +235,7 @@ class ExactEngine:
         for segments in by_start.values():
             for place, effect in self._effects(segments):
                 self._node[unknown[place]] = effect
+        return {place: self._node[receivers] for place, receivers in wanted.items()}
 
 
 def _cut(segment: Segment, start: int, size: int) -> Segment:

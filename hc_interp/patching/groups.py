@@ -45,6 +45,8 @@ def _joined(rows: Sequence[tuple[Batch, int]], length: int) -> Batch:
     return Batch(
         torch.stack([batch.input_ids[row, :length] for batch, row in rows]),
         token_type_ids=tokens("token_type_ids"),
-        labels=None if first.labels is None else torch.stack([batch.labels[row] for batch, row in rows]),
-        ids=None if first.ids is None else tuple(batch.ids[row] for batch, row in rows),
+        labels=None
+        if first.labels is None
+        else torch.stack([batch.labels[row] for batch, row in rows if batch.labels is not None]),
+        ids=None if first.ids is None else tuple(batch.ids[row] for batch, row in rows if batch.ids is not None),
     )

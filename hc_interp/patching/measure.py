@@ -1,15 +1,17 @@
 """The three methods: exact, attribution (all estimates), and auto (estimate all, settle the largest exactly)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from hc_interp.components import is_upstream
 from hc_interp.data.align import PairBatch
 from hc_interp.errors import HCError
 from hc_interp.patching.attribution import Attribution
 from hc_interp.patching.effects import empty
+from hc_interp.patching.general import Measured
 from hc_interp.patching.race import Race
 from hc_interp.patching.shards import Kept, blocks_of
 from hc_interp.patching.sweep import Sweep
@@ -45,6 +47,13 @@ def check_method(method: str, sweep: Sweep) -> None:
             f"method={method!r} was asked for {what}; the first-order estimate is of direct paths, in an encoder "
             "classifier under no interventions but Keep, Ablate, SoftMask and Scale. Use method='exact'."
         )
+    for row in sweep.rows if method != "exact" else ():
+        if any(is_upstream(left, right) for left in row.active for right in row.active):
+            raise HCError(
+                f"method={method!r} was asked for the receivers {row.name[1]} together, of which one reads another. The "
+                "later one is held in step 3, which a gradient at the earlier one does not know. Use method='exact', or "
+                "receivers of one layer's heads or one at a time."
+            )
 
 
 def measure_exact(sweep: Sweep, places: Sequence[int], kept: Kept | None) -> Measurements:
@@ -60,7 +69,7 @@ def measure_exact(sweep: Sweep, places: Sequence[int], kept: Kept | None) -> Mea
             for block in blocks:
                 arrays = kept.read(batch, block) if kept else None
                 if arrays is None:
-                    arrays = _block(engine, block, len(index), progress)
+                    arrays = _block(engine.measure(block), block, len(index), progress)
                     if kept:
                         kept.write(batch, block, arrays)
                 else:
@@ -72,10 +81,12 @@ def measure_exact(sweep: Sweep, places: Sequence[int], kept: Kept | None) -> Mea
     return found
 
 
-def _block(engine, places: Sequence[int], n_pairs: int, progress: Stage) -> dict[str, Tensor]:
+def _block(
+    rows: Iterable[tuple[int, Measured]], places: Sequence[int], n_pairs: int, progress: Stage
+) -> dict[str, Tensor]:
     arrays = {name: empty(n_pairs, len(places)) for name in ARRAYS}
     column = {place: i for i, place in enumerate(places)}
-    for place, measured in engine.measure(places):
+    for place, measured in rows:
         for name, values in measured.items():
             arrays[name][:, column[place]] = values.double().cpu()
         progress.advance()
@@ -103,9 +114,12 @@ def measure_auto(sweep: Sweep, top: float, steps: int, seed: int) -> Measurement
     if not active:
         return found
     candidates = race.candidates(found.arrays["effects"], active)
-    pilot = _some(sweep, race.pilot, candidates, found)
+    pilot = _some(sweep, race.pilot, candidates, found, nodes=False)
     still = race.survivors(found.arrays["effects"], pilot, candidates, race.wanted(active))
     rest = _some(sweep, race.rest, still, found)
+    for part in race.pilot:
+        for place, values in sweep.exact_engine(sweep.ground(part)).node_effects(still).items():
+            pilot["node"][part.index.cpu(), place] = values.double().cpu()
     for place in still:
         for name in ARRAYS:
             column = pilot[name][:, place].where(~pilot[name][:, place].isnan(), rest[name][:, place])
@@ -114,13 +128,16 @@ def measure_auto(sweep: Sweep, top: float, steps: int, seed: int) -> Measurement
     return found
 
 
-def _some(sweep: Sweep, parts: Sequence[PairBatch], places: Sequence[int], like: Measurements) -> dict[str, Tensor]:
+def _some(
+    sweep: Sweep, parts: Sequence[PairBatch], places: Sequence[int], like: Measurements, *, nodes: bool = True
+) -> dict[str, Tensor]:
     """Exact values of some rows on some pairs; NaN elsewhere."""
     found = {name: torch.full_like(values, float("nan")) for name, values in like.arrays.items()}
     with stage("settling paths", len(places) * len(parts)) as progress:
         for part in parts:
             index = part.index.cpu()
-            arrays = _block(sweep.engine(sweep.ground(part)), places, len(index), progress)
+            measured = sweep.exact_engine(sweep.ground(part)).measure(places, nodes=nodes)
+            arrays = _block(measured, places, len(index), progress)
             for name, values in arrays.items():
                 found[name][index[:, None], torch.tensor(places)] = values
     return found

@@ -69,13 +69,14 @@ def path_effects(
     defined. `metric` is "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
 
     `method="exact"` measures every path. `"attribution"` estimates every path to first order from one backward pass
-    (EAP; with `ig_steps` above 1 EAP-IG): hundreds of times cheaper, of direct paths only, and wrong where the effect is
-    not small; see `hc_interp.patching.attribution`. `"auto"` estimates all and then measures those exactly that may be
-    among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated row has
-    no response and no node share.
+    (EAP; with `ig_steps` above 1 EAP-IG): hundreds of times cheaper, of direct paths only, and wrong where the effect
+    is not small; see `hc_interp.patching.attribution`. `"auto"` estimates all and then measures those exactly that may
+    be among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated row
+    has no response and no node share.
 
-    Pairs run at most `batch_size` at a time, pairs of equal length together, and as many paths at a time as `memory_mib`
-    allows (working memory, beside the values of the clean and corrupt runs); the number of paths does not change it.
+    Pairs run at most `batch_size` at a time, pairs of equal length together, and as many paths at a time as
+    `memory_mib` allows (working memory; as much again may hold values of the clean and corrupt runs). The number of
+    paths does not change it.
     `resume=folder` keeps finished blocks of an exact sweep there and reads them back when the same call is made again.
     `shard="i/N"` measures the i-th of N parts of the rows; `PathEffects.join` puts the parts together.
 
@@ -100,9 +101,7 @@ def path_effects(
     measure = path_metric(metric)
     encoded = encode_pairs(model, pairs, batch_size)
     groups = resolve_groups(model.labels, pairs)
-    sweep = Sweep(
-        model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib
-    )
+    sweep = Sweep(model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib)
     check_method(method, sweep)
     places, kept = _pieces(sweep, pairs, method, resume, shard, joint)
     if method == "exact":

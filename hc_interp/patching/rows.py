@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from hc_interp.components import Head, Subnetwork, heads_of, is_upstream
@@ -26,10 +26,15 @@ class Row:
         """The receivers that are downstream of some sender; the others cannot change."""
         return tuple(r for r in self.receivers if any(is_upstream(s, r) and s != r for s in self.senders))
 
-    @property
+    @cached_property
     def name(self) -> tuple[str, str, str]:
         heads = any(isinstance(item, Head) for item in self.receivers)
-        return label(self.senders), label(self.receivers), "".join(self.through) if heads else "in"
+        return _label(self.senders), _label(self.receivers), "".join(self.through) if heads else "in"
+
+
+@cache
+def _label(members: Members) -> str:
+    return label(members)
 
 
 def rows_of(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row]:

@@ -52,7 +52,7 @@ def blocks_of(rows: Sequence[Row], places: Sequence[int]) -> list[list[int]]:
         by_senders.setdefault(rows[place].senders, []).append(place)
     groups = list(by_senders.values())
     starts = range(0, len(groups), SENDERS_PER_BLOCK)
-    return [sum(groups[i : i + SENDERS_PER_BLOCK], []) for i in starts]
+    return [[place for group in groups[i : i + SENDERS_PER_BLOCK] for place in group] for i in starts]
 
 
 @dataclass(frozen=True, eq=False)

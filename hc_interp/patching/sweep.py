@@ -65,8 +65,9 @@ class Sweep:
         )
 
     def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
-        if not self.fast:
-            return GeneralEngine(ground, self.route, self.rows)
+        return self.exact_engine(ground) if self.fast else GeneralEngine(ground, self.route, self.rows)
+
+    def exact_engine(self, ground: Ground) -> ExactEngine:
         narrow = all(len({getattr(item, "layer", -1) for item in row.active}) < 2 for row in self.rows)
         batch, length = ground.paths.batch.input_ids.shape
         budget = Budget.of(
