@@ -116,6 +116,24 @@ class Encoder:
         flat = self.parts.read(self.model.module, first.reshape(-1, first.shape[-1]))
         return flat.view(*first.shape[:-1], -1)
 
+    def values(
+        self, x: Float[Tensor, "batch pos d_model"], edits: Edits
+    ) -> tuple[dict[Site, Tensor], Float[Tensor, "batch class"]]:
+        """A whole run from the input of layer 0: the values at all sites that a sweep reads, and the logits."""
+        found, length = {Site.embed(): x}, x.shape[1]
+        for i, w in enumerate(self.layers):
+            found[Site(i, "resid_pre")] = x
+            projected = linear(x, *w.qkv).unflatten(-1, (3, w.n_heads, -1)).unbind(-3)
+            found |= {Site(i, name): value for name, value in zip("qkv", projected, strict=True)}
+            found[Site(i, "z")] = z = edited(edits, Site(i, "z"), attention(*projected)[None], length)[0]
+            found[Site(i, "attn_out")] = attn_out = self.attn_out(i, z)
+            found[Site(i, "resid_mid")] = mid = norm(x + attn_out, w.norm_1)
+            site = Site(i, "mlp_out")
+            found[site] = mlp_out = edited(edits, site, self.mlp(i, mid)[None], length)[0]
+            x = norm(mid + mlp_out, w.norm_2)
+        found[Site(len(self.layers) - 1, "resid_post")] = x
+        return found, self.logits(x[:, 0])
+
     def mlp(self, layer: int, mid: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
         w = self.layers[layer]
         return linear(act(w.activation, linear(mid, w.mlp_in.weight, w.mlp_in.bias)), w.mlp_out.weight, w.mlp_out.bias)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hc_interp.components import MLP, OUTPUT, Head
 from hc_interp.models.forward import by_site
-from hc_interp.models.hooked import HookedModel
 from hc_interp.models.site import Site
 from hc_interp.patching.budget import Budget
 from hc_interp.patching.carry import Arrived, Carry
@@ -22,13 +21,6 @@ from hc_interp.patching.tail import Tail, first_layer, last_layer
 
 Place = tuple[int, int]  # of a row among the rows, and of its senders among those carried together
 Found = dict[tuple[Any, Through], Tensor]
-
-
-def clean_sites(model: HookedModel) -> list[Site]:
-    """What the engine needs of the clean run beside what the general engine does."""
-    layers = range(model.n_layers)
-    kinds = ("attn_out", "resid_mid")
-    return [*(Site(i, kind) for i in layers for kind in kinds), Site(model.n_layers - 1, "resid_post")]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """`Ground`: one batch of pairs with its clean and corrupt values and scores: what all paths on it start from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +12,6 @@ from hc_interp.components import OUTPUT
 from hc_interp.data.align import PairBatch
 from hc_interp.interventions.paths import PathBatch
 from hc_interp.metrics import PATH_METRICS, Groups, Metric
-from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.models.site import Site
 from hc_interp.patching.rows import Members
 
 
@@ -34,21 +31,8 @@ class Ground:
     by_pair: bool
 
     @classmethod
-    def of(
-        cls,
-        model: HookedModel,
-        part: PairBatch,
-        corruption: Any,
-        receivers: Members,
-        interventions: Sequence[Intervention],
-        metric: Metric,
-        groups: Groups,
-        also: Sequence[Site] = (),
-    ) -> "Ground":
-        """Run both sides once. `receivers` are all whose inputs will be asked for, `also` further sites of clean."""
-        by_pair = isinstance(corruption, str)
-        source = part.corrupt if by_pair else corruption
-        paths = PathBatch.of(model, part.clean, source, receivers, interventions, also)
+    def of(cls, paths: PathBatch, part: PairBatch, metric: Metric, groups: Groups, by_pair: bool) -> "Ground":
+        """`by_pair`: the corrupt values are the pairs' other sides."""
         clean = metric(paths.clean_logits, part.gold, groups)
         total = torch.full_like(clean, float("nan"))
         if paths.corrupt_logits is not None:

@@ -50,9 +50,9 @@ def check_method(method: str, sweep: Sweep) -> None:
     for row in sweep.rows if method != "exact" else ():
         if any(is_upstream(left, right) for left in row.active for right in row.active):
             raise HCError(
-                f"method={method!r} was asked for the receivers {row.name[1]} together, of which one reads another. The "
-                "later one is held in step 3, which a gradient at the earlier one does not know. Use method='exact', or "
-                "receivers of one layer's heads or one at a time."
+                f"method={method!r} was asked for the receivers {row.name[1]} together, of which one reads another. "
+                "The later one is held in step 3, which a gradient at the earlier one does not know. Use "
+                "method='exact', or receivers that are heads of one layer, or one at a time."
             )
 
 

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from hc_interp.data.align import EncodedPairs, PairBatch
+from hc_interp.data.batch import Batch
+from hc_interp.interventions.paths import PathBatch, value_sites
+from hc_interp.interventions.sources import source_values
 from hc_interp.metrics import Groups, Metric
+from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
 from hc_interp.patching.budget import Budget
 from hc_interp.patching.encoder import Encoder, is_fast
-from hc_interp.patching.exact import ExactEngine, clean_sites
+from hc_interp.patching.exact import ExactEngine
 from hc_interp.patching.general import GeneralEngine
 from hc_interp.patching.ground import Ground
 from hc_interp.patching.groups import equal_lengths
@@ -58,11 +65,32 @@ class Sweep:
         return ground
 
     def _run(self, part: PairBatch) -> Ground:
-        receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
-        also = clean_sites(self.model) if self.fast else ()
-        return Ground.of(
-            self.model, part, self.corruption, receivers, self.interventions, self.metric, self.groups, also
-        )
+        by_pair = isinstance(self.corruption, str)
+        if self.fast:
+            paths = self._fast_run(part)
+        else:
+            receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
+            source = part.corrupt if by_pair else self.corruption
+            paths = PathBatch.of(self.model, part.clean, source, receivers, self.interventions)
+        return Ground.of(paths, part, self.metric, self.groups, by_pair)
+
+    def _fast_run(self, part: PairBatch) -> PathBatch:
+        """What `PathBatch.of` gives, by the fast engine's own functions, at all sites that it reads."""
+        sites, clean_side = value_sites(self.model), part.clean.to(self.model.device)
+        clean, logits = self._values(clean_side)
+        other = None
+        if isinstance(self.corruption, str):
+            found, other = self._values(part.corrupt.to(self.model.device))
+        else:
+            found = source_values(self.corruption, self.model, clean_side, sites, self.interventions) or clean
+        corrupt = {site: found[site].expand_as(clean[site]) for site in sites}
+        return PathBatch(self.model, clean_side, corrupt, self.interventions, clean, logits, other)
+
+    def _values(self, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
+        """One side's run under the interventions, from the input that the model itself makes."""
+        embed = Site.embed()
+        start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
+        return self.encoder.values(start, by_site(self.model.compile(batch, self.interventions)))
 
     def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
         return self.exact_engine(ground) if self.fast else GeneralEngine(ground, self.route, self.rows)
