@@ -239,8 +239,8 @@ def compare(options) -> None:
         print(
             f"{method}: {middle:.0f} times faster than the loop (quartiles {low:.0f} to {high:.0f}); Spearman "
             f"to exact {spearmanr(estimate, exact)[0]:.3f}; of the exact top 5 % ({k} paths) "
-            f"{len(own & largest) / k:.1%} are in its own top 5 %, {len(settled & largest) / k:.1%} among the {len(settled)} "
-            "that it measured exactly"
+            f"{len(own & largest) / k:.1%} are in its own top 5 %, {len(settled & largest) / k:.1%} among the "
+            f"{len(settled)} that it measured exactly"
         )
 
     base = Shape(12, 12, 768, 3072, 256, options.paper_length)
