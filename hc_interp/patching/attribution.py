@@ -78,7 +78,7 @@ class Attribution:
                 columns = [ends.index(end) for end in receivers]
                 left, right = (torch.stack(values, dim=1).flatten(2) for values in (tangents, gradient))
                 products = torch.bmm(left, right.mT).permute(1, 2, 0)
-                edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] = products
+                edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] = products.to(edges.dtype)
 
         n = len(self.encoder.layers)
         if EMBED in senders:

@@ -47,6 +47,7 @@ class Tail:
         u = (change @ w.w_o[heads].flatten(0, 1)).add_(sums[:, seen])
         gain = w.norm_1
         mid, _, scale = torch.native_layer_norm(u, gain.normalized_shape, gain.weight, gain.bias, gain.eps)
+        scale = scale.to(u.dtype)  # float32 in a half-precision model
         if held:
             return self.encoder.after_mlp(layer, mid, self.edits, held, length)
         hidden = torch.addcmul(w.centred_bias, projected[:, seen], scale)

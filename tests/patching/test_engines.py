@@ -158,3 +158,16 @@ def test_groups_of_equal_length_hold_every_pair_once_without_padding(tiny_bert) 
             assert torch.equal(part.corrupt.input_ids[row], pairs.corrupt.input_ids[place, :length])
             assert int(part.gold[row]) == pairs.gold[place]
             assert part.clean.ids[row] == pairs.ids[place]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_as_near_as_the_general_engine(monkeypatch, dtype) -> None:
+    args = make_pairs(5), SENDERS, RECEIVERS, "each"
+    model, wide = (load(tiny_module("bert", dtype=kind), labels=LABELS) for kind in (dtype, torch.float64))
+    exact = path_effects(wide, *args).effects
+    errors = [
+        float((found.effects - exact).abs().max())
+        for found in (path_effects(model, *args), general(monkeypatch, model, *args))
+    ]
+    assert errors[0] < 2 * errors[1]
+    assert bool(path_effects(model, *args, method="attribution").effects.isfinite().all())
