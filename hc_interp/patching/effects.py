@@ -1,6 +1,7 @@
 """`PathEffects`: what path patching found, per pair of sentences, and on its three scales."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from hc_interp.analysis.statistics import bootstrap, fdr, ratio_interval, sign_flip_test
 from hc_interp.components import component
-from hc_interp.errors import HCError
+from hc_interp.errors import HCError, ResultError
 from hc_interp.results import Result
 
 
@@ -24,7 +25,8 @@ class PathEffects(Result):
     `<dz, dz_full>` and `|dz_full|^2` of the receivers, whose sums make the response; `node` `[pair, row]` is the
     receivers' own node effect (all their values set to corrupt at once) and `total` `[pair]` is
     `metric(corrupt) - metric(clean)` (both NaN when the corrupt values do not come from pairs). `sources` are the units
-    of the bootstrap.
+    of the bootstrap. `methods` says for each row whether it is "exact" or an "estimate", whose `node`, `explained` and
+    `extent` are NaN. `part` of a shard is the number of rows of the whole sweep and the places of its own among them.
 
     An effect is causal on these pairs and this corruption. It does not say that the path is needed: others may carry
     the same, and a route that holds everything else at clean hides what passes through it.
@@ -45,6 +47,12 @@ class PathEffects(Result):
     seed: int
     dropped: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
+    part: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.methods:
+            object.__setattr__(self, "methods", ("exact",) * len(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,7 +92,47 @@ class PathEffects(Result):
         for name, interval in (("share", share), ("node_share", node), ("response", response)):
             frame[name], frame[f"{name}_low"], frame[f"{name}_high"] = interval.value, interval.low, interval.high
         tested = np.where(self.downstream, p, np.nan)
-        return frame.assign(q=fdr(tested), n=len(effects), downstream=self.downstream)
+        return frame.assign(q=fdr(tested), n=len(effects), downstream=self.downstream, method=self.methods)
+
+    @classmethod
+    def join(cls, parts: Sequence["PathEffects"]) -> "PathEffects":
+        """The whole sweep from the results of all its shards, in any order.
+
+        Raises `ResultError` for results that are no shards of one sweep, and where rows are missing or twice there.
+        """
+        parts = list(parts)
+        if not parts or not all(part.part for part in parts):
+            raise ResultError(
+                f"join was given {len(parts)} results, of which {sum(bool(part.part) for part in parts)} are shards; "
+                "expected all shards of one sweep, each from path_effects(..., shard='i/N')."
+            )
+        first = parts[0]
+        for other in parts[1:]:
+            same = all(getattr(other, name) == getattr(first, name) for name in _SHARED)
+            if not same or other.part[0] != first.part[0] or not _equal(other.total, first.total):
+                raise ResultError(
+                    f"join was given {first!r} and {other!r}, which are not shards of one sweep: model, pairs or "
+                    "settings differ. Join the results of the same call with shard='1/N' to 'N/N'."
+                )
+        places = [place for part in parts for place in part.part[1]]
+        if sorted(places) != list(range(first.part[0])):
+            raise ResultError(
+                f"join was given {len(set(places))} different rows in {len(places)}; the sweep has {first.part[0]}. "
+                "Give every shard once, from '1/N' to 'N/N'."
+            )
+        order = sorted(range(len(places)), key=places.__getitem__)
+
+        def rows(name: str) -> tuple:
+            joined = [item for part in parts for item in getattr(part, name)]
+            return tuple(joined[i] for i in order)
+
+        arrays = {
+            name: torch.cat([getattr(part, name) for part in parts], dim=1)[:, order]
+            for name in ("effects", "node", "explained", "extent")
+        }
+        return replace(
+            first, rows=rows("rows"), downstream=rows("downstream"), methods=rows("methods"), part=(), **arrays
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """A row per path: its mean effect in the metric, on three scales, each with its interval (`_low`, `_high`).
@@ -100,7 +148,9 @@ class PathEffects(Result):
         A scale is NaN where the interval of its denominator contains 0; both shares are where the corrupt values do not
         come from pairs. Runs are scored with the clean side's gold, so effects are usually negative and shares positive
         (both negative numbers). Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after
-        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`).
+        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`). `method` is "exact"
+        or "estimate": both are ranked together, but an estimate is no measurement (its intervals are the estimate's
+        spread over pairs, not its error).
         """
         return self._frame.copy()
 
@@ -115,6 +165,14 @@ class PathEffects(Result):
             f"PathEffects({len(self)} paths x {len(self.ids)} pairs, route {self.route}, {self.metric}; "
             f"strongest {strongest[0]} -> {strongest[1]} through {strongest[2]})"
         )
+
+
+_SHARED = ("sources", "ids", "route", "metric", "level", "seed", "dropped", "provenance")
+
+
+def _equal(left: Tensor, right: Tensor) -> bool:
+    """Equal up to rounding, NaN where the other is."""
+    return left.shape == right.shape and bool(torch.allclose(left, right, atol=1e-4, rtol=1e-4, equal_nan=True))
 
 
 def label(item: Any) -> str:

@@ -1,0 +1,137 @@
+"""Sweeps in pieces: shards of the rows for several processes, blocks of rows that are kept on disk and read back."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from hc_interp.components import Subnetwork
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.errors import HCError, ResultError
+from hc_interp.models.hooked import HookedModel
+from hc_interp.patching.rows import Row
+from hc_interp.results import Result
+
+SENDERS_PER_BLOCK = 12  # finished work that an interruption can lose
+
+
+def shard_places(shard: str | None, rows: Sequence[Row]) -> tuple[int, ...]:
+    """Places of the rows that shard "i/N" measures, i from 1 to N; all rows without one.
+
+    Senders are dealt out in turn, since all rows of a sender share its step 1; rows are, where senders are too few.
+    Raises `HCError` for a shard that cannot be, or that would have no rows.
+    """
+    if shard is None:
+        return tuple(range(len(rows)))
+    try:
+        part, parts = map(int, str(shard).split("/"))
+    except ValueError:
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise HCError(f"shard={shard!r} is not a part of a sweep; expected 'i/N' with i from 1 to N, like '1/4'.")
+    senders = list(dict.fromkeys(row.senders for row in rows))
+    if len(senders) >= parts:
+        place = {group: i for i, group in enumerate(senders)}
+        return tuple(i for i, row in enumerate(rows) if place[row.senders] % parts == part - 1)
+    if len(rows) < parts:
+        raise HCError(f"shard={shard!r} divides {len(rows)} paths into {parts} parts. Use at most {len(rows)} shards.")
+    return tuple(range(len(rows)))[part - 1 :: parts]
+
+
+def blocks_of(rows: Sequence[Row], places: Sequence[int]) -> list[list[int]]:
+    """The places in blocks of a few senders' rows."""
+    by_senders: dict[Any, list[int]] = {}
+    for place in places:
+        by_senders.setdefault(rows[place].senders, []).append(place)
+    groups = list(by_senders.values())
+    starts = range(0, len(groups), SENDERS_PER_BLOCK)
+    return [[place for group in groups[i : i + SENDERS_PER_BLOCK] for place in group] for i in starts]
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Result):
+    """What was measured of some rows on one batch of pairs; `settings` is the digest of all that shaped it."""
+
+    settings: str
+    places: tuple[int, ...]
+    arrays: dict[str, Tensor]
+
+    def to_frame(self) -> pd.DataFrame:
+        return pd.DataFrame({name: value.mean(0).numpy() for name, value in self.arrays.items()}, index=self.places)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Finished blocks in a folder. Files appear whole or not at all, so an interruption loses one block at most."""
+
+    folder: Path
+    settings: str
+
+    def read(self, batch: int, places: Sequence[int]) -> dict[str, Tensor] | None:
+        """The arrays `[pair, row]` of a finished block, None if it is not there.
+
+        Raises `ResultError` for a block of another sweep or a file that is none.
+        """
+        path = self._path(batch, places)
+        if not path.exists():
+            others = sorted(self.folder.glob("block-*.json")) if self.folder.is_dir() else []
+            if others and Block.load(others[0]).settings != self.settings:
+                raise self._foreign(others[0])
+            return None
+        block = Block.load(path)
+        if block.settings != self.settings or block.places != tuple(places):
+            raise self._foreign(path)
+        return block.arrays
+
+    def write(self, batch: int, places: Sequence[int], arrays: dict[str, Tensor]) -> None:
+        Block(self.settings, tuple(places), arrays).save(self._path(batch, places))
+
+    def _path(self, batch: int, places: Sequence[int]) -> Path:
+        return self.folder / f"block-{batch:04d}-{min(places):06d}.json"
+
+    def _foreign(self, path: Path) -> ResultError:
+        return ResultError(
+            f"{path} was written by a sweep of another model, pairs, paths or settings; expected {self.settings}. "
+            "Give resume= a folder of its own for each sweep, or delete this one to start again."
+        )
+
+
+def digest(*values: Any) -> str:
+    """SHA-256 over the content of settings, first 16 hex digits. A function is known by its name and its code."""
+    found = hashlib.sha256()
+    _feed(found, values)
+    return found.hexdigest()[:16]
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Tensor | np.ndarray):
+        array = torch.as_tensor(value).detach().cpu().contiguous()
+        found.update(repr((array.dtype, tuple(array.shape))).encode())
+        found.update(array.flatten().view(torch.uint8).numpy().data if array.numel() else b"")
+    elif isinstance(value, HookedModel):
+        found.update(value.fingerprint.encode())
+    elif isinstance(value, ContrastPairs):
+        found.update(repr((value.fingerprint(), value.ids)).encode())
+    elif isinstance(value, Subnetwork):
+        found.update(repr(value.to_dict()).encode())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        _feed(found, (type(value).__name__, fields))
+    elif isinstance(value, dict):
+        _feed(found, tuple(value.items()))
+    elif isinstance(value, list | tuple):
+        found.update(f"{type(value).__name__} of {len(value)}".encode())
+        for item in value:
+            _feed(found, item)
+    elif callable(value):
+        code = getattr(value, "__code__", None)
+        found.update(repr((getattr(value, "__qualname__", type(value)), code and code.co_code)).encode())
+    else:
+        found.update(repr(value).encode())

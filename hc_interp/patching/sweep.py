@@ -1,0 +1,109 @@
+"""`Sweep`: rows measured exactly on every batch of pairs, by the engine that serves them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from hc_interp.data.align import EncodedPairs, PairBatch
+from hc_interp.data.batch import Batch
+from hc_interp.interventions.paths import PathBatch, value_sites
+from hc_interp.interventions.sources import source_values
+from hc_interp.metrics import Groups, Metric
+from hc_interp.models.forward import by_site
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+from hc_interp.patching.budget import Budget
+from hc_interp.patching.encoder import Encoder, is_fast
+from hc_interp.patching.exact import ExactEngine
+from hc_interp.patching.general import GeneralEngine
+from hc_interp.patching.ground import Ground
+from hc_interp.patching.groups import equal_lengths
+from hc_interp.patching.rows import Row
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What all engines are given: the model, the pairs, and what is measured under what."""
+
+    model: HookedModel
+    encoded: EncodedPairs
+    rows: Sequence[Row]
+    corruption: Any
+    interventions: Sequence[Intervention]
+    metric: Metric
+    groups: Groups
+    route: str
+    batch_size: int
+    memory_mib: int
+    _grounds: dict[tuple[int, ...], Ground] = field(default_factory=dict)
+
+    @cached_property
+    def fast(self) -> bool:
+        """The fast engine and the general one compute the same definition; the general one serves every model."""
+        return is_fast(self.model, self.interventions)
+
+    @cached_property
+    def parts(self) -> list[PairBatch]:
+        """The batches: without padding for the fast engine, which knows no mask."""
+        return equal_lengths(self.encoded.batches, self.batch_size) if self.fast else self.encoded.batches
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.model)
+
+    def ground(self, part: PairBatch) -> Ground:
+        """Both sides' values on one batch, kept while all that are kept fit into the memory bound."""
+        key = tuple(part.index.tolist())
+        if key in self._grounds:
+            return self._grounds[key]
+        ground = self._run(part)
+        if sum(each.size for each in (*self._grounds.values(), ground)) <= self.memory_mib * 2**20:
+            self._grounds[key] = ground
+        return ground
+
+    def _run(self, part: PairBatch) -> Ground:
+        by_pair = isinstance(self.corruption, str)
+        if self.fast:
+            paths = self._fast_run(part)
+        else:
+            receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
+            source = part.corrupt if by_pair else self.corruption
+            paths = PathBatch.of(self.model, part.clean, source, receivers, self.interventions)
+        return Ground.of(paths, part, self.metric, self.groups, by_pair)
+
+    def _fast_run(self, part: PairBatch) -> PathBatch:
+        """What `PathBatch.of` gives, by the fast engine's own functions, at all sites that it reads."""
+        sites, clean_side = value_sites(self.model), part.clean.to(self.model.device)
+        clean, logits = self._values(clean_side)
+        other = None
+        if isinstance(self.corruption, str):
+            found, other = self._values(part.corrupt.to(self.model.device))
+        else:
+            found = source_values(self.corruption, self.model, clean_side, sites, self.interventions) or clean
+        corrupt = {site: found[site].expand_as(clean[site]) for site in sites}
+        return PathBatch(self.model, clean_side, corrupt, self.interventions, clean, logits, other)
+
+    def _values(self, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
+        """One side's run under the interventions, from the input that the model itself makes."""
+        embed = Site.embed()
+        start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
+        return self.encoder.values(start, by_site(self.model.compile(batch, self.interventions)))
+
+    def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
+        return self.exact_engine(ground) if self.fast else GeneralEngine(ground, self.route, self.rows)
+
+    def exact_engine(self, ground: Ground) -> ExactEngine:
+        narrow = all(len({getattr(item, "layer", -1) for item in row.active}) < 2 for row in self.rows)
+        batch, length = ground.paths.batch.input_ids.shape
+        budget = Budget.of(
+            self.model,
+            batch,
+            length,
+            self.memory_mib,
+            throughs=len({row.through for row in self.rows}),
+            layers=1 if narrow else self.model.n_layers,
+        )
+        return ExactEngine(self.encoder, ground, self.route, self.rows, budget)
