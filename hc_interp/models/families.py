@@ -33,6 +33,11 @@ class Family:
     causal: bool = False
 
     @property
+    def mlp(self) -> str:
+        """The MLP as one module; BERT has none, only its two projections."""
+        return self.mlp_out.rsplit(".", 1)[0]
+
+    @property
     def pre_norm(self) -> bool:
         """Whether norms stand before attention and MLP, so that the stream itself is never normalised."""
         return self.norm_final is not None

@@ -61,6 +61,12 @@ class Geometry:
     def d_head(self) -> int:
         return getattr(self.config, "head_dim", None) or self.d_model // self.n_heads
 
+    @cached_property
+    def d_mlp(self) -> int:
+        """Width of the MLP's hidden layer."""
+        names = ("intermediate_size", "hidden_dim", "n_inner")
+        return next((size for name in names if (size := getattr(self.config, name, None))), 4 * self.d_model)
+
     @property
     def max_positions(self) -> int:
         """Longest input: RoBERTa's position table starts after its padding index."""
@@ -83,7 +89,7 @@ class Geometry:
         """The two norms of a layer: after attention and MLP (post-LN) or before them (pre-LN)."""
         return self.part("norm_1", layer), self.part("norm_2", layer)
 
-    def _weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
+    def weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
         """The weight of the `q`, `k`, `v` or `o` projection; a view also where it is a third of a joint one."""
         projection = self.part(name, layer)
         if isinstance(projection, nn.Linear):
@@ -91,32 +97,34 @@ class Geometry:
         weight = projection.weight.T  # transformers' Conv1D
         return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
 
-    def _bias(self, layer: int, name: str) -> Float[Tensor, " out"]:
+    def bias(self, layer: int, name: str) -> Float[Tensor, " out"] | None:
+        """The bias of the `q`, `k`, `v` or `o` projection; None where it has none."""
         projection = self.part(name, layer)
         if projection.bias is None:
-            return projection.weight.new_zeros(())
+            return None
         return projection.bias.chunk(3)["qkv".index(name)] if self.family.joint and name != "o" else projection.bias
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
         """Per-head weights of the `q`, `k` or `v` projection; shared keys and values repeat."""
-        heads = rearrange(self._weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head)
+        heads = rearrange(self.weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head)
         return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
 
     def b_in(self, layer: int, name: str) -> Float[Tensor, "head d_head"]:
         """Per-head biases of the `q`, `k` or `v` projection, zeros where it has none; shared ones repeat."""
-        bias = self._bias(layer, name)
-        if bias.ndim == 0:
-            return bias.expand(self.n_heads, self.d_head)
+        bias = self.bias(layer, name)
+        if bias is None:
+            return self.weight(layer, name).new_zeros(self.n_heads, self.d_head)
         heads = rearrange(bias, "(head d_head) -> head d_head", d_head=self.d_head)
         return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """Per-head weights of the output projection."""
-        return rearrange(self._weight(layer, "o"), "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
+        return rearrange(self.weight(layer, "o"), "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
 
-    def b_out(self, layer: int) -> Float[Tensor, "..."]:
-        """Bias of the output projection, 0 where it has none."""
-        return self._bias(layer, "o")
+    def b_out(self, layer: int) -> Float[Tensor, " d_model"]:
+        """Bias of the output projection, zeros where it has none."""
+        bias = self.bias(layer, "o")
+        return self.weight(layer, "o").new_zeros(self.d_model) if bias is None else bias
 
     def expand(self, value: Float[Tensor, "batch pos some d_head"]) -> Float[Tensor, "batch pos head d_head"]:
         """Each query head's own copy of keys or values that a group shares."""
@@ -130,14 +138,24 @@ class Geometry:
         attention_mask: Int[Tensor, "batch key"],
     ) -> Float[Tensor, "batch head query key"]:
         """Attention of some heads, from their q and k as projected: norms, rotation, scale, mask, softmax."""
+        q, k = self.oriented(layer, q, k)
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale(layer)
+        return scores.masked_fill(~self.visible(layer, attention_mask), torch.finfo(scores.dtype).min).softmax(dim=-1)
+
+    def oriented(
+        self, layer: int, q: Float[Tensor, "batch query head d_head"], k: Float[Tensor, "batch key head d_head"]
+    ) -> tuple[Float[Tensor, "batch query head d_head"], Float[Tensor, "batch key head d_head"]]:
+        """q and k as they meet in scores: normed and rotated, where the family does so.
+
+        Fewer queries than keys are the last ones.
+        """
         if self.family.q_norm is not None:
             q, k = self.part("q_norm", layer)(q), self.part("k_norm", layer)(k)
         if self.family.rotary is not None:
-            positions = torch.arange(q.shape[1], device=q.device)[None]
-            cos, sin = self.part("rotary")(q, positions)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale(layer)
-        return scores.masked_fill(~self.visible(layer, attention_mask), torch.finfo(scores.dtype).min).softmax(dim=-1)
+            cos, sin = self.part("rotary")(k, torch.arange(k.shape[1], device=k.device)[None])
+            n = q.shape[1]
+            q, k = rotate(q, cos[:, -n:], sin[:, -n:]), rotate(k, cos, sin)
+        return q, k
 
     def scale(self, layer: int) -> float:
         """What scores are multiplied by: `1 / sqrt(d_head)` where the module does not say otherwise."""

@@ -2,7 +2,8 @@
 
 EAP (Syed et al. 2023, arXiv 2310.10348) takes the gradient at a receiver's input times the sender's change. On a
 post-norm model the change passes LayerNorms on its way; it is carried by their exact Jacobian-vector products at the
-clean run. EAP-IG (Hanna et al. 2024, arXiv 2403.17806) averages the gradient on the way from clean to corrupt.
+clean run. On a pre-norm model it stays as it is, and the gradient goes back through the norm that the receiver reads
+by. EAP-IG (Hanna et al. 2024, arXiv 2403.17806) averages the gradient on the way from clean to corrupt.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,11 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Head, is_upstream
 from hc_interp.interventions.paths import INPUTS
 from hc_interp.models.forward import by_site
 from hc_interp.models.site import Site
-from hc_interp.patching.encoder import Encoder
 from hc_interp.patching.gradients import Gradients, gradients
 from hc_interp.patching.ground import Ground
 from hc_interp.patching.reading import Through
 from hc_interp.patching.rows import Row
+from hc_interp.patching.stack import Stack
 
 CACHE = 2**24  # bytes of tangents and gradients that a CPU works on at once
 End = tuple[Any, Through]  # a receiver and its inputs
@@ -34,7 +35,7 @@ class Attribution:
     A row's estimate is the sum over its senders and receivers: to first order they do not interact.
     """
 
-    encoder: Encoder
+    stack: Stack
     ground: Ground
     rows: Sequence[Row]
     steps: int
@@ -49,8 +50,8 @@ class Attribution:
         if not ends:
             return found
         edges = found.new_zeros(len(senders), len(ends), batch)
-        slopes = gradients(self.encoder, self.ground, by_site(self.ground.paths._prefix), self.steps)
-        widest = max(sum(_layer(r) == layer for r, _ in ends) for layer in range(len(self.encoder.layers) + 1))
+        slopes = gradients(self.stack, self.ground, by_site(self.ground.paths._prefix), self.steps)
+        widest = max(sum(_layer(r) == layer for r, _ in ends) for layer in range(self.stack.depth + 1))
         one = (2 * len(senders) + 2 * widest + 8) * length * d_model * found.element_size()
         on_cpu = found.device.type == "cpu"
         step = max(1, min(batch, (CACHE if on_cpu else self.memory_mib * 2**20) // one))
@@ -80,26 +81,26 @@ class Attribution:
                 products = torch.bmm(left, right.mT).permute(1, 2, 0)
                 edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] = products.to(edges.dtype)
 
-        n = len(self.encoder.layers)
+        n = self.stack.depth
         if EMBED in senders:
             join(EMBED, self._change(Site.embed())[part])
-        for layer, w in enumerate(self.encoder.layers):
+        for layer in range(n):
             heads = [end for end in ends if isinstance(end[0], Head) and end[0].layer == layer]
             arrive(heads, [self._head_gradient(end, slopes, part) for end in heads])
             change = self._change(Site(layer, "z"))[part]
             for item in senders:
                 if isinstance(item, Head) and item.layer == layer:
-                    join(item, change[:, :, item.head] @ w.w_o[item.head])
+                    join(item, change[:, :, item.head] @ self.stack.w_o[layer][item.head])
             clean = self.ground.paths.clean
             stream, attn_out, mid, mlp_out = (
                 clean[Site(layer, kind)][part] for kind in ("resid_pre", "attn_out", "resid_mid", "mlp_out")
             )
-            tangents[:] = norm_tangents(stream + attn_out, w.norm_1, tangents)
+            tangents[:] = self.stack.carry_attention(layer, stream + attn_out, tangents)
             mlps = [end for end in ends if end[0] == MLP(layer)]
             arrive(mlps, [slopes.mlp[layer][part]] if mlps else [])
             if MLP(layer) in senders:
                 join(MLP(layer), self._change(Site(layer, "mlp_out"))[part])
-            tangents[:] = norm_tangents(mid + mlp_out, w.norm_2, tangents)
+            tangents[:] = self.stack.carry_mlp(layer, mid + mlp_out, tangents)
             if layer == n - 1:
                 outputs = [end for end in ends if end[0] == OUTPUT]
                 arrive(outputs, [slopes.output[part]] if outputs else [])
@@ -110,27 +111,10 @@ class Attribution:
     def _head_gradient(self, end: End, slopes: Gradients, part: slice) -> Float[Tensor, "batch pos d_model"]:
         """The gradient at the stream that the head reads, through its named inputs."""
         head, through = end
-        w = self.encoder.layers[head.layer]
         names = [name for name in INPUTS if name in through]
         gradient = torch.cat([slopes.qkv[head.layer][part, :, INPUTS.index(name), head.head] for name in names], dim=-1)
-        return gradient @ torch.cat([w.by_head(name)[head.head] for name in names])
-
-
-def norm_tangents(
-    x: Float[Tensor, "batch pos d_model"], layer_norm: Any, tangents: Sequence[Float[Tensor, "batch pos d_model"]]
-) -> list[Float[Tensor, "batch pos d_model"]]:
-    """The LayerNorm's Jacobian at `x` times each tangent.
-
-    It is the gain times a symmetric matrix (centring, then the projection off the normalized input, over the standard
-    deviation), so that the backward kernel without gain computes it: one pass over memory.
-    """
-    shape, eps = layer_norm.normalized_shape, layer_norm.eps
-    _, mean, scale = torch.native_layer_norm(x, shape, None, None, eps)
-    backward = torch.ops.aten.native_layer_norm_backward
-    return [
-        backward(t.contiguous(), x, shape, mean, scale, None, None, [True, False, False])[0].mul_(layer_norm.weight)
-        for t in tangents
-    ]
+        gradient = gradient @ torch.cat([self.stack.by_head(head.layer, name)[head.head] for name in names])
+        return self.stack.to_stream(head.layer, self.ground.paths.clean[Site(head.layer, "resid_pre")][part], gradient)
 
 
 def _through(receiver: Any, row: Row) -> Through:

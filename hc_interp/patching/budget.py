@@ -29,7 +29,7 @@ class Budget:
         Raises `HCError` where not even one sender and one path fit.
         """
         tokens, d_model = batch * length, model.d_model
-        d_mlp = getattr(model.geometry.config, "intermediate_size", None) or model.geometry.config.hidden_dim
+        d_mlp = model.geometry.d_mlp
         size = model.dtype.itemsize
         attention = 3 * model.n_heads * length
         sender = tokens * (5 * d_model + d_model * throughs * layers) * size

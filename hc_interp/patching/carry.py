@@ -10,15 +10,15 @@ from torch import Tensor
 from hc_interp.components import EMBED, MLP, End, Head
 from hc_interp.interventions.paths import PathBatch
 from hc_interp.models.site import Site
-from hc_interp.patching.encoder import Edits, Encoder, edited, norm
 from hc_interp.patching.rows import Members
+from hc_interp.patching.stack import Edits, Stack
 
 Stream = Float[Tensor, "sender batch pos d_model"]
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """What reaches one layer: the change of the stream that its heads read, and where there is any.
+    """What reaches one layer: the stream, the change of what its heads read of it, and where there is any.
 
     `mlp` is how much the layer's MLP, if it receives, would change its output. After the last layer `layer` is the
     number of layers and `stream` what the classifier reads.
@@ -45,7 +45,7 @@ class Carry:
     A change is exactly 0 where no sender's corrupt value differs from its clean one: there nothing is left to rounding.
     """
 
-    encoder: Encoder
+    stack: Stack
     paths: PathBatch
     edits: Edits
     route: str
@@ -60,17 +60,17 @@ class Carry:
             if EMBED in group:
                 x[place] = self.paths.corrupt[Site.embed()]
                 reached[place] |= self._differs(Site.embed())
-        for layer in range(start, min(last + 1, len(self.encoder.layers))):
-            before = clean[Site(layer, "resid_pre")]
-            yield Arrived(layer, x, _kept(x - before, reached), reached)
+        for layer in range(start, min(last + 1, self.stack.depth)):
+            before = self.stack.attention_reads(layer, clean[Site(layer, "resid_pre")])
+            yield Arrived(layer, x, _kept(self.stack.attention_reads(layer, x) - before, reached), reached)
             if layer == last and layer not in mlps:
                 return
             mid = self._attend(layer, groups, x, reached)
             if layer in mlps:
                 yield MLPArrived(layer, self._mlp_change(layer, mid, reached))
             x = self._feed(layer, groups, mid, reached)
-        end = clean[Site(len(self.encoder.layers) - 1, "resid_post")]
-        if last == len(self.encoder.layers):
+        end = clean[Site(self.stack.depth - 1, "resid_post")]
+        if last == self.stack.depth:
             yield Arrived(last, x, _kept(x - end, reached), reached)
 
     @staticmethod
@@ -85,24 +85,24 @@ class Carry:
 
     def _attend(self, layer: int, groups: Sequence[Members], x: Stream, reached: Tensor) -> Stream:
         """The stream after attention and its LayerNorm; `reached` learns of the senders among this layer's heads."""
-        z_site, w = Site(layer, "z"), self.encoder.layers[layer]
+        z_site = Site(layer, "z")
         corrupt = self.paths.corrupt[z_site]
         heads = [[item.head for item in group if isinstance(item, Head) and item.layer == layer] for group in groups]
         if self.route == "all":
-            z = edited(self.edits, z_site, self.encoder.z(layer, x), x.shape[2]).contiguous()
+            z = self.stack.edited(self.edits, z_site, self.stack.z(layer, x), x.shape[2]).contiguous()
             for place, chosen in enumerate(heads):
                 z[place][:, :, chosen] = corrupt[:, :, chosen]
-            u = self.encoder.attn_out(layer, z) + x
+            u = self.stack.attn_out(layer, z) + x
         else:
             u = x + self.paths.clean[Site(layer, "attn_out")]
             for place, chosen in enumerate(heads):
                 if chosen:
                     change = (corrupt - self.paths.clean[z_site])[:, :, chosen]
-                    u[place] += change.flatten(-2) @ w.w_o[chosen].flatten(0, 1)
+                    u[place] += change.flatten(-2) @ self.stack.w_o[layer][chosen].flatten(0, 1)
         for place, chosen in enumerate(heads):
             for head in chosen:
                 reached[place] |= self._differs(z_site, head)
-        return norm(u, w.norm_1)
+        return self.stack.after_attention(layer, u)
 
     def _feed(self, layer: int, groups: Sequence[Members], mid: Stream, reached: Tensor) -> Stream:
         """The stream after the MLP and its LayerNorm."""
@@ -110,18 +110,19 @@ class Carry:
         if self.route == "direct":
             out = mid + self.paths.clean[site]
         else:
-            out = mid + edited(self.edits, site, self.encoder.mlp(layer, mid), mid.shape[2])
+            out = mid + self.stack.edited(self.edits, site, self.stack.mlp(layer, mid), mid.shape[2])
         for place, group in enumerate(groups):
             if MLP(layer) in group:
                 out[place] = mid[place] + self.paths.corrupt[site]
                 reached[place] |= self._differs(site)
-        return norm(out, self.encoder.layers[layer].norm_2)
+        return self.stack.after_mlp(layer, out)
 
     def _mlp_change(self, layer: int, mid: Stream, reached: Tensor) -> Stream:
         """Against clean of the same shape, so that both are rounded by the same kernel."""
         clean = self.paths.clean[Site(layer, "resid_mid")].expand_as(mid)
         values = (
-            edited(self.edits, Site(layer, "mlp_out"), self.encoder.mlp(layer, m), m.shape[2]) for m in (mid, clean)
+            self.stack.edited(self.edits, Site(layer, "mlp_out"), self.stack.mlp(layer, m), m.shape[2])
+            for m in (mid, clean)
         )
         after, before = values
         return _kept(after - before, reached)

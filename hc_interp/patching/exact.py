@@ -12,11 +12,11 @@ from hc_interp.models.forward import by_site
 from hc_interp.models.site import Site
 from hc_interp.patching.budget import Budget
 from hc_interp.patching.carry import Arrived, Carry
-from hc_interp.patching.encoder import Encoder
 from hc_interp.patching.general import Measured
 from hc_interp.patching.ground import Ground
 from hc_interp.patching.reading import Reading, Through
 from hc_interp.patching.rows import Members, Row
+from hc_interp.patching.stack import Stack
 from hc_interp.patching.tail import Tail, first_layer, last_layer
 
 Place = tuple[int, int]  # of a row among the rows, and of its senders among those carried together
@@ -37,10 +37,10 @@ class ExactEngine:
     """All paths on one batch of pairs of equal length.
 
     Step 1 is carried for several senders at once and read by all heads of a layer through one projection (step 2);
-    step 3 runs in chunks of paths, from the receivers' layer on, the last layer at the first position alone.
+    step 3 runs in chunks of paths, from the receivers' layer on, the last layer at the read position alone.
     """
 
-    encoder: Encoder
+    stack: Stack
     ground: Ground
     route: str
     rows: Sequence[Row]
@@ -50,9 +50,9 @@ class ExactEngine:
 
     def __post_init__(self) -> None:
         edits = by_site(self.ground.paths._prefix)
-        self.carry = Carry(self.encoder, self.ground.paths, edits, self.route)
-        self.reading = Reading(self.encoder, self.ground.paths, edits)
-        self.tail = Tail(self.encoder, self.ground.paths, edits)
+        self.carry = Carry(self.stack, self.ground.paths, edits, self.route)
+        self.reading = Reading(self.stack, self.ground.paths, edits)
+        self.tail = Tail(self.stack, self.ground.paths, edits)
 
     def measure(self, places: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, Measured]]:
         """Each of these rows' place and its effect, node effect and the two sums of the response, per pair.
@@ -79,7 +79,7 @@ class ExactEngine:
         self, groups: Sequence[Members], places: Sequence[list[int]]
     ) -> Iterator[tuple[int, Measured]]:
         """Rows of senders that are carried together; each row is finished once its last receiver has been read."""
-        n = len(self.encoder.layers)
+        n = self.stack.depth
         waiting: dict[int, dict[tuple[Members, Through], list[Place]]] = {}
         for sender, rows in enumerate(places):
             for place in rows:
@@ -199,9 +199,9 @@ class ExactEngine:
 
     def _into_output(self, arrived: Arrived, waiting: dict) -> Iterator[tuple[int, Measured]]:
         """Paths into the logits end with step 1."""
-        end = self.ground.paths.clean[Site(len(self.encoder.layers) - 1, "resid_post")]
-        before = self.ground.score(self.encoder.logits(end[:, 0]))
-        effects = self.ground.score(self.encoder.logits(arrived.stream[:, :, 0])) - before
+        end = self.ground.paths.clean[Site(self.stack.depth - 1, "resid_post")]
+        before = self.ground.score(self.stack.logits(end[:, self.stack.at]))
+        effects = self.ground.score(self.stack.logits(arrived.stream[:, :, self.stack.at])) - before
         effects = effects.masked_fill(~arrived.reached, 0)
         nothing = torch.full_like(before, float("nan"))
         for rows in waiting.values():

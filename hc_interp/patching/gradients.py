@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.models.site import Site
-from hc_interp.patching.encoder import Edits, Encoder, edited, norm
 from hc_interp.patching.ground import Ground
-from hc_interp.patching.kernels import attention, linear
+from hc_interp.patching.stack import Edits, Stack
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Gradients:
     output: Float[Tensor, "batch pos d_model"]
 
 
-def gradients(encoder: Encoder, ground: Ground, edits: Edits, steps: int = 1) -> Gradients:
+def gradients(stack: Stack, ground: Ground, edits: Edits, steps: int = 1) -> Gradients:
     """At the clean run; with `steps` above 1 the mean over runs whose input moves from clean to corrupt (EAP-IG).
 
     The steps' inputs are the midpoints of `steps` equal pieces of the way.
@@ -36,7 +35,7 @@ def gradients(encoder: Encoder, ground: Ground, edits: Edits, steps: int = 1) ->
     clean = ground.paths.clean[embed]
     way = ground.paths.corrupt[embed] - clean
     points = [0.0] if steps == 1 else [(i + 0.5) / steps for i in range(steps)]
-    found = [_at(encoder, ground, edits, clean + point * way) for point in points]
+    found = [_at(stack, ground, edits, clean + point * way) for point in points]
     if len(found) == 1:
         return found[0]
 
@@ -47,28 +46,30 @@ def gradients(encoder: Encoder, ground: Ground, edits: Edits, steps: int = 1) ->
 
 
 @torch.enable_grad()
-def _at(encoder: Encoder, ground: Ground, edits: Edits, x: Float[Tensor, "batch pos d_model"]) -> Gradients:
-    """One forward and one backward pass from this input, of the last MLP at the first position alone."""
-    n, length = len(encoder.layers), x.shape[1]
+def _at(stack: Stack, ground: Ground, edits: Edits, x: Float[Tensor, "batch pos d_model"]) -> Gradients:
+    """One forward and one backward pass from this input, of the last MLP at the read position alone."""
+    n, length = stack.depth, x.shape[1]
     x = x.detach().requires_grad_()
     qkv, zs, mlps = [], [], []
-    for layer, w in enumerate(encoder.layers):
-        qkv.append(linear(x, *w.qkv).unflatten(-1, (3, w.n_heads, -1)))
-        zs.append(attention(*qkv[-1].unbind(-3)))
-        z = edited(edits, Site(layer, "z"), zs[-1][None], length)[0]
+    for layer in range(n):
+        qkv.append(stack.project(layer, stack.attention_reads(layer, x)))
+        zs.append(stack.attention(layer, *qkv[-1].unbind(-3)))
+        z = stack.edited(edits, Site(layer, "z"), zs[-1][None], length)[0]
         if layer == n - 1:
-            z, x = z[:, :1], x[:, :1]
-        mid = norm(encoder.attn_out(layer, z) + x, w.norm_1)
+            z, x = z[:, stack.read], x[:, stack.read]
+        mid = stack.after_attention(layer, stack.attn_out(layer, z) + x)
         mlps.append(mid.clone())  # a node of its own: what the MLP reads, without what passes it by
-        out = edited(edits, Site(layer, "mlp_out"), encoder.mlp(layer, mlps[-1])[None], length)[0]
-        x = norm(mid + out, w.norm_2)
-    score = ground.score(encoder.logits(x[:, 0])).sum()
+        out = stack.edited(edits, Site(layer, "mlp_out"), stack.mlp(layer, mlps[-1])[None], length)[0]
+        x = stack.after_mlp(layer, mid + out)
+    score = ground.score(stack.logits(x[:, 0])).sum()
     found = torch.autograd.grad(score, [*qkv, *zs, *mlps, x], materialize_grads=True)
-    full = [*found[: 3 * n - 1], *(_at_first(g, length) for g in found[3 * n - 1 :])]
+    full = [*found[: 3 * n - 1], *(_everywhere(stack, g, length) for g in found[3 * n - 1 :])]
     return Gradients(full[:n], full[n : 2 * n], full[2 * n : 3 * n], full[3 * n])
 
 
-def _at_first(gradient: Float[Tensor, "batch 1 d_model"], length: int) -> Float[Tensor, "batch pos d_model"]:
+def _everywhere(
+    stack: Stack, gradient: Float[Tensor, "batch 1 d_model"], length: int
+) -> Float[Tensor, "batch pos d_model"]:
     found = gradient.new_zeros(gradient.shape[0], length, gradient.shape[2])
-    found[:, :1] = gradient
+    found[:, stack.read] = gradient
     return found

@@ -45,7 +45,7 @@ def check_method(method: str, sweep: Sweep) -> None:
         what = f"route={sweep.route!r}" if sweep.route != "direct" else "these interventions on this model"
         raise HCError(
             f"method={method!r} was asked for {what}; the first-order estimate is of direct paths, in an encoder "
-            "classifier under no interventions but Keep, Ablate, SoftMask and Scale. Use method='exact'."
+            "classifier or a decoder, under no interventions but Keep, Ablate, SoftMask and Scale. Use method='exact'."
         )
     for row in sweep.rows if method != "exact" else ():
         if any(is_upstream(left, right) for left in row.active for right in row.active):
@@ -100,7 +100,7 @@ def estimate(sweep: Sweep, parts: Sequence[PairBatch], steps: int) -> Measuremen
         for part in parts:
             ground, index = sweep.ground(part), part.index.cpu()
             found.total[index] = ground.total.double().cpu()
-            values = Attribution(sweep.encoder, ground, sweep.rows, steps, sweep.memory_mib).measure()
+            values = Attribution(sweep.stack, ground, sweep.rows, steps, sweep.memory_mib).measure()
             found.arrays["effects"][index] = values.double().cpu()
             progress.advance()
     return found

@@ -10,8 +10,8 @@ from torch import Tensor
 from hc_interp.interventions.paths import INPUTS, PathBatch
 from hc_interp.models.site import Site
 from hc_interp.patching.carry import Arrived
-from hc_interp.patching.encoder import Edits, Encoder, edited
-from hc_interp.patching.kernels import attention, linear
+from hc_interp.patching.kernels import linear
+from hc_interp.patching.stack import Edits, Stack
 
 Through = tuple[str, ...]
 
@@ -20,7 +20,7 @@ Through = tuple[str, ...]
 class Reading:
     """Receiving heads read what arrives; inputs that are not named stay clean. One projection serves all heads."""
 
-    encoder: Encoder
+    stack: Stack
     paths: PathBatch
     edits: Edits
 
@@ -30,7 +30,7 @@ class Reading:
         """The heads' change of `z` for each choice of inputs, `step` senders at a time."""
         throughs = list(throughs)
         found = {
-            through: arrived.change.new_empty(*arrived.change.shape[:3], len(heads), self.encoder.model.d_head)
+            through: arrived.change.new_empty(*arrived.change.shape[:3], len(heads), self.stack.model.d_head)
             for through in throughs
         }
         layer = arrived.layer
@@ -47,19 +47,18 @@ class Reading:
         return found
 
     def _project(self, layer: int, heads: Sequence[int], names: set[str], change: Tensor, clean: dict) -> dict:
-        w = self.encoder.layers[layer]
         wanted = [name for name in INPUTS if name in names]
-        weight = torch.cat([w.by_head(name)[list(heads)].flatten(0, 1) for name in wanted])
+        weight = torch.cat([self.stack.by_head(layer, name)[list(heads)].flatten(0, 1) for name in wanted])
         projected = linear(change, weight, None).unflatten(-1, (len(wanted), len(heads), -1))
         return {name: projected[..., i, :, :].add_(clean[name]) for i, name in enumerate(wanted)}
 
     def _z(self, layer: int, heads: Sequence[int], inputs: dict[str, Tensor]) -> Tensor:
         """The heads' `z` under the interventions, which see the `z` of all heads and act on each for itself."""
         n = max(len(value) for value in inputs.values())
-        z = attention(*(inputs[name].expand(n, -1, -1, -1, -1) for name in INPUTS))
+        z = self.stack.attention(layer, *(inputs[name].expand(n, -1, -1, -1, -1) for name in INPUTS))
         site = Site(layer, "z")
         if site not in self.edits:
             return z
         whole = self.paths.clean[site].expand(n, -1, -1, -1, -1).clone()
         whole[:, :, :, list(heads)] = z
-        return edited(self.edits, site, whole, whole.shape[2])[:, :, :, list(heads)]
+        return self.stack.edited(self.edits, site, whole, whole.shape[2])[:, :, :, list(heads)]

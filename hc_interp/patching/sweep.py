@@ -1,6 +1,6 @@
 """`Sweep`: rows measured exactly on every batch of pairs, by the engine that serves them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hc_interp.data.align import EncodedPairs, PairBatch
 from hc_interp.data.batch import Batch
+from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.paths import PathBatch, value_sites
 from hc_interp.interventions.sources import source_values
 from hc_interp.metrics import Groups, Metric
@@ -16,12 +17,22 @@ from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.patching.budget import Budget
-from hc_interp.patching.encoder import Encoder, is_fast
+from hc_interp.patching.decoder import Decoder
+from hc_interp.patching.encoder import PARTS, Encoder
 from hc_interp.patching.exact import ExactEngine
 from hc_interp.patching.general import GeneralEngine
 from hc_interp.patching.ground import Ground
 from hc_interp.patching.groups import equal_lengths
 from hc_interp.patching.rows import Row
+from hc_interp.patching.stack import Stack
+
+NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
+
+
+def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
+    """Whether the fast engine computes this model under these interventions; the general one computes all others."""
+    known = type(model.module).__name__ in PARTS or model.geometry.family.causal
+    return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +53,7 @@ class Sweep:
 
     @cached_property
     def fast(self) -> bool:
-        """The fast engine and the general one compute the same definition; the general one serves every model."""
+        """The fast engine and the general one compute the same definition; the general one serves all there is."""
         return is_fast(self.model, self.interventions)
 
     @cached_property
@@ -51,8 +62,8 @@ class Sweep:
         return equal_lengths(self.encoded.batches, self.batch_size) if self.fast else self.encoded.batches
 
     @cached_property
-    def encoder(self) -> Encoder:
-        return Encoder(self.model)
+    def stack(self) -> Stack:
+        return Decoder(self.model) if self.model.geometry.family.causal else Encoder(self.model)
 
     def ground(self, part: PairBatch) -> Ground:
         """Both sides' values on one batch, kept while all that are kept fit into the memory bound."""
@@ -90,7 +101,7 @@ class Sweep:
         """One side's run under the interventions, from the input that the model itself makes."""
         embed = Site.embed()
         start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
-        return self.encoder.values(start, by_site(self.model.compile(batch, self.interventions)))
+        return self.stack.values(start, by_site(self.model.compile(batch, self.interventions)))
 
     def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
         return self.exact_engine(ground) if self.fast else GeneralEngine(ground, self.route, self.rows)
@@ -106,4 +117,4 @@ class Sweep:
             throughs=len({row.through for row in self.rows}),
             layers=1 if narrow else self.model.n_layers,
         )
-        return ExactEngine(self.encoder, ground, self.route, self.rows, budget)
+        return ExactEngine(self.stack, ground, self.route, self.rows, budget)

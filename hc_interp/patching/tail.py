@@ -10,73 +10,62 @@ from torch import Tensor
 from hc_interp.components import MLP, Head
 from hc_interp.interventions.paths import PathBatch
 from hc_interp.models.site import Site
-from hc_interp.patching.encoder import Edits, Encoder, Values, act, edited, norm
-from hc_interp.patching.kernels import linear
 from hc_interp.patching.rows import Members
+from hc_interp.patching.stack import Edits, Stack, Values
 
 
 @dataclass
 class Tail:
-    """The clean run from the first receiver on. The last layer is computed at the first position alone."""
+    """The clean run from the first receiver on. The last layer is computed at the read position alone."""
 
-    encoder: Encoder
+    stack: Stack
     paths: PathBatch
     edits: Edits
-    _before_mlp: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _before_mlp: dict[int, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def seen(self, layer: int) -> slice:
         """The positions of this layer's output that anything reads."""
-        return slice(0, 1) if layer == len(self.encoder.layers) - 1 else slice(None)
+        return self.stack.read if layer == self.stack.depth - 1 else slice(None)
 
     def start(self, layer: int, receivers: Members, changes: Values) -> Float[Tensor, "path batch seen d_model"]:
         """The stream after the first receivers' layer, from the changes `[path, batch, pos, ...]` of their values.
 
-        The sum before the first LayerNorm is clean's plus `dz W_O`, and the MLP's first projection is linear in it
-        but for the LayerNorm's scale: clean's (made once) and `dz` through the composed weights, which costs
-        `d_head / d_model` of projecting the whole stream.
+        The sum of stream and attention is clean's plus `dz W_O`: nothing before it is computed again.
         """
-        seen, w = self.seen(layer), self.encoder.layers[layer]
+        seen = self.seen(layer)
         heads = [item.head for item in receivers if isinstance(item, Head) and item.layer == layer]
-        sums, projected = self._clean_before_mlp(layer)
-        length = sums.shape[1]
+        sums, known = self._clean_before_mlp(layer)
+        length, sums = sums.shape[1], sums[:, seen]
         held = {i: self.held(i, changes[i]) for i in receivers if i == MLP(layer)}
         if not heads:
-            mid = norm(sums[:, seen], w.norm_1).expand(len(changes[MLP(layer)]), -1, -1, -1)
-            return self.encoder.after_mlp(layer, mid, self.edits, held, length)
+            mid = self.stack.after_attention(layer, sums).expand(len(changes[MLP(layer)]), -1, -1, -1)
+            return self.stack.feed(layer, mid, self.edits, held, length)
         change = torch.cat([changes[Head(layer, head)][:, :, seen] for head in heads], dim=-1)
-        u = (change @ w.w_o[heads].flatten(0, 1)).add_(sums[:, seen])
-        gain = w.norm_1
-        mid, _, scale = torch.native_layer_norm(u, gain.normalized_shape, gain.weight, gain.bias, gain.eps)
-        scale = scale.to(u.dtype)  # float32 in a half-precision model
         if held:
-            return self.encoder.after_mlp(layer, mid, self.edits, held, length)
-        hidden = torch.addcmul(w.centred_bias, projected[:, seen], scale)
-        hidden.view(-1, hidden.shape[-1]).addmm_(
-            (change * scale).view(-1, change.shape[-1]), w.composed[heads].flatten(0, 1)
-        )
-        out = linear(act(w.activation, hidden), w.mlp_out.weight, w.mlp_out.bias)
-        out = edited(self.edits, Site(layer, "mlp_out"), out, length).add_(mid)
-        return norm(out, w.norm_2)
+            total = (change @ self.stack.w_o[layer][heads].flatten(0, 1)).add_(sums)
+            return self.stack.feed(layer, self.stack.after_attention(layer, total), self.edits, held, length)
+        mid, out = self.stack.moved(layer, sums, None if known is None else known[:, seen], heads, change)
+        out = self.stack.edited(self.edits, Site(layer, "mlp_out"), out, length)
+        return self.stack.after_mlp(layer, out.add_(mid))
 
     def finish(
         self, layer: int, x: Float[Tensor, "path batch pos d_model"], held: Values
     ) -> Float[Tensor, "path batch class"]:
         """Logits from the stream that enters `layer`; components in `held` keep these values."""
-        n = len(self.encoder.layers)
-        for i in range(layer, n):
-            x = self.encoder.layer(i, x, self.edits, held, first=i == n - 1)
-        return self.encoder.logits(x[:, :, 0])
+        for i in range(layer, self.stack.depth):
+            x = self.stack.layer(i, x, self.edits, held, last=i == self.stack.depth - 1)
+        return self.stack.logits(x[:, :, 0])
 
     def held(self, item: Head | MLP, change: Tensor) -> Tensor:
         """A receiver's new value."""
         return self.paths.clean_value(item) + change
 
-    def _clean_before_mlp(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Clean's sum before the first LayerNorm, and its part of the MLP's first projection."""
+    def _clean_before_mlp(self, layer: int) -> tuple[Tensor, Tensor | None]:
+        """Clean's sum of stream and attention, and what the stack knows from it beforehand."""
         if layer not in self._before_mlp:
             clean = self.paths.clean
             sums = clean[Site(layer, "resid_pre")] + clean[Site(layer, "attn_out")]
-            self._before_mlp[layer] = sums, linear(sums, self.encoder.layers[layer].centred, None)
+            self._before_mlp[layer] = sums, self.stack.before_mlp(layer, sums)
         return self._before_mlp[layer]
 
 

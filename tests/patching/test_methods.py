@@ -33,11 +33,13 @@ def sweep_of(model, pairs, ends, interventions=()):
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_attribution_is_the_first_order_of_the_exact_effect(any_model, inside) -> None:
+def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, inside) -> None:
+    # Llama's norms round to float32 whatever the weights are: changes must stay above that.
+    scales = (1e-1, 1e-2) if family == "llama" else (1e-3, 1e-4)
     means = mean_activations(any_model, make_pairs(5).clean)
     sweep = sweep_of(any_model, make_pairs(5), ENDS, [Ablate([Head(1, 0), MLP(0)], means)] if inside else [])
     errors = []
-    for scale in (1e-3, 1e-4):
+    for scale in scales:
         worst = 0.0
         for part in sweep.parts:
             with torch.no_grad():
@@ -48,12 +50,12 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, inside) -
                 exact = torch.stack(
                     [m["effects"] for _, m in sorted(sweep.engine(ground).measure(range(len(sweep.rows))))]
                 )
-                estimate = Attribution(sweep.encoder, ground, sweep.rows, 1, 256).measure().T
+                estimate = Attribution(sweep.stack, ground, sweep.rows, 1, 256).measure().T
             assert bool((estimate[~exact.bool().any(1)] == 0).all())
             assert exact.abs().max() / scale > 1e-2
             worst = max(worst, float((exact - estimate).abs().max() / exact.abs().max()))
         errors.append(worst)
-    assert errors[1] < 1e-2
+    assert errors[1] < 100 * scales[1]
     assert errors[1] < errors[0] / 8  # the error is of second order in the change
 
 
@@ -61,8 +63,8 @@ def test_attribution_in_small_pieces_is_the_same(tiny_bert) -> None:
     sweep = sweep_of(tiny_bert, make_pairs(9), ENDS)
     with torch.no_grad():
         ground = sweep.ground(sweep.parts[-1])
-        whole = Attribution(sweep.encoder, ground, sweep.rows, 1, 256).measure()
-        pieces = Attribution(sweep.encoder, ground, sweep.rows, 1, 0).measure()
+        whole = Attribution(sweep.stack, ground, sweep.rows, 1, 256).measure()
+        pieces = Attribution(sweep.stack, ground, sweep.rows, 1, 0).measure()
     torch.testing.assert_close(whole, pieces, atol=1e-12, rtol=0)
 
 
@@ -72,7 +74,7 @@ def test_integrated_gradients_are_the_mean_over_the_way(tiny_bert) -> None:
     with torch.no_grad():
         part = sweep.parts[-1]
         ground = sweep.ground(part)
-        found = Attribution(sweep.encoder, ground, sweep.rows, 3, 256).measure()[:, 0]
+        found = Attribution(sweep.stack, ground, sweep.rows, 3, 256).measure()[:, 0]
         clean, corrupt = (side[Site.embed()] for side in (ground.paths.clean, ground.paths.corrupt))
         expected = 0.0
         for point in (1 / 6, 3 / 6, 5 / 6):
