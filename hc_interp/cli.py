@@ -18,6 +18,9 @@ app = typer.Typer(
 Model = Annotated[str, typer.Option(help="zoo:<name>, a folder that save_pretrained wrote, or a hub id.")]
 TaskName = Annotated[str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+DataDir = Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")]
+Labels = Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")]
+ENDS = "heads, mlps, embed, output, or names like L2H9; comma separated."
 
 
 @app.command()
@@ -25,8 +28,8 @@ def run(
     model: Model,
     task: TaskName,
     out: Out,
-    data_dir: Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")] = None,
+    data_dir: DataDir = None,
+    labels: Labels = None,
     case: Annotated[
         str | None,
         typer.Option(help="Case whose pairs are patched; see hc-interp tasks (default: subject/object swap)."),
@@ -48,8 +51,7 @@ def run(
         "seed": seed,
     }  # fmt: skip
     settings = replace(RunSettings(), **{name: value for name, value in given.items() if value is not None})
-    names = [name.strip() for name in labels.split(",")] if labels else None
-    _run(model, task, out, settings, data_dir=data_dir, labels=names, overwrite=overwrite)
+    _run(model, task, out, settings, data_dir=data_dir, labels=_names(labels), overwrite=overwrite)
 
 
 @app.command()
@@ -58,6 +60,52 @@ def demo(out: Out = Path("runs/demo")) -> None:
     from hc_interp.pipeline import DEMO
 
     _run("zoo:minilm-nli", "overlap-grammar", out, DEMO, overwrite=True)
+
+
+@app.command()
+def patch(
+    model: Model,
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="File for the result, read again by hc.PathEffects.load.")],
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    case: Annotated[str, typer.Option(help="Case whose pairs are patched.")] = "lexical_overlap_ln_subject/object_swap",
+    kind: Annotated[str, typer.Option(help="order or overlap.")] = "order",
+    split: Annotated[str, typer.Option(help="select or test.")] = "test",
+    pairs: Annotated[int, typer.Option(help="How many pairs.", min=1)] = 64,
+    senders: Annotated[str, typer.Option(help=ENDS)] = "heads",
+    receivers: Annotated[str, typer.Option(help=ENDS)] = "heads",
+    through: Annotated[str, typer.Option(help="Some of q, k, v together, like qk; or each.")] = "qkv",
+    route: Annotated[str, typer.Option(help="direct, mlps or all.")] = "direct",
+    method: Annotated[str, typer.Option(help="exact, attribution, or auto.")] = "exact",
+    memory_mib: Annotated[int, typer.Option(help="Working memory, in MiB.", min=1)] = 1024,
+    resume: Annotated[Path | None, typer.Option(help="Folder for finished blocks: start again where it ended.")] = None,
+    shard: Annotated[str | None, typer.Option(help="i/N: this part of the paths alone; see hc-interp join.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+) -> None:
+    """Path effects of every sender on every receiver; on a cluster, one --shard i/N a job, then hc-interp join."""
+    import hc_interp as hc
+    from hc_interp.patching.rows import ends_named
+
+    loaded = hc.load(model, labels=_names(labels))
+    chosen = hc.load_task(task, data_dir=data_dir).contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
+    effects = hc.path_effects(
+        loaded, chosen, ends_named(senders, loaded), ends_named(receivers, loaded), through,
+        route=route, method=method, memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
+    )  # fmt: skip
+    _say_effects(effects, effects.save(out))
+
+
+@app.command()
+def join(
+    parts: Annotated[list[Path], typer.Argument(help="The files that hc-interp patch --shard i/N wrote, all N.")],
+    out: Annotated[Path, typer.Option(help="File for the whole result.")],
+) -> None:
+    """Put the shards of one sweep together."""
+    from hc_interp.patching.effects import PathEffects
+
+    effects = PathEffects.join([PathEffects.load(part) for part in parts])
+    _say_effects(effects, effects.save(out))
 
 
 @app.command()
@@ -83,6 +131,16 @@ def tasks() -> None:
     typer.echo("\nCases with contrast pairs (mnli-hans and overlap-grammar):")
     for case in CASES:
         typer.echo(f"  {case:<48} {', '.join(pair_kinds(case))}")
+
+
+def _names(labels: str | None) -> list[str] | None:
+    return [name.strip() for name in labels.split(",")] if labels else None
+
+
+def _say_effects(effects, path: Path) -> None:
+    columns = ["sender", "receiver", "through", "effect", "low", "high", "share", "node_share", "response", "method"]
+    typer.echo(effects.top(10)[columns].to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    typer.echo(f"{effects!r}\nwritten to {path}")
 
 
 def _run(model: str, task: str, out: Path, settings, **options) -> None:

@@ -14,6 +14,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForSequenceClassification,
+    MistralConfig,
+    MistralForSequenceClassification,
     Qwen3Config,
     Qwen3ForCausalLM,
     RobertaConfig,
@@ -63,6 +65,11 @@ FAMILIES = {
         LlamaConfig(**_GROUPED, num_attention_heads=3, num_key_value_heads=1)
     ),
 }
+WINDOWED = {
+    "mistral": lambda: MistralForSequenceClassification(
+        MistralConfig(**_GROUPED, num_attention_heads=3, num_key_value_heads=1, sliding_window=3)
+    ),
+}
 LANGUAGE_MODELS = {
     "bert-lm": lambda: BertForMaskedLM(BertConfig(**_SIZES, pad_token_id=1)),
     "gpt2-lm": lambda: GPT2LMHeadModel(GPT2Config(**_GPT2)),
@@ -73,7 +80,7 @@ LANGUAGE_MODELS = {
 def tiny_module(family: str = "bert", seed: int = 0, dtype: torch.dtype = torch.float64):
     """A random module whose weights are large enough that every component matters."""
     torch.manual_seed(seed)
-    module = {**FAMILIES, **LANGUAGE_MODELS}[family]().eval()
+    module = {**FAMILIES, **WINDOWED, **LANGUAGE_MODELS}[family]().eval()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn_like(parameter) * (0.35 if parameter.ndim > 1 else 0.1) + (parameter.ndim == 1))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from hc_interp.components import Head, Subnetwork, heads_of, is_upstream
+from hc_interp.components import MLP, Head, Subnetwork, component, heads_of, is_upstream
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.paths import INPUTS, path_ends, path_inputs
+from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.effects import label
 
 Members = tuple[Any, ...]
@@ -55,6 +56,15 @@ def rows_of(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row
             splits = [(name,) for name in INPUTS] if each and heads else [together]
             rows.extend(Row(group, receiver, split) for split in splits)
     return rows
+
+
+def ends_named(text: str, model: HookedModel) -> list[Any]:
+    """Senders or receivers from one text: "heads" and "mlps" are all of the model's, anything else is a name."""
+    kinds = {"heads": Head, "mlps": MLP}
+    found: list[Any] = []
+    for name in (part.strip() for part in text.split(",")):
+        found += [i for i in model.components if isinstance(i, kinds[name])] if name in kinds else [component(name)]
+    return list(dict.fromkeys(found))
 
 
 def _members(given: Any, role: str) -> list[Members]:

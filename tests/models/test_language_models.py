@@ -129,6 +129,23 @@ def test_one_heads_copy_of_a_shared_key_is_its_own() -> None:
             assert same == [True, False, True, True], at
 
 
+def test_a_window_shorter_than_the_text() -> None:
+    """Both backends and plain hooks; the window is seen at the pattern."""
+    answers = []
+    for backend in ("transformer_lens", "nnsight"):
+        model = load(tiny_module("mistral"), labels=["a", "b", "c"], backend=backend)
+        run = model.run(BATCH, Edit(Site(1, "k", head=1), lambda own: own.flip(0)), capture=[Site(1, "pattern")])
+        pattern = run.captured[Site(1, "pattern")][0]  # the row without padding
+        assert bool((pattern.triu(1) == 0).all())
+        assert bool((pattern.tril(-3) == 0).all())
+        assert bool((pattern.tril().triu(-2).sum(-1) > 0.999999).all())
+        answers.append(run.logits)
+        with torch.no_grad():
+            plain = model.module(BATCH.input_ids, attention_mask=BATCH.attention_mask).logits
+        torch.testing.assert_close(model.logits(BATCH), plain, atol=1e-7, rtol=0)
+    torch.testing.assert_close(answers[1], answers[0], atol=1e-7, rtol=0)
+
+
 def test_mask_and_its_gradient(model) -> None:
     means = mean_activations(model, tiny_batch(4, seed=7))
     n_heads = model.n_heads

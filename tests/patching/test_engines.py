@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs, twin_effect
+from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
@@ -49,15 +50,30 @@ def test_groups_equal_the_general_engine(any_model, monkeypatch, route, through)
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_under_interventions_equal_the_general_engine(tiny_bert, monkeypatch, route) -> None:
-    means = mean_activations(tiny_bert, tiny_batch(8, seed=5), positional=True)
-    keep = Keep(Subnetwork(frozenset(set(tiny_bert.components) - {Head(2, 2), MLP(1)}), tiny_bert.components), means)
-    mask = SoftMask(torch.linspace(0.2, 1, len(tiny_bert.components), dtype=torch.float64), 0)
+def test_under_interventions_equal_the_general_engine(any_model, monkeypatch, route) -> None:
+    """Means by position: an encoder's last layer runs at its first position, a decoder's at its last."""
+    means = mean_activations(any_model, tiny_batch(8, seed=5), positional=True)
+    keep = Keep(Subnetwork(frozenset(set(any_model.components) - {Head(2, 2), MLP(1)}), any_model.components), means)
+    mask = SoftMask(torch.linspace(0.2, 1, len(any_model.components), dtype=torch.float64), 0)
     for interventions in ([keep], [mask, Scale(Head(2, 0), 1.5)], [Ablate([Head(1, 0), MLP(2)], means)]):
-        args = (tiny_bert, make_pairs(6), [*SENDERS, Head(0, 0)], [*RECEIVERS, Head(2, 0)], "each")
+        args = (any_model, make_pairs(6), [*SENDERS, Head(0, 0)], [*RECEIVERS, Head(2, 0)], "each")
         found = path_effects(*args, route=route, interventions=interventions)
         assert found.effects.abs().max() > 1e-4
         assert_same(found, general(monkeypatch, *args, route=route, interventions=interventions))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("name", ["mistral", "qwen3-lm"])
+def test_windows_and_normed_heads_equal_the_general_engine(monkeypatch, name, route) -> None:
+    """A window shorter than the texts; q and k that are normed head by head, read at label words."""
+    words = (
+        {} if name == "mistral" else {"tokenizer": word_tokenizer(["yes no maybe"]), "labels": ["yes", "no", "maybe"]}
+    )
+    model = load(tiny_module(name), **({"labels": LABELS} | words))
+    args = (model, make_pairs(7), GROUPED, INTO, "each")
+    found = path_effects(*args, route=route)
+    assert found.effects.abs().max() > 1e-3
+    assert_same(found, general(monkeypatch, *args, route=route), atol=1e-7)  # their norms round to float32
 
 
 def test_other_interventions_are_served_by_the_general_engine(tiny_bert) -> None:
