@@ -167,7 +167,11 @@ class Geometry:
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
 
     def visible(self, layer: int, attention_mask: Int[Tensor, "batch key"]) -> Bool[Tensor, "batch 1 #query key"]:
-        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window."""
+        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window.
+
+        A padded query may see none; what then stands at it is each attention kernel's own, and nobody reads it unless
+        an edit moves it to another position or row.
+        """
         seen = attention_mask[:, None, None, :].bool()
         if self.family.causal:
             place = torch.arange(attention_mask.shape[1], device=attention_mask.device)
