@@ -228,6 +228,18 @@ def test_a_tokenizer_without_padding_pads_with_its_end() -> None:
     assert tokenizer.pad_token is None, "the user's tokenizer is left as it is"
 
 
+def test_a_tokenizer_is_never_opened_again_by_its_name() -> None:
+    """TransformerLens would, for one that has a start token: from a folder that may be gone, or from the hub."""
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.bos_token, tokenizer.name_or_path = "[CLS]", "/no/such/folder"
+    tokenizer.add_tokens(["zebra"])
+    model = load(tiny_module("llama"), tokenizer=tokenizer, labels=["a", "b", "c"])
+    assert "zebra" in model.bridge.tokenizer.get_vocab()
+    assert model.bridge.tokenizer is not tokenizer
+    assert model.bridge.cfg.tokenizer_prepends_bos
+    assert model.bridge.to_tokens("the lawyer").shape[-1] == model.tokenize("the lawyer").input_ids.shape[-1]
+
+
 def test_a_decoders_classifier_reads_by_the_mask_not_by_padding_tokens() -> None:
     """The module itself would take the last token that is not its padding token, and refuses without one."""
     module = tiny_module("gpt2")
