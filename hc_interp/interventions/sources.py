@@ -35,16 +35,14 @@ def site_of(item: Component | End) -> Site:
 def check_source(source: Any, model: HookedModel, before: Sequence[Intervention] = ()) -> None:
     """Raise `InterventionError` unless `source` can stand in for values of this model, after `before`.
 
-    Donors and pairs do not go together: a donor's run is made under what stands before, and a donor is no row of the
-    pairs.
+    Donors cannot come after pairs: a donor's run is made under what stands before, and a donor is no row of the pairs.
     """
-    if isinstance(source, Donors | ContrastPairs):
+    if isinstance(source, Donors):
         others = [getattr(item, "source", getattr(item, "with_", None)) for item in before]
-        if any(isinstance(other, Donors | ContrastPairs) and type(other) is not type(source) for other in others):
+        if any(isinstance(other, ContrastPairs) for other in others):
             raise InterventionError(
-                f"The list replaces values by {source!r}, and others before it by "
-                f"{'pairs' if isinstance(source, Donors) else 'donors'}. "
-                "A donor is another text, which is no row of the pairs: use means or 0 for one of the two."
+                f"The list replaces values by {source!r} after others by contrast pairs, but a donor is another text, "
+                "which is no row of the pairs. Put the donors first, or use means or 0 for one of the two."
             )
     if isinstance(source, MeanActivations):
         source.check_model(model)

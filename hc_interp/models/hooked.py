@@ -237,11 +237,12 @@ class HookedModel:
                 f"capture holds {wrong[0]!r}, which is not a site. Name places by layer, kind and head: "
                 "hc.Site(3, 'z', head=7) is what L3H7 puts out."
             )
-        self._check_batch(batch)
+        self.check_batch(batch)
         batch = batch.to(self.device)
         return self.run_edits(batch, self.compile(batch, interventions), sites)
 
-    def _check_batch(self, batch: Any) -> None:
+    def check_batch(self, batch: Any) -> None:
+        """Raise `DataError` for what is no batch, or one that the model cannot read: too long, or of other tokens."""
         if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
             raise DataError(
                 f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "

@@ -351,11 +351,29 @@ def test_a_function_may_write_into_what_it_is_given(any_model, kind, head) -> No
     assert torch.equal(value, plain.captured[site]), "a user's own tensor is left as it is"
 
 
-def test_donors_and_pairs_are_no_list() -> None:
-    pairs, donors = _pairs(), Donors(MODEL, [tiny_batch(4, seed=50)], seed=0)
-    for listed in ([Patch("L0H0", pairs), Ablate("L1H0", donors)], [Ablate("L1H0", donors), Patch("L0H0", pairs)]):
-        with pytest.raises(InterventionError, match="no row of the pairs"):
-            MODEL.check_interventions(listed)
+def test_donors_may_stand_before_pairs_but_not_after() -> None:
+    """Each side of the pairs is resampled by donors of its own; a donor has no other side."""
+    pairs = _pairs()
+    others = [
+        type(BATCH)(
+            torch.where(BATCH.attention_mask.bool(), tiny_batch(4, seed=seed).input_ids.clamp(min=5), BATCH.input_ids),
+            BATCH.attention_mask,
+            BATCH.token_type_ids,
+        )
+        for seed in (70, 71, 72)
+    ]
+    donors, ablated, site = Donors(MODEL, others, seed=0), Head(0, 1), Site(1, "z")
+    first = [Ablate(ablated, with_=donors), Patch(Head(1, 2), pairs)]
+
+    def resampled(batch):
+        value = MODEL.run(donors.batch_for(batch), capture=[Site(0, "z", 1)]).captured[Site(0, "z", 1)]
+        return Edit(Site(0, "z", 1), lambda own: value)
+
+    corrupt = MODEL.run(pairs.corrupt, resampled(pairs.corrupt), capture=[site]).captured[site]
+    expected = MODEL.logits(BATCH, [resampled(BATCH), Edit(Site(1, "z", 2), lambda own: corrupt[:, :, 2])])
+    assert torch.equal(MODEL.logits(BATCH, first), expected)
+    with pytest.raises(InterventionError, match="no row of the pairs"):
+        MODEL.check_interventions(first[::-1])
     MODEL.check_interventions([Patch("L0H0", pairs), Ablate("L1H0", MEANS), Patch("L2H0", pairs)])
 
 
