@@ -10,6 +10,7 @@ import torch
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import resolve_groups
+from hc_interp.digest import digest
 from hc_interp.errors import DataError, HCError
 from hc_interp.interventions.paths import INPUTS, check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
@@ -18,7 +19,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
 from hc_interp.patching.rows import rows_of
-from hc_interp.patching.shards import Kept, digest, shard_places
+from hc_interp.patching.shards import Kept, shard_places
 from hc_interp.patching.sweep import Sweep
 from hc_interp.provenance import provenance
 

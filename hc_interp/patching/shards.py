@@ -1,21 +1,14 @@
 """Sweeps in pieces: shards of the rows for several processes, blocks of rows that are kept on disk and read back."""
 
-import dataclasses
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
-from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import HCError, ResultError
-from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.rows import Row
 from hc_interp.results import Result
 
@@ -101,37 +94,3 @@ class Kept:
             f"{path} was written by a sweep of another model, pairs, paths or settings; expected {self.settings}. "
             "Give resume= a folder of its own for each sweep, or delete this one to start again."
         )
-
-
-def digest(*values: Any) -> str:
-    """SHA-256 over the content of settings, first 16 hex digits. A function is known by its name and its code."""
-    found = hashlib.sha256()
-    _feed(found, values)
-    return found.hexdigest()[:16]
-
-
-def _feed(found: Any, value: Any) -> None:
-    if isinstance(value, Tensor | np.ndarray):
-        array = torch.as_tensor(value).detach().cpu().contiguous()
-        found.update(repr((array.dtype, tuple(array.shape))).encode())
-        found.update(array.flatten().view(torch.uint8).numpy().data if array.numel() else b"")
-    elif isinstance(value, HookedModel):
-        found.update(value.fingerprint.encode())
-    elif isinstance(value, ContrastPairs):
-        found.update(repr((value.fingerprint(), value.ids)).encode())
-    elif isinstance(value, Subnetwork):
-        found.update(repr(value.to_dict()).encode())
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        _feed(found, (type(value).__name__, fields))
-    elif isinstance(value, dict):
-        _feed(found, tuple(value.items()))
-    elif isinstance(value, list | tuple):
-        found.update(f"{type(value).__name__} of {len(value)}".encode())
-        for item in value:
-            _feed(found, item)
-    elif callable(value):
-        code = getattr(value, "__code__", None)
-        found.update(repr((getattr(value, "__qualname__", type(value)), code and code.co_code)).encode())
-    else:
-        found.update(repr(value).encode())

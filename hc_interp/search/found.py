@@ -20,7 +20,9 @@ class MaskSearch(Result):
 
     `log_alpha` `[run, component]` is in the order of a subnetwork's universe. `history` holds, for each step before its
     update, the KL under sampled gates on that batch, the expected sparsity, the share of gates below 1/2 without noise
-    (`hard_sparsity`) and the multipliers. `kl_per_example` and `agrees` `[run, held-out example]` are of the binary
+    (`hard_sparsity`) and the multipliers. `exchanges` holds for each run the loss of its binary mask on its own data,
+    before the first round of trades and after each. A trade swaps two components' `log_alpha`, so that a subnetwork is
+    always what has the largest. `kl_per_example` and `agrees` `[run, held-out example]` are of the binary
     mask: KL(full || subnetwork) in nats, and whether both give the same answer.
 
     A run whose expected sparsity ends far from the one asked for was cut short: its mask has the exact size all the
@@ -35,6 +37,7 @@ class MaskSearch(Result):
     history: pd.DataFrame
     kl_per_example: Float[Tensor, "run example"]
     agrees: Bool[Tensor, "run example"]
+    exchanges: tuple[tuple[float, ...], ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -1,32 +1,34 @@
 """`search_masks`: subnetworks of a given size that answer as the full model does, one per seed."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from hc_interp.components import Subnetwork, universe
+from hc_interp.components import Component, universe
 from hc_interp.data.encode import Data
+from hc_interp.digest import digest
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
-from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
+from hc_interp.search.finished import RunFolder
 from hc_interp.search.found import HISTORY, MaskSearch
-from hc_interp.search.objectives import OBJECTIVES, kl_divergence
+from hc_interp.search.objectives import OBJECTIVES
+from hc_interp.search.one_run import EVAL_SIZE, run_once
 from hc_interp.search.plan import as_parts, draw_plan, fingerprint, pick
 from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
-from hc_interp.search.training import Objective, Training
+from hc_interp.search.training import Objective
 
 COMPONENTS = ("heads+mlps", "heads")
 SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
-EVAL_SIZE = 64
+EXCHANGES = 8  # rounds of trades after training
 
 
 def search_masks(
@@ -41,6 +43,8 @@ def search_masks(
     interventions: Sequence[Intervention] = (),
     steps: int = 120,
     batch_size: int = 16,
+    exchanges: int = EXCHANGES,
+    resume: str | Path | None = None,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
 
@@ -51,61 +55,68 @@ def search_masks(
     what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
+    Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
+    long as its loss on 128 of the run's own examples falls. `resume=folder` keeps each finished run there and reads it
+    back when the same search is made again, with these or other sparsities and seeds.
+
     Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their
-    order, initial values and gate noise. 512 examples (at most a quarter of the data) of sources that no run trains on
-    are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv
-    1712.01312).
+    order, initial values, gate noise and trades. 512 examples (at most a quarter of the data) of sources that no run
+    trains on are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018
+    (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.
     """
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
-    _check(components, objective, steps, batch_size)
+    _check(components, objective, steps, batch_size, exchanges)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
     model.check_interventions(interventions)
     plan = draw_plan(parts, seeds, min(SUBSET, steps * batch_size), batch_size)
-    settings = {"components": components, "objective": objective, "steps": steps, "batch_size": batch_size}
+    settings = {
+        "components": components, "objective": objective, "steps": steps, "batch_size": batch_size,
+        "exchanges": exchanges,
+    }  # fmt: skip
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
-    chosen = pick(parts, plan.used)
-    pool = build_pool(model, chosen, with_gold=objective == "task", interventions=interventions, size=EVAL_SIZE)
-    items = universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
-    goal = Objective(model, items, source, pool, objective, tuple(interventions))
-    trainings = [
-        Training(goal, plan.places(plan.train[seed]), share, seed, steps if share > 0 else 0, batch_size)
-        for share in sparsities
-        for seed in seeds
-    ]
-    with stage("mask search", sum(run.steps for run in trainings)) as progress:
-        log_alphas = [run.run(progress) for run in trainings]
-    subnetworks = [binary(found, run.sparsity, items) for found, run in zip(log_alphas, trainings, strict=True)]
-    scores = [score(goal, subnetwork, plan.places(plan.held_out)) for subnetwork in subnetworks]
-    histories = [pd.DataFrame(run.history, columns=HISTORY[1:]).assign(run=i) for i, run in enumerate(trainings)]
+    name = fingerprint(parts)
+    folder = None
+    if resume is not None:
+        folder = RunFolder(Path(resume), digest(model, name, source, list(interventions), settings))
+    wanted = [(share, seed) for share in sparsities for seed in seeds]
+    done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
+    if len(done) < len(wanted):
+        chosen = pick(parts, plan.used)
+        pool = build_pool(model, chosen, with_gold=objective == "task", interventions=interventions, size=EVAL_SIZE)
+        goal = Objective(model, universe_of(model, components), source, pool, objective, tuple(interventions))
+        missing = [key for key in wanted if key not in done]
+        with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
+            for share, seed in missing:
+                done[share, seed] = run_once(goal, plan, share, seed, settings, progress)
+                if folder is not None:
+                    folder.write(replace(done[share, seed], settings=folder.settings))
+    runs = [done[key] for key in wanted]
+    items = universe_of(model, components)
+    histories = [run.history.assign(run=i) for i, run in enumerate(runs)]
     return MaskSearch(
-        subnetworks=tuple(subnetworks),
-        sparsities=tuple(run.sparsity for run in trainings),
-        seeds=tuple(run.seed for run in trainings),
-        log_alpha=torch.stack(log_alphas),
+        subnetworks=tuple(binary(run.log_alpha, run.sparsity, items) for run in runs),
+        sparsities=tuple(run.sparsity for run in runs),
+        seeds=tuple(run.seed for run in runs),
+        log_alpha=torch.stack([run.log_alpha for run in runs]),
         history=pd.concat(histories, ignore_index=True).reindex(columns=HISTORY),
-        kl_per_example=torch.stack([kl for kl, _ in scores]),
-        agrees=torch.stack([same for _, same in scores]),
+        kl_per_example=torch.stack([run.kl_per_example for run in runs]),
+        agrees=torch.stack([run.agrees for run in runs]),
+        exchanges=tuple(run.exchanges for run in runs),
         settings=settings | {"held_out": len(plan.held_out), "train": len(plan.train[seeds[0]])},
         provenance=provenance(
-            model, fingerprint(parts), means=source, interventions=list(interventions), seeds=list(seeds), **settings
+            model, name, means=source, interventions=list(interventions), seeds=list(seeds), **settings
         ),
     )
 
 
-@torch.no_grad()
-def score(goal: Objective, subnetwork: Subnetwork, rows: Tensor) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
-    """KL(full || subnetwork) and whether both give the same answer, for each of these rows of the pool."""
-    order = torch.argsort(goal.pool.lengths[rows], stable=True)
-    keep = [*goal.interventions, Keep(subnetwork, goal.source)]
-    parts = [goal.model.logits(goal.pool.take(cut), keep) for cut in rows[order].split(EVAL_SIZE)]
-    logits = torch.cat(parts)[torch.argsort(order)]
-    full = goal.pool.reference[rows]
-    return kl_divergence(full, logits).cpu(), (full.argmax(-1) == logits.argmax(-1)).cpu()
+def universe_of(model: HookedModel, components: str) -> tuple[Component, ...]:
+    """What a search chooses from: all heads, and all MLPs unless `components` is "heads"."""
+    return universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
 
 
 def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
@@ -131,10 +142,14 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(map(int, found))
 
 
-def _check(components: str, objective: str, steps: int, batch_size: int) -> None:
+def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int) -> None:
     for name, value, known in (("components", components, COMPONENTS), ("objective", objective, OBJECTIVES)):
         if value not in known:
             raise SearchError(f"{name}={value!r} was given. Expected {' or '.join(map(repr, known))}.")
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise SearchError(f"{name}={value!r} was given. Expected a whole number from 1.")
+    if not isinstance(exchanges, int) or exchanges < 0:
+        raise SearchError(
+            f"exchanges={exchanges!r} was given. Expected a number of rounds from 0, which leaves them out."
+        )

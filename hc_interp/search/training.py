@@ -53,9 +53,6 @@ class Objective:
         assert self.pool.gold is not None
         return group_cross_entropy(logits, self.pool.gold[rows])
 
-    def per_row(self, gates: Float[Tensor, "*batch component"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        return self.loss(self.logits(gates, rows), rows)
-
     def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " part"]]:
         """The rows in parts of similar length."""
         return rows[torch.argsort(self.pool.lengths[rows], stable=True)].split(size)

@@ -8,6 +8,7 @@ from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
 
 from hc_interp.components import EMBED, MLP, Head
 from hc_interp.data.align import encode_pairs
+from hc_interp.digest import digest
 from hc_interp.errors import HCError, ResultError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
@@ -19,7 +20,7 @@ from hc_interp.patching.attribution import Attribution
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.patching.rows import rows_of
-from hc_interp.patching.shards import Kept, digest
+from hc_interp.patching.shards import Kept
 from hc_interp.patching.sweep import Sweep
 
 ENDS = ([*SENDERS, Head(1, 1), (Head(0, 0), Head(1, 2), MLP(0)), EMBED], [*RECEIVERS, (Head(2, 0), Head(2, 2))], "each")

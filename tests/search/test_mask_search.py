@@ -250,3 +250,58 @@ def test_positions_of_padding_do_not_matter(planted_model, means):
         assert taken.ids == part.ids
         assert torch.allclose(planted_model.logits(taken), planted_model.logits(part), atol=1e-5)
         assert torch.allclose(pool.reference[place], planted_model.logits(part), atol=1e-5)
+
+
+def test_trades_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
+    model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
+    means = mean_activations(model, rows)
+    plain, traded = (search_masks(model, rows, 0.5, [0, 1], means, steps=30, exchanges=n) for n in (0, 4))
+    assert plain.exchanges == ((), ())
+    assert all(len(losses) == 5 and losses[-1] <= losses[0] for losses in traded.exchanges)
+    assert any(losses[-1] < losses[0] for losses in traded.exchanges)
+    for run in range(2):
+        assert traded.subnetworks[run] == binary(traded.log_alpha[run], 0.5, model.components)
+        assert torch.equal(traded.log_alpha[run].sort().values, plain.log_alpha[run].sort().values)
+        assert len(traded.subnetworks[run]) == 6
+    assert not torch.equal(traded.log_alpha, plain.log_alpha)
+
+
+def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows, means, monkeypatch):
+    from hc_interp.search import mask_search as module
+
+    def search(seeds, **changed):
+        return search_masks(planted_model, rows, [0.5, 0.75], seeds, means, steps=10, exchanges=1, **changed)
+
+    whole = search([0, 1])
+    original, calls = module.run_once, []
+
+    def killed(*args):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(args)
+        return original(*args)
+
+    monkeypatch.setattr(module, "run_once", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search([0, 1], resume=tmp_path / "runs")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    monkeypatch.setattr(module, "run_once", lambda *args: calls.append(args) or original(*args))
+    again = search([0, 1], resume=tmp_path / "runs")
+    assert len(calls) == 4
+    assert torch.equal(again.log_alpha, whole.log_alpha)
+    assert torch.equal(again.kl_per_example, whole.kl_per_example)
+    assert again.history.equals(whole.history)
+    assert again.exchanges == whole.exchanges
+    more = search([1, 2], resume=tmp_path / "runs")
+    assert len(calls) == 6
+    assert torch.equal(more.log_alpha[0], whole.log_alpha[1])
+
+
+def test_a_folder_of_another_search_is_refused(tmp_path, planted_model, rows, means):
+    search_masks(planted_model, rows, 0.5, [0], means, steps=5, exchanges=0, resume=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ResultError, match="another model, data, means or settings"):
+        search_masks(planted_model, rows, 0.5, [1], means, steps=6, exchanges=0, resume=tmp_path)
+    with pytest.raises(ResultError, match="another model, data, means or settings"):
+        search_masks(planted_model, rows, 0.5, [0], 0, steps=5, exchanges=0, resume=tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

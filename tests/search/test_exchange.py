@@ -1,0 +1,125 @@
+"""Trades: predictions equal slow twins, only measured gains count, the best mask of all is found where it can be."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from tiny import LABELS, tiny_batch, tiny_module
+
+from hc_interp.components import Subnetwork
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.nodes import Keep, SoftMask
+from hc_interp.models.load import load
+from hc_interp.search import exchange as module
+from hc_interp.search.exchange import exchange, kicked, linear_logits, mask_losses, ranked_trades
+from hc_interp.search.objectives import kl_divergence
+from hc_interp.search.pool import build_pool
+from hc_interp.search.training import Objective
+
+
+@pytest.fixture(scope="module")
+def goal():
+    model = load(tiny_module("bert", seed=3), labels=LABELS)
+    rows = tiny_batch(30, 9)
+    pool = build_pool(model, [rows], with_gold=False, interventions=(), size=16)
+    return Objective(model, model.components, mean_activations(model, rows), pool, "kl")
+
+
+def half(goal, rng):
+    kept = torch.zeros(len(goal.universe), dtype=torch.bool)
+    kept[rng.permutation(len(kept))[: len(kept) // 2]] = True
+    return kept
+
+
+def test_losses_are_those_of_one_mask_at_a_time(goal):
+    rng = np.random.default_rng(0)
+    rows = torch.tensor([3, 0, 17, 8, 25])
+    masks = torch.stack([half(goal, rng) for _ in range(7)])
+    batch = goal.pool.take(rows)
+    full = goal.model.logits(batch)
+    for mask, found in zip(masks, mask_losses(goal, masks, rows), strict=True):
+        kept = Subnetwork([goal.universe[i] for i in mask.nonzero()[:, 0]], goal.universe)
+        slow = kl_divergence(full, goal.model.logits(batch, Keep(kept, goal.source))).mean()
+        assert float(found) == pytest.approx(float(slow), rel=1e-9)
+
+
+def test_slopes_of_logits_are_those_of_finite_differences(goal):
+    kept, rows = half(goal, np.random.default_rng(1)), torch.tensor([11, 2, 29, 5])
+    found = linear_logits(goal, kept, rows)
+    batch = goal.pool.take(rows)
+    mask = kept.double()
+    assert torch.allclose(found.logits, goal.model.logits(batch, SoftMask(mask, goal.source)))
+    for place in range(len(kept)):
+        ends = []
+        for step in (-1e-5, 1e-5):
+            moved = mask.clone()
+            moved[place] += step
+            ends.append(goal.model.logits(batch, SoftMask(moved, goal.source)))
+        assert torch.allclose(found.slopes[..., place], (ends[1] - ends[0]) / 2e-5, atol=1e-6)
+
+
+def test_trades_are_ranked_by_the_loss_of_linear_logits(goal):
+    kept, rows = half(goal, np.random.default_rng(2)), torch.arange(12)
+    start = linear_logits(goal, kept, rows)
+    removed, added = ranked_trades(goal, start, rows)
+    assert len(removed) == 36
+    losses = []
+    for i, j in zip(removed.tolist(), added.tolist(), strict=True):
+        assert kept[i]
+        assert not kept[j]
+        losses.append(float(goal.loss(start.trade(i, j).logits, rows).mean()))
+    assert losses == sorted(losses)
+
+
+def test_a_kick_keeps_the_size(goal):
+    rng = np.random.default_rng(3)
+    kept = half(goal, rng)
+    moved = kicked(kept, rng)
+    assert moved.sum() == kept.sum()
+    assert int((moved & ~kept).sum()) == 2
+    almost = torch.ones(5, dtype=torch.bool)
+    almost[2] = False
+    assert kicked(almost, rng).sum() == 4
+
+
+def test_losses_never_rise_and_are_measured(goal):
+    rng = np.random.default_rng(4)
+    kept, rows = half(goal, rng), torch.arange(30)
+    best, history = exchange(goal, kept, rows, 4, rng)
+    assert len(history) == 5
+    assert history == sorted(history, reverse=True)
+    assert history[0] == pytest.approx(float(mask_losses(goal, kept[None], rows)[0]))
+    assert history[-1] == pytest.approx(float(mask_losses(goal, best[None], rows)[0]))
+    assert best.sum() == kept.sum()
+
+
+def test_finds_the_best_of_all_subsets_from_most_starts(goal):
+    rows = torch.arange(30)
+    n = len(goal.universe)
+    every = torch.zeros(220, n, dtype=torch.bool)
+    for place, kept in enumerate(combinations(range(n), 3)):
+        every[place, list(kept)] = True
+    losses = mask_losses(goal, every, rows)
+    gap = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        start = every[rng.integers(len(every))]
+        found = exchange(goal, start, rows, 10, rng)[1][-1]
+        gap.append((found - float(losses.min())) / float(losses.mean() - losses.min()))
+    assert sum(own <= 0.01 for own in gap) >= 5, gap
+
+
+def test_nothing_to_trade(goal):
+    whole = torch.ones(len(goal.universe), dtype=torch.bool)
+    best, history = exchange(goal, whole, torch.arange(4), 3, np.random.default_rng(0))
+    assert torch.equal(best, whole)
+    assert history == pytest.approx([0], abs=1e-9)
+
+
+def test_few_candidates_are_measured_where_there_are_many(goal, monkeypatch):
+    monkeypatch.setattr(module, "WHOLE", 0)
+    kept, rows = half(goal, np.random.default_rng(5)), torch.arange(10)
+    masks = module.proposals(goal, linear_logits(goal, kept, rows), rows)
+    assert 1 <= len(masks) <= module.FINALISTS + len(module.CHAINS)
+    assert bool((masks.sum(1) == kept.sum()).all())
