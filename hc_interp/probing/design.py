@@ -1,7 +1,8 @@
 """What a probe is asked to predict, where, and on which splits: the same for all sites that it is tried on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -83,18 +84,27 @@ class Design:
         places = Places(values, source, folds, tuple(examples.id[row] for row in values.row))
         return cls(examples, places, targets, word, resamples)
 
-    def fit(self, x: Float[np.ndarray, "place d"], arm: str = "") -> CrossFit:
-        return cross_fit(x, self.targets[arm], self.places.fold, kind=self.places.feature.kind)
+    def fit(self, x: Float[np.ndarray, "place d"], arm: str = "", like: CrossFit | None = None) -> CrossFit:
+        return cross_fit(x, self.targets[arm], self.places.fold, kind=self.places.feature.kind, like=like)
+
+    @cached_property
+    def measures(self) -> dict[str, Callable[[np.ndarray, np.ndarray], Score]]:
+        """What a feature of this kind is scored by, the main score first."""
+        binary = self.places.feature.kind == "binary"
+        return {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
+
+    @cached_property
+    def _word_scores(self) -> dict[str, Score]:
+        return {name: measure(self.word, self.targets[""]) for name, measure in self.measures.items()}
 
     def scores(self, predicted: dict[str, Float[np.ndarray, " place"]]) -> dict[str, Interval]:
         """All scores of the predictions of each arm, with intervals over sources; see `fit_probe` for their names."""
         binary = self.places.feature.kind == "binary"
-        measures = {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
-        own = self.targets[""]
+        own, measures = self.targets[""], self.measures
         found: dict[str, Score] = {}
         for name, measure in measures.items():
             found[name] = measure(predicted[""], own)
-            found[f"word_{name}"] = measure(self.word, own)
+            found[f"word_{name}"] = self._word_scores[name]
             if controls := [measure(p, self.targets[arm]) for arm, p in predicted.items() if arm.startswith("control")]:
                 found[f"control_{name}"] = np.mean(controls, axis=0)
             found[f"shuffled_{name}"] = measure(predicted["shuffled"], self.targets["shuffled"])

@@ -1,12 +1,10 @@
 """Lexical features that a probe may look for: of each word of the second text, or of a pair of texts.
 
-A feature is a rule on two lists of words (`data.overlap.words`: lower case, no punctuation), so it knows no tokenizer.
-`feature_values` applies it to examples and says at which token of each a probe should read: `word_places.py` finds the
-tokens that stand for words.
+A feature is a rule on two lists of words; `lexical.py` holds the package's own. `feature_values` applies it to examples
+and says at which token of each a probe should read: `word_places.py` finds the tokens that stand for words.
 """
 
 import difflib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,18 +18,38 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
+from hc_interp.probing.lexical import (
+    Words,
+    constituent,
+    match_position,
+    negation,
+    order_violation,
+    overlap_share,
+    subsequence,
+    token_overlap,
+)
 from hc_interp.probing.word_places import word_positions
 from hc_interp.results import Result
 
-Words = Sequence[str]
 Level = Literal["token", "pair"]
 Kind = Literal["binary", "real"]
 LEVELS: tuple[Level, ...] = ("token", "pair")
 KINDS: tuple[Kind, ...] = ("binary", "real")
 
-NEGATIONS = frozenset(
-    {"no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without"}
-)
+__all__ = [  # `hc.features`
+    "FEATURES",
+    "Feature",
+    "FeatureValues",
+    "constituent",
+    "feature_values",
+    "match_position",
+    "named_feature",
+    "negation",
+    "order_violation",
+    "overlap_share",
+    "subsequence",
+    "token_overlap",
+]
 
 
 @dataclass(frozen=True)
@@ -56,38 +74,6 @@ class Feature:
             )
 
 
-def token_overlap(first: Words, second: Words) -> list[float]:
-    """1 for each word of the second text that occurs anywhere in the first."""
-    known = set(first)
-    return [float(word in known) for word in second]
-
-
-def match_position(first: Words, second: Words) -> list[float]:
-    """Place in the first text of the same word, the one nearest to the word's own place; NaN without a match."""
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(first):
-        places.setdefault(word, []).append(place)
-    distances = [[(abs(place - own), place) for place in places.get(word, ())] for own, word in enumerate(second)]
-    return [float(min(found)[1]) if found else math.nan for found in distances]
-
-
-def overlap_share(first: Words, second: Words) -> float:
-    """Share of the second text's words that occur in the first, 0 to 1; NaN if it has no words."""
-    found = token_overlap(first, second)
-    return sum(found) / len(found) if found else math.nan
-
-
-def subsequence(first: Words, second: Words) -> float:
-    """1 if the second text's words stand in the first one after the other (HANS' "subsequence"); NaN for no words."""
-    n = len(second)
-    return float(any(list(first[i : i + n]) == list(second) for i in range(len(first) - n + 1))) if n else math.nan
-
-
-def negation(first: Words, second: Words) -> float:
-    """1 if the second text has a negation word ("not", "never", "-n't", ...)."""
-    return float(any(word in NEGATIONS or word.endswith("n't") for word in second))
-
-
 def _entry(level: Level, kind: Kind, fn: Callable[[Words, Words], Sequence[float] | float]) -> tuple[str, Feature]:
     name = fn.__name__
     return name, Feature(name, level, kind, fn, (fn.__doc__ or "").strip())
@@ -99,6 +85,7 @@ FEATURES: dict[str, Feature] = dict(
         _entry("token", "real", match_position),
         _entry("pair", "real", overlap_share),
         _entry("pair", "binary", subsequence),
+        _entry("pair", "binary", order_violation),
         _entry("pair", "binary", negation),
     )
 )

@@ -13,6 +13,8 @@ from hc_interp.probing.folds import validation_fold
 PENALTIES = (1e-1, 1e-2, 1e-3)
 # A column that varies by less than float32 rounding of its mean holds nothing: what is left of an ablated site.
 ROUNDING = 1e-6
+# Up to this width a Newton step (its Hessian costs n d^2) takes less time than the gradient steps that it saves.
+NEWTON = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +30,14 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Predictions for each place from a probe that saw none of its source, and the penalty that suits all the data."""
+    """Predictions for each place from a probe that saw none of its source, and the penalty that suits all the data.
+
+    `chosen` has the penalty of each fold.
+    """
 
     predicted: Float[np.ndarray, " n"]
     penalty: float
+    chosen: tuple[float, ...]
 
 
 def fit_linear(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalty: float) -> Linear:
@@ -42,15 +48,19 @@ def fit_linear(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind:
 def fit_path(
     x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalties: Sequence[float]
 ) -> list[Linear]:
-    """`fit_linear` at several penalties, each starting where the one before ended."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
+    """`fit_linear` at several penalties, each starting where the one before ended.
+
+    Activations stay in their own precision, sums over places are taken in float64.
+    """
+    mean, spread = x.mean(axis=0, dtype=float), x.std(axis=0, dtype=float)
     varies = spread > ROUNDING * np.abs(mean)
     if not varies.any() or y.min() == y.max():
         share = (y.sum() + 0.5) / (len(y) + 1)
         intercept = float(np.log(share / (1 - share)) if kind == "binary" else y.mean())
         return [Linear(np.zeros(x.shape[1]), intercept)] * len(penalties)
-    scaled = (x[:, varies] - mean[varies]) / spread[varies]
-    logistic = LogisticRegression(max_iter=1000, warm_start=True)
+    scaled = (x[:, varies] - mean[varies].astype(x.dtype)) / spread[varies].astype(x.dtype)
+    solver = "newton-cholesky" if scaled.shape[1] <= NEWTON else "lbfgs"
+    logistic = LogisticRegression(solver=solver, max_iter=1000, warm_start=True)
     found = []
     for penalty in penalties:
         if kind == "binary":
@@ -64,21 +74,34 @@ def fit_path(
 
 
 def cross_fit(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], folds: Int[np.ndarray, " n"], *, kind: str
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, " n"],
+    folds: Int[np.ndarray, " n"],
+    *,
+    kind: str,
+    like: CrossFit | None = None,
 ) -> CrossFit:
-    """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in."""
+    """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in.
+
+    `like` is a fit of other values whose penalties are taken over, so that both are read by the same probe.
+    """
     n_folds = int(folds.max()) + 1
     predicted = np.empty(len(y))
     losses = np.zeros(len(PENALTIES))
+    chosen = []
     for number in range(n_folds):
         held_out, validation = folds == number, folds == validation_fold(number, n_folds)
-        fitted = ~(held_out | validation)
-        path = fit_path(x[fitted], y[fitted], kind=kind, penalties=PENALTIES)
-        found = [loss(fit(x[validation]), y[validation], kind=kind) for fit in path]
-        losses += found
-        best = PENALTIES[int(np.argmin(found))]
-        predicted[held_out] = fit_linear(x[~held_out], y[~held_out], kind=kind, penalty=best)(x[held_out])
-    return CrossFit(predicted, PENALTIES[int(np.argmin(losses))])
+        if like is None:
+            fitted = ~(held_out | validation)
+            path = fit_path(x[fitted], y[fitted], kind=kind, penalties=PENALTIES)
+            found = [loss(fit(x[validation]), y[validation], kind=kind) for fit in path]
+            losses += found
+            chosen.append(PENALTIES[int(np.argmin(found))])
+        else:
+            chosen.append(like.chosen[number])
+        predicted[held_out] = fit_linear(x[~held_out], y[~held_out], kind=kind, penalty=chosen[-1])(x[held_out])
+    best = PENALTIES[int(np.argmin(losses))] if like is None else like.penalty
+    return CrossFit(predicted, best, tuple(chosen))
 
 
 def loss(predicted: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], *, kind: str) -> float:

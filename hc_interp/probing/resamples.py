@@ -5,16 +5,18 @@ paired, so that a difference of two scores has an interval of its own.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
-from hc_interp.analysis.resampling import BLOCK, bootstrap_counts, bounds, weighted_sums
+from hc_interp.analysis.resampling import bootstrap_counts, bounds, weighted_sums
 from hc_interp.analysis.samples import check_level, generator
 from hc_interp.analysis.statistics import Interval
 
 RESAMPLES = 1000
+TOGETHER = 128  # resamples at once: what they need of one fold stays in the cache
 
 Score = Float[np.ndarray, " draw"]
 
@@ -54,12 +56,26 @@ class Resamples:
         for number in np.unique(folds):
             above, below = (np.flatnonzero((folds == number) & side) for side in (positive, ~positive))
             if len(above) and len(below):
-                upper, lower, wins = _wins(score, above, below, self.source)
-                drawn_upper, drawn_lower = (self.weights[:, s].astype(float) for s in (upper, lower))
-                right += ((drawn_upper @ wins) * drawn_lower).sum(axis=1)
-                counts = [np.unique(self.source[side], return_counts=True)[1] for side in (above, below)]
-                pairs += (drawn_upper @ counts[0]) * (drawn_lower @ counts[1])
+                below = below[np.argsort(score[below], kind="stable")]
+                under, up_to = (np.searchsorted(score[below], score[above], side) for side in ("left", "right"))
+                ties = bool((under != up_to).any())
+                for block, drawn in zip(self._blocks, self._drawn, strict=True):
+                    lower = np.zeros((len(below) + 1, drawn.shape[1]), dtype=np.float32)
+                    np.cumsum(drawn[self.source[below]], axis=0, out=lower[1:])
+                    beaten = (lower[under] + lower[up_to]) / 2 if ties else lower[under]
+                    upper = drawn[self.source[above]]
+                    right[block] += (beaten * upper).sum(axis=0, dtype=float)
+                    pairs[block] += upper.sum(axis=0, dtype=float) * lower[-1]
         return np.divide(right, pairs, out=np.full(len(right), np.nan), where=pairs > 0)
+
+    @cached_property
+    def _blocks(self) -> list[slice]:
+        return [slice(i, min(i + TOGETHER, len(self.weights))) for i in range(0, len(self.weights), TOGETHER)]
+
+    @cached_property
+    def _drawn(self) -> list[Float32[np.ndarray, "source draw"]]:
+        """The weights, sources first: whole rows are gathered. Counts are exact in float32."""
+        return [np.ascontiguousarray(self.weights[block].T, dtype=np.float32) for block in self._blocks]
 
     def interval(self, score: Score) -> Interval:
         """The score on all data between the percentiles of the resamples that define it.
@@ -71,26 +87,3 @@ class Resamples:
             return Interval(float(score[0]), float("nan"), float("nan"), len(self.source))
         low, high = bounds(draws[:, None], score[:1], None, self.level)[:, 0]
         return Interval(float(score[0]), float(low), float(high), len(self.source))
-
-
-def _wins(
-    score: Float[np.ndarray, " place"],
-    above: Int[np.ndarray, " positive"],
-    below: Int[np.ndarray, " negative"],
-    source: Int[np.ndarray, " place"],
-) -> tuple[Int[np.ndarray, " upper"], Int[np.ndarray, " lower"], Float[np.ndarray, "upper lower"]]:
-    """How often the positives of one source score above the negatives of another; ties count half.
-
-    A resample weighs all pairs of two sources alike, so this table is all that any resample needs.
-    """
-    above, below = (side[np.argsort(source[side], kind="stable")] for side in (above, below))
-    upper, row = np.unique(source[above], return_inverse=True)
-    lower, starts = np.unique(source[below], return_index=True)
-    wins = np.zeros((len(upper), len(lower)))
-    step = max(1, BLOCK // len(below))
-    for first in range(0, len(above), step):
-        part = slice(first, first + step)
-        left, right = score[above[part], None], score[below][None]
-        won = (left > right) + 0.5 * (left == right)
-        np.add.at(wins, row[part], np.add.reduceat(won, starts, axis=1))
-    return upper, lower, wins
