@@ -15,6 +15,9 @@ PENALTIES = (1e-1, 1e-2, 1e-3)
 ROUNDING = 1e-6
 # Up to this width a Newton step (its Hessian costs n d^2) takes less time than the gradient steps that it saves.
 NEWTON = 64
+# Of the gradient. At 384 columns and 24,440 places five times sklearn's own saves a third of the time and moves an AUC
+# of .958 by less than .0001.
+TOLERANCE = 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ def fit_path(
         return [Linear(np.zeros(x.shape[1]), intercept)] * len(penalties)
     scaled = (x[:, varies] - mean[varies].astype(x.dtype)) / spread[varies].astype(x.dtype)
     solver = "newton-cholesky" if scaled.shape[1] <= NEWTON else "lbfgs"
-    logistic = LogisticRegression(solver=solver, max_iter=1000, warm_start=True)
+    logistic = LogisticRegression(solver=solver, tol=TOLERANCE, max_iter=1000, warm_start=True)
     found = []
     for penalty in penalties:
         if kind == "binary":
