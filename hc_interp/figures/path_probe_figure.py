@@ -8,7 +8,7 @@ from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, 
 from hc_interp.probing.differences import WORDS
 from hc_interp.probing.path_result import PathProbes
 
-ROW, BELOW = 22.0, 74.0
+ROW, BELOW = 30.0, 74.0
 # Arm: words, symbol, colour, how far above the row's middle.
 ARMS = {
     "clean": ("clean", "circle", BLUE, 0.24),

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import HCError
-from hc_interp.figures.chart import SEQUENTIAL, colorbar
+from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.head_grid import axes, dots, grid
 from hc_interp.figures.numbers import score
+from hc_interp.figures.probe_figure import CHANCE
 from hc_interp.figures.style import Width, layout, pixels
 from hc_interp.probing.differences import METRICS, WORDS
 from hc_interp.probing.probe import Probe
@@ -21,8 +23,8 @@ WITH_TEXT = 13  # heads of a layer, up to which a cell has room for its number
 def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> Figure:
     """A cell per head, dark where the probe scores high, a panel per kind of site, and a column for whole streams.
 
-    `core` (heads, or a result that has them) gets dots. The scale begins at what the word alone predicts: lighter cells
-    tell no more than the word does. It says what can be read, not what the model reads.
+    `core` (heads, or a result that has them) gets dots. The scale begins at chance; numbers are bold where the interval
+    lies above what the word alone predicts. It says what can be read, not what the model reads.
     """
     from plotly.subplots import make_subplots
 
@@ -32,7 +34,8 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     streams = list(dict.fromkeys(site.kind for site in probes if site.head is None))
     if not kinds and not streams:
         raise HCError("The map has no site. Expected at least one: hc.probe_map(model, data, feature).")
-    floor = max(next(iter(probes.values())).scores[f"word_{metric}"].value, 0.0)
+    word = next(iter(probes.values())).scores[f"word_{metric}"].value
+    floor = CHANCE[metric]
     top = max(max(probe.scores[metric].value for probe in probes.values()), floor + 1e-3)
     by_kind = {kind: _of_heads(probes, kind) for kind in kinds}
     n_heads = max((len(axes(part)[1]) for part in by_kind.values()), default=0)
@@ -52,13 +55,13 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
         at = {"row": place + 1, "col": 1}
         values = {head: probe.scores[metric].value for head, probe in part.items()}
         hover = {head: _hover(str(head), probe, metric) for head, probe in part.items()}
-        said = {head: f"{value:.2f}".lstrip("0") for head, value in values.items()} if text else None
+        said = {head: _number(probe.scores[metric], word) for head, probe in part.items()} if text else None
         plot.add_trace(grid(values, hover, low=floor, high=top, text=said, coloraxis="coloraxis"), **at)
         plot.add_trace(dots(core, values, corner=text), **at)
         plot.update_xaxes(tickvals=axes(values)[1], title={"text": "head", "standoff": 3}, **at)
     if streams:
         at = {"row": 1, "col": 2} if with_stream else {"row": rows, "col": 1}
-        plot.add_trace(_streams(probes, streams, layers, metric), **at)
+        plot.add_trace(_streams(probes, streams, layers, metric, word), **at)
         plot.update_xaxes(type="category", tickangle=0, **at)
     plot.update_layout(layout(width, height, showlegend=False))
     plot.update_layout(margin={"t": pixels(TITLE + 4), "b": pixels(BELOW)})
@@ -71,7 +74,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
         coloraxis={"cmin": floor, "cmax": top, "colorscale": SEQUENTIAL}
         | {"colorbar": colorbar(WORDS[metric], tickformat=".2f")}
     )
-    caption = _caption(found, metric, floor, core is not None)
+    caption = _caption(found, metric, word, text, core is not None)
     return Figure(plot, f"Where {found.places.feature.name} can be read", caption, found.to_frame().to_dict("records"))
 
 
@@ -88,33 +91,37 @@ def _hover(name: str, probe: Probe, metric: str) -> str:
     return f"{said}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else said
 
 
-def _streams(probes: dict[Any, Probe], kinds: list[str], layers: list[int], metric: str) -> dict[str, Any]:
+def _streams(probes: dict[Any, Probe], kinds: list[str], layers: list[int], metric: str, word: float) -> dict[str, Any]:
     """A column per kind of site without heads; `embed` stands below layer 0."""
-    from hc_interp.figures.chart import cells
-
     place = {(site.kind, -1 if site.layer is None else site.layer): probe for site, probe in probes.items()
              if site.head is None}  # fmt: skip
     shown = [kind for kind in kinds if kind != "embed"] or kinds
     column = {kind: kind for kind in shown} | ({"embed": shown[0]} if "embed" in kinds else {})
     z: list[list[float]] = [[float("nan")] * len(shown) for _ in layers]
+    text = [[""] * len(shown) for _ in layers]
     hover = [[""] * len(shown) for _ in layers]
     for (kind, layer), probe in place.items():
         at = layers.index(layer), shown.index(column[kind])
         z[at[0]][at[1]] = probe.scores[metric].value
         hover[at[0]][at[1]] = _hover(str(probe.site), probe, metric)
-    text = [["" if value != value else f"{value:.2f}".lstrip("0") for value in row] for row in z]
+        text[at[0]][at[1]] = _number(probe.scores[metric], word)
     return cells(
         x=shown, y=layers, z=z, hovertext=hover, text=text, texttemplate="%{text}",
         textfont={"size": pixels(6.5)}, coloraxis="coloraxis",
     )  # fmt: skip
 
 
-def _caption(found: ProbeMap, metric: str, floor: float, with_dots: bool) -> str:
+def _number(found: Interval, word: float) -> str:
+    """The score without its leading 0, bold where its interval lies above what the word alone predicts."""
+    said = f"{found.value:.2f}".replace("0.", ".", 1)
+    return f"<b>{said}</b>" if found.low > word else said
+
+
+def _caption(found: ProbeMap, metric: str, word: float, with_text: bool, with_dots: bool) -> str:
     best = max(found.probes, key=lambda probe: probe.scores[metric].value)
     places = found.places
-    scale = f"The scale begins at what the word alone predicts ({floor:.2f})"
-    if places.feature.level == "pair":
-        scale = f"The scale begins at what the second text's last word predicts ({floor:.2f})"
+    alone = "the word alone" if places.feature.level == "token" else "the second text's last word"
+    scale = f"The scale begins at chance; {alone} predicts {word:.2f}{', bold is above that' if with_text else ''}"
     return (
         f"{WORDS[metric]} of a linear probe for {places.feature.name} at each site, on sources that it has not seen "
         f"({len(places):,} places in {len(set(places.id)):,} examples). {scale}; the darkest is {best.site}, "

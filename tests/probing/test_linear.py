@@ -140,3 +140,19 @@ def test_the_word_alone_is_judged_on_other_folds() -> None:
     alone = [str(i) for i in range(60)]
     predicted = word_prediction(value, alone, folds, kind="real")
     assert np.allclose(predicted, training_means(value, folds))
+
+
+def test_other_values_are_read_under_the_penalties_of_the_first() -> None:
+    x, y, source = made(signal=0.6)
+    folds = grouped_folds(y, source, len(y), kind="binary", n_folds=5, seed=0)
+    own = cross_fit(x, y, folds, kind="binary")
+    assert np.array_equal(cross_fit(x, y, folds, kind="binary", like=own).predicted, own.predicted)
+    other = cross_fit(x, shuffled_values(y, seed=1), folds, kind="binary", like=own)
+    assert (other.chosen, other.penalty) == (own.chosen, own.penalty)
+
+
+def test_float32_and_wide_activations_give_the_fit_of_float64() -> None:
+    x, y, _ = made(n=400, d=100, signal=0.5)
+    for penalty in (1e-1, 1e-2):
+        narrow, wide = (fit_linear(part, y, kind="binary", penalty=penalty)(x) for part in (x.astype(np.float32), x))
+        assert np.allclose(narrow, wide, atol=2e-2)

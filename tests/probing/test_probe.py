@@ -9,6 +9,7 @@ import torch
 from hc_interp.components import Head
 from hc_interp.data.encode import batches
 from hc_interp.errors import ComponentError, DataError, HCError, InterventionError
+from hc_interp.interventions.erase import Erase
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.paths import PatchPath
@@ -201,3 +202,27 @@ def test_several_splits_are_one(model, examples, probe) -> None:
     halves = [examples.rows(slice(0, 60)), examples.rows(slice(60, 120))]
     found = fit_probe(model, halves, OVERLAP, "token_overlap")
     assert found.scores["auc"].value == pytest.approx(probe.scores["auc"].value)
+
+
+def test_where_it_was_not_built_in_it_is_at_chance(model, examples) -> None:
+    """What the head reads there is which text it is in; the stream before it holds words."""
+    blind = fit_probe(model, examples, Site(0, "v", 0), "token_overlap").scores["auc"]
+    assert blind.value == 0.5
+    for site in (Site.embed(), Site(0, "q", 0), Site(0, "resid_pre")):
+        found = fit_probe(model, examples, site, "token_overlap").scores["auc"]
+        assert found.low < 0.55
+        assert found.value < 0.65
+
+
+@pytest.mark.parametrize("method", ["direction", "leace"])
+def test_what_is_erased_is_gone_for_a_new_probe_too(model, examples, probe, method) -> None:
+    """At this head the feature stands in one direction, so that taking it out leaves nothing."""
+    again = fit_probe(model, examples, OVERLAP, "token_overlap", interventions=Erase(probe, method))
+    assert again.scores["auc"].value < 0.55 < 0.99 < probe.scores["auc"].value
+    of_map = probe_map(model, examples, "token_overlap", [OVERLAP])[OVERLAP]
+    assert torch.equal(of_map.concept.covariance, probe.concept.covariance)
+
+
+def test_activations_on_disk_give_the_same_probe(model, examples, probe) -> None:
+    streamed = fit_probe(model, examples, OVERLAP, "token_overlap", memory_gib=0)
+    assert torch.equal(streamed.weights, probe.weights)
