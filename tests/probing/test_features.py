@@ -163,8 +163,9 @@ def test_bad_level_single_texts_and_slow_tokenizers(model, examples) -> None:
     ("first", "second", "token", "position", "share", "contiguous", "violated", "negated"),
     [
         ("The doctor saw the lawyer.", "The lawyer saw the doctor.", [1, 1, 1, 1, 1], [0, 4, 2, 3, 1], 1, 0, 1, 0),
-        ("The doctor near the actor danced.", "The actor danced.", [1, 1, 1], [0, 4, 5], 1, 0, 0, 0),
+        ("The doctor near the actor danced.", "The actor danced.", [1, 1, 1], [0, 4, 5], 1, 1, 0, 0),
         ("The doctor near the actor danced.", "The doctor", [1, 1], [0, 1], 1, 1, 0, 0),
+        ("The doctor near the actor danced.", "The doctor danced.", [1, 1, 1], [0, 1, 5], 1, 0, 0, 0),
         ("A man sleeps.", "Nobody isn't asleep", [0, 0, 0], [None] * 3, 0, 0, None, 1),
         ("The the.", "The, THE the!", [1, 1, 1], [0, 1, 1], 1, 0, 1, 0),
         ("One word.", "word", [1], [1], 1, 1, None, 0),
