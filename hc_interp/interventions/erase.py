@@ -50,6 +50,9 @@ class Erase(ListOfOne):
       closed form. (The package concept-erasure, by its authors, had its last release in January 2024, so it is no
       dependency.)
 
+    The guarantee is on those places, all at once: a probe cross-fitted on them scores at chance or below it (what one
+    part has too little of, the rest has too much of), and on other data it may find a rest.
+
     That behaviour survives an erasure does not show that the model did without the feature: it may read it nonlinearly,
     elsewhere, or at a later site that gets it by another way. Raises `InterventionError` for what is no probe, for a
     probe of another model or site, and for one that found nothing to erase.
