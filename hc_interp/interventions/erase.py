@@ -46,9 +46,8 @@ class Erase(ListOfOne):
       everywhere. Another probe may still find the feature, since it seldom stands in one direction alone.
     - `method="leace"`: the smallest change after which *no* linear probe does better than a constant, on the places of
       the probe: `x - ((x - mean) . r) c / (c . r)` with the covariance c of activations and feature, and
-      `r = cov(x)^+ c`. Source: Belrose et al. 2023 (arXiv 2306.03819, theorem 4.3), for one feature, where it is this
-      closed form. (The package concept-erasure, by its authors, had its last release in January 2024, so it is no
-      dependency.)
+      `r = cov(x)^+ c`. Source: Belrose et al. 2023 (arXiv 2306.03819), for one feature, where it is this closed form.
+      (Their package, concept-erasure, is no dependency: its newest version, 0.2.4, has files of January 2024.)
 
     The guarantee is on those places, all at once: a probe cross-fitted on them scores at chance or below it (what one
     part has too little of, the rest has too much of), and on other data it may find a rest.
