@@ -41,10 +41,11 @@ def attention(
             "one example, or its two texts. Pass examples.first[i], examples.second[i]."
         )
     every = heads is None
-    shown = [c for c in model.components if isinstance(c, Head)] if every else list(components(heads_of(heads)))
-    if not every and (not 0 < len(shown) <= MOST or any(not isinstance(item, Head) for item in shown)):
+    given = model.components if every else components(heads_of(heads))
+    shown = [item for item in given if isinstance(item, Head)]
+    if not every and (not 0 < len(shown) <= MOST or len(shown) < len(given)):
         raise ComponentError(
-            f"{len(shown)} components were given to draw ({', '.join(map(str, shown[:8]))}); expected 1 to {MOST} "
+            f"{len(given)} components were given to draw ({', '.join(map(str, given[:8]))}); expected 1 to {MOST} "
             "heads. Choose the ones of interest, or leave heads out for a menu of all."
         )
     for head in shown:
@@ -127,7 +128,7 @@ def _panels(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width
         horizontal_spacing=0.03, vertical_spacing=18 / total,
     )  # fmt: skip
     for place, (head, pattern) in enumerate(patterns.items()):
-        at = {"row": place // wide + 1, "col": place % wide + 1}
+        at: dict[str, Any] = {"row": place // wide + 1, "col": place % wide + 1}
         plot.add_trace(_trace(pattern, tokens, rows, str(head)), **at)
     plot.update_layout(layout(width, total))
     plot.update_layout(margin={"t": pixels(16)})
@@ -146,7 +147,7 @@ def attention_profile(found: AttentionProfile, *, core: Any = None, width: Width
 
     wide = 3 if width == "double" else 2
     down = -(-len(MEASURES) // wide)
-    values = {m: {head: found.score(head, m).value for head in found.heads} for m in MEASURES}
+    values = {m: {head: float(found.score(head, m).value) for head in found.heads} for m in MEASURES}
     most = {m: max(v for v in values[m].values()) for m in MEASURES}
     titles = [f"{TITLES[m]}<br>most {most[m]:.2f}, uniform {found.base_rate(m):.2f}" for m in MEASURES]
     layers, heads = axes(found.heads)
@@ -155,7 +156,7 @@ def attention_profile(found: AttentionProfile, *, core: Any = None, width: Width
         rows=down, cols=wide, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=58 / height
     )
     for place, measure in enumerate(MEASURES):
-        at = {"row": place // wide + 1, "col": place % wide + 1}
+        at: dict[str, Any] = {"row": place // wide + 1, "col": place % wide + 1}
         hover = {head: f"{head}, {TITLES[measure]}: {score(found.score(head, measure))}" for head in found.heads}
         top = most[measure] if most[measure] > 0 else 1.0
         plot.add_trace(grid(values[measure], hover, low=0, high=top, showscale=False), **at)

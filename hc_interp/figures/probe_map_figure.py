@@ -34,9 +34,9 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     streams = list(dict.fromkeys(site.kind for site in probes if site.head is None))
     if not kinds and not streams:
         raise HCError("The map has no site. Expected at least one: hc.probe_map(model, data, feature).")
-    word = next(iter(probes.values())).scores[f"word_{metric}"].value
+    word = float(next(iter(probes.values())).scores[f"word_{metric}"].value)
     floor = CHANCE[metric]
-    top = max(max(probe.scores[metric].value for probe in probes.values()), floor + 1e-3)
+    top = max(max(float(probe.scores[metric].value) for probe in probes.values()), floor + 1e-3)
     by_kind = {kind: _of_heads(probes, kind) for kind in kinds}
     n_heads = max((len(axes(part)[1]) for part in by_kind.values()), default=0)
     layers = sorted({site.layer if site.layer is not None else -1 for site in probes})
@@ -52,15 +52,15 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     plot = make_subplots(subplot_titles=titles, **shape)
     text = n_heads <= WITH_TEXT and width == "double"
     for place, part in enumerate(by_kind.values()):
-        at = {"row": place + 1, "col": 1}
-        values = {head: probe.scores[metric].value for head, probe in part.items()}
+        at: dict[str, Any] = {"row": place + 1, "col": 1}
+        values = {head: float(probe.scores[metric].value) for head, probe in part.items()}
         hover = {head: _hover(str(head), probe, metric) for head, probe in part.items()}
         said = {head: _number(probe.scores[metric], word) for head, probe in part.items()} if text else None
         plot.add_trace(grid(values, hover, low=floor, high=top, text=said, coloraxis="coloraxis"), **at)
         plot.add_trace(dots(core, values, corner=text), **at)
         plot.update_xaxes(tickvals=axes(values)[1], title={"text": "head", "standoff": 3}, **at)
     if streams:
-        at = {"row": 1, "col": 2} if with_stream else {"row": rows, "col": 1}
+        at: dict[str, Any] = {"row": 1, "col": 2} if with_stream else {"row": rows, "col": 1}
         plot.add_trace(_streams(probes, streams, layers, metric, word), **at)
         plot.update_xaxes(type="category", tickangle=0, **at)
     plot.update_layout(layout(width, height, showlegend=False))
@@ -102,7 +102,7 @@ def _streams(probes: dict[Any, Probe], kinds: list[str], layers: list[int], metr
     hover = [[""] * len(shown) for _ in layers]
     for (kind, layer), probe in place.items():
         at = layers.index(layer), shown.index(column[kind])
-        z[at[0]][at[1]] = probe.scores[metric].value
+        z[at[0]][at[1]] = float(probe.scores[metric].value)
         hover[at[0]][at[1]] = _hover(str(probe.site), probe, metric)
         text[at[0]][at[1]] = _number(probe.scores[metric], word)
     return cells(

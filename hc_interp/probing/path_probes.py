@@ -104,12 +104,13 @@ def probe_paths(
 
 def _heads(given: Any, role: str) -> tuple[Head, ...]:
     items = path_ends(given) if role == "senders" else components(heads_of(given))
+    found = tuple(dict.fromkeys(item for item in items if isinstance(item, Head)))
     if not items or any(not isinstance(item, Head) for item in items):
         raise ComponentError(
             f"{role} were given as {given!r}; expected one head or several, like 'L3H7' or core.heads: only a head has "
             "q, k and v, and only heads can be set against random heads."
         )
-    return tuple(dict.fromkeys(items))
+    return found
 
 
 def _upstream(heads: Iterable[Head], receiver: Head) -> tuple[Head, ...]:
