@@ -24,9 +24,14 @@ class Keep(ListOfOne):
     source: Source
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        if not isinstance(self.subnetwork, Subnetwork):
+            raise InterventionError(
+                f"Keep was given {self.subnetwork!r}; expected a Subnetwork. Build one: hc.Subnetwork(['L0H0'], "
+                "model.components), or use hc.Ablate for the heads to remove."
+            )
         for item in self.subnetwork.universe:
             model.check_component(item)
-        check_source(self.source, model)
+        check_source(self.source, model, before)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         return replace_components(self.subnetwork.removed, self.source, model, batch, before)
@@ -42,7 +47,7 @@ class Ablate(ListOfOne):
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         for item in components(self.components):
             model.check_component(item)
-        check_source(self.with_, model)
+        check_source(self.with_, model, before)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         return replace_components(components(self.components), self.with_, model, batch, before)
@@ -64,12 +69,16 @@ class SoftMask(ListOfOne):
         items = self._components(model)
         for item in items:
             model.check_component(item)
+        if not isinstance(self.mask, Tensor):
+            raise InterventionError(
+                f"SoftMask was given a mask of type {type(self.mask).__name__}; expected a tensor. Use torch.as_tensor."
+            )
         if self.mask.ndim not in (1, 2) or self.mask.shape[-1] != len(items):
             raise InterventionError(
                 f"SoftMask has a mask of shape {tuple(self.mask.shape)} for {len(items)} components. "
                 "Give [component] or [batch, component], in the order of model.components."
             )
-        check_source(self.source, model)
+        check_source(self.source, model, before)
 
     def _components(self, model: HookedModel) -> tuple[Component, ...]:
         return model.components if self.components is None else components(self.components)  # type: ignore[return-value]
@@ -104,6 +113,12 @@ class Scale(ListOfOne):
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         for item in components(self.component):
             model.check_component(item)
+        number = isinstance(self.factor, int | float) and not isinstance(self.factor, bool)
+        if not number and not (isinstance(self.factor, Tensor) and self.factor.numel() == 1):
+            raise InterventionError(
+                f"Scale of {self.component} was given the factor {self.factor!r}; expected one number, or a tensor "
+                "that holds one."
+            )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         factor = self.factor.to(model.device) if isinstance(self.factor, Tensor) else self.factor

@@ -266,7 +266,7 @@ class PatchPath(ListOfOne):
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         check_ends_exist(model, (*self.senders, *self.receivers))
         assert self.source is not None
-        check_source(self.source, model)
+        check_source(self.source, model, before)
         check_free(self.receivers, before)
 
     def holds(self, item: Any) -> bool:

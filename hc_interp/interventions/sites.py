@@ -59,7 +59,7 @@ class Patch(ListOfOne):
         for site in self._sites():
             model.check_site(site)
         if not isinstance(self.source, Tensor):
-            check_source(self.source, model)
+            check_source(self.source, model, before)
 
     def check_batch(self, model: HookedModel, batch: Batch) -> None:
         if not isinstance(self.source, Tensor):
@@ -91,6 +91,7 @@ class Steer(ListOfOne):
     direction: Tensor
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        check_is_site(self.site, "Steer")
         model.check_site(self.site)
         if not isinstance(self.direction, Tensor):
             raise InterventionError(
@@ -123,6 +124,7 @@ class Edit(ListOfOne):
     fn: Callable[[Tensor], Tensor]
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        check_is_site(self.site, "Edit")
         model.check_site(self.site)
         if not callable(self.fn):
             raise InterventionError(f"Edit at {self.site} was given {self.fn!r}; expected a function of the value.")
@@ -131,7 +133,8 @@ class Edit(ListOfOne):
         return [SiteEdit(self.site.whole, on_head(self.site, self._checked))]
 
     def _checked(self, value: Tensor) -> Tensor:
-        edited = self.fn(value)
+        # A copy: functions that write into what they are given, as hooks often do, must not reach other values.
+        edited = self.fn(value.clone(memory_format=torch.contiguous_format))
         if not isinstance(edited, Tensor) or edited.shape != value.shape:
             got = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
             raise InterventionError(
@@ -139,6 +142,14 @@ class Edit(ListOfOne):
                 "Return a new tensor of the shape that it was given."
             )
         return edited
+
+
+def check_is_site(site: Any, who: str) -> None:
+    if not isinstance(site, Site):
+        raise InterventionError(
+            f"{who} was given {site!r} as its site. Name the place by layer, kind and head: hc.Site(3, 'z', head=7) is "
+            "what L3H7 puts out."
+        )
 
 
 def _put(value: Tensor) -> Callable[[Tensor], Tensor]:

@@ -32,8 +32,18 @@ def site_of(item: Component | End) -> Site:
     raise InterventionError(f"{item} has no value that could be replaced; it only receives.")
 
 
-def check_source(source: Any, model: HookedModel) -> None:
-    """Raise `InterventionError` unless `source` can stand in for values of this model."""
+def check_source(source: Any, model: HookedModel, before: Sequence[Intervention] = ()) -> None:
+    """Raise `InterventionError` unless `source` can stand in for values of this model, after `before`.
+
+    Donors cannot come after pairs: a donor's run is made under what stands before, and a donor is no row of the pairs.
+    """
+    if isinstance(source, Donors):
+        others = [getattr(item, "source", getattr(item, "with_", None)) for item in before]
+        if any(isinstance(other, ContrastPairs) for other in others):
+            raise InterventionError(
+                f"The list replaces values by {source!r} after others by contrast pairs, but a donor is another text, "
+                "which is no row of the pairs. Put the donors first, or use means or 0 for one of the two."
+            )
     if isinstance(source, MeanActivations):
         source.check_model(model)
     elif isinstance(source, Donors):

@@ -150,7 +150,7 @@ class LayerPass:
 
     def projected(self, name: str, value: Tensor) -> Tensor:
         shared = name != "q" and self.geometry.grouped
-        seen = self.geometry.expand(value) if shared else value
+        seen = self.geometry.copies(value, 2) if shared else value
         if shared:
             self.own[name] = seen
         if name in self.input_change:

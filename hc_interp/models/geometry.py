@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -106,16 +106,15 @@ class Geometry:
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
         """Per-head weights of the `q`, `k` or `v` projection; shared keys and values repeat."""
-        heads = rearrange(self.weight(layer, name), "(head d_head) d_model -> head d_model d_head", d_head=self.d_head)
-        return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
+        weight = self.weight(layer, name)
+        return self.copies(rearrange(weight, "(head d_head) d_model -> head d_model d_head", d_head=self.d_head), 0)
 
     def b_in(self, layer: int, name: str) -> Float[Tensor, "head d_head"]:
         """Per-head biases of the `q`, `k` or `v` projection, zeros where it has none; shared ones repeat."""
         bias = self.bias(layer, name)
         if bias is None:
             return self.weight(layer, name).new_zeros(self.n_heads, self.d_head)
-        heads = rearrange(bias, "(head d_head) -> head d_head", d_head=self.d_head)
-        return heads.repeat_interleave(self.n_heads // len(heads), dim=0)
+        return self.copies(rearrange(bias, "(head d_head) -> head d_head", d_head=self.d_head), 0)
 
     def w_out(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """Per-head weights of the output projection."""
@@ -126,9 +125,10 @@ class Geometry:
         bias = self.bias(layer, "o")
         return self.weight(layer, "o").new_zeros(self.d_model) if bias is None else bias
 
-    def expand(self, value: Float[Tensor, "batch pos some d_head"]) -> Float[Tensor, "batch pos head d_head"]:
-        """Each query head's own copy of keys or values that a group shares."""
-        return repeat(value, "b p group d -> b p (group copies) d", copies=self.n_heads // value.shape[2])
+    def copies(self, value: Tensor, axis: int) -> Tensor:
+        """Each query head's own copy of what a group shares; the value itself where nothing is shared."""
+        n = self.n_heads // value.shape[axis]
+        return value if n == 1 else value.repeat_interleave(n, dim=axis)
 
     def pattern(
         self,
@@ -167,7 +167,11 @@ class Geometry:
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
 
     def visible(self, layer: int, attention_mask: Int[Tensor, "batch key"]) -> Bool[Tensor, "batch 1 #query key"]:
-        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window."""
+        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window.
+
+        A padded query may see none; what then stands at it is each attention kernel's own, and nobody reads it unless
+        an edit moves it to another position or row.
+        """
         seen = attention_mask[:, None, None, :].bool()
         if self.family.causal:
             place = torch.arange(attention_mask.shape[1], device=attention_mask.device)

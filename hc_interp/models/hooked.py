@@ -129,7 +129,7 @@ class HookedModel:
 
     @cached_property
     def bridge(self) -> Any:
-        """The TransformerLens `TransformerBridge` over the same parameters."""
+        """The TransformerLens `TransformerBridge` over the same parameters; yours: what you hook there stays there."""
         return build_bridge(self.module, self.tokenizer)
 
     @cached_property
@@ -139,9 +139,10 @@ class HookedModel:
 
     @cached_property
     def backend(self) -> Backend:
+        """Runs the model in a module tree of its own, so that nothing done to `.bridge` or `.nnsight` reaches here."""
         if self.backend_name == "nnsight":
-            return NNsightBackend(self.nnsight, self.geometry)
-        return TransformerLensBackend(self.bridge, self.geometry)
+            return NNsightBackend(build_nnsight(share_tree(self.module)), self.geometry)
+        return TransformerLensBackend(build_bridge(self.module), self.geometry)
 
     @property
     def device(self) -> torch.device:
@@ -228,17 +229,20 @@ class HookedModel:
         `interventions` is one or a list. Gradients flow through edits; without them nothing is recorded for autograd,
         since the weights are frozen.
         """
-        sites = [capture] if isinstance(capture, Site | str) else list(capture)
+        sites: list[Any] = (
+            [capture] if isinstance(capture, Site | str) or not isinstance(capture, Iterable) else [*capture]
+        )
         if wrong := [site for site in sites if not isinstance(site, Site)]:
             raise ComponentError(
                 f"capture holds {wrong[0]!r}, which is not a site. Name places by layer, kind and head: "
                 "hc.Site(3, 'z', head=7) is what L3H7 puts out."
             )
-        self._check_batch(batch)
+        self.check_batch(batch)
         batch = batch.to(self.device)
         return self.run_edits(batch, self.compile(batch, interventions), sites)
 
-    def _check_batch(self, batch: Any) -> None:
+    def check_batch(self, batch: Any) -> None:
+        """Raise `DataError` for what is no batch, or one that the model cannot read: too long, or of other tokens."""
         if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
             raise DataError(
                 f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "
@@ -317,6 +321,14 @@ class HookedModel:
     def logits(self, batch: Batch, interventions: Iterable[Intervention] = ()) -> Float[Tensor, "batch *class"]:
         """The class logits under `interventions` (a language model without label words: `[batch, pos, vocab]`)."""
         return self.run(batch, interventions).logits
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To another process, or into a deep copy, goes what the model is made of; the rest is built again there."""
+        kept = ("module", "tokenizer", "readout", "name", "backend_name")
+        return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, geometry=Geometry.of(state["module"]), _tails={}, _idle=threading.Lock())
 
     def copy(self) -> "HookedModel":
         """An independent copy with its own weights."""

@@ -17,6 +17,10 @@ def read_labels(config: Any, labels: Sequence[str] | None, name: str) -> tuple[s
     count = config.num_labels
     if isinstance(labels, str):
         raise LabelError(f"labels={labels!r} is one text. Give a list with one name for each logit, in logit order.")
+    if labels is not None and (not isinstance(labels, Sequence) or not all(isinstance(label, str) for label in labels)):
+        raise LabelError(
+            f"labels={labels!r} has no order or no names. Give a list of texts, one a logit, in logit order."
+        )
     if labels is not None:
         given = tuple(str(label).strip().lower() for label in labels)
         if len(given) != count or len(set(given)) != count:

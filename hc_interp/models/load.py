@@ -47,8 +47,16 @@ def load(
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if type(module).__name__ not in FAMILIES:
         raise ModelError(unsupported(f"{name} is a {type(module).__name__}"))
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ModelError(f"dtype={dtype!r} cannot hold weights. Give a floating type of torch, like torch.float32.")
     cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
-    module = module.to(device=device, dtype=dtype)
+    try:
+        module = module.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError) as error:  # no such device, or torch was built without it
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{name} cannot be moved to device={device!r} ({reason}). Use device='cpu', or one that torch sees."
+        ) from error
     _check_weights(module, name)
     tokenizer = _with_padding(tokenizer)
     _name_padding(module, tokenizer)

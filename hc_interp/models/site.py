@@ -1,6 +1,7 @@
 """`Site`: a named place in a forward pass where a value can be read or edited."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Self
 
 from hc_interp.errors import ComponentError
@@ -42,6 +43,9 @@ class Site:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ComponentError(f"{self.kind!r} is not a kind of site. Choose one of: {', '.join(KINDS)}.")
+        for name, value in (("layer", self.layer), ("head", self.head)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise ComponentError(f"Site has {name}={value!r}; expected a whole number, like Site(3, 'z', head=7).")
         if (self.layer is None) != (self.kind in ("embed", "pooled")):
             raise ComponentError(
                 f"Site({self.layer}, {self.kind!r}): embed and pooled have no layer, every other kind needs one. "

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
     BlockBridge,
@@ -110,15 +111,15 @@ class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):
         return super()._masked_softmax(attn_scores, torch.float64 if attn_scores.dtype == torch.float64 else dtype)
 
 
-class FullPrecision:
+class FullPrecision(ArchitectureAdapter):
     """A rotary decoder as TransformerLens has it, with attention in the model's own precision."""
 
     _attention_bridge_cls = FullPrecisionAttention
 
     def __init__(self, cfg: Any) -> None:
-        super().__init__(cfg)  # type: ignore[call-arg] - of the adapter that it is mixed with
-        blocks: Any = self.components["blocks"]  # type: ignore[attr-defined]
-        blocks.submodules["attn"] = self._build_attention_bridge()  # type: ignore[attr-defined]
+        super().__init__(cfg)
+        blocks: Any = self.components["blocks"]
+        blocks.submodules["attn"] = self._build_attention_bridge()
 
 
 class LlamaAdapter(FullPrecision, LlamaArchitectureAdapter):
@@ -141,12 +142,12 @@ class GemmaAdapter(FullPrecision, Gemma1ArchitectureAdapter):
     """`GemmaForCausalLM`."""
 
 
-class Scored:
+class Scored(ArchitectureAdapter):
     """A decoder with a classifier: `score` in the place of the language-model head."""
 
     def __init__(self, cfg: Any) -> None:
-        super().__init__(cfg)  # type: ignore[call-arg] - of the adapter that it is mixed with
-        self.component_mapping = {name: part for name, part in self.components.items() if name != "unembed"}  # type: ignore[attr-defined]
+        super().__init__(cfg)
+        self.component_mapping = {name: part for name, part in self.components.items() if name != "unembed"}
         self.component_mapping["score"] = LinearBridge(name="score")
 
 

@@ -37,12 +37,13 @@ def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
     # Under a name of its own, so that what TransformerLens gives other code for this architecture stays as it is.
     registered = f"hc_interp.{architecture}"
     ArchitectureAdapterFactory.register_adapter(registered, ADAPTERS[architecture])
-    tree = share_tree(module)
-    # TransformerLens sets special tokens on the tokenizer that it is given.
-    bridge = build_bridge_from_module(
-        tree, registered, hf_config=copy.deepcopy(module.config), tokenizer=copy.deepcopy(tokenizer)
-    )
+    bridge = build_bridge_from_module(share_tree(module), registered, hf_config=copy.deepcopy(module.config))
     bridge.cfg.architecture = architecture
+    if tokenizer is not None:
+        # Attached afterwards: TransformerLens would open it again by its name, from a folder or the hub.
+        bridge.tokenizer = copy.deepcopy(tokenizer)
+        start = list(tokenizer("")["input_ids"])[:1]
+        bridge.cfg.tokenizer_prepends_bos = bool(start) and start[0] == tokenizer.bos_token_id
     return bridge.requires_grad_(False)  # views of a joint projection are new parameters
 
 

@@ -74,8 +74,8 @@ class Carry:
             yield Arrived(last, x, _kept(x - end, reached), reached)
 
     @staticmethod
-    def _first(item: object) -> int:
-        return 0 if isinstance(item, End) else item.layer  # type: ignore[attr-defined]
+    def _first(item: Head | MLP | End) -> int:
+        return 0 if isinstance(item, End) else item.layer
 
     def _differs(self, site: Site, head: int | None = None) -> Bool[Tensor, " batch"]:
         left, right = self.paths.corrupt[site], self.paths.clean[site]

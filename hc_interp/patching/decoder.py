@@ -40,7 +40,7 @@ class Decoder(Stack):
     def _heads(self, layer: int, name: str, read: Tensor) -> Tensor:
         """`[*rows, pos, head, d_head]`; heads that share a key or value have a copy each."""
         heads = linear(read, *self._qkv[layer][name]).unflatten(-1, (-1, self.model.d_head))
-        return heads.repeat_interleave(self.model.n_heads // heads.shape[-2], dim=-2)
+        return self.geometry.copies(heads, -2)
 
     def by_head(self, layer: int, name: str) -> Tensor:
         return self.geometry.w_in(layer, name).mT

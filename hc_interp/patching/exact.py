@@ -66,8 +66,8 @@ class ExactEngine:
             if row.active:
                 by_senders.setdefault(row.senders, []).append(place)
             else:
-                node, extent = self.ground.known_node_effect(()), self.ground.extent(row.receivers)
-                yield place, {"effects": zero, "node": node, "explained": zero, "extent": extent}  # type: ignore[dict-item]
+                extent = self.ground.extent(row.receivers)
+                yield place, {"effects": zero, "node": zero, "explained": zero, "extent": extent}
         if nodes:
             self.node_effects(places)
         groups = sorted(by_senders, key=lambda group: min(getattr(item, "layer", 0) for item in group))

@@ -99,6 +99,7 @@ class Sweep:
 
     def _values(self, batch: Batch) -> tuple[dict[Site, Tensor], Tensor]:
         """One side's run under the interventions, from the input that the model itself makes."""
+        self.model.check_batch(batch)
         embed = Site.embed()
         start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
         return self.stack.values(start, by_site(self.model.compile(batch, self.interventions)))

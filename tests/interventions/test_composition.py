@@ -78,11 +78,11 @@ def test_neutral_interventions_are_bit_equal(any_model) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(interventions, max_size=4), sites)
 def test_random_lists_leave_the_model_as_it_was(listed, site) -> None:
-    before = _hooks(MODEL.bridge)
+    before = _hooks(MODEL.backend.bridge)
     run = MODEL.run(BATCH, listed, capture=[site])
     assert torch.isfinite(run.logits).all()
     assert set(run.captured) == {site}
-    assert _hooks(MODEL.bridge) == before
+    assert _hooks(MODEL.backend.bridge) == before
     assert torch.equal(MODEL.logits(BATCH), PLAIN)
     assert all(torch.equal(value, STATE[name]) for name, value in MODEL.module.state_dict().items())
 
@@ -108,10 +108,10 @@ def test_an_error_in_a_run_leaves_no_hook() -> None:
     def fails(value):
         raise RuntimeError("mine")
 
-    before = _hooks(MODEL.bridge)
+    before = _hooks(MODEL.backend.bridge)
     with pytest.raises(RuntimeError, match="mine"):
         MODEL.logits(BATCH, [Edit(Site(1, "z"), fails)])
-    assert _hooks(MODEL.bridge) == before
+    assert _hooks(MODEL.backend.bridge) == before
     assert torch.equal(MODEL.logits(BATCH), PLAIN)
 
 
@@ -216,6 +216,12 @@ def test_a_path_into_a_removed_head_does_nothing() -> None:
         (lambda: Patch("output", 0), "cannot be patched"),
         (lambda: Steer(Site(1, "z"), torch.zeros(5)), "does not broadcast"),
         (lambda: Steer(Site(1, "z"), [1.0]), "direction of type list"),
+        (lambda: Steer("L0H0", torch.ones(8)), "as its site"),
+        (lambda: Edit("L0H0", torch.sin), "as its site"),
+        (lambda: Scale("L0H0", "two"), "expected one number"),
+        (lambda: Scale("L0H0", torch.ones(7)), "expected one number"),
+        (lambda: SoftMask([1.0] * 12, MEANS), "mask of type list"),
+        (lambda: Keep(["L0H0"], MEANS), "expected a Subnetwork"),
         (lambda: Edit(Site(1, "z"), lambda value: value[:1]), "expected a tensor of shape"),
         (lambda: Edit(Site(1, "z"), "no"), "expected a function"),
         (lambda: PatchPath([Head(0, 0)], [OUTPUT, Head(1, 1)], source=0), "of its own"),
@@ -323,6 +329,52 @@ def test_one_row_of_any_length_in_half_precision(family, length) -> None:
         assert found.dtype == torch.bfloat16
         assert float((found - expected).abs().max()) < 0.3  # logits are a few units
     assert sum(float((logits - plain).abs().max()) > 0.3 for logits in answers[whole]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"), [*((kind, None) for kind in LAYER_KINDS), *((kind, 1) for kind in sorted(HEAD_KINDS))]
+)
+def test_a_function_may_write_into_what_it_is_given(any_model, kind, head) -> None:
+    """As hooks of TransformerLens and nnsight do: it is as if it had returned a new tensor."""
+    batch = tiny_batch(4)
+    site, below = Site(1, kind, head), Site(0, "resid_post")
+    plain = any_model.run(batch, capture=[below, site])
+    new, in_place = Edit(site, lambda value: value * 0.5), Edit(site, lambda value: value.mul_(0.5))
+    found, expected = (any_model.run(batch, item, capture=[below, site]) for item in (in_place, new))
+    assert torch.equal(found.logits, expected.logits)
+    assert not torch.equal(found.logits, plain.logits)
+    for at in (below, site):
+        assert torch.equal(found.captured[at], expected.captured[at])
+    assert torch.equal(found.captured[below], plain.captured[below])
+    value = plain.captured[site].clone()
+    any_model.logits(batch, [Patch(site, value), in_place])
+    assert torch.equal(value, plain.captured[site]), "a user's own tensor is left as it is"
+
+
+def test_donors_may_stand_before_pairs_but_not_after() -> None:
+    """Each side of the pairs is resampled by donors of its own; a donor has no other side."""
+    pairs = _pairs()
+    others = [
+        type(BATCH)(
+            torch.where(BATCH.attention_mask.bool(), tiny_batch(4, seed=seed).input_ids.clamp(min=5), BATCH.input_ids),
+            BATCH.attention_mask,
+            BATCH.token_type_ids,
+        )
+        for seed in (70, 71, 72)
+    ]
+    donors, ablated, site = Donors(MODEL, others, seed=0), Head(0, 1), Site(1, "z")
+    first = [Ablate(ablated, with_=donors), Patch(Head(1, 2), pairs)]
+
+    def resampled(batch):
+        value = MODEL.run(donors.batch_for(batch), capture=[Site(0, "z", 1)]).captured[Site(0, "z", 1)]
+        return Edit(Site(0, "z", 1), lambda own: value)
+
+    corrupt = MODEL.run(pairs.corrupt, resampled(pairs.corrupt), capture=[site]).captured[site]
+    expected = MODEL.logits(BATCH, [resampled(BATCH), Edit(Site(1, "z", 2), lambda own: corrupt[:, :, 2])])
+    assert torch.equal(MODEL.logits(BATCH, first), expected)
+    with pytest.raises(InterventionError, match="no row of the pairs"):
+        MODEL.check_interventions(first[::-1])
+    MODEL.check_interventions([Patch("L0H0", pairs), Ablate("L1H0", MEANS), Patch("L2H0", pairs)])
 
 
 @pytest.mark.parametrize("given", [3, "Keep", None])

@@ -257,7 +257,7 @@ def test_an_error_of_the_module_itself(seen) -> None:
 def _module_state(model):
     """What hangs on each module of the wrapped tree: attributes and number of hooks."""
     found = {}
-    for name, part in model.nnsight.named_modules():
+    for name, part in model.backend.wrapped.named_modules():
         hooks = [len(value) for key, value in vars(part).items() if key.endswith("_hooks")]
         found[name] = (sorted(vars(part)), hooks)
     return found

@@ -1,5 +1,7 @@
 """`HookedModel`: every site is what it says it is, on every family; runs, gradients, tokens, fingerprints, copies."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -161,6 +163,8 @@ def test_edits_of_another_type_take_the_type_of_the_model(dtype) -> None:
         (lambda: Site(None, "z"), "every other kind needs one"),
         (lambda: Site(1, "embed"), "embed and pooled have no layer"),
         (lambda: Site(1, "resid_pre", head=0), "has no head axis, so head=0 selects nothing"),
+        (lambda: Site(1.5, "z"), "layer=1.5; expected a whole number"),
+        (lambda: Site(1, "z", "2"), "head='2'; expected a whole number"),
     ],
 )
 def test_sites_that_cannot_be(make, message) -> None:
@@ -171,6 +175,7 @@ def test_sites_that_cannot_be(make, message) -> None:
 @pytest.mark.parametrize(
     ("site", "message"),
     [
+        (Site(np.int64(3), "z"), "layers 0 to 2"),
         (Site(3, "z"), "layers 0 to 2"),
         (Site(-1, "z"), "layers 0 to 2"),
         (Site(0, "z", 3), "heads 0 to 2"),
@@ -261,11 +266,31 @@ def test_fingerprints() -> None:
     assert len({model.fingerprint, *others}) == 1 + len(others)
 
 
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_goes_to_another_process(way) -> None:
+    model = load(tiny_module(), labels=LABELS, tokenizer=word_tokenizer(TEXTS))
+    expected = model.logits(BATCH, Edit(Site(1, "z"), torch.sin))
+    found = way(model)
+    assert torch.equal(found.logits(BATCH, Edit(Site(1, "z"), torch.sin)), expected)
+    assert (found.fingerprint, found.labels) == (model.fingerprint, model.labels)
+    assert found.tokenize(TEXTS).input_ids.shape == model.tokenize(TEXTS).input_ids.shape
+
+
+@pytest.mark.parametrize("backend", ["transformer_lens", "nnsight"])
+def test_what_is_done_to_the_users_objects_stays_there(backend) -> None:
+    model = load(tiny_module(), labels=LABELS, backend=backend)
+    plain = model.logits(BATCH)
+    model.bridge.add_hook("blocks.1.attn.o.hook_in", lambda value, hook: value * 0)
+    with torch.no_grad():
+        assert not torch.allclose(model.bridge(BATCH.input_ids, **model_inputs(BATCH, model.module)), plain)
+    assert torch.equal(model.logits(BATCH), plain)
+
+
 def test_copies_are_independent(tiny_bert) -> None:
-    copy = tiny_bert.copy()
-    assert (copy.labels, copy.name, copy.backend_name) == (tiny_bert.labels, tiny_bert.name, tiny_bert.backend_name)
-    assert copy.fingerprint == tiny_bert.fingerprint
-    assert torch.equal(copy.logits(BATCH), tiny_bert.logits(BATCH))
+    other = tiny_bert.copy()
+    assert (other.labels, other.name, other.backend_name) == (tiny_bert.labels, tiny_bert.name, tiny_bert.backend_name)
+    assert other.fingerprint == tiny_bert.fingerprint
+    assert torch.equal(other.logits(BATCH), tiny_bert.logits(BATCH))
     plain, changed = tiny_bert.logits(BATCH), tiny_bert.copy()
     changed.module.classifier.weight.mul_(2)
     assert torch.equal(tiny_bert.logits(BATCH), plain)

@@ -134,7 +134,8 @@ def test_a_window_shorter_than_the_text() -> None:
     answers = []
     for backend in ("transformer_lens", "nnsight"):
         model = load(tiny_module("mistral"), labels=["a", "b", "c"], backend=backend)
-        run = model.run(BATCH, Edit(Site(1, "k", head=1), lambda own: own.flip(0)), capture=[Site(1, "pattern")])
+        # Within a row: what stands at padding, where a window may hold no key at all, is each kernel's own.
+        run = model.run(BATCH, Edit(Site(1, "k", head=1), lambda own: own.sin()), capture=[Site(1, "pattern")])
         pattern = run.captured[Site(1, "pattern")][0]  # the row without padding
         assert bool((pattern.triu(1) == 0).all())
         assert bool((pattern.tril(-3) == 0).all())
@@ -225,6 +226,18 @@ def test_a_tokenizer_without_padding_pads_with_its_end() -> None:
     assert batch.attention_mask.sum(1).tolist() == [7, 4]
     torch.testing.assert_close(model.logits(batch)[[1]], model.logits(model.tokenize(texts[1])), **CLOSE)
     assert tokenizer.pad_token is None, "the user's tokenizer is left as it is"
+
+
+def test_a_tokenizer_is_never_opened_again_by_its_name() -> None:
+    """TransformerLens would, for one that has a start token: from a folder that may be gone, or from the hub."""
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.bos_token, tokenizer.name_or_path = "[CLS]", "/no/such/folder"
+    tokenizer.add_tokens(["zebra"])
+    model = load(tiny_module("llama"), tokenizer=tokenizer, labels=["a", "b", "c"])
+    assert "zebra" in model.bridge.tokenizer.get_vocab()
+    assert model.bridge.tokenizer is not tokenizer
+    assert model.bridge.cfg.tokenizer_prepends_bos
+    assert model.bridge.to_tokens("the lawyer").shape[-1] == model.tokenize("the lawyer").input_ids.shape[-1]
 
 
 def test_a_decoders_classifier_reads_by_the_mask_not_by_padding_tokens() -> None:

@@ -232,6 +232,22 @@ def test_a_hub_id_without_a_network(monkeypatch, tmp_path) -> None:
         load("nobody/nothing")
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"dtype": "float32"}, ModelError, "cannot hold weights"),
+        ({"dtype": torch.int64}, ModelError, "cannot hold weights"),
+        ({"device": "gpu"}, ModelError, "cannot be moved to device='gpu'"),
+        ({"labels": {"a", "b", "c"}}, LabelError, "has no order"),
+        ({"labels": [None, "a", "b"]}, LabelError, "no names"),
+        ({"labels": 3}, LabelError, "has no order"),
+    ],
+)
+def test_settings_that_cannot_be(given, error, message) -> None:
+    with pytest.raises(error, match=message):
+        load(tiny_module(), **({"labels": LABELS} | given))
+
+
 def test_an_unknown_backend() -> None:
     with pytest.raises(ModelError, match="'jax' is not a backend"):
         load(tiny_module(), labels=LABELS, backend="jax")

@@ -126,3 +126,13 @@ def test_the_one_input_of_an_mlp_may_be_named(tiny_bert) -> None:
     assert torch.equal(named.effects, path_effects(tiny_bert, PAIRS, [Head(0, 1)], [MLP(1), OUTPUT]).effects)
     with pytest.raises(InterventionError, match="give some of q, k, v"):
         path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1)], through=("in",))
+
+
+@pytest.mark.parametrize("method", ["exact", "attribution", "auto"])
+@pytest.mark.parametrize("side", ["clean", "corrupt"])
+def test_pairs_of_another_models_tokens_are_refused(tiny_bert, method, side) -> None:
+    ids = torch.where(torch.arange(CLEAN.input_ids.shape[1]) == 2, 999, CLEAN.input_ids)
+    wrong = replace(CLEAN, input_ids=ids)
+    sides = (wrong, CORRUPT) if side == "clean" else (CLEAN, wrong)
+    with pytest.raises(DataError, match=r"holds token 999; .* knows tokens 0 to 59"):
+        path_effects(tiny_bert, ContrastPairs(*sides, PAIRS.gold, groups=PAIRS.groups), "L0H0", "L1H1", method=method)
