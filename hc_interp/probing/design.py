@@ -84,8 +84,10 @@ class Design:
         places = Places(values, source, folds, tuple(examples.id[row] for row in values.row))
         return cls(examples, places, targets, word, resamples)
 
-    def fit(self, x: Float[np.ndarray, "place d"], arm: str = "", like: CrossFit | None = None) -> CrossFit:
-        return cross_fit(x, self.targets[arm], self.places.fold, kind=self.places.feature.kind, like=like)
+    def fit(self, x: Float[np.ndarray, "place d"], *, own: bool = False) -> CrossFit:
+        """Probes of all targets, or of the feature's own alone."""
+        targets = {"": self.targets[""]} if own else self.targets
+        return cross_fit(x, targets, self.places.fold, kind=self.places.feature.kind)
 
     @cached_property
     def measures(self) -> dict[str, Callable[[np.ndarray, np.ndarray], Score]]:

@@ -90,8 +90,8 @@ def probe_paths(
     predicted = []
     for cut in arms:
         values = read(cut)
-        found = each_site(sites, lambda site, values=values: design.fit(values[site]).predicted.astype(np.float32))
-        predicted.append(np.stack(found))
+        found = each_site(sites, lambda site, values=values: design.fit(values[site], own=True).predicted[""])
+        predicted.append(np.stack(found).astype(np.float32))
     return PathProbes(
         clean=clean,
         cut=predicted[0],

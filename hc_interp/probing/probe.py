@@ -21,7 +21,6 @@ from hc_interp.probing.concept import Concept
 from hc_interp.probing.controls import untrained_copy
 from hc_interp.probing.design import Design, Places
 from hc_interp.probing.features import Feature
-from hc_interp.probing.linear import fit_linear
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 from hc_interp.results import Result
@@ -201,18 +200,16 @@ def fit_site(
 ) -> Probe:
     """The probe at one site. Shuffled values and controls are read by the very probe that reads the feature."""
     values = design.places.feature
-    own = design.fit(x)
-    predicted = {"": own.predicted}
-    predicted |= {arm: design.fit(x, arm, like=own).predicted for arm in design.targets if arm}
+    found = design.fit(x)
+    predicted = dict(found.predicted)
     if untrained is not None:
-        predicted["untrained"] = design.fit(untrained).predicted
-    whole = fit_linear(x, values.value, kind=values.kind, penalty=own.penalty)
+        predicted["untrained"] = design.fit(untrained, own=True).predicted[""]
     return Probe(
         place=(site.layer, site.kind, site.head),
         scores=design.scores(predicted),
-        weights=torch.as_tensor(whole.weights, dtype=torch.float32),
-        intercept=whole.intercept,
-        penalty=own.penalty,
+        weights=torch.as_tensor(found.whole.weights, dtype=torch.float32),
+        intercept=found.whole.intercept,
+        penalty=found.penalty,
         predicted=predicted[""].astype(np.float32),
         places=design.places,
         seed=seed,

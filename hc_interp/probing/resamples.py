@@ -10,13 +10,15 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
+from scipy.sparse import csr_array
 
 from hc_interp.analysis.resampling import bootstrap_counts, bounds, weighted_sums
 from hc_interp.analysis.samples import check_level, generator
 from hc_interp.analysis.statistics import Interval
 
 RESAMPLES = 1000
-TOGETHER = 128  # resamples at once: what they need of one fold stays in the cache
+TOGETHER = 64  # resamples at once: what they need of one fold stays in the cache
+STRIDE = 64  # rows that a running sum adds up before it carries
 
 Score = Float[np.ndarray, " draw"]
 
@@ -54,18 +56,15 @@ class Resamples:
         """
         right, pairs = np.zeros(len(self.weights)), np.zeros(len(self.weights))
         for number in np.unique(folds):
-            above, below = (np.flatnonzero((folds == number) & side) for side in (positive, ~positive))
-            if len(above) and len(below):
-                below = below[np.argsort(score[below], kind="stable")]
-                under, up_to = (np.searchsorted(score[below], score[above], side) for side in ("left", "right"))
-                ties = bool((under != up_to).any())
-                for block, drawn in zip(self._blocks, self._drawn, strict=True):
-                    lower = np.zeros((len(below) + 1, drawn.shape[1]), dtype=np.float32)
-                    np.cumsum(drawn[self.source[below]], axis=0, out=lower[1:])
-                    beaten = (lower[under] + lower[up_to]) / 2 if ties else lower[under]
-                    upper = drawn[self.source[above]]
-                    right[block] += (beaten * upper).sum(axis=0, dtype=float)
-                    pairs[block] += upper.sum(axis=0, dtype=float) * lower[-1]
+            here = folds == number
+            sources, unit = np.unique(self.source[here], return_inverse=True)
+            beaten, below = _beaten(score[here], positive[here], unit)
+            above = np.bincount(unit[positive[here]], minlength=len(sources)).astype(np.float32)
+            for block, drawn in zip(self._blocks, self._drawn, strict=True):
+                weights = drawn[sources]
+                lower = running_sums(weights, below)
+                right[block] += np.einsum("sd,sd->d", beaten @ lower, weights, dtype=float)
+                pairs[block] += (above @ weights).astype(float) * lower[-1]
         return np.divide(right, pairs, out=np.full(len(right), np.nan), where=pairs > 0)
 
     @cached_property
@@ -87,3 +86,35 @@ class Resamples:
             return Interval(float(score[0]), float("nan"), float("nan"), len(self.source))
         low, high = bounds(draws[:, None], score[:1], None, self.level)[:, 0]
         return Interval(float(score[0]), float(low), float(high), len(self.source))
+
+
+def _beaten(
+    score: Float[np.ndarray, " place"], positive: Bool[np.ndarray, " place"], unit: Int[np.ndarray, " place"]
+) -> tuple[csr_array, Int[np.ndarray, " negative"]]:
+    """How many positives of each unit have just so many negatives below them, `[unit, n_below]`, and whose those are.
+
+    The second names the units of the negatives from the lowest score up. Ties count half below, half above.
+    """
+    above, below = np.flatnonzero(positive), np.flatnonzero(~positive)
+    below = below[np.argsort(score[below], kind="stable")]
+    ranks = np.concatenate([np.searchsorted(score[below], score[above], side) for side in ("left", "right")])
+    halves = np.full(len(ranks), 0.5, dtype=np.float32)
+    shape = (int(unit.max()) + 1, len(below) + 1)
+    return csr_array((halves, (np.tile(unit[above], 2), ranks)), shape=shape), unit[below]
+
+
+def running_sums(
+    rows: Float32[np.ndarray, "row draw"], order: Int[np.ndarray, " n"]
+) -> Float32[np.ndarray, "n_and_1 draw"]:
+    """Sums of the first 0, 1, ..., n of `rows[order]`.
+
+    numpy's cumsum along the first axis goes number by number; this adds whole rows of many strides at once.
+    """
+    n = len(order) + 1
+    sums = np.zeros((-(-n // STRIDE) * STRIDE, rows.shape[1]), dtype=np.float32)
+    np.take(rows, order, axis=0, out=sums[1:n], mode="clip")  # any other mode makes a copy first
+    strides = sums.reshape(-1, STRIDE, rows.shape[1])
+    for place in range(1, STRIDE):
+        strides[:, place] += strides[:, place - 1]
+    strides[1:] += np.cumsum(strides[:-1, -1], axis=0)[:, None]
+    return sums[:n]
