@@ -15,7 +15,7 @@ from hc_interp.analysis.samples import check_level, generator
 from hc_interp.data.encode import buckets, pad
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.probing.design import as_examples
+from hc_interp.probing.encoded import as_examples
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 

@@ -7,7 +7,7 @@ from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.head_grid import axes, dots, grid
+from hc_interp.figures.head_grid import axes, dots, grid, written
 from hc_interp.figures.numbers import score
 from hc_interp.figures.probe_figure import CHANCE
 from hc_interp.figures.style import Width, layout, pixels
@@ -55,19 +55,25 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
         at: dict[str, Any] = {"row": place + 1, "col": 1}
         values = {head: float(probe.scores[metric].value) for head, probe in part.items()}
         hover = {head: _hover(str(head), probe, metric) for head, probe in part.items()}
-        said = {head: _number(probe.scores[metric], word) for head, probe in part.items()} if text else None
-        plot.add_trace(grid(values, hover, low=floor, high=top, text=said, coloraxis="coloraxis"), **at)
-        plot.add_trace(dots(core, values, corner=text), **at)
+        plot.add_trace(grid(values, hover, low=floor, high=top, coloraxis="coloraxis"), **at)
+        if text:
+            said = [_number(probe.scores[metric], word) for probe in part.values()]
+            shade = [(value - floor) / (top - floor) for value in values.values()]
+            plot.add_trace(written([h.head for h in values], [h.layer for h in values], said, shade), **at)
+        plot.add_trace(dots(core, values), **at)
         plot.update_xaxes(tickvals=axes(values)[1], title={"text": "head", "standoff": 3}, **at)
     if streams:
         at: dict[str, Any] = {"row": 1, "col": 2} if with_stream else {"row": rows, "col": 1}
-        plot.add_trace(_streams(probes, streams, layers, metric, word), **at)
+        for trace in _streams(probes, streams, metric, word, (floor, top)):
+            plot.add_trace(trace, **at)
         plot.update_xaxes(type="category", tickangle=0, **at)
     plot.update_layout(layout(width, height, showlegend=False))
     plot.update_layout(margin={"t": pixels(TITLE + 4), "b": pixels(BELOW)})
     names = ["embed" if layer < 0 else f"L{layer}" for layer in layers]
     plot.update_yaxes(tickvals=layers, ticktext=names, showline=False, ticks="", showgrid=False)
     plot.update_yaxes(range=[layers[0] - 0.5, layers[-1] + 0.5])
+    if with_stream and layers[0] < 0:  # heads have no row for the embeddings
+        plot.update_yaxes(range=[-0.5, layers[-1] + 0.5], domain=[1 / len(layers), 1], row=1, col=1)
     plot.update_xaxes(showline=False, ticks="", showgrid=False)
     plot.update_annotations(font={"size": pixels(8)}, yshift=2)
     plot.update_layout(
@@ -91,24 +97,26 @@ def _hover(name: str, probe: Probe, metric: str) -> str:
     return f"{said}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else said
 
 
-def _streams(probes: dict[Any, Probe], kinds: list[str], layers: list[int], metric: str, word: float) -> dict[str, Any]:
-    """A column per kind of site without heads; `embed` stands below layer 0."""
-    place = {(site.kind, -1 if site.layer is None else site.layer): probe for site, probe in probes.items()
-             if site.head is None}  # fmt: skip
+def _streams(
+    probes: dict[Any, Probe], kinds: list[str], metric: str, word: float, scale: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """A column per kind of site without heads; `embed` stands below layer 0. The cells, and what is written in them."""
+    part = [probe for site, probe in probes.items() if site.head is None]
     shown = [kind for kind in kinds if kind != "embed"] or kinds
-    column = {kind: kind for kind in shown} | ({"embed": shown[0]} if "embed" in kinds else {})
-    z: list[list[float]] = [[float("nan")] * len(shown) for _ in layers]
-    text = [[""] * len(shown) for _ in layers]
-    hover = [[""] * len(shown) for _ in layers]
-    for (kind, layer), probe in place.items():
-        at = layers.index(layer), shown.index(column[kind])
-        z[at[0]][at[1]] = float(probe.scores[metric].value)
-        hover[at[0]][at[1]] = _hover(str(probe.site), probe, metric)
-        text[at[0]][at[1]] = _number(probe.scores[metric], word)
-    return cells(
-        x=shown, y=layers, z=z, hovertext=hover, text=text, texttemplate="%{text}",
-        textfont={"size": pixels(6.5)}, coloraxis="coloraxis",
-    )  # fmt: skip
+    x = [shown[0] if probe.site.kind == "embed" else probe.site.kind for probe in part]
+    y = [-1 if probe.site.layer is None else probe.site.layer for probe in part]
+    values = [float(probe.scores[metric].value) for probe in part]
+    layers = sorted(set(y))
+    z, hover = ([[empty] * len(shown) for _ in layers] for empty in (float("nan"), ""))
+    for kind, layer, value, probe in zip(x, y, values, part, strict=True):
+        z[layers.index(layer)][shown.index(kind)] = value
+        hover[layers.index(layer)][shown.index(kind)] = _hover(str(probe.site), probe, metric)
+    said = [_number(probe.scores[metric], word) for probe in part]
+    shade = [(value - scale[0]) / (scale[1] - scale[0]) for value in values]
+    return [
+        cells(x=shown, y=layers, z=z, hovertext=hover, coloraxis="coloraxis"),
+        written(x, y, said, shade),
+    ]
 
 
 def _number(found: Interval, word: float) -> str:

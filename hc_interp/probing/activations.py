@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import HEAD_KINDS, Site
+from hc_interp.probing.encoded import Encoded, encode
 from hc_interp.progress import stage
 
 MEMORY_GIB = 2.0  # room that activations may take before they go to disk
@@ -47,7 +47,7 @@ def check_readable(model: HookedModel, sites: Sequence[Site], *, by_token: bool)
 @torch.no_grad()
 def collect(
     model: HookedModel,
-    examples: Examples,
+    examples: Examples | Encoded,
     sites: Sequence[Site],
     row: Int[np.ndarray, " place"],
     position: Int[np.ndarray, " place"],
@@ -65,7 +65,7 @@ def collect(
     check_readable(model, sites, by_token=False)
     row, position = np.asarray(row), np.asarray(position)
     used, place_row = np.unique(row, return_inverse=True)
-    encoded = batches(model, examples.rows(used), batch_size, with_labels=False)
+    encoded = encode(model, examples.rows(used), batch_size)
     end = _last_needed(sites)
     found = _room(model, sites, len(row), memory_gib)
     with stage("reading activations", len(encoded)) as progress:

@@ -1,6 +1,6 @@
 """What a probe is asked to predict, where, and on which splits: the same for all sites that it is tried on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from hc_interp.analysis.samples import generator
 from hc_interp.analysis.statistics import Interval
 from hc_interp.data.examples import Examples
-from hc_interp.data.overlap import concatenate
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.probing.controls import control_values, shuffled_values, word_prediction
+from hc_interp.probing.encoded import Encoded, as_rows
 from hc_interp.probing.features import FeatureValues, feature_values
 from hc_interp.probing.folds import grouped_folds, source_codes
 from hc_interp.probing.linear import CrossFit, cross_fit, training_means
@@ -49,7 +49,7 @@ class Places(Result):
 class Design:
     """The places, and the values that a probe is fitted to there: the feature's own (""), shuffled, and controls."""
 
-    examples: Examples
+    examples: Examples | Encoded
     places: Places
     targets: dict[str, Float[np.ndarray, " place"]]
     word: Float[np.ndarray, " place"]
@@ -67,9 +67,10 @@ class Design:
         level: float,
         max_tokens: int | None,
         control: bool,
+        sources: Sequence[Any] | None,
     ) -> Self:
         generator(seed)  # raises for a seed that is none
-        examples = as_examples(data)
+        examples = as_rows(data, sources)
         values = limit_places(feature_values(model, examples, feature), max_tokens, seed)
         source = source_codes([examples.source[row] for row in values.row])
         n_examples = len(np.unique(values.row))
@@ -140,17 +141,3 @@ def limit_places(values: FeatureValues, max_tokens: int | None, seed: int) -> Fe
     order = np.random.default_rng([seed, 0]).permutation(len(rows))
     kept = rows[order[counts[order].cumsum() <= max_tokens]]
     return values.rows(np.flatnonzero(np.isin(values.row, kept)))
-
-
-def as_examples(data: Any) -> Examples:
-    """One `Examples` of a split or several. Raises `DataError` for anything else, a `Batch` too."""
-    if isinstance(data, Examples):
-        return data
-    if isinstance(data, Iterable) and not isinstance(data, str | dict):
-        parts = list(data)
-        if parts and all(isinstance(part, Examples) for part in parts):
-            return concatenate(parts)
-    raise DataError(
-        f"A probe was given a {type(data).__name__} as data; expected Examples (a split of a task, such as "
-        "task.overlap) or an iterable of them: features are read from words, and splits go by the examples' sources."
-    )

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hc_interp.data.encode import token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
+from hc_interp.probing.encoded import Encoded, tokens_of
 from hc_interp.probing.lexical import (
     Words,
     constituent,
@@ -108,7 +108,7 @@ class FeatureValues(Result):
     """A feature at every place where it is defined: `value[i]` belongs to token `position[i]` of example `row[i]`.
 
     `word[i]` is what stands there: the word (of a pair-level feature the second text's last word; of a feature given as
-    an array of token values the token's number). Control tasks give labels to words.
+    an array of token values, and of data that is encoded, the token's number). Control tasks give labels to words.
     """
 
     name: str
@@ -136,7 +136,7 @@ class FeatureValues(Result):
         return f"FeatureValues({self.name}, {self.kind}, {len(self)} places in {len(np.unique(self.row))} examples)"
 
 
-def feature_values(model: HookedModel, examples: Examples, feature: "str | Feature | Any") -> FeatureValues:
+def feature_values(model: HookedModel, examples: Examples | Encoded, feature: "str | Feature | Any") -> FeatureValues:
     """The values of a feature on examples and the tokens to read them at.
 
     `feature` is a name of `FEATURES`, a `Feature`, or values of your own: one number per example (pair level), or per
@@ -165,7 +165,12 @@ def feature_values(model: HookedModel, examples: Examples, feature: "str | Featu
     return found
 
 
-def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> FeatureValues:
+def _from_rule(model: HookedModel, examples: Examples | Encoded, feature: Feature) -> FeatureValues:
+    if isinstance(examples, Encoded):
+        raise DataError(
+            f"The feature {feature.name!r} is a rule on words, and {examples!r} hold tokens only. Give the texts as "
+            "Examples, or pass the feature's values as an array."
+        )
     if examples.second is None:
         raise DataError(
             f"The feature {feature.name!r} compares two texts and {examples!r} holds single ones. Give Examples a "
@@ -197,7 +202,7 @@ def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> Feat
     return FeatureValues(feature.name, "token", feature.kind, *columns, tuple(found_words))
 
 
-def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureValues:
+def _from_array(model: HookedModel, examples: Examples | Encoded, given: Any) -> FeatureValues:
     """Values of the user's own; level and kind are read from their shape and their range."""
     try:
         rows = [np.asarray(row, dtype=float) for row in given]
@@ -215,7 +220,7 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     kind: Kind = "binary" if np.isin(filled[~np.isnan(filled)], (0, 1)).all() else "real"
     if rows[0].ndim == 0:
         return _at_summary(model, examples, "custom", kind, filled)
-    tokens = [row["input_ids"] for row in token_rows(model, examples)]
+    tokens = [row["input_ids"] for row in tokens_of(model, examples)]
     padded = len({len(row) for row in rows}) == 1
     for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
         if len(row) != len(ids) and not (padded and len(row) > len(ids)):
@@ -231,10 +236,15 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     return FeatureValues("custom", "token", kind, row, position, value, word)
 
 
-def _at_summary(model: HookedModel, examples: Examples, name: str, kind: Kind, value: np.ndarray) -> FeatureValues:
+def _at_summary(
+    model: HookedModel, examples: Examples | Encoded, name: str, kind: Kind, value: np.ndarray
+) -> FeatureValues:
     """A pair-level feature, read where the model sums its input up."""
     position = np.zeros(len(examples), dtype=int)
     if model.geometry.family.causal:
-        position = np.array([len(row["input_ids"]) - 1 for row in token_rows(model, examples)])
-    last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
+        position = np.array([len(row["input_ids"]) - 1 for row in tokens_of(model, examples)])
+    if isinstance(examples, Encoded):
+        last = tuple(str(int(row["input_ids"][-1])) for row in examples.tokens)
+    else:
+        last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
     return FeatureValues(name, "pair", kind, np.arange(len(examples)), position, value, last)

@@ -42,6 +42,7 @@ def probe_paths(
     max_tokens: int | None = 20_000,
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
+    sources: Sequence[Any] | None = None,
 ) -> PathProbes:
     """Probe `feature` at each receiver's inputs: clean, with the senders' paths cut, and with random heads' paths cut.
 
@@ -68,7 +69,15 @@ def probe_paths(
     before = model.check_interventions(interventions)
     through = tuple(dict.fromkeys(kind[0] for kind in inputs))
     design = Design.of(
-        model, data, feature, seed=seed, n_folds=n_folds, level=level, max_tokens=max_tokens, control=True
+        model,
+        data,
+        feature,
+        seed=seed,
+        n_folds=n_folds,
+        level=level,
+        max_tokens=max_tokens,
+        control=True,
+        sources=sources,
     )
     places = design.places.feature
     sites = [Site(head.layer, kind, head.head) for head in targets for kind in inputs]

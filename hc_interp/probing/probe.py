@@ -93,6 +93,7 @@ def fit_probe(
     untrained: bool = False,
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
+    sources: Sequence[Any] | None = None,
 ) -> Probe:
     """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
 
@@ -100,8 +101,8 @@ def fit_probe(
     is a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the
     penalty inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole
     examples. Activations that need more than `memory_gib` gibibytes stream to a temporary file. `data` is `Examples`
-    or several; a `Batch` is refused, because it holds neither words nor sources, and rows of one premise on two sides
-    of a split would let a probe score by memory.
+    or several, or a `Batch` or several: these hold no words, so the feature is an array of values, and no sources, so
+    `sources` names one for each row (rows of one premise on two sides of a split would let a probe score by memory).
 
     `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
     `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe
@@ -130,6 +131,7 @@ def fit_probe(
         untrained=untrained,
         batch_size=batch_size,
         memory_gib=memory_gib,
+        sources=sources,
     )
     return probes[0]
 
@@ -149,6 +151,7 @@ def fit_probes(
     untrained: bool,
     batch_size: int,
     memory_gib: float,
+    sources: Sequence[Any] | None,
 ) -> list[Probe]:
     """A probe at each site, from one pass over the data (two with `untrained`)."""
     interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)  # type: ignore[list-item]
@@ -160,7 +163,15 @@ def fit_probes(
     model.check_interventions(interventions)
     check_readable(model, sites, by_token=False)
     design = Design.of(
-        model, data, feature, seed=seed, n_folds=n_folds, level=level, max_tokens=max_tokens, control=control
+        model,
+        data,
+        feature,
+        seed=seed,
+        n_folds=n_folds,
+        level=level,
+        max_tokens=max_tokens,
+        control=control,
+        sources=sources,
     )
     places = design.places.feature
     check_readable(model, sites, by_token=places.level == "token")

@@ -116,6 +116,7 @@ def probe_map(
     untrained: bool = False,
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
+    sources: Sequence[Any] | None = None,
 ) -> ProbeMap:
     """`fit_probe` at each of `sites` (default: every head's `z`); arguments, scores and errors are the same."""
     if sites is None:
@@ -137,5 +138,6 @@ def probe_map(
         untrained=untrained,
         batch_size=batch_size,
         memory_gib=memory_gib,
+        sources=sources,
     )
     return ProbeMap.of(probes)

@@ -235,17 +235,20 @@ def test_a_map_has_a_cell_per_head_and_a_column_for_streams(results):
     found = ProbeMap.of([probe_at(results, site, value) for site, value in zip(sites, values, strict=True)])
     for width in WIDTHS:
         figure = figures.probe_map(found, core=["L1H2", "L5H5"], width=width)
-        heads, dots, streams = figure.plot.data
+        heads, *numbers, dots, streams, written = figure.plot.data
+        assert len(numbers) == (width == "double")
+        assert {*written.y} == {-1, 0, 1}
         assert np.array(heads.z, dtype=float).ravel() == pytest.approx(values[:6])
         assert len(dots.x) == 1
         assert [row[0] for row in streams.z] == pytest.approx(values[6:])
         assert "not where the model reads it" in figure.caption
         assert json.loads(json.dumps(figure.data, default=str))
-    written = [cell for row in figures.probe_map(found).plot.data[0].text for cell in row]
-    bold = [cell.startswith("<b>") for cell in written]
+    text = figures.probe_map(found).plot.data[1]
+    bold = [cell.startswith("<b>") for cell in text.text]
+    assert text.textfont.color == ("#000",) * 5 + ("#fff",)
     word = found.probes[0].scores["word_auc"].value
     assert bold == [probe.scores["auc"].low > word for probe in found.probes[:6]]
-    assert len(figures.probe_map(ProbeMap.of([probe_at(results, Site.embed(), 0.7)])).plot.data) == 1
+    assert len(figures.probe_map(ProbeMap.of([probe_at(results, Site.embed(), 0.7)])).plot.data) == 2
 
 
 @pytest.fixture(scope="module")

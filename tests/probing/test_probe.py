@@ -15,7 +15,7 @@ from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Steer
 from hc_interp.models.site import Site
-from hc_interp.probing.features import Feature
+from hc_interp.probing.features import Feature, feature_values
 from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.probing.probe_map import ProbeMap, probe_map
 
@@ -192,10 +192,69 @@ def test_bad_input(model, examples, change, error, message: str) -> None:
         fit_probe(model, examples, **given)
 
 
-def test_a_batch_has_no_words_and_no_sources(model, examples) -> None:
-    batch = model.tokenize(list(examples.first), list(examples.second))
-    with pytest.raises(DataError, match="splits go by the examples' sources"):
-        fit_probe(model, batch, OVERLAP, "token_overlap")
+@pytest.fixture(scope="module")
+def encoded(model, examples):
+    return model.tokenize(list(examples.first), list(examples.second))
+
+
+@pytest.fixture(scope="module")
+def by_token(model, examples):
+    """Word overlap as an array: a value for each word of the second text, NaN elsewhere."""
+    found = feature_values(model, examples, "token_overlap")
+    values = np.full(tuple(model.tokenize(list(examples.first), list(examples.second)).input_ids.shape), np.nan)
+    values[found.row, found.position] = found.value
+    return values
+
+
+def test_values_at_encoded_rows_are_read_as_at_their_texts(model, examples, encoded, by_token) -> None:
+    of_texts = fit_probe(model, examples, OVERLAP, by_token)
+    of_rows = fit_probe(model, encoded, OVERLAP, by_token, sources=examples.source)
+    assert of_rows.scores["auc"].value >= 0.99
+    assert np.array_equal(of_rows.places.fold, of_texts.places.fold)
+    assert {name: s.value for name, s in of_rows.scores.items()} == pytest.approx(
+        {name: s.value for name, s in of_texts.scores.items()}, abs=1e-3
+    )
+    halves = [encoded.rows(slice(0, 50)), encoded.rows(slice(50, 120))]
+    again = fit_probe(model, halves, OVERLAP, by_token, sources=examples.source)
+    assert np.array_equal(again.predicted, of_rows.predicted)
+    bare = model.copy()
+    bare.tokenizer = None
+    alone = probe_map(bare, encoded, by_token, OVERLAP, sources=examples.source)
+    assert np.array_equal(alone[OVERLAP].predicted, of_rows.predicted)
+
+
+def test_encoded_rows_of_one_source_stay_together(model, many_per_source) -> None:
+    data = many_per_source
+    batch = model.tokenize(list(data.first), list(data.second))
+    labels = np.random.default_rng(0).integers(0, 2, size=30).repeat(20)
+    site = Site(1, "resid_post")
+    honest = fit_probe(model, batch, site, labels, sources=data.source).scores["auc"]
+    leaking = fit_probe(model, batch, site, labels, sources=range(len(batch))).scores["auc"]
+    assert honest.low < 0.5 < honest.high
+    assert leaking.low > 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "with no sources"),
+        ({"sources": range(7)}, "sources of length 7"),
+        ({"sources": range(120), "feature": "token_overlap"}, "a rule on words"),
+    ],
+)
+def test_encoded_rows_that_do_not_fit(model, encoded, by_token, change, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        fit_probe(model, encoded, OVERLAP, **({"feature": by_token} | change))
+
+
+def test_texts_carry_their_own_sources(model, examples, encoded) -> None:
+    with pytest.raises(DataError, match="examples carry their own"):
+        fit_probe(model, examples, OVERLAP, "token_overlap", sources=examples.source)
+    with pytest.raises(DataError, match="given as a dict; expected Examples"):
+        fit_probe(model, {"data": examples}, OVERLAP, "token_overlap")
+    mixed = [encoded, type(encoded)(encoded.input_ids)]
+    with pytest.raises(DataError, match="in all or in none"):
+        fit_probe(model, mixed, OVERLAP, [0.0] * 240, sources=range(240))
 
 
 def test_several_splits_are_one(model, examples, probe) -> None:
