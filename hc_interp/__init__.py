@@ -56,6 +56,8 @@ _PUBLIC = {
     "probing.probe_map": ("ProbeMap", "probe_map"),
     "search.found": ("MaskSearch",),
     "search.mask_search": ("search_masks",),
+    "search.ranking": ("Ranking",),
+    "search.screens": ("attribution_patching", "gradient_importance", "leave_one_out"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 _MODULES = {"features": "probing.features", "figures": "figures"}

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Component, Subnetwork, kept_count, universe
+from hc_interp.components import Subnetwork, universe
 from hc_interp.data.encode import Data
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
@@ -18,10 +18,10 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 from hc_interp.search.found import HISTORY, MaskSearch
-from hc_interp.search.hard_concrete import top_places
 from hc_interp.search.objectives import OBJECTIVES, kl_divergence
 from hc_interp.search.plan import as_parts, draw_plan, fingerprint, pick
 from hc_interp.search.pool import build_pool
+from hc_interp.search.ranking import binary
 from hc_interp.search.training import Objective, Training
 
 COMPONENTS = ("heads+mlps", "heads")
@@ -95,12 +95,6 @@ def search_masks(
             model, fingerprint(parts), means=source, interventions=list(interventions), seeds=list(seeds), **settings
         ),
     )
-
-
-def binary(log_alpha: Float[Tensor, " component"], sparsity: float, items: Sequence[Component]) -> Subnetwork:
-    """The subnetwork of exactly this sparsity with the largest `log_alpha`; `items` are in execution order."""
-    places = top_places(log_alpha, kept_count(len(items), sparsity))
-    return Subnetwork(frozenset(items[place] for place in places.tolist()), tuple(items))
 
 
 @torch.no_grad()

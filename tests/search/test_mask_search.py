@@ -14,8 +14,9 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep
 from hc_interp.models.load import load
 from hc_interp.search.found import MaskSearch
-from hc_interp.search.mask_search import binary, search_masks
+from hc_interp.search.mask_search import search_masks
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
+from hc_interp.search.ranking import binary
 
 
 @pytest.fixture(scope="module")

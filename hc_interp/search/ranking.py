@@ -1,0 +1,80 @@
+"""`Ranking`: how much each component matters by one screen, and the subnetworks of its best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from hc_interp.analysis.statistics import bootstrap
+from hc_interp.components import Component, Head, Subnetwork, kept_count
+from hc_interp.errors import SearchError
+from hc_interp.results import Result
+from hc_interp.search.hard_concrete import top_places
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking(Result):
+    """Scores `[component, example]` by one `method`, in the order of `universe`; a component's score is their mean.
+
+    `sources` name the premise or template of each example, the unit of the intervals. A screen looks at one component
+    at a time: two that can stand in for each other both look useless, and the best k need not be the k best.
+    """
+
+    method: str
+    universe: tuple[Component, ...]
+    per_example: Float[Tensor, "component example"]
+    sources: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Float[Tensor, " component"]:
+        return self.per_example.double().mean(1)
+
+    def top(self, sparsity: float) -> Subnetwork:
+        """The subnetwork of exactly this sparsity with the largest scores; ties by layer, then head.
+
+        Raises `SearchError` for a sparsity outside 0 to 1.
+        """
+        return binary(self.scores, sparsity, self.universe)
+
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """A row per component, the largest score first: rank, component, kind, layer, head, score, low, high.
+
+        Intervals are bootstrap over sources.
+        """
+        found = bootstrap(self.per_example.double().T.numpy(), clusters=self.sources, level=level, seed=0)
+        frame = pd.DataFrame(
+            {
+                "component": [str(item) for item in self.universe],
+                "kind": ["head" if isinstance(item, Head) else "mlp" for item in self.universe],
+                "layer": [item.layer for item in self.universe],
+                "head": pd.array([getattr(item, "head", pd.NA) for item in self.universe], dtype="Int64"),
+                "score": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+        )
+        frame = frame.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+        frame.insert(0, "rank", range(1, len(frame) + 1))
+        return frame
+
+    def __repr__(self) -> str:
+        best = top_places(self.scores, min(3, len(self.universe)))
+        order = sorted(best.tolist(), key=lambda place: -self.scores[place])
+        first = ", ".join(str(self.universe[place]) for place in order)
+        return f"Ranking({len(self.universe)} components by {self.method}, {len(self.sources)} examples; first {first})"
+
+
+def binary(scores: Float[Tensor, " component"], sparsity: float, items: Sequence[Component]) -> Subnetwork:
+    """The subnetwork of exactly this sparsity with the largest scores; `items` are in execution order."""
+    if not bool(scores.isfinite().all()):
+        raise SearchError(
+            f"{int((~scores.isfinite()).sum())} of {len(scores)} scores are not finite, so there is no best. Check the "
+            "model's weights and dtype, the means and the interventions."
+        )
+    places = top_places(scores, kept_count(len(items), sparsity))
+    return Subnetwork(frozenset(items[place] for place in places.tolist()), tuple(items))
