@@ -42,7 +42,8 @@ def cross_fit(
 ) -> CrossFit:
     """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in.
 
-    The first target chooses the penalties. All others are read under them, so that one probe reads them all.
+    The first target chooses the penalties. All others are read under them, so that one probe reads them all. It is
+    fitted apart from them: to the last bit, its predictions do not depend on the company.
     """
     n_folds = int(folds.max()) + 1
     values = list(targets.values())
@@ -50,12 +51,15 @@ def cross_fit(
     losses = _validation_losses(x, values[0], folds, blocks, kind)
     chosen = [PENALTIES[place] for place in losses.argmin(axis=1)]
     penalty = PENALTIES[losses.sum(axis=0).argmin()]
-    held_out = [(target, (fold,), chosen[fold]) for fold in range(n_folds) for target in range(len(values))]
-    *fits, whole = fit_all(blocks, Regressions.of([*held_out, (0, (), penalty)], n_folds), kind=kind)
-    predicted = np.empty((len(folds), len(values)))
+    asked = [(target, (fold,), chosen[fold]) for target in range(len(values)) for fold in range(n_folds)]
+    *fits, whole = fit_all(blocks, Regressions.of([*asked[:n_folds], (0, (), penalty)], n_folds), kind=kind)
+    if len(values) > 1:
+        fits += fit_all(blocks, Regressions.of(asked[n_folds:], n_folds), kind=kind)
+    predicted = np.empty((len(values), len(folds)))
     for fold in range(n_folds):
-        predicted[folds == fold] = predict(fits[fold * len(values) :][: len(values)], x[folds == fold])
-    return CrossFit(dict(zip(targets, predicted.T.copy(), strict=True)), tuple(chosen), penalty, whole)
+        predicted[0, folds == fold] = predict(fits[fold : fold + 1], x[folds == fold])[:, 0]
+        predicted[1:, folds == fold] = predict(fits[fold + n_folds :: n_folds], x[folds == fold]).T
+    return CrossFit(dict(zip(targets, predicted, strict=True)), tuple(chosen), penalty, whole)
 
 
 def _validation_losses(
@@ -79,8 +83,8 @@ def _validation_losses(
 
 
 def predict(fits: Sequence[Linear], x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n fit"]:
-    weights = np.stack([fit.weights for fit in fits], axis=1)
-    return x.astype(float) @ weights + np.array([fit.intercept for fit in fits])
+    weights = np.array([fit.weights for fit in fits]).reshape(len(fits), x.shape[1])
+    return x.astype(float) @ weights.T + np.array([fit.intercept for fit in fits])
 
 
 def _blocks(

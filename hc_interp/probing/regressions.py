@@ -50,7 +50,7 @@ def fit_all(blocks: Blocks, asked: Regressions, *, kind: str) -> list[Linear]:
     """
     mean, variance = blocks.moments(asked.fitted)
     far = np.abs(blocks.mean[:, None] / blocks.scale[:, None] + mean)
-    free = np.sqrt(variance) > ROUNDING * far
+    free = np.sqrt(variance) > ROUNDING * np.maximum(far, np.abs(mean))  # the second for columns that are 0 in a part
     solve = solve_logistic if kind == "binary" else solve_ridge
     weights, intercepts = solve(blocks, asked.target, asked.fitted, asked.penalty * variance, free)
     weights = weights / blocks.scale[:, None]
