@@ -41,12 +41,13 @@ def run_map(model: hc.HookedModel, args: argparse.Namespace) -> None:
     streams = [hc.Site.embed(), *(hc.Site(layer, "resid_post") for layer in range(model.n_layers))]
     data = pairs(args.data_dir, args.pairs or 5000)
     start, cpu = time.perf_counter(), time.process_time()
-    found = hc.probe_map(model, data, "token_overlap", [*heads, *streams], max_tokens=None)
+    found = hc.probe_map(model, data, "token_overlap", [*heads, *streams], max_tokens=None, untrained=args.untrained)
     print(f"{len(found)} sites, {len(data)} pairs, {len(found.places)} places: "
           f"{time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} s of CPU\n")  # fmt: skip
     found.save(args.out / "probe-map.json")
     frame = found.to_frame()
-    columns = ["site", "auc", "auc_low", "auc_high", "word_auc", "control_auc", "shuffled_auc", "selectivity"]
+    columns = ["site", "auc", "auc_low", "auc_high", "word_auc", "untrained_auc", "control_auc"]
+    columns += ["shuffled_auc", "selectivity"]
     columns = [name for name in columns if name in frame]
     is_core = frame["site"].str.removesuffix(".z").isin(CORE)
     print(_markdown(frame[frame["head"].isna()][columns]) + "\n")
@@ -106,7 +107,8 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/probes"))
     parser.add_argument("--pairs", type=int)
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=5, help="paths: how often other heads are drawn")
+    parser.add_argument("--untrained", action="store_true", help="map: the same sites with fresh random weights too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     {"map": run_map, "paths": run_paths, "attention": run_attention}[args.what](hc.load(MODEL), args)

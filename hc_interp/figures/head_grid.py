@@ -7,7 +7,7 @@ from hc_interp.components import Head, components, heads_of
 from hc_interp.figures.chart import SEQUENTIAL, cells
 from hc_interp.figures.style import pixels
 
-CORNER = 0.3  # from the middle of a cell
+CORNER = 0.26  # from the middle of a cell
 WHITE_FROM = 0.7  # the shade of `SEQUENTIAL` from which white is easier to read than black
 
 
