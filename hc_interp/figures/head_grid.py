@@ -42,11 +42,11 @@ def axes(values: Iterable[Head]) -> tuple[list[int], list[int]]:
     return sorted({item.layer for item in found}), sorted({item.head for item in found})
 
 
-def dots(marked: Any, values: Iterable[Head]) -> dict[str, Any]:
+def dots(marked: Any, values: Iterable[Head], *, corner: float = CORNER) -> dict[str, Any]:
     """A dot in the corner of the cell of each marked head (a core, or heads): what the cell shows stays visible."""
     found = [item for item in components(heads_of(marked)) if item in set(values)] if marked is not None else []
     return {
         "type": "scatter", "mode": "markers", "hoverinfo": "skip", "showlegend": False,
-        "x": [item.head + CORNER for item in found], "y": [item.layer + CORNER for item in found],
+        "x": [item.head + corner for item in found], "y": [item.layer + corner for item in found],
         "marker": {"color": "#fff", "size": pixels(3.2), "line": {"color": "#000", "width": 1}},
     }  # fmt: skip

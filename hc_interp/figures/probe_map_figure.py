@@ -7,7 +7,7 @@ from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.head_grid import axes, dots, grid, written
+from hc_interp.figures.head_grid import CORNER, axes, dots, grid, written
 from hc_interp.figures.numbers import score
 from hc_interp.figures.probe_figure import CHANCE
 from hc_interp.figures.style import Width, layout, pixels
@@ -17,6 +17,7 @@ from hc_interp.probing.probe_map import ProbeMap
 
 ROW = 21.0  # points a layer
 TITLE, BELOW = 18.0, 34.0  # above and below the cells of a panel
+DOT = 0.36  # from the middle of a cell, where its number is
 WITH_TEXT = 13  # heads of a layer, up to which a cell has room for its number
 
 
@@ -60,7 +61,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
             said = [_number(probe.scores[metric], word) for probe in part.values()]
             shade = [(value - floor) / (top - floor) for value in values.values()]
             plot.add_trace(written([h.head for h in values], [h.layer for h in values], said, shade), **at)
-        plot.add_trace(dots(core, values), **at)
+        plot.add_trace(dots(core, values, corner=DOT if text else CORNER), **at)
         plot.update_xaxes(tickvals=axes(values)[1], title={"text": "head", "standoff": 3}, **at)
     if streams:
         at: dict[str, Any] = {"row": 1, "col": 2} if with_stream else {"row": rows, "col": 1}
