@@ -16,6 +16,8 @@ _PUBLIC = {
     "analysis.effective_size": ("EffectiveSize", "effective_size"),
     "analysis.evaluate": ("evaluate",),
     "analysis.evaluation": ("Evaluation",),
+    "analysis.faithfulness": ("faithfulness", "faithfulness_curve"),
+    "analysis.faithfulness_results": ("Faithfulness", "FaithfulnessCurve"),
     "analysis.generalizing": ("GeneralizingHeads", "generalizing_heads"),
     "analysis.reads_from": ("reads_from",),
     "analysis.verdict": ("Verdict",),

@@ -257,3 +257,8 @@ def kept_count(n_components: int, sparsity: float) -> int:
     if not 0 <= sparsity <= 1:
         raise SearchError(f"sparsity={sparsity} is not a share of components; expected 0 to 1, like 0.5 for half.")
     return math.floor((1 - Fraction(str(sparsity))) * n_components + Fraction(1, 2))
+
+
+def share_count(n_components: int, share: float) -> int:
+    """How many components are this share of them, `floor(share n + 0.5)`, of the decimal that was written."""
+    return math.floor(Fraction(str(share)) * n_components + Fraction(1, 2))

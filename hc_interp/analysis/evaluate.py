@@ -9,8 +9,9 @@ from torch import Tensor
 
 from hc_interp.analysis.evaluation import FULL, VALIDATION, Evaluation
 from hc_interp.analysis.samples import check_level
+from hc_interp.analysis.subnetwork_logits import logits_under
 from hc_interp.components import Subnetwork
-from hc_interp.data.encode import EncodedBatch, batches, in_order
+from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
 from hc_interp.data.task import Task
@@ -50,7 +51,7 @@ def evaluate(
     logits that are not finite. Accuracy says which answers a subnetwork gives, not how it comes to them.
     """
     check_level(level)
-    named = _named(subnetworks)
+    named = named_subnetworks(subnetworks)
     if named and means is None:
         raise HCError(
             f"{len(named)} subnetworks were given without means, so nothing says what the removed components are "
@@ -70,10 +71,7 @@ def evaluate(
             encoded = batches(model, examples, batch_size=batch_size)
             groups = resolve_groups(model.labels, examples)
             gold = torch.tensor(examples.label, device=model.device)
-            answers = []
-            for name, listed in settings.items():
-                answers.append(_logits(model, encoded, listed, name, split))
-                progress.advance()
+            answers = list(logits_under(model, encoded, settings, split, progress).values())
             right[split] = torch.stack([correct(logits, gold, groups).bool() for logits in answers]).cpu()
             if split == VALIDATION:
                 kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
@@ -97,7 +95,7 @@ def evaluate(
     )
 
 
-def _named(subnetworks: Any) -> dict[str, Subnetwork]:
+def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
     """Subnetworks by name; without names they are counted from "0"."""
     if subnetworks is None:
         return {}
@@ -140,17 +138,3 @@ def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, s
     if max_per_case is None:
         return found
     return {name: examples.sample(max_per_case, seed) for name, examples in found.items()}
-
-
-def _logits(
-    model: HookedModel, encoded: Sequence[EncodedBatch], interventions: Sequence[Intervention], name: str, split: str
-) -> Float[Tensor, "example class"]:
-    logits = in_order([model.logits(item.batch, interventions) for item in encoded], [item.index for item in encoded])
-    if not bool(torch.isfinite(logits).all()):
-        n_bad = int((~torch.isfinite(logits)).any(-1).sum())
-        raise HCError(
-            f"The logits of {name!r} on {split!r} are NaN or infinite for {n_bad} of {len(logits)} examples, so their "
-            "largest has no meaning. Expected finite logits; check the model's weights and dtype, the means and the "
-            "interventions."
-        )
-    return logits

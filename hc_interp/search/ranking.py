@@ -71,10 +71,15 @@ class Ranking(Result):
 
 def binary(scores: Float[Tensor, " component"], sparsity: float, items: Sequence[Component]) -> Subnetwork:
     """The subnetwork of exactly this sparsity with the largest scores; `items` are in execution order."""
+    return best(scores, kept_count(len(items), sparsity), items)
+
+
+def best(scores: Float[Tensor, " component"], n_kept: int, items: Sequence[Component]) -> Subnetwork:
+    """The subnetwork of the `n_kept` largest scores; of equal ones the earlier stays."""
     if not bool(scores.isfinite().all()):
         raise SearchError(
             f"{int((~scores.isfinite()).sum())} of {len(scores)} scores are not finite, so there is no best. Check the "
             "model's weights and dtype, the means and the interventions."
         )
-    places = top_places(scores, kept_count(len(items), sparsity))
+    places = top_places(scores, n_kept)
     return Subnetwork(frozenset(items[place] for place in places.tolist()), tuple(items))

@@ -1,5 +1,6 @@
 """Training one mask: gradient descent in `log_alpha`, gradient ascent in the two Lagrange multipliers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,17 +39,26 @@ class Objective:
     name: str
     interventions: tuple[Intervention, ...] = ()
 
-    def losses(
-        self, gates: Float[Tensor, "batch component"], rows: Int[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Mean objective and mean KL to the full model over these rows, each row under its own gates."""
+    def logits(self, gates: Float[Tensor, "*batch component"], rows: Int[Tensor, " batch"]) -> Tensor:
+        """Logits of these rows, all under one mask or each under its own."""
         mask = SoftMask(gates.to(self.model.dtype), self.source, self.universe)
-        logits = self.model.logits(self.pool.take(rows), [*self.interventions, mask])
-        kl = kl_divergence(self.pool.reference[rows], logits).mean()
+        return self.model.logits(self.pool.take(rows), [*self.interventions, mask])
+
+    def kl(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        return kl_divergence(self.pool.reference[rows], logits)
+
+    def loss(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         if self.name == "kl":
-            return kl, kl
+            return self.kl(logits, rows)
         assert self.pool.gold is not None
-        return group_cross_entropy(logits, self.pool.gold[rows]).mean(), kl.detach()
+        return group_cross_entropy(logits, self.pool.gold[rows])
+
+    def per_row(self, gates: Float[Tensor, "*batch component"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        return self.loss(self.logits(gates, rows), rows)
+
+    def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " part"]]:
+        """The rows in parts of similar length."""
+        return rows[torch.argsort(self.pool.lengths[rows], stable=True)].split(size)
 
 
 @dataclass
@@ -77,7 +87,8 @@ class Training:
         batches = epochs(self.rows, self.objective.pool.lengths, self.batch_size, order)
         for step, rows in zip(range(self.steps), batches, strict=False):
             uniform = torch.rand(len(rows), n, generator=noise).clamp(NOISE, 1 - NOISE).to(device)
-            loss, kl = self.objective.losses(sample_gates(log_alpha, uniform), rows)
+            logits = self.objective.logits(sample_gates(log_alpha, uniform), rows)
+            loss, kl = self.objective.loss(logits, rows).mean(), self.objective.kl(logits.detach(), rows).mean()
             sparsity = expected_sparsity(log_alpha)
             target = ramped_target(step, round(RAMP * self.steps), self.sparsity)
             self._check(step, loss)
