@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 # Every public name and the module that it lives in.
 _PUBLIC = {
+    "analysis.attention": ("attention_profile",),
+    "analysis.attention_result": ("AttentionProfile",),
     "analysis.core": ("HeuristicCore", "heuristic_core"),
     "analysis.effective_size": ("EffectiveSize", "effective_size"),
     "analysis.evaluate": ("evaluate",),
@@ -39,6 +41,7 @@ _PUBLIC = {
     ),
     "figures.html_report": ("report",),
     "interventions.donors": ("Donors",),
+    "interventions.erase": ("Erase",),
     "interventions.means": ("MeanActivations", "mean_activations"),
     "interventions.nodes": ("Ablate", "Keep", "Scale", "SoftMask"),
     "interventions.paths": ("PatchPath",),
@@ -49,6 +52,8 @@ _PUBLIC = {
     "patching.effects": ("PathEffects",),
     "patching.path_effects": ("path_effects",),
     "pipeline": ("run",),
+    "probing.path_probes": ("probe_paths",),
+    "probing.path_result": ("PathProbes",),
     "probing.probe": ("Probe", "fit_probe"),
     "probing.probe_map": ("ProbeMap", "probe_map"),
     "search.found": ("MaskSearch",),

@@ -8,12 +8,16 @@ from typing import Any
 
 _HOMES = {
     "accuracy": "accuracy_figure",
+    "attention": "attention_figure",
+    "attention_profile": "attention_figure",
     "Figure": "figure",
     "CircuitGraph": "circuit_graph",
     "circuit": "circuit_figure",
     "circuit_graph": "circuit_graph",
     "head_frequency": "core_figure",
     "path_matrix": "path_figure",
+    "path_probes": "path_probe_figure",
+    "probe_map": "probe_map_figure",
     "probe_scores": "probe_figure",
     "reading": "reading_figure",
     "report": "html_report",

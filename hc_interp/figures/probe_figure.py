@@ -10,8 +10,8 @@ from hc_interp.errors import HCError
 from hc_interp.figures.chart import interval_points, legend_below
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score
-from hc_interp.figures.probe_numbers import WORDS, gain, metric
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, Width, layout
+from hc_interp.probing.differences import WORDS, gain, metric
 from hc_interp.probing.probe import Probe
 
 ROW, BETWEEN = 20.0, 40.0  # points a probe; between two panels

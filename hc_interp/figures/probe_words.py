@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from hc_interp.analysis.statistics import Interval
 from hc_interp.figures.numbers import score
-from hc_interp.figures.probe_numbers import WORDS, change, gain, metric
+from hc_interp.probing.differences import WORDS, change, gain, metric
 from hc_interp.probing.probe import Probe
 
 # How `PatchPath` stands in a probe's recorded settings.

@@ -1,18 +1,22 @@
 """Activations at chosen tokens, for many sites in one pass over the data."""
 
 from collections.abc import Sequence
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import HEAD_KINDS, Site
+from hc_interp.probing.encoded import Encoded, encode
 from hc_interp.progress import stage
+
+MEMORY_GIB = 2.0  # room that activations may take before they go to disk
+NARROW = frozenset({"q", "k", "v", "z"})  # kinds of width d_head; all others have d_model
 
 
 def check_readable(model: HookedModel, sites: Sequence[Site], *, by_token: bool) -> None:
@@ -43,26 +47,27 @@ def check_readable(model: HookedModel, sites: Sequence[Site], *, by_token: bool)
 @torch.no_grad()
 def collect(
     model: HookedModel,
-    examples: Examples,
+    examples: Examples | Encoded,
     sites: Sequence[Site],
     row: Int[np.ndarray, " place"],
     position: Int[np.ndarray, " place"],
     interventions: Sequence[Intervention] = (),
     batch_size: int = 64,
-) -> dict[Site, Float[Tensor, "place d"]]:
+    memory_gib: float = MEMORY_GIB,
+) -> dict[Site, Float[np.ndarray, "place d"]]:
     """The vector of each site at token `position[i]` of example `row[i]`, on the CPU; `pooled` has one per example.
 
     Every example is run once, whatever the number of sites, and only if some place asks for it. Values are those after
-    all edits of `interventions`. Raises `ComponentError` for sites that do not exist, `DataError` for a position
-    outside its example.
+    all edits of `interventions`, in the model's precision (half precision: float32). They are kept in memory up to
+    `memory_gib` gibibytes, and in a temporary file beyond, which is gone when the last of them is. Raises
+    `ComponentError` for sites that do not exist, `DataError` for a position outside its example.
     """
     check_readable(model, sites, by_token=False)
     row, position = np.asarray(row), np.asarray(position)
     used, place_row = np.unique(row, return_inverse=True)
-    encoded = batches(model, examples.rows(used), batch_size, with_labels=False)
+    encoded = encode(model, examples.rows(used), batch_size)
     end = _last_needed(sites)
-    parts: dict[Site, list[Tensor]] = {site: [] for site in sites}
-    order = []
+    found = _room(model, sites, len(row), memory_gib)
     with stage("reading activations", len(encoded)) as progress:
         for item in encoded:
             local = np.full(len(used), -1)
@@ -75,11 +80,35 @@ def collect(
             for site in sites:
                 value = captured[site]
                 index = (where[0],) if site.kind == "pooled" else where
-                parts[site].append(value[tuple(i.to(value.device) for i in index)].cpu())
-            order.append(places)
+                picked = value[tuple(i.to(value.device) for i in index)]
+                found[site][places] = picked.to("cpu", _precision(model)).numpy()
             progress.advance()
-    back = torch.as_tensor(np.argsort(np.concatenate(order)))
-    return {site: torch.cat(found)[back] for site, found in parts.items()}
+    return found
+
+
+def _room(
+    model: HookedModel, sites: Sequence[Site], n_places: int, memory_gib: float
+) -> dict[Site, Float[np.ndarray, "place d"]]:
+    """An empty array per site, all in memory or all in one temporary file."""
+    if isinstance(memory_gib, bool) or not isinstance(memory_gib, int | float) or not memory_gib >= 0:
+        raise DataError(f"memory_gib={memory_gib!r} was given; expected a number of gibibytes from 0.")
+    dtype = np.dtype(str(_precision(model)).removeprefix("torch."))
+    widths = [model.d_head if site.kind in NARROW else model.d_model for site in sites]
+    size = n_places * sum(widths)
+    if size * dtype.itemsize <= memory_gib * 2**30:
+        whole = np.empty(size, dtype)
+    else:
+        with TemporaryFile(prefix="hc_interp-activations-") as file:  # the mapping outlives the file's name
+            whole = np.memmap(file, dtype, mode="w+", shape=(size,))
+    ends = np.cumsum([n_places * width for width in widths])[:-1]
+    return {
+        site: part.reshape(n_places, width)
+        for site, width, part in zip(sites, widths, np.split(whole, ends), strict=True)
+    }
+
+
+def _precision(model: HookedModel) -> torch.dtype:
+    return torch.float64 if model.dtype == torch.float64 else torch.float32
 
 
 def _last_needed(sites: Sequence[Site]) -> Site | None:

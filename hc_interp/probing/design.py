@@ -1,7 +1,8 @@
 """What a probe is asked to predict, where, and on which splits: the same for all sites that it is tried on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,10 +12,10 @@ from jaxtyping import Float, Int
 from hc_interp.analysis.samples import generator
 from hc_interp.analysis.statistics import Interval
 from hc_interp.data.examples import Examples
-from hc_interp.data.overlap import concatenate
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.probing.controls import control_values, shuffled_values, word_prediction
+from hc_interp.probing.encoded import Encoded, as_rows
 from hc_interp.probing.features import FeatureValues, feature_values
 from hc_interp.probing.folds import grouped_folds, source_codes
 from hc_interp.probing.linear import CrossFit, cross_fit, training_means
@@ -48,7 +49,7 @@ class Places(Result):
 class Design:
     """The places, and the values that a probe is fitted to there: the feature's own (""), shuffled, and controls."""
 
-    examples: Examples
+    examples: Examples | Encoded
     places: Places
     targets: dict[str, Float[np.ndarray, " place"]]
     word: Float[np.ndarray, " place"]
@@ -66,9 +67,10 @@ class Design:
         level: float,
         max_tokens: int | None,
         control: bool,
+        sources: Sequence[Any] | None,
     ) -> Self:
         generator(seed)  # raises for a seed that is none
-        examples = as_examples(data)
+        examples = as_rows(data, sources)
         values = limit_places(feature_values(model, examples, feature), max_tokens, seed)
         source = source_codes([examples.source[row] for row in values.row])
         n_examples = len(np.unique(values.row))
@@ -83,18 +85,29 @@ class Design:
         places = Places(values, source, folds, tuple(examples.id[row] for row in values.row))
         return cls(examples, places, targets, word, resamples)
 
-    def fit(self, x: Float[np.ndarray, "place d"], arm: str = "") -> CrossFit:
-        return cross_fit(x, self.targets[arm], self.places.fold, kind=self.places.feature.kind)
+    def fit(self, x: Float[np.ndarray, "place d"], *, own: bool = False) -> CrossFit:
+        """Probes of all targets, or of the feature's own alone."""
+        targets = {"": self.targets[""]} if own else self.targets
+        return cross_fit(x, targets, self.places.fold, kind=self.places.feature.kind)
+
+    @cached_property
+    def measures(self) -> dict[str, Callable[[np.ndarray, np.ndarray], Score]]:
+        """What a feature of this kind is scored by, the main score first."""
+        binary = self.places.feature.kind == "binary"
+        return {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
+
+    @cached_property
+    def _word_scores(self) -> dict[str, Score]:
+        return {name: measure(self.word, self.targets[""]) for name, measure in self.measures.items()}
 
     def scores(self, predicted: dict[str, Float[np.ndarray, " place"]]) -> dict[str, Interval]:
         """All scores of the predictions of each arm, with intervals over sources; see `fit_probe` for their names."""
         binary = self.places.feature.kind == "binary"
-        measures = {"accuracy": self._accuracy, "auc": self._auc} if binary else {"r2": self._r2}
-        own = self.targets[""]
+        own, measures = self.targets[""], self.measures
         found: dict[str, Score] = {}
         for name, measure in measures.items():
             found[name] = measure(predicted[""], own)
-            found[f"word_{name}"] = measure(self.word, own)
+            found[f"word_{name}"] = self._word_scores[name]
             if controls := [measure(p, self.targets[arm]) for arm, p in predicted.items() if arm.startswith("control")]:
                 found[f"control_{name}"] = np.mean(controls, axis=0)
             found[f"shuffled_{name}"] = measure(predicted["shuffled"], self.targets["shuffled"])
@@ -128,17 +141,3 @@ def limit_places(values: FeatureValues, max_tokens: int | None, seed: int) -> Fe
     order = np.random.default_rng([seed, 0]).permutation(len(rows))
     kept = rows[order[counts[order].cumsum() <= max_tokens]]
     return values.rows(np.flatnonzero(np.isin(values.row, kept)))
-
-
-def as_examples(data: Any) -> Examples:
-    """One `Examples` of a split or several. Raises `DataError` for anything else, a `Batch` too."""
-    if isinstance(data, Examples):
-        return data
-    if isinstance(data, Iterable) and not isinstance(data, str | dict):
-        parts = list(data)
-        if parts and all(isinstance(part, Examples) for part in parts):
-            return concatenate(parts)
-    raise DataError(
-        f"A probe was given a {type(data).__name__} as data; expected Examples (a split of a task, such as "
-        "task.overlap) or an iterable of them: features are read from words, and splits go by the examples' sources."
-    )

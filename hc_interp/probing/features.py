@@ -1,12 +1,10 @@
 """Lexical features that a probe may look for: of each word of the second text, or of a pair of texts.
 
-A feature is a rule on two lists of words (`data.overlap.words`: lower case, no punctuation), so it knows no tokenizer.
-`feature_values` applies it to examples and says at which token of each a probe should read: `word_places.py` finds the
-tokens that stand for words.
+A feature is a rule on two lists of words; `lexical.py` holds the package's own. `feature_values` applies it to examples
+and says at which token of each a probe should read: `word_places.py` finds the tokens that stand for words.
 """
 
 import difflib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,23 +13,43 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hc_interp.data.encode import token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
+from hc_interp.probing.encoded import Encoded, tokens_of
+from hc_interp.probing.lexical import (
+    Words,
+    constituent,
+    match_position,
+    negation,
+    order_violation,
+    overlap_share,
+    subsequence,
+    token_overlap,
+)
 from hc_interp.probing.word_places import word_positions
 from hc_interp.results import Result
 
-Words = Sequence[str]
 Level = Literal["token", "pair"]
 Kind = Literal["binary", "real"]
 LEVELS: tuple[Level, ...] = ("token", "pair")
 KINDS: tuple[Kind, ...] = ("binary", "real")
 
-NEGATIONS = frozenset(
-    {"no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without"}
-)
+__all__ = [  # `hc.features`
+    "FEATURES",
+    "Feature",
+    "FeatureValues",
+    "constituent",
+    "feature_values",
+    "match_position",
+    "named_feature",
+    "negation",
+    "order_violation",
+    "overlap_share",
+    "subsequence",
+    "token_overlap",
+]
 
 
 @dataclass(frozen=True)
@@ -56,38 +74,6 @@ class Feature:
             )
 
 
-def token_overlap(first: Words, second: Words) -> list[float]:
-    """1 for each word of the second text that occurs anywhere in the first."""
-    known = set(first)
-    return [float(word in known) for word in second]
-
-
-def match_position(first: Words, second: Words) -> list[float]:
-    """Place in the first text of the same word, the one nearest to the word's own place; NaN without a match."""
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(first):
-        places.setdefault(word, []).append(place)
-    distances = [[(abs(place - own), place) for place in places.get(word, ())] for own, word in enumerate(second)]
-    return [float(min(found)[1]) if found else math.nan for found in distances]
-
-
-def overlap_share(first: Words, second: Words) -> float:
-    """Share of the second text's words that occur in the first, 0 to 1; NaN if it has no words."""
-    found = token_overlap(first, second)
-    return sum(found) / len(found) if found else math.nan
-
-
-def subsequence(first: Words, second: Words) -> float:
-    """1 if the second text's words stand in the first one after the other (HANS' "subsequence"); NaN for no words."""
-    n = len(second)
-    return float(any(list(first[i : i + n]) == list(second) for i in range(len(first) - n + 1))) if n else math.nan
-
-
-def negation(first: Words, second: Words) -> float:
-    """1 if the second text has a negation word ("not", "never", "-n't", ...)."""
-    return float(any(word in NEGATIONS or word.endswith("n't") for word in second))
-
-
 def _entry(level: Level, kind: Kind, fn: Callable[[Words, Words], Sequence[float] | float]) -> tuple[str, Feature]:
     name = fn.__name__
     return name, Feature(name, level, kind, fn, (fn.__doc__ or "").strip())
@@ -99,6 +85,7 @@ FEATURES: dict[str, Feature] = dict(
         _entry("token", "real", match_position),
         _entry("pair", "real", overlap_share),
         _entry("pair", "binary", subsequence),
+        _entry("pair", "binary", order_violation),
         _entry("pair", "binary", negation),
     )
 )
@@ -121,7 +108,7 @@ class FeatureValues(Result):
     """A feature at every place where it is defined: `value[i]` belongs to token `position[i]` of example `row[i]`.
 
     `word[i]` is what stands there: the word (of a pair-level feature the second text's last word; of a feature given as
-    an array of token values the token's number). Control tasks give labels to words.
+    an array of token values, and of data that is encoded, the token's number). Control tasks give labels to words.
     """
 
     name: str
@@ -149,7 +136,7 @@ class FeatureValues(Result):
         return f"FeatureValues({self.name}, {self.kind}, {len(self)} places in {len(np.unique(self.row))} examples)"
 
 
-def feature_values(model: HookedModel, examples: Examples, feature: "str | Feature | Any") -> FeatureValues:
+def feature_values(model: HookedModel, examples: Examples | Encoded, feature: "str | Feature | Any") -> FeatureValues:
     """The values of a feature on examples and the tokens to read them at.
 
     `feature` is a name of `FEATURES`, a `Feature`, or values of your own: one number per example (pair level), or per
@@ -178,7 +165,12 @@ def feature_values(model: HookedModel, examples: Examples, feature: "str | Featu
     return found
 
 
-def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> FeatureValues:
+def _from_rule(model: HookedModel, examples: Examples | Encoded, feature: Feature) -> FeatureValues:
+    if isinstance(examples, Encoded):
+        raise DataError(
+            f"The feature {feature.name!r} is a rule on words, and {examples!r} hold tokens only. Give the texts as "
+            "Examples, or pass the feature's values as an array."
+        )
     if examples.second is None:
         raise DataError(
             f"The feature {feature.name!r} compares two texts and {examples!r} holds single ones. Give Examples a "
@@ -210,7 +202,7 @@ def _from_rule(model: HookedModel, examples: Examples, feature: Feature) -> Feat
     return FeatureValues(feature.name, "token", feature.kind, *columns, tuple(found_words))
 
 
-def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureValues:
+def _from_array(model: HookedModel, examples: Examples | Encoded, given: Any) -> FeatureValues:
     """Values of the user's own; level and kind are read from their shape and their range."""
     try:
         rows = [np.asarray(row, dtype=float) for row in given]
@@ -228,7 +220,7 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     kind: Kind = "binary" if np.isin(filled[~np.isnan(filled)], (0, 1)).all() else "real"
     if rows[0].ndim == 0:
         return _at_summary(model, examples, "custom", kind, filled)
-    tokens = [row["input_ids"] for row in token_rows(model, examples)]
+    tokens = [row["input_ids"] for row in tokens_of(model, examples)]
     padded = len({len(row) for row in rows}) == 1
     for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
         if len(row) != len(ids) and not (padded and len(row) > len(ids)):
@@ -244,10 +236,15 @@ def _from_array(model: HookedModel, examples: Examples, given: Any) -> FeatureVa
     return FeatureValues("custom", "token", kind, row, position, value, word)
 
 
-def _at_summary(model: HookedModel, examples: Examples, name: str, kind: Kind, value: np.ndarray) -> FeatureValues:
+def _at_summary(
+    model: HookedModel, examples: Examples | Encoded, name: str, kind: Kind, value: np.ndarray
+) -> FeatureValues:
     """A pair-level feature, read where the model sums its input up."""
     position = np.zeros(len(examples), dtype=int)
     if model.geometry.family.causal:
-        position = np.array([len(row["input_ids"]) - 1 for row in token_rows(model, examples)])
-    last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
+        position = np.array([len(row["input_ids"]) - 1 for row in tokens_of(model, examples)])
+    if isinstance(examples, Encoded):
+        last = tuple(str(int(row["input_ids"][-1])) for row in examples.tokens)
+    else:
+        last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
     return FeatureValues(name, "pair", kind, np.arange(len(examples)), position, value, last)

@@ -1,84 +1,97 @@
 """The linear probe as numerics: arrays in, out-of-fold predictions and weights out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.linear_model import LogisticRegression, Ridge
 
+from hc_interp.probing.blocks import Blocks
 from hc_interp.probing.folds import validation_fold
+from hc_interp.probing.regressions import Linear, Regressions, fit_all
 
 # Weight of |w|^2 / 2 against the mean loss, for activations scaled to variance 1.
 PENALTIES = (1e-1, 1e-2, 1e-3)
-# A column that varies by less than float32 rounding of its mean holds nothing: what is left of an ablated site.
-ROUNDING = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """`x @ weights + intercept`: log-odds of class 1, or the predicted number. Weights are per unit of activation."""
-
-    weights: Float[np.ndarray, " d"]
-    intercept: float
-
-    def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        return x @ self.weights + self.intercept
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Predictions for each place from a probe that saw none of its source, and the penalty that suits all the data."""
+    """Predictions of each target at each place by a probe that saw none of its source, and the first target's own fit.
 
-    predicted: Float[np.ndarray, " n"]
+    `chosen` has the penalty of each fold; `penalty` is the one that suits all the data, `whole` the fit to it.
+    """
+
+    predicted: dict[str, Float[np.ndarray, " n"]]
+    chosen: tuple[float, ...]
     penalty: float
+    whole: Linear
 
 
 def fit_linear(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalty: float) -> Linear:
     """Logistic (binary) or ridge (real) regression on columns scaled to variance 1; weights are scaled back."""
-    return fit_path(x, y, kind=kind, penalties=(penalty,))[0]
-
-
-def fit_path(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalties: Sequence[float]
-) -> list[Linear]:
-    """`fit_linear` at several penalties, each starting where the one before ended."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    varies = spread > ROUNDING * np.abs(mean)
-    if not varies.any() or y.min() == y.max():
-        share = (y.sum() + 0.5) / (len(y) + 1)
-        intercept = float(np.log(share / (1 - share)) if kind == "binary" else y.mean())
-        return [Linear(np.zeros(x.shape[1]), intercept)] * len(penalties)
-    scaled = (x[:, varies] - mean[varies]) / spread[varies]
-    logistic = LogisticRegression(max_iter=1000, warm_start=True)
-    found = []
-    for penalty in penalties:
-        if kind == "binary":
-            regression = logistic.set_params(C=1 / (penalty * len(y))).fit(scaled, y)
-        else:
-            regression = Ridge(alpha=penalty * len(y)).fit(scaled, y)
-        weights = np.zeros(x.shape[1])
-        weights[varies] = regression.coef_.ravel() / spread[varies]
-        found.append(Linear(weights, float(np.ravel(regression.intercept_)[0] - mean @ weights)))
-    return found
+    blocks = _blocks(x, [y], np.zeros(len(y), dtype=int), kind)
+    return fit_all(blocks, Regressions.of([(0, (), penalty)], 1), kind=kind)[0]
 
 
 def cross_fit(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], folds: Int[np.ndarray, " n"], *, kind: str
+    x: Float[np.ndarray, "n d"],
+    targets: Mapping[str, Float[np.ndarray, " n"]],
+    folds: Int[np.ndarray, " n"],
+    *,
+    kind: str,
 ) -> CrossFit:
-    """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in."""
+    """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in.
+
+    The first target chooses the penalties. All others are read under them, so that one probe reads them all. It is
+    fitted apart from them: to the last bit, its predictions do not depend on the company.
+    """
     n_folds = int(folds.max()) + 1
-    predicted = np.empty(len(y))
-    losses = np.zeros(len(PENALTIES))
-    for number in range(n_folds):
-        held_out, validation = folds == number, folds == validation_fold(number, n_folds)
-        fitted = ~(held_out | validation)
-        path = fit_path(x[fitted], y[fitted], kind=kind, penalties=PENALTIES)
-        found = [loss(fit(x[validation]), y[validation], kind=kind) for fit in path]
-        losses += found
-        best = PENALTIES[int(np.argmin(found))]
-        predicted[held_out] = fit_linear(x[~held_out], y[~held_out], kind=kind, penalty=best)(x[held_out])
-    return CrossFit(predicted, PENALTIES[int(np.argmin(losses))])
+    values = list(targets.values())
+    blocks = _blocks(x, values, folds, kind)
+    losses = _validation_losses(x, values[0], folds, blocks, kind)
+    chosen = [PENALTIES[place] for place in losses.argmin(axis=1)]
+    penalty = PENALTIES[losses.sum(axis=0).argmin()]
+    asked = [(target, (fold,), chosen[fold]) for target in range(len(values)) for fold in range(n_folds)]
+    *fits, whole = fit_all(blocks, Regressions.of([*asked[:n_folds], (0, (), penalty)], n_folds), kind=kind)
+    if len(values) > 1:
+        fits += fit_all(blocks, Regressions.of(asked[n_folds:], n_folds), kind=kind)
+    predicted = np.empty((len(values), len(folds)))
+    for fold in range(n_folds):
+        predicted[0, folds == fold] = predict(fits[fold : fold + 1], x[folds == fold])[:, 0]
+        predicted[1:, folds == fold] = predict(fits[fold + n_folds :: n_folds], x[folds == fold]).T
+    return CrossFit(dict(zip(targets, predicted, strict=True)), tuple(chosen), penalty, whole)
+
+
+def _validation_losses(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, " n"],
+    folds: Int[np.ndarray, " n"],
+    blocks: Blocks,
+    kind: str,
+) -> Float[np.ndarray, "fold penalty"]:
+    """Loss on each fold's validation fold of the first target's fits to all other folds."""
+    n_folds = int(folds.max()) + 1
+    validation = [validation_fold(fold, n_folds) for fold in range(n_folds)]
+    asked = [(0, (fold, validation[fold]), penalty) for fold in range(n_folds) for penalty in PENALTIES]
+    fits = fit_all(blocks, Regressions.of(asked, n_folds), kind=kind)
+    losses = np.empty((n_folds, len(PENALTIES)))
+    for fold in range(n_folds):
+        rows = folds == validation[fold]
+        predicted = predict(fits[fold * len(PENALTIES) :][: len(PENALTIES)], x[rows])
+        losses[fold] = [loss(column, y[rows], kind=kind) for column in predicted.T]
+    return losses
+
+
+def predict(fits: Sequence[Linear], x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n fit"]:
+    weights = np.array([fit.weights for fit in fits]).reshape(len(fits), x.shape[1])
+    return x.astype(float) @ weights.T + np.array([fit.intercept for fit in fits])
+
+
+def _blocks(
+    x: Float[np.ndarray, "n d"], values: Sequence[Float[np.ndarray, " n"]], folds: Int[np.ndarray, " n"], kind: str
+) -> Blocks:
+    """Labels in the activations' precision, which holds 0 and 1 exactly; numbers in their own."""
+    return Blocks.of(x, np.stack(values, axis=1).astype(x.dtype if kind == "binary" else float), folds)
 
 
 def loss(predicted: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], *, kind: str) -> float:

@@ -1,27 +1,31 @@
 """`hc.fit_probe`: whether a feature can be read linearly from a site, beside what chance and memory would read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from hc_interp.analysis.statistics import Interval
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.probing.activations import check_readable, collect
+from hc_interp.probing.activations import MEMORY_GIB, check_readable, collect
+from hc_interp.probing.concept import Concept
 from hc_interp.probing.controls import untrained_copy
 from hc_interp.probing.design import Design, Places
 from hc_interp.probing.features import Feature
-from hc_interp.probing.linear import fit_linear
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 from hc_interp.results import Result
+
+Fitted = TypeVar("Fitted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,7 @@ class Probe(Result):
     """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or the number.
 
     `scores` are of `predicted`, one prediction for each of `places` by a probe that has not seen its source; the
-    weights are fitted to all places.
+    weights are fitted to all places, as is `concept`, which `hc.Erase` works with.
     """
 
     place: tuple[int | None, str, int | None]
@@ -41,6 +45,7 @@ class Probe(Result):
     places: Places
     seed: int
     provenance: dict[str, Any] = field(repr=False)
+    concept: Concept | None = None
 
     @property
     def site(self) -> Site:
@@ -87,17 +92,22 @@ def fit_probe(
     control: bool = True,
     untrained: bool = False,
     batch_size: int = 64,
+    memory_gib: float = MEMORY_GIB,
+    sources: Sequence[Any] | None = None,
 ) -> Probe:
     """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
 
     Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe
     is a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the
     penalty inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole
-    examples.
+    examples. Activations that need more than `memory_gib` gibibytes stream to a temporary file. `data` is `Examples`
+    or several, or a `Batch` or several: these hold no words, so the feature is an array of values, and no sources, so
+    `sources` names one for each row (rows of one premise on two sides of a split would let a probe score by memory).
 
     `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
     `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe
-    on shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws; `selectivity`, accuracy
+    on shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws, both under the penalties
+    that the feature's own probe chose; `selectivity`, accuracy
     (or r2) less its control; with `untrained=True` `untrained_*`, the same site in a model with fresh random weights.
 
     A high score says that the feature can be read here, not that the model reads it: that takes an intervention. A
@@ -120,6 +130,8 @@ def fit_probe(
         control=control,
         untrained=untrained,
         batch_size=batch_size,
+        memory_gib=memory_gib,
+        sources=sources,
     )
     return probes[0]
 
@@ -138,6 +150,8 @@ def fit_probes(
     control: bool,
     untrained: bool,
     batch_size: int,
+    memory_gib: float,
+    sources: Sequence[Any] | None,
 ) -> list[Probe]:
     """A probe at each site, from one pass over the data (two with `untrained`)."""
     interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)  # type: ignore[list-item]
@@ -149,44 +163,67 @@ def fit_probes(
     model.check_interventions(interventions)
     check_readable(model, sites, by_token=False)
     design = Design.of(
-        model, data, feature, seed=seed, n_folds=n_folds, level=level, max_tokens=max_tokens, control=control
+        model,
+        data,
+        feature,
+        seed=seed,
+        n_folds=n_folds,
+        level=level,
+        max_tokens=max_tokens,
+        control=control,
+        sources=sources,
     )
     places = design.places.feature
     check_readable(model, sites, by_token=places.level == "token")
 
-    def read(source: HookedModel) -> dict[Site, Tensor]:
-        return collect(source, design.examples, sites, places.row, places.position, interventions, batch_size)
+    def read(source: HookedModel) -> dict[Site, np.ndarray]:
+        where = design.examples, sites, places.row, places.position
+        return collect(source, *where, interventions, batch_size, memory_gib)
 
     values = read(model)
     fresh = read(untrained_copy(model, seed)) if untrained else {}
     settings = {"feature": places.name, "interventions": interventions, "n_folds": n_folds, "max_tokens": max_tokens}
     origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
-    probes = []
-    with stage("fitting probes", len(sites)) as progress:
-        for site in sites:
-            probes.append(_fit_site(design, site, values[site], fresh.get(site), seed, origin))
+    return each_site(sites, lambda site: fit_site(design, site, values[site], fresh.get(site), seed, origin))
+
+
+def each_site(sites: Sequence[Site], fit: Callable[[Site], Fitted]) -> list[Fitted]:
+    """`fit` at each site, on as many threads as torch uses; each gives the same numbers as alone."""
+    with (
+        stage("fitting probes", len(sites)) as progress,
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(min(len(sites), torch.get_num_threads())) as pool,
+    ):
+        found = []
+        for item in pool.map(fit, sites):
+            found.append(item)
             progress.advance()
-    return probes
+    return found
 
 
-def _fit_site(
-    design: Design, site: Site, activations: Tensor, untrained: Tensor | None, seed: int, origin: dict[str, Any]
+def fit_site(
+    design: Design,
+    site: Site,
+    x: Float[np.ndarray, "place d"],
+    untrained: Float[np.ndarray, "place d"] | None,
+    seed: int,
+    origin: dict[str, Any],
 ) -> Probe:
-    x, values = activations.double().numpy(), design.places.feature
-    fits = {arm: design.fit(x, arm) for arm in design.targets}
-    predicted = {arm: fit.predicted for arm, fit in fits.items()}
+    """The probe at one site. Shuffled values and controls are read by the very probe that reads the feature."""
+    values = design.places.feature
+    found = design.fit(x)
+    predicted = dict(found.predicted)
     if untrained is not None:
-        predicted["untrained"] = design.fit(untrained.double().numpy()).predicted
-    penalty = fits[""].penalty
-    whole = fit_linear(x, values.value, kind=values.kind, penalty=penalty)
+        predicted["untrained"] = design.fit(untrained, own=True).predicted[""]
     return Probe(
         place=(site.layer, site.kind, site.head),
         scores=design.scores(predicted),
-        weights=torch.as_tensor(whole.weights, dtype=torch.float32),
-        intercept=whole.intercept,
-        penalty=penalty,
+        weights=torch.as_tensor(found.whole.weights, dtype=torch.float32),
+        intercept=found.whole.intercept,
+        penalty=found.penalty,
         predicted=predicted[""].astype(np.float32),
         places=design.places,
         seed=seed,
         provenance=origin,
+        concept=Concept.of(x, values.value),
     )

@@ -15,6 +15,8 @@ from hc_interp.components import Head
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
+from hc_interp.probing.activations import MEMORY_GIB
+from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import Feature
 from hc_interp.probing.probe import Probe, fit_probes
@@ -37,6 +39,7 @@ class ProbeMap(Result):
     predicted: Float[np.ndarray, "site place"]
     seed: int
     provenance: dict[str, Any] = field(repr=False)
+    concepts: tuple[Concept | None, ...]
 
     @classmethod
     def of(cls, probes: Sequence[Probe]) -> Self:
@@ -51,14 +54,23 @@ class ProbeMap(Result):
             predicted=np.stack([probe.predicted for probe in probes]),
             seed=probes[0].seed,
             provenance=probes[0].provenance,
+            concepts=tuple(probe.concept for probe in probes),
         )
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
         """One probe per site, in the order asked."""
-        own = (self.site_names, self.scores, self.weights, self.intercepts, self.penalties, self.predicted)
+        own = (
+            self.site_names,
+            self.scores,
+            self.weights,
+            self.intercepts,
+            self.penalties,
+            self.predicted,
+            self.concepts,
+        )
         shared = {"places": self.places, "seed": self.seed, "provenance": self.provenance}
-        names = ("place", "scores", "weights", "intercept", "penalty", "predicted")
+        names = ("place", "scores", "weights", "intercept", "penalty", "predicted", "concept")
         return tuple(Probe(**dict(zip(names, row, strict=True)), **shared) for row in zip(*own, strict=True))
 
     def __getitem__(self, site: Site) -> Probe:
@@ -103,6 +115,8 @@ def probe_map(
     control: bool = True,
     untrained: bool = False,
     batch_size: int = 64,
+    memory_gib: float = MEMORY_GIB,
+    sources: Sequence[Any] | None = None,
 ) -> ProbeMap:
     """`fit_probe` at each of `sites` (default: every head's `z`); arguments, scores and errors are the same."""
     if sites is None:
@@ -123,5 +137,7 @@ def probe_map(
         control=control,
         untrained=untrained,
         batch_size=batch_size,
+        memory_gib=memory_gib,
+        sources=sources,
     )
     return ProbeMap.of(probes)

@@ -5,16 +5,20 @@ paired, so that a difference of two scores has an interval of its own.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
+from scipy.sparse import csr_array
 
-from hc_interp.analysis.resampling import BLOCK, bootstrap_counts, bounds, weighted_sums
+from hc_interp.analysis.resampling import bootstrap_counts, bounds, weighted_sums
 from hc_interp.analysis.samples import check_level, generator
 from hc_interp.analysis.statistics import Interval
 
 RESAMPLES = 1000
+TOGETHER = 64  # resamples at once: what they need of one fold stays in the cache
+STRIDE = 64  # rows that a running sum adds up before it carries
 
 Score = Float[np.ndarray, " draw"]
 
@@ -52,14 +56,25 @@ class Resamples:
         """
         right, pairs = np.zeros(len(self.weights)), np.zeros(len(self.weights))
         for number in np.unique(folds):
-            above, below = (np.flatnonzero((folds == number) & side) for side in (positive, ~positive))
-            if len(above) and len(below):
-                upper, lower, wins = _wins(score, above, below, self.source)
-                drawn_upper, drawn_lower = (self.weights[:, s].astype(float) for s in (upper, lower))
-                right += ((drawn_upper @ wins) * drawn_lower).sum(axis=1)
-                counts = [np.unique(self.source[side], return_counts=True)[1] for side in (above, below)]
-                pairs += (drawn_upper @ counts[0]) * (drawn_lower @ counts[1])
+            here = folds == number
+            sources, unit = np.unique(self.source[here], return_inverse=True)
+            beaten, below = _beaten(score[here], positive[here], unit)
+            above = np.bincount(unit[positive[here]], minlength=len(sources)).astype(np.float32)
+            for block, drawn in zip(self._blocks, self._drawn, strict=True):
+                weights = drawn[sources]
+                lower = running_sums(weights, below)
+                right[block] += np.einsum("sd,sd->d", beaten @ lower, weights, dtype=float)
+                pairs[block] += (above @ weights).astype(float) * lower[-1]
         return np.divide(right, pairs, out=np.full(len(right), np.nan), where=pairs > 0)
+
+    @cached_property
+    def _blocks(self) -> list[slice]:
+        return [slice(i, min(i + TOGETHER, len(self.weights))) for i in range(0, len(self.weights), TOGETHER)]
+
+    @cached_property
+    def _drawn(self) -> list[Float32[np.ndarray, "source draw"]]:
+        """The weights, sources first: whole rows are gathered. Counts are exact in float32."""
+        return [np.ascontiguousarray(self.weights[block].T, dtype=np.float32) for block in self._blocks]
 
     def interval(self, score: Score) -> Interval:
         """The score on all data between the percentiles of the resamples that define it.
@@ -73,24 +88,33 @@ class Resamples:
         return Interval(float(score[0]), float(low), float(high), len(self.source))
 
 
-def _wins(
-    score: Float[np.ndarray, " place"],
-    above: Int[np.ndarray, " positive"],
-    below: Int[np.ndarray, " negative"],
-    source: Int[np.ndarray, " place"],
-) -> tuple[Int[np.ndarray, " upper"], Int[np.ndarray, " lower"], Float[np.ndarray, "upper lower"]]:
-    """How often the positives of one source score above the negatives of another; ties count half.
+def _beaten(
+    score: Float[np.ndarray, " place"], positive: Bool[np.ndarray, " place"], unit: Int[np.ndarray, " place"]
+) -> tuple[csr_array, Int[np.ndarray, " negative"]]:
+    """How many positives of each unit have just so many negatives below them, `[unit, n_below]`, and whose those are.
 
-    A resample weighs all pairs of two sources alike, so this table is all that any resample needs.
+    The second names the units of the negatives from the lowest score up. Ties count half below, half above.
     """
-    above, below = (side[np.argsort(source[side], kind="stable")] for side in (above, below))
-    upper, row = np.unique(source[above], return_inverse=True)
-    lower, starts = np.unique(source[below], return_index=True)
-    wins = np.zeros((len(upper), len(lower)))
-    step = max(1, BLOCK // len(below))
-    for first in range(0, len(above), step):
-        part = slice(first, first + step)
-        left, right = score[above[part], None], score[below][None]
-        won = (left > right) + 0.5 * (left == right)
-        np.add.at(wins, row[part], np.add.reduceat(won, starts, axis=1))
-    return upper, lower, wins
+    above, below = np.flatnonzero(positive), np.flatnonzero(~positive)
+    below = below[np.argsort(score[below], kind="stable")]
+    ranks = np.concatenate([np.searchsorted(score[below], score[above], side) for side in ("left", "right")])
+    halves = np.full(len(ranks), 0.5, dtype=np.float32)
+    shape = (int(unit.max()) + 1, len(below) + 1)
+    return csr_array((halves, (np.tile(unit[above], 2), ranks)), shape=shape), unit[below]
+
+
+def running_sums(
+    rows: Float32[np.ndarray, "row draw"], order: Int[np.ndarray, " n"]
+) -> Float32[np.ndarray, "n_and_1 draw"]:
+    """Sums of the first 0, 1, ..., n of `rows[order]`.
+
+    numpy's cumsum along the first axis goes number by number; this adds whole rows of many strides at once.
+    """
+    n = len(order) + 1
+    sums = np.zeros((-(-n // STRIDE) * STRIDE, rows.shape[1]), dtype=np.float32)
+    np.take(rows, order, axis=0, out=sums[1:n], mode="clip")  # any other mode makes a copy first
+    strides = sums.reshape(-1, STRIDE, rows.shape[1])
+    for place in range(1, STRIDE):
+        strides[:, place] += strides[:, place - 1]
+    strides[1:] += np.cumsum(strides[:-1, -1], axis=0)[:, None]
+    return sums[:n]

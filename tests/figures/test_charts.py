@@ -12,6 +12,9 @@ from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
+from hc_interp.models.site import Site
+from hc_interp.probing.path_result import PathProbes
+from hc_interp.probing.probe_map import ProbeMap
 
 WIDTHS = ("single", "double")
 
@@ -217,3 +220,60 @@ def test_importing_the_package_does_not_import_plotly():
 
     code = "import sys, hc_interp, hc_interp.figures, hc_interp.figures.figure; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def probe_at(results, site, value):
+    probe = results.probe(value)
+    scores = {"word_accuracy": Interval(0.6, 0.5, 0.7, 50), **probe.scores}
+    return replace(probe, place=(site.layer, site.kind, site.head), scores=scores)
+
+
+def test_a_map_has_a_cell_per_head_and_a_column_for_streams(results):
+    sites = [Site(layer, "z", head) for layer in range(2) for head in range(3)]
+    sites += [Site.embed(), Site(0, "resid_post"), Site(1, "resid_post")]
+    values = np.linspace(0.6, 0.95, len(sites))
+    found = ProbeMap.of([probe_at(results, site, value) for site, value in zip(sites, values, strict=True)])
+    for width in WIDTHS:
+        figure = figures.probe_map(found, core=["L1H2", "L5H5"], width=width)
+        heads, *numbers, dots, streams, written = figure.plot.data
+        assert len(numbers) == (width == "double")
+        assert {*written.y} == {-1, 0, 1}
+        assert np.array(heads.z, dtype=float).ravel() == pytest.approx(values[:6])
+        assert len(dots.x) == 1
+        assert [row[0] for row in streams.z] == pytest.approx(values[6:])
+        assert "not where the model reads it" in figure.caption
+        assert json.loads(json.dumps(figure.data, default=str))
+    text = figures.probe_map(found).plot.data[1]
+    bold = [cell.startswith("<b>") for cell in text.text]
+    assert text.textfont.color == ("#000",) * 5 + ("#fff",)
+    word = found.probes[0].scores["word_auc"].value
+    assert bold == [probe.scores["auc"].low > word for probe in found.probes[:6]]
+    assert len(figures.probe_map(ProbeMap.of([probe_at(results, Site.embed(), 0.7)])).plot.data) == 2
+
+
+@pytest.fixture(scope="module")
+def paths(results):
+    clean = ProbeMap.of([probe_at(results, Site(3, kind, 7), 0.9) for kind in "qv"])
+    clean = replace(clean, provenance={"settings": {"level": 0.95}})
+    target = clean.places.feature.value
+    rng = np.random.default_rng(0)
+    good, noise = (target + rng.normal(size=(2, len(target))) * s for s in (0.2, 20.0))
+    random = np.stack([good, good + 0.1]).astype(np.float32)
+    senders = ((Head(3, 7), (Head(0, 1), Head(1, 1))),)
+    return PathProbes(
+        replace(clean, predicted=good), noise.astype(np.float32), random, senders, (senders, senders), "all"
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_path_probes_show_every_arm_and_name_the_difference(paths, width):
+    figure = figures.path_probes(paths, width=width)
+    names = [trace.name for trace in figure.plot.data if trace.name]
+    assert names == ["clean", "as many other heads' paths cut", "the senders' paths cut", "the word alone"]
+    cut = next(trace for trace in figure.plot.data if trace.name == "the senders' paths cut")
+    assert list(cut.x) == pytest.approx([paths.scores(site)["cut"].value for site in paths.sites])
+    assert "the 2 senders below cut (route all)" in figure.caption
+    assert "L3H7.q: +" in figure.caption
+    assert " not " in figure.caption
+    alone = replace(paths, random=paths.random[:0], random_senders=())
+    assert len(figures.path_probes(alone, width=width).plot.data) == 3

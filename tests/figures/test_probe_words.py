@@ -8,11 +8,11 @@ import torch
 
 from hc_interp.analysis.statistics import Interval
 from hc_interp.components import EMBED, OUTPUT, Head
-from hc_interp.figures.probe_numbers import change, gain
 from hc_interp.figures.probe_words import probe_words
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.probing.controls import word_prediction
 from hc_interp.probing.design import Places
+from hc_interp.probing.differences import change, gain
 from hc_interp.probing.features import FeatureValues
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.resamples import Resamples

@@ -14,14 +14,16 @@ from hc_interp.errors import DataError, ModelError
 from hc_interp.probing.features import (
     FEATURES,
     Feature,
+    constituent,
     feature_values,
     match_position,
     negation,
+    order_violation,
     overlap_share,
     subsequence,
     token_overlap,
 )
-from hc_interp.probing.word_places import word_positions, word_spans
+from hc_interp.probing.word_places import word_positions, word_spans, word_tokens
 
 texts = st.lists(st.sampled_from(["the", "a", "Doctor", "saw", "don't", "near.", "!"]), max_size=8).map(" ".join)
 
@@ -155,3 +157,70 @@ def test_bad_level_single_texts_and_slow_tokenizers(model, examples) -> None:
     bare.tokenizer = None
     with pytest.raises(ModelError, match="no tokenizer"):
         feature_values(bare, examples, "token_overlap")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "token", "position", "share", "contiguous", "violated", "negated"),
+    [
+        ("The doctor saw the lawyer.", "The lawyer saw the doctor.", [1, 1, 1, 1, 1], [0, 4, 2, 3, 1], 1, 0, 1, 0),
+        ("The doctor near the actor danced.", "The actor danced.", [1, 1, 1], [0, 4, 5], 1, 1, 0, 0),
+        ("The doctor near the actor danced.", "The doctor", [1, 1], [0, 1], 1, 1, 0, 0),
+        ("The doctor near the actor danced.", "The doctor danced.", [1, 1, 1], [0, 1, 5], 1, 0, 0, 0),
+        ("A man sleeps.", "Nobody isn't asleep", [0, 0, 0], [None] * 3, 0, 0, None, 1),
+        ("The the.", "The, THE the!", [1, 1, 1], [0, 1, 1], 1, 0, 1, 0),
+        ("One word.", "word", [1], [1], 1, 1, None, 0),
+    ],
+)
+def test_cases_written_by_hand(first, second, token, position, share, contiguous, violated, negated) -> None:
+    a, b = words(first), words(second)
+    assert token_overlap(a, b) == token
+    assert [None if math.isnan(p) else p for p in match_position(a, b)] == position
+    assert (overlap_share(a, b), subsequence(a, b), negation(a, b)) == (share, contiguous, negated)
+    found = order_violation(a, b)
+    assert (None if math.isnan(found) else found) == violated
+
+
+@given(texts, texts)
+def test_order_is_violated_where_the_shared_words_are_no_part_of_the_first_in_order(first: str, second: str) -> None:
+    a, b = words(first), words(second)
+    shared = [word for word in b if word in a]
+    found = order_violation(a, b)
+    if len(shared) < 2:
+        assert math.isnan(found)
+    else:
+        assert found == float(tuple(shared) not in set(itertools.combinations(a, len(shared))))
+
+
+BINARY = "( ( The doctor ) ( near ( the ( old actor ) ) ) ( ( does n't ) dance ) . )"
+LABELLED = (
+    "(ROOT (S (NP (NP (DT The) (NN doctor)) (PP (IN near) (NP (DT the) (NP (JJ old) (NN actor))))) "
+    "(VP (VBD does) (RB n't) (VB dance)) (. .)))"
+)
+
+
+@pytest.mark.parametrize("parse", [BINARY, LABELLED])
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [("The old actor.", 1), ("near the old actor", 1), ("Doctor", 1), ("doesn't dance", 1), ("old actor doesn't", 0)],
+)
+def test_constituents_of_a_parse(parse, second, expected) -> None:
+    examples = Examples(("The doctor near the old actor doesn't dance.",), (second,))
+    assert constituent(examples, [parse]).tolist() == [expected]
+
+
+def test_parses_that_do_not_fit() -> None:
+    examples = Examples(("The doctor ran.", "No parse."), ("The doctor", "no"), id=("a", "b"))
+    assert np.isnan(constituent(examples, ["( ( The doctor ) ran . )", None])[1])
+    with pytest.raises(DataError, match="1 parses were given"):
+        constituent(examples, ["( The )"])
+    for broken in ("( ( The doctor ) ran .", "The ) doctor", ""):
+        with pytest.raises(DataError, match="brackets do not match"):
+            constituent(examples, [broken, None])
+    with pytest.raises(DataError, match="'the lawyer ran', its first text 'the doctor ran'"):
+        constituent(examples, ["( The lawyer ran )", None])
+
+
+def test_all_pieces_of_a_word_belong_to_it_in_both_texts(model) -> None:
+    pair = Examples(("The doctors saw.",), ("Doctors don't",))
+    # [CLS] [UNK] doctor ##s saw . [SEP] doctor ##s don ' t [SEP]
+    assert word_tokens(model, pair) == [([(1,), (2, 3), (4,)], [(7, 8), (9, 10, 11)])]

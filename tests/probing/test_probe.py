@@ -9,12 +9,13 @@ import torch
 from hc_interp.components import Head
 from hc_interp.data.encode import batches
 from hc_interp.errors import ComponentError, DataError, HCError, InterventionError
+from hc_interp.interventions.erase import Erase
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Steer
 from hc_interp.models.site import Site
-from hc_interp.probing.features import Feature
+from hc_interp.probing.features import Feature, feature_values
 from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.probing.probe_map import ProbeMap, probe_map
 
@@ -191,13 +192,96 @@ def test_bad_input(model, examples, change, error, message: str) -> None:
         fit_probe(model, examples, **given)
 
 
-def test_a_batch_has_no_words_and_no_sources(model, examples) -> None:
-    batch = model.tokenize(list(examples.first), list(examples.second))
-    with pytest.raises(DataError, match="splits go by the examples' sources"):
-        fit_probe(model, batch, OVERLAP, "token_overlap")
+@pytest.fixture(scope="module")
+def encoded(model, examples):
+    return model.tokenize(list(examples.first), list(examples.second))
+
+
+@pytest.fixture(scope="module")
+def by_token(model, examples):
+    """Word overlap as an array: a value for each word of the second text, NaN elsewhere."""
+    found = feature_values(model, examples, "token_overlap")
+    values = np.full(tuple(model.tokenize(list(examples.first), list(examples.second)).input_ids.shape), np.nan)
+    values[found.row, found.position] = found.value
+    return values
+
+
+def test_values_at_encoded_rows_are_read_as_at_their_texts(model, examples, encoded, by_token) -> None:
+    of_texts = fit_probe(model, examples, OVERLAP, by_token)
+    of_rows = fit_probe(model, encoded, OVERLAP, by_token, sources=examples.source)
+    assert of_rows.scores["auc"].value >= 0.99
+    assert np.array_equal(of_rows.places.fold, of_texts.places.fold)
+    assert {name: s.value for name, s in of_rows.scores.items()} == pytest.approx(
+        {name: s.value for name, s in of_texts.scores.items()}, abs=1e-3
+    )
+    halves = [encoded.rows(slice(0, 50)), encoded.rows(slice(50, 120))]
+    again = fit_probe(model, halves, OVERLAP, by_token, sources=examples.source)
+    assert np.array_equal(again.predicted, of_rows.predicted)
+    bare = model.copy()
+    bare.tokenizer = None
+    alone = probe_map(bare, encoded, by_token, OVERLAP, sources=examples.source)
+    assert np.array_equal(alone[OVERLAP].predicted, of_rows.predicted)
+
+
+def test_encoded_rows_of_one_source_stay_together(model, many_per_source) -> None:
+    data = many_per_source
+    batch = model.tokenize(list(data.first), list(data.second))
+    labels = np.random.default_rng(0).integers(0, 2, size=30).repeat(20)
+    site = Site(1, "resid_post")
+    honest = fit_probe(model, batch, site, labels, sources=data.source).scores["auc"]
+    leaking = fit_probe(model, batch, site, labels, sources=range(len(batch))).scores["auc"]
+    assert honest.low < 0.5 < honest.high
+    assert leaking.low > 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "with no sources"),
+        ({"sources": range(7)}, "sources of length 7"),
+        ({"sources": range(120), "feature": "token_overlap"}, "a rule on words"),
+    ],
+)
+def test_encoded_rows_that_do_not_fit(model, encoded, by_token, change, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        fit_probe(model, encoded, OVERLAP, **({"feature": by_token} | change))
+
+
+def test_texts_carry_their_own_sources(model, examples, encoded) -> None:
+    with pytest.raises(DataError, match="examples carry their own"):
+        fit_probe(model, examples, OVERLAP, "token_overlap", sources=examples.source)
+    with pytest.raises(DataError, match="given as a dict; expected Examples"):
+        fit_probe(model, {"data": examples}, OVERLAP, "token_overlap")
+    mixed = [encoded, type(encoded)(encoded.input_ids)]
+    with pytest.raises(DataError, match="in all or in none"):
+        fit_probe(model, mixed, OVERLAP, [0.0] * 240, sources=range(240))
 
 
 def test_several_splits_are_one(model, examples, probe) -> None:
     halves = [examples.rows(slice(0, 60)), examples.rows(slice(60, 120))]
     found = fit_probe(model, halves, OVERLAP, "token_overlap")
     assert found.scores["auc"].value == pytest.approx(probe.scores["auc"].value)
+
+
+def test_where_it_was_not_built_in_it_is_at_chance(model, examples) -> None:
+    """What the head reads there is which text it is in; the stream before it holds words."""
+    blind = fit_probe(model, examples, Site(0, "v", 0), "token_overlap").scores["auc"]
+    assert blind.value == 0.5
+    for site in (Site.embed(), Site(0, "q", 0), Site(0, "resid_pre")):
+        found = fit_probe(model, examples, site, "token_overlap").scores["auc"]
+        assert found.low < 0.55
+        assert found.value < 0.65
+
+
+@pytest.mark.parametrize("method", ["direction", "leace"])
+def test_what_is_erased_is_gone_for_a_new_probe_too(model, examples, probe, method) -> None:
+    """At this head the feature stands in one direction, so that taking it out leaves nothing."""
+    again = fit_probe(model, examples, OVERLAP, "token_overlap", interventions=Erase(probe, method))
+    assert again.scores["auc"].value < 0.55 < 0.99 < probe.scores["auc"].value
+    of_map = probe_map(model, examples, "token_overlap", [OVERLAP])[OVERLAP]
+    assert torch.equal(of_map.concept.covariance, probe.concept.covariance)
+
+
+def test_activations_on_disk_give_the_same_probe(model, examples, probe) -> None:
+    streamed = fit_probe(model, examples, OVERLAP, "token_overlap", memory_gib=0)
+    assert torch.equal(streamed.weights, probe.weights)

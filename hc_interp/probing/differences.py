@@ -4,21 +4,38 @@ A probe keeps its predictions, places and folds, so that both differences are me
 same sources: their intervals are narrower, and truer, than a comparison of two intervals.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
 from hc_interp.analysis.statistics import Interval
 from hc_interp.probing.controls import word_prediction
+from hc_interp.probing.design import Places
 from hc_interp.probing.linear import training_means
 from hc_interp.probing.probe import Probe
-from hc_interp.probing.resamples import Resamples
+from hc_interp.probing.resamples import Resamples, Score
 
 METRICS = {"binary": "auc", "real": "r2"}
-WORDS = {"auc": "AUC", "r2": "R²"}
+WORDS = {"auc": "AUC", "r2": "R²", "accuracy": "accuracy"}
+
+Scorer = Callable[[Float[np.ndarray, " place"]], Score]
 
 
 def metric(probe: Probe) -> str:
     return METRICS[probe.places.feature.kind]
+
+
+def scorers(again: Resamples, places: Places) -> dict[str, Scorer]:
+    """What predictions at these places are scored by: accuracy and auc, or r2."""
+    target, fold = places.feature.value, places.fold
+    if places.feature.kind == "binary":
+        return {
+            "accuracy": lambda predicted: again.mean((predicted > 0) == (target > 0.5)),
+            "auc": lambda predicted: again.auc(predicted, target > 0.5, fold),
+        }
+    spread = (target - training_means(target, fold)) ** 2
+    return {"r2": lambda predicted: again.ratio(spread - (target - predicted) ** 2, spread)}
 
 
 def gain(probe: Probe) -> Interval | None:
@@ -27,8 +44,9 @@ def gain(probe: Probe) -> Interval | None:
     if values.level != "token":
         return None
     again = _resamples(probe)
+    score = scorers(again, probe.places)[metric(probe)]
     word = word_prediction(values.value, values.word, probe.places.fold, kind=values.kind)
-    return again.interval(_draws(again, probe, probe.predicted) - _draws(again, probe, word))
+    return again.interval(score(probe.predicted) - score(word))
 
 
 def change(probe: Probe, reference: Probe) -> Interval | None:
@@ -36,7 +54,8 @@ def change(probe: Probe, reference: Probe) -> Interval | None:
     if not same_places(probe, reference):
         return None
     again = _resamples(probe)
-    return again.interval(_draws(again, probe, probe.predicted) - _draws(again, reference, reference.predicted))
+    own, other = (scorers(again, item.places)[metric(item)](item.predicted) for item in (probe, reference))
+    return again.interval(own - other)
 
 
 def same_places(first: Probe, second: Probe) -> bool:
@@ -50,12 +69,3 @@ def same_places(first: Probe, second: Probe) -> bool:
 
 def _resamples(probe: Probe) -> Resamples:
     return Resamples.of(probe.places.source, level=probe.provenance["settings"]["level"], seed=probe.seed)
-
-
-def _draws(again: Resamples, probe: Probe, predicted: Float[np.ndarray, " place"]) -> Float[np.ndarray, " draw"]:
-    """The score on all data and on each resample."""
-    target, fold = probe.places.feature.value, probe.places.fold
-    if metric(probe) == "auc":
-        return again.auc(predicted, target > 0.5, fold)
-    missed, spread = (target - predicted) ** 2, (target - training_means(target, fold)) ** 2
-    return again.ratio(spread - missed, spread)
