@@ -8,16 +8,21 @@ from typing import Any
 
 _HOMES = {
     "accuracy": "accuracy_figure",
+    "accuracy_by_sparsity": "sparsity_figure",
+    "calibration": "calibration_figure",
     "Figure": "figure",
     "CircuitGraph": "circuit_graph",
     "circuit": "circuit_figure",
     "circuit_graph": "circuit_graph",
+    "draw": "drawing",
+    "effective_size": "effective_size_figure",
     "head_frequency": "core_figure",
     "path_matrix": "path_figure",
     "probe_scores": "probe_figure",
     "reading": "reading_figure",
     "report": "html_report",
     "search_curves": "search_figure",
+    "write_all": "images",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -1,8 +1,9 @@
 """Pictures that a browser draws: .svg, .pdf and .png, by kaleido and the machine's own Chrome or Chromium."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hc_interp.errors import HCError
@@ -11,6 +12,8 @@ from hc_interp.files import atomic
 if TYPE_CHECKING:
     from hc_interp.figures.figure import Figure
 
+PICTURES = (".svg", ".pdf", ".png")
+SUFFIXES = (".html", *PICTURES, ".json", ".tex")
 PNG_SCALE = 300 / 96  # 300 dots per printed inch, where plotly counts 96
 
 
@@ -49,6 +52,37 @@ def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
             "chromium`, or `plotly_get_chrome`), or set BROWSER_PATH to it; .html and .json work without."
         ) from error
     return list(figures)
+
+
+def write_all(figures: Mapping[str, "Figure"], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
+    """Write `<name>.<format>` for every figure and format into a folder, pictures with one start of the browser.
+
+    A figure without TikZ is left out of "tex". Raises `HCError` for a format that no figure has, or without a browser.
+    """
+    if unknown := sorted(set(formats) - {suffix.lstrip(".") for suffix in SUFFIXES}):
+        raise HCError(f"{', '.join(unknown)} is no format of a figure. Choose {', '.join(s[1:] for s in SUFFIXES)}.")
+    wanted = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
+    wanted = [(path, figure) for path, figure in wanted if path.suffix != ".tex" or figure.tex]
+    pictures = {path: figure for path, figure in wanted if path.suffix in PICTURES}
+    write_images(pictures)
+    return [path if path in pictures else figure.write(path) for path, figure in wanted]
+
+
+def svg_texts(figures: Sequence["Figure"]) -> list[str]:
+    """Each figure as SVG."""
+    with TemporaryDirectory() as folder:
+        paths = write_images({Path(folder) / f"{place}.svg": figure for place, figure in enumerate(figures)})
+        return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def try_browser(folder: Path) -> None:
+    """Draw an empty picture into a folder. Raises `NoBrowser` where none can be drawn."""
+    import plotly.graph_objects as go
+
+    from hc_interp.figures.figure import Figure
+
+    plot = go.Figure(layout={"width": 50, "height": 50})
+    write_images({folder / "empty.svg": Figure(plot, "nothing", "nothing", None)})
 
 
 def _write(figures: Mapping[Path, "Figure"]) -> None:

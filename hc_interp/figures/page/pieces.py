@@ -44,8 +44,13 @@ def _own(name: str) -> str:
     return files("hc_interp.figures.page").joinpath(name).read_text(encoding="utf-8")
 
 
+def svg_link(text: str) -> str:
+    """A picture as the address of an `img`."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
 def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any) -> str:
-    """One HTML page; `figures[id]` are the widths of one figure, narrow first."""
+    """One HTML page; `figures[id]` are the widths of one figure, narrow first. Without figures there is no script."""
     from markupsafe import Markup
 
     # with each width its own caption: a narrow circuit draws fewer edges, and says so
@@ -57,7 +62,7 @@ def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any
     own = {
         "css": Markup(_own("style.css")),
         "script": Markup(_own("page.js")),
-        "plotly": Markup(_plotly()),
+        "plotly": Markup(_plotly() if figures else ""),
         "figures": Markup(packed(record)),
     }
     return _environment().get_template(template).render(**own, **values)
