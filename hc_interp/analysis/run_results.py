@@ -115,6 +115,10 @@ class RunResults:
         probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
         return cls(manifest=_read(folder / MANIFEST), probes=probes, **found)  # type: ignore[arg-type]
 
+    def _repr_html_(self) -> str:
+        parts = [self.verdict] if self.verdict is not None else [getattr(self, n) for n in self.present if n in PARTS]
+        return "".join([f"<p><b>{self!r}</b></p>", *(part._repr_html_() for part in parts)])
+
     def __repr__(self) -> str:
         return f"RunResults({', '.join(self.present) or 'empty'})"
 

@@ -74,8 +74,10 @@ def _run(model: str, task: str, out: Path, settings: RunSettings, **options: Any
     from rich.console import Console
 
     import hc_interp as hc
+    from hc_interp.cli.inputs import quiet
     from hc_interp.summary import record, summary
 
+    quiet()
     console = Console(stderr=True)
     found = hc.run(model, task, out, settings=settings, say=lambda line: console.print(line, style="bold"), **options)
     return Shown(record(found, out), summary(found, out))

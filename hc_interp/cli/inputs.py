@@ -1,5 +1,6 @@
 """From what was typed to what the public functions take: models, tasks, heads, sources of replacement."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,17 @@ def load(model: str, task: str, data_dir: str | None, labels: str | None) -> tup
     """Model and task; the task first, since it is refused sooner."""
     import hc_interp as hc
 
+    quiet()
     found = hc.load_task(task, data_dir=data_dir)
     return hc.load(model, labels=names(labels)), found
+
+
+def quiet() -> None:
+    """No bars of transformers where nobody watches; the package's own are silent there anyway."""
+    if not sys.stderr.isatty():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
 
 
 def is_file(text: str) -> bool:

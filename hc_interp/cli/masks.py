@@ -1,7 +1,7 @@
 """`hc-interp search`, `evaluate`, `core` and `generalizing`: subnetworks, and what they have in common."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -90,7 +90,19 @@ def evaluate(
     found = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
     )  # fmt: skip
-    return written(found, out)
+    return written(found, out, _by_case(found))
+
+
+def _by_case(found: Any) -> Any:
+    """A row per split: the full model, and the worst and best of its subnetworks."""
+    import pandas as pd
+
+    table = {split: found.accuracy(split) for split in found.splits}
+    rows: list[dict[str, Any]] = [{"split": split, "full model": values[0]} for split, values in table.items()]
+    if len(found.names) > 1:
+        for row, values in zip(rows, table.values(), strict=True):
+            row |= {"worst subnetwork": values[1:].min(), "best subnetwork": values[1:].max()}
+    return pd.DataFrame(rows)
 
 
 @command("core", panel=STEPS)

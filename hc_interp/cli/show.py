@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from hc_interp.results import Result
 
-ROWS = 10  # of a table that people see; machines get all
+ROWS = 40  # of a table that people see; machines get all
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hc_interp.errors import DataError
 from hc_interp.figures.chart import SEQUENTIAL
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
-from hc_interp.figures.style import FONT_POINTS, INK, LETTER, MUTED, PAPER, RULE, Width, layout, pixels, points
+from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, points, text_width
 
 COLUMNS = ("world", "core", "verdict", "rate", "low", "high", "n")
 ROW, HEAD = 22.0, 30.0  # points
@@ -29,12 +29,12 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
     verdicts = list(dict.fromkeys(row["verdict"] for row in records))
     cell = {(row["world"], row["core"], row["verdict"]): row for row in records}
     names = [f"{world}, {core}" if core != "" else str(world) for world, core in rows]
-    room = min(max(map(len, names)) * FONT_POINTS * LETTER + 8, points(width) * 0.5)
+    room = min(max(map(text_width, names)) + 8, points(width) * 0.5)
     narrow = width == "single"
     plot = go.Figure(
         layout=layout(
             width,
-            HEAD + ROW * len(rows) + 8,
+            HEAD + (ROW + 3 * narrow) * len(rows) + 8,
             xaxis={"side": "top", "tickvals": list(range(len(verdicts))), "range": [-0.5, len(verdicts) - 0.5],
                    "ticktext": [_broken(name) for name in verdicts], "tickangle": 0, "automargin": False},
             yaxis={"tickvals": list(range(len(rows))), "ticktext": [_broken(n) if narrow else n for n in names],

@@ -34,7 +34,7 @@ def effective_size(
             width,
             200 if width == "double" else 190,
             xaxis={"title": {"text": "training step"}, "rangemode": "tozero"},
-            yaxis={"title": {"text": "components kept"}, "range": [0, 104], "ticksuffix": " %"},
+            yaxis={"title": {"text": "components kept"}, "range": [0, 104], "ticksuffix": "%"},
             legend=legend_below(0.24 if width == "double" else 0.28),
             showlegend=len(named) > 1,
         )
@@ -66,12 +66,15 @@ def _traces(name: str, found: EffectiveSize, look: tuple[str, str, str], every: 
     joined = [None if flat else size for flat, size in zip(floor, frame["size"], strict=True)]
     symbols = [f"{symbol}-open" if flat else symbol for flat in floor]
     common = {"type": "scatter", "legendgroup": name, "cliponaxis": False}
+    key = {"color": color, "symbol": symbol, "size": pixels(5.5)}
     traces = [
+        {**common, "mode": "lines+markers", "x": [None], "y": [None], "line": {"color": color, "dash": dash},
+         "marker": key, "name": name},  # for the legend alone: the first real point may be hollow
         {**common, "mode": "lines", "x": frame["step"].tolist(), "y": joined, "connectgaps": False, "hoverinfo": "skip",
          "line": {"color": color, "dash": dash, "width": 1.5}, "showlegend": False, "name": name},
         {**common, "mode": "markers", "x": frame["step"].tolist(), "y": frame["size"].tolist(), "error_y": bars,
          "marker": {"color": color, "symbol": symbols, "size": pixels(5.5), "line": {"color": color, "width": 1.2}},
-         "hovertext": hover, "hoverinfo": "text", "name": name},
+         "hovertext": hover, "hoverinfo": "text", "name": name, "showlegend": False},
     ]  # fmt: skip
     if every:
         single = found.to_frame()

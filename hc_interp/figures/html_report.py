@@ -8,6 +8,7 @@ from hc_interp.analysis.run_results import RunResults
 from hc_interp.errors import ResultError
 from hc_interp.figures.drawing import draw
 from hc_interp.figures.figure import Figure
+from hc_interp.figures.headline import answer, question
 from hc_interp.figures.images import NoBrowser, svg_texts, write_images
 from hc_interp.figures.page.pieces import page, svg_link
 from hc_interp.figures.probe_words import probe_words
@@ -88,7 +89,7 @@ def _write(found: RunResults, sections: list[Section], path: str | Path, *, stat
         title=TITLE,
         about=about(found),
         question=QUESTION,
-        verdict={"answer": verdict.answer, "sentence": verdict.sentence()} if verdict else None,
+        verdict={"answer": verdict.answer, "asked": question(verdict), "said": answer(verdict)} if verdict else None,
         notice=DEMO if _is_demo(found.manifest) else None,
         lead=lead(found),
         sections=sections,

@@ -11,7 +11,7 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels
 
-PANEL = 170.0  # points
+PANEL, LINE = 170.0, 15.0  # points
 LOOKS = [
     ("circle", BLUE, "solid"), ("square", ORANGE, "dash"), ("diamond", GREEN, "dot"), ("cross", VERMILLION, "dashdot"),
     ("triangle-up", PURPLE, "longdash"), ("x", SKY, "longdashdot"), ("star", INK, "solid"),
@@ -33,18 +33,19 @@ def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> 
             "of a search over several sparsities: hc.search_masks(..., sparsity=[0.3, 0.5, 0.7])."
         )
     sparsity = np.array([0.0 if item is None else item.sparsity for item in evaluation.subnetworks])
+    rows_of_key = -(-len(groups) // (3 if width == "double" else 1))
     rows = []
     plot = go.Figure(
         layout=layout(
             width,
-            PANEL + 16 * -(-len(groups) // (3 if width == "double" else 2)),
+            PANEL + LINE * rows_of_key,
             xaxis={"tickformat": ".0%", "title": {"text": "share of components removed"}, "rangemode": "tozero"},
             yaxis={"tickformat": ".0%", "range": [-0.02, 1.04], "title": {"text": "accuracy"}},
             legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "itemclick": False,
                     "itemdoubleclick": False},
         )
     )  # fmt: skip
-    plot.update_layout(margin={"t": pixels(16 * -(-len(groups) // (3 if width == "double" else 2)))})
+    plot.update_layout(margin={"t": pixels(LINE * rows_of_key)})
     for (name, splits), look in zip(groups.items(), LOOKS, strict=False):
         values = np.stack([evaluation.accuracy(split) for split in splits]).mean(axis=0)
         for trace in _traces(name, sparsity, values, evaluation, look):

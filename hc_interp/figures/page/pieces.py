@@ -19,15 +19,25 @@ def _unbroken(value: Any) -> Any:
     return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
+def _breakable(text: str) -> Any:
+    """Long ids may break after their underscores and slashes, and only there."""
+    from markupsafe import Markup, escape
+
+    safe = str(escape(_unbroken(text)))
+    return Markup(safe.replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # every value is escaped; only the package's own files and base64 text are marked as safe, in `page`
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("hc_interp.figures", "page"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=_unbroken,
     )  # fmt: skip
+    environment.filters["breakable"] = _breakable
+    return environment
 
 
 def packed(data: bytes) -> str:
