@@ -61,10 +61,10 @@ def run(
     # What can be refused is refused before the folder exists, so that the corrected call finds it free.
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
-    model = model if isinstance(model, HookedModel) else load(model, labels=labels)
     task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
     task = _thin(task, settings)
     _pairs(task, settings)
+    model = model if isinstance(model, HookedModel) else load(model, labels=labels)
     record = {"arguments": arguments, "settings": asdict(settings), **_identity(model, task)}
     folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
     with folder.stage("taking means"):
