@@ -31,11 +31,11 @@ class Sizes:
     radius: float
     row: float  # between two layers
     mlp: float  # half the diagonal of an MLP's diamond
-    gutter: float = 26.0  # on the left, for the layers' names
+    gutter: float  # on the left, for the layers' names
     edge: float = 5.0  # on the right, top and bottom
 
 
-SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 12.5), "double": Sizes(8.2, 42, 13.0)}
+SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 11.5, 22.5), "double": Sizes(8.2, 42, 13.0, 26)}
 TO_MLP, FROM_MLP = 0.42, 0.7  # shares of a row: an MLP stands in a column of its own, nearer to its layer's heads
 END_HALF_HEIGHT = 7.0
 
@@ -170,15 +170,16 @@ def _bends(
         other = [name not in (edge.sender, edge.receiver) for name in names]
         used = taken.setdefault((edge.sender, edge.receiver), [])
         free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - earlier) >= APART for earlier in used)]
+        paths = [curve(start, end, bend, t) for bend in free]
+        limits = size.gutter, page - size.edge
         costs = [
-            _cost(curve(start, end, bend, t), centres[other], reach[other], drawn, (size.gutter, page - size.edge))
-            + abs(bend) / 150
-            for bend in free
+            _cost(path, centres[other], reach[other], limits) + abs(bend) / 150
+            for path, bend in zip(paths, free, strict=True)
         ]
-        best = free[int(np.argmin(costs))]
-        used.append(best)
-        bent.append(replace(edge, bend=best, port=port))
-        drawn = np.concatenate([drawn, curve(start, end, best, t[4:-4])])
+        place = _cheapest(paths, costs, drawn)
+        used.append(free[place])
+        bent.append(replace(edge, bend=free[place], port=port))
+        drawn = np.concatenate([drawn, paths[place][4:-4:2]])
     return tuple(bent)
 
 
@@ -218,15 +219,26 @@ def _cost(
     path: Float[np.ndarray, "t 2"],
     others: Float[np.ndarray, "n 2"],
     reach: Float[np.ndarray, " n"],
-    drawn: Float[np.ndarray, "m 2"],
     limits: tuple[float, float],
 ) -> float:
-    """How many nodes the curve runs through, how much of it lies on earlier curves, whether it leaves the page."""
+    """How many nodes and letters the curve runs through, and whether it leaves the page."""
     outside = ((path[:, 0] < limits[0]) | (path[:, 0] > limits[1])).any()
     back = (np.diff(path[:, 1]) < 0).any()  # an edge never turns downward, so none passes its receiver or the page
     hits = (_distances(path, others) < reach).any(axis=0).sum()
-    along = (_distances(path, drawn) < 1.5).any(axis=1).mean()
-    return float(hits + 100 * (outside or back) + (along if along > 0.15 else 0.0))
+    return float(hits + 100 * (outside or back))
+
+
+def _cheapest(paths: list[np.ndarray], costs: list[float], drawn: Float[np.ndarray, "m 2"]) -> int:
+    """The curve of least cost, where lying on earlier curves costs, too: looked at only while it can decide."""
+    best, least = 0, np.inf
+    for place in np.argsort(costs, kind="stable"):
+        if costs[place] >= least:
+            break
+        along = float((_distances(paths[place][::2], drawn) < 1.5).any(axis=1).mean())
+        cost = costs[place] + (along if along > 0.15 else 0.0)
+        if cost < least:
+            best, least = int(place), cost
+    return best
 
 
 def _distances(path: Float[np.ndarray, "t 2"], others: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "t n"]:

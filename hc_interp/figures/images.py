@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hc_interp.errors import HCError
+from hc_interp.figures.fonts import font_faces
 from hc_interp.files import atomic
 
 if TYPE_CHECKING:
@@ -89,13 +90,23 @@ def _write(figures: Mapping[Path, "Figure"]) -> None:
     import plotly.io
 
     with ExitStack() as stack:
-        temporary: list[str | Path] = [stack.enter_context(atomic(path)) for path in figures]
+        temporary: list[Path] = [stack.enter_context(atomic(path)) for path in figures]
         plotly.io.write_images(
             fig=[figure.plot for figure in figures.values()],
-            file=temporary,
+            file=temporary,  # type: ignore[arg-type]
             format=[path.suffix.lstrip(".").lower() for path in figures],
             # said once more: for a list of figures plotly would take its own default size
             width=[figure.plot.layout.width for figure in figures.values()],
             height=[figure.plot.layout.height for figure in figures.values()],
             scale=[PNG_SCALE if path.suffix.lower() == ".png" else 1 for path in figures],
         )
+        for path in temporary:
+            if path.suffix.lower() == ".svg":
+                _embed_font(path)
+
+
+def _embed_font(path: Path) -> None:
+    """An SVG names its font only: give it the letters, so that it looks the same on every machine."""
+    text = path.read_text(encoding="utf-8")
+    start = text.index(">", text.index("<svg")) + 1
+    path.write_text(f"{text[:start]}<style>{font_faces()}</style>{text[start:]}", encoding="utf-8")

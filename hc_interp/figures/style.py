@@ -13,7 +13,7 @@ SKY, VERMILLION, PURPLE = "#56b4e9", "#d55e00", "#cc79a7"
 INK, MUTED, RULE, PAPER = "#1b1b1d", "#5f6368", "#dfe1e5", "#ffffff"
 ON_DARK = {INK: "#ececee", MUTED: "#a9adb3", RULE: "#3a3d42", PAPER: "#17181a", BLUE: "#2f93d4"}
 
-FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+FONT = "'HC Sans', 'Liberation Sans', Helvetica, Arial, 'DejaVu Sans', sans-serif"  # the first stands in .svg files
 FONT_POINTS = 8.0
 # Widths of letters in ems, from the widest of the fonts above (DejaVu Sans): text is never wider than thought.
 NARROW, WIDE, LETTER, CAPITAL = 0.4, 1.0, 0.64, 0.7
