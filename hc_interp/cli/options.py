@@ -36,9 +36,7 @@ TaskName = Annotated[
 DataDir = Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")]
 Labels = Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Out = Annotated[
-    Path, typer.Option(help="File for the result (.json); hc.load-able by its class, and by later commands.")
-]
+Out = Annotated[Path, typer.Option(help="File for the result (.json), for later commands and for Python.")]
 
 CASE = "lexical_overlap_ln_subject/object_swap"
 Case = Annotated[

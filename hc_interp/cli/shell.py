@@ -26,6 +26,23 @@ SHARED = "Options of every command"
 NOTHING = "Nothing was written: a result appears whole or not at all."
 
 
+def _say_version(value: bool) -> None:
+    if value:
+        from hc_interp import __version__
+
+        typer.echo(f"hc-interp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
 def nothing_kept(given: dict[str, Any]) -> str:
     return f"{NOTHING} To start again:\n  {again()}"
 

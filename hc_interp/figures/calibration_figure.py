@@ -113,7 +113,8 @@ def _rule(y: float) -> dict[str, Any]:
 
 
 def _caption(table: pd.DataFrame, level: float) -> str:
-    small, large = int(table["n"].min()), int(table["n"].max())
+    counts: Any = table["n"]
+    small, large = int(counts.min()), int(counts.max())
     times = f"{small:,}" if small == large else f"{small:,} to {large:,}"
     return (
         "Rows are models whose circuit was built in, by what is true in them and how the core was chosen; columns are "

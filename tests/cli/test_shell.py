@@ -51,6 +51,13 @@ def test_every_command_has_help_for_every_setting(name, hc_interp_call) -> None:
     assert all(setting.help for setting in COMMANDS[name])
 
 
+def test_version(hc_interp_call) -> None:
+    import hc_interp
+
+    assert hc_interp_call("--version").out == f"hc-interp {hc_interp.__version__}\n"
+    assert " ".join(hc_interp_call("--help").out.split()).count("Mask search, exact path patching") == 1
+
+
 def test_lists(hc_interp_call) -> None:
     models = hc_interp_call("models")
     assert models.code == 0
