@@ -85,7 +85,7 @@ def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
     for name in ("manifest.json", "thesis.tex"):
         (other / name).write_text("{}")
     with pytest.raises(hc.HCError, match="already exists"):
-        Folder.create(other, SETTINGS, {}, overwrite=True, say=print)
+        Folder.open(other, record, overwrite=True, resume=False, say=print)
     assert (other / "thesis.tex").exists()
 
 

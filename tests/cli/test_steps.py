@@ -59,10 +59,10 @@ def commands() -> list[list[str]]:
 
 def configuration(tiny_folder: str) -> str:
     """The README's own configuration file, on the tiny model and the grammar, with small amounts of work."""
-    found = re.search(r"^    # hc\.toml\n((?:    .+\n)+)", README, re.MULTILINE)
+    found = re.search(r"^```toml\n# hc\.toml\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
     assert found
     text = found[1].replace("zoo:minilm-nli", tiny_folder).replace("mnli-hans", "overlap-grammar")
-    return re.sub(r"^ *(data-dir.*)?", "", text, flags=re.MULTILINE) + SMALL
+    return re.sub(r"^data-dir.*", "", text, flags=re.MULTILINE) + SMALL
 
 
 def adapted(words: list[str], tiny_folder: str) -> list[str]:
