@@ -45,7 +45,12 @@ def write_text(path: str | Path, text: str) -> Path:
 
 def write_json(path: str | Path, record: Any) -> Path:
     """Write JSON with sorted keys only where the caller sorted them; NaN and infinities become null."""
-    return write_text(path, json.dumps(_plain(record), indent=1, allow_nan=False) + "\n")
+    return write_text(path, json_text(record) + "\n")
+
+
+def json_text(record: Any) -> str:
+    """JSON as `write_json` writes it."""
+    return json.dumps(_plain(record), indent=1, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The one screen that a run ends with: the verdict, the few numbers behind it, and where the files are."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -29,6 +30,16 @@ def summary(run: RunResults, folder: str | Path) -> RenderableType:
     return Panel(
         Group(*parts), title=title, subtitle=None if seconds is None else f"{seconds:.0f} s", title_align="left"
     )
+
+
+def record(run: RunResults, folder: str | Path) -> dict[str, Any]:
+    """The same for machines."""
+    verdict = run.verdict
+    found = (
+        {} if verdict is None else {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
+    )
+    files = {name: str(path) for name, path in _files(run, Path(folder))}
+    return {**found, "numbers": dict(lead(run)), "files": files, "seconds": run.manifest.get("seconds", {}).get("all")}
 
 
 def _files(run: RunResults, folder: Path) -> list[tuple[str, Path]]:

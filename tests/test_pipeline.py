@@ -11,7 +11,8 @@ from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
 
 import hc_interp as hc
-from hc_interp.pipeline import Folder, RunSettings, run
+from hc_interp.pipeline import RunSettings, run
+from hc_interp.run_folder import Folder
 
 SETTINGS = RunSettings(
     seeds=2, search_steps=5, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24, test_pairs=20,
@@ -75,15 +76,16 @@ def test_does_not_write_over_a_run(finished, model, task) -> None:
 
 def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
     old, other = tmp_path / "old", tmp_path / "other"
-    Folder.create(old, SETTINGS, {}, overwrite=False, say=print)
+    record = {"arguments": {}, "settings": dataclasses.asdict(SETTINGS)}
+    Folder.open(old, record, overwrite=False, resume=False, say=print)
     (old / "stale.json").write_text("{}")
-    Folder.create(old, SETTINGS, {}, overwrite=True, say=print)
+    Folder.open(old, record, overwrite=True, resume=False, say=print)
     assert [path.name for path in old.iterdir()] == ["manifest.json"]
     other.mkdir()
     for name in ("manifest.json", "thesis.tex"):
         (other / name).write_text("{}")
     with pytest.raises(hc.HCError, match="already exists"):
-        Folder.create(other, SETTINGS, {}, overwrite=True, say=print)
+        Folder.open(other, record, overwrite=True, resume=False, say=print)
     assert (other / "thesis.tex").exists()
 
 

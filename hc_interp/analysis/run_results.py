@@ -1,7 +1,7 @@
 """`RunResults`: everything that one run of the pipeline found, in memory or in a folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +58,30 @@ class RunResults:
             )
         super().__setattr__(name, part)
 
+    @classmethod
+    def of(cls, results: Sequence[Result] | Mapping[str, Result]) -> Self:
+        """A run made of single results, each put where its kind belongs; probes are known by the mapping's names.
+
+        Raises `ResultError` for a kind that is no part of a run, and for two of one kind (probes may be several).
+        """
+        named = results if isinstance(results, Mapping) else {f"{i + 1}": item for i, item in enumerate(results)}
+        places = {kind: name for name, kind in PARTS.items()}
+        run, probes = cls(), {}
+        for name, item in named.items():
+            if isinstance(item, Probe):
+                probes[name if isinstance(results, Mapping) else f"{item.site}, {name}"] = item
+            elif (place := places.get(type(item))) is None:
+                kinds = ", ".join(kind.__name__ for kind in (*places, Probe))
+                raise ResultError(f"{name} is a {type(item).__name__}. Expected parts of a run: {kinds}.")
+            elif getattr(run, place) is not None:
+                raise ResultError(
+                    f"{name} is a second {type(item).__name__}. Expected one of each kind; only probes may be several."
+                )
+            else:
+                setattr(run, place, item)
+        run.probes = probes
+        return run
+
     @property
     def paths(self) -> PathEffects | None:
         """The single paths: `edges`, or those of the verdict."""
@@ -90,6 +114,10 @@ class RunResults:
         found = {name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()}
         probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
         return cls(manifest=_read(folder / MANIFEST), probes=probes, **found)  # type: ignore[arg-type]
+
+    def _repr_html_(self) -> str:
+        parts = [self.verdict] if self.verdict is not None else [getattr(self, n) for n in self.present if n in PARTS]
+        return "".join([f"<p><b>{self!r}</b></p>", *(part._repr_html_() for part in parts)])
 
     def __repr__(self) -> str:
         return f"RunResults({', '.join(self.present) or 'empty'})"

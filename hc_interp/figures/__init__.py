@@ -8,12 +8,16 @@ from typing import Any
 
 _HOMES = {
     "accuracy": "accuracy_figure",
+    "accuracy_by_sparsity": "sparsity_figure",
     "attention": "attention_figure",
     "attention_profile": "attention_figure",
+    "calibration": "calibration_figure",
     "Figure": "figure",
     "CircuitGraph": "circuit_graph",
     "circuit": "circuit_figure",
     "circuit_graph": "circuit_graph",
+    "draw": "drawing",
+    "effective_size": "effective_size_figure",
     "head_frequency": "core_figure",
     "path_matrix": "path_figure",
     "path_probes": "path_probe_figure",
@@ -22,6 +26,7 @@ _HOMES = {
     "reading": "reading_figure",
     "report": "html_report",
     "search_curves": "search_figure",
+    "write_all": "images",
 }
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 

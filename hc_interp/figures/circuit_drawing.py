@@ -9,7 +9,6 @@ from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Kind
 from hc_interp.figures.circuit_key import (
     EDGE,
     FILL,
-    GLYPH,
     LINE,
     NAMES,
     TEXT,
@@ -21,6 +20,7 @@ from hc_interp.figures.circuit_key import (
 )
 from hc_interp.figures.circuit_layout import (
     END_HALF_HEIGHT,
+    FOOT,
     LETTERS,
     SIZES,
     Sizes,
@@ -30,7 +30,7 @@ from hc_interp.figures.circuit_layout import (
     port_letters,
 )
 from hc_interp.figures.numbers import share_of
-from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels
+from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, text_width
 
 
 def draw(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bool) -> Any:
@@ -40,6 +40,7 @@ def draw(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
     size = SIZES[width]
     axis = {"visible": False, "fixedrange": True, "constrain": "domain"}
     shapes = [*_bands(graph, size), *_edges(graph, size), *_end_boxes(graph), *_key_lines(entries)]
+    shapes += _patches(graph, size) if labels else []
     plot = go.Figure(
         layout=layout(
             width,
@@ -152,6 +153,17 @@ def _edge_labels(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
     return [{**_word(text, x, y, "center"), "font": font} for text, x, y in port_letters(graph, size)]
 
 
+def _patches(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
+    """Paper under each letter, so that no line runs through it."""
+    look = {"type": "rect", "fillcolor": PAPER, "line": {"width": 0}, "layer": "below"}
+    high = (FOOT - 1) / 2
+    return [
+        {**look, "x0": x - wide, "x1": x + wide, "y0": y - high, "y1": y + high}
+        for text, x, y in port_letters(graph, size)
+        for wide in [text_width(text, LETTERS) / 2]
+    ]
+
+
 def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
     return {"text": text, "x": x, "y": y, "xanchor": anchor, "yanchor": "middle", "showarrow": False}
 
@@ -159,7 +171,7 @@ def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
 def _words(graph: CircuitGraph, entries: Sequence[Entry], width: Width) -> list[dict[str, Any]]:
     edge = SIZES[width].edge
     words = [{**_word(name, edge, y, "left"), "font": {"color": MUTED}} for name, y in layer_names(graph)]
-    words += [_word(entry.words, entry.x + GLYPH + 3, entry.y, "left") for entry in entries]
+    words += [_word(entry.words, entry.text_x, entry.y, "left") for entry in entries]
     for place, line in enumerate(notice_lines(graph, width)):
         words.append(_word(line, edge, graph.height - edge - LINE * (place + 0.5), "left"))
     return words
@@ -168,9 +180,9 @@ def _words(graph: CircuitGraph, entries: Sequence[Entry], width: Width) -> list[
 def _key_nodes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     nodes = [entry for entry in entries if isinstance(entry.glyph, str)]
     common = {"mode": "markers", "hoverinfo": "skip"}
-    sizes = {"mlp": 11.0}
+    sizes = {"mlp": 12.0}
     return [
-        {"x": [entry.x + GLYPH / 2], "y": [entry.y], **common} | {"marker": _marker(kind, sizes.get(kind, 9.0))}
+        {"x": [entry.x + entry.wide / 2], "y": [entry.y], **common} | {"marker": _marker(kind, sizes.get(kind, 9.0))}
         for entry in nodes
         for kind in SHAPE
         if kind == entry.glyph
@@ -185,6 +197,6 @@ def _key_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         sign = entry.glyph if isinstance(entry.glyph, int) else 1
         wide = 1.2 if isinstance(entry.glyph, int) else line_width(entry.glyph)
         look = {"color": EDGE[sign], "width": pixels(wide), "dash": "solid" if sign > 0 else "4px,2.5px"}
-        place = {"x0": entry.x, "x1": entry.x + GLYPH, "y0": entry.y, "y1": entry.y}
+        place = {"x0": entry.x, "x1": entry.x + entry.wide, "y0": entry.y, "y1": entry.y}
         lines.append({"type": "line", **place, "line": look})
     return lines

@@ -13,7 +13,7 @@ from hc_interp.figures.circuit_layout import SIZES
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, RULE, VERMILLION, Width, points, text_width
 
 LINE = 12.0  # between two lines of text, in points
-GLYPH = 20.0  # width kept for a glyph of the key
+GLYPH, DOT = 20.0, 12.0  # widths kept for a line and for a node of the key
 
 # Fill and text of each kind. Dark blue, orange and green also differ in lightness, and no two kinds share a shape.
 FILL = {"core": BLUE, "generalizing": ORANGE, "mlp": GREEN, "head": PAPER, "end": RULE}
@@ -35,6 +35,18 @@ class Entry:
     x: float
     y: float
 
+    @property
+    def wide(self) -> float:
+        return glyph_width(self.glyph)
+
+    @property
+    def text_x(self) -> float:
+        return self.x + self.wide + 3
+
+
+def glyph_width(glyph: str | int | float) -> float:
+    return DOT if isinstance(glyph, str) else GLYPH
+
 
 def line_width(node_share: float) -> float:
     """Points. By the square root, so that 1 % can be seen beside 100 %, and the same in every picture."""
@@ -53,9 +65,9 @@ def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[Entry, ...], f
     lines: list[list[tuple[str | int | float, str, float]]] = [[]]
     x = edge
     for glyph, words in wanted:
-        wide = GLYPH + 3 + text_width(words) + 8
+        wide = glyph_width(glyph) + 3 + text_width(words) + 9
         # the scale of widths stays on one line
-        rest = 0 if glyph != SCALE[0] else sum(GLYPH + 11 + text_width(f"{share:.0%}") for share in SCALE[1:])
+        rest = 0 if glyph != SCALE[0] else sum(GLYPH + 12 + text_width(f"{share:.0%}") for share in SCALE[1:])
         if lines[-1] and x + wide + rest > page - edge:
             lines.append([])
             x = edge

@@ -18,7 +18,7 @@ from hc_interp.figures.style import Width, points, text_width
 SWEEPS = 8
 STEP, BULGES = 3.5, 26  # bulges tried on each side, in points
 APART = 7.0  # between the bulges of edges that join the same two nodes
-SAMPLES = 33  # of a curve, when looking for what it runs through
+SAMPLES = 65  # of a curve, when looking for what it runs through
 LETTERS = 7.0  # size of the q, k and v at a receiver's foot
 FOOT = 7.5  # height kept for them
 TALL = 560.0  # of all rows: few layers stand further apart, for edges that can be told apart
@@ -31,11 +31,12 @@ class Sizes:
     radius: float
     row: float  # between two layers
     mlp: float  # half the diagonal of an MLP's diamond
-    gutter: float = 22.0  # on the left, for the layers' names
+    gutter: float  # on the left, for the layers' names
     edge: float = 5.0  # on the right, top and bottom
 
 
-SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 10.5), "double": Sizes(8.2, 42, 11.5)}
+SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 11.5, 22.5), "double": Sizes(8.2, 42, 13.0, 26)}
+TO_MLP, FROM_MLP = 0.42, 0.7  # shares of a row: an MLP stands in a column of its own, nearer to its layer's heads
 END_HALF_HEIGHT = 7.0
 
 
@@ -76,13 +77,14 @@ def _rows(nodes: Sequence[Node], capacity: int) -> list[list[Node]]:
 
 def _heights(rows: list[list[Node]], size: Sizes, foot: float) -> tuple[list[float], float]:
     y, heights = foot + size.mlp + 2, []
-    step = min(1.3 * size.row, max(size.row, TALL / max(1, len(rows) - 1)))
+    step = min(1.6 * size.row, max(size.row, TALL / max(1, len(rows) - 1)))
     for place, row in enumerate(rows):
         if place:
             below = rows[place - 1][0]
-            mlp_step = "mlp" in (row[0].kind, below.kind)
-            same_layer = row[0].layer == below.layer and not mlp_step
-            y += 2 * size.radius + FOOT + 1.5 if same_layer else step * (0.62 if mlp_step else 1)
+            into, out = row[0].kind == "mlp", below.kind == "mlp"
+            same_layer = row[0].layer == below.layer and not into
+            part = TO_MLP + FROM_MLP if into and out else TO_MLP if into else FROM_MLP if out else 1
+            y += 2 * size.radius + FOOT + 1.5 if same_layer else step * part
         heights.append(y)
     return heights, (heights[-1] if heights else y) + size.mlp + size.edge
 
@@ -156,9 +158,7 @@ def _bends(
     size: Sizes,
     page: float,
 ) -> tuple[Edge, ...]:
-    names = list(places)
-    centres = np.array([places[name] for name in names]).reshape(-1, 2)
-    reach = np.array([size.mlp * 0.8 if node.kind == "mlp" else size.radius for node in graph.nodes]) + 1.5
+    names, centres, reach = _obstacles(graph, places, ports, size)
     t = np.linspace(0.04, 0.96, SAMPLES)
     trials = sorted((sign * step * STEP for step in range(BULGES + 1) for sign in (1, -1)), key=lambda b: (abs(b), -b))
     taken: dict[tuple[str, str], list[float]] = {}
@@ -170,16 +170,39 @@ def _bends(
         other = [name not in (edge.sender, edge.receiver) for name in names]
         used = taken.setdefault((edge.sender, edge.receiver), [])
         free = [bend for bend in dict.fromkeys(trials) if all(abs(bend - earlier) >= APART for earlier in used)]
+        paths = [curve(start, end, bend, t) for bend in free]
+        limits = size.gutter, page - size.edge
         costs = [
-            _cost(curve(start, end, bend, t), centres[other], reach[other], drawn, (size.gutter, page - size.edge))
-            + abs(bend) / 150
-            for bend in free
+            _cost(path, centres[other], reach[other], limits) + abs(bend) / 150
+            for path, bend in zip(paths, free, strict=True)
         ]
-        best = free[int(np.argmin(costs))]
-        used.append(best)
-        bent.append(replace(edge, bend=best, port=port))
-        drawn = np.concatenate([drawn, curve(start, end, best, t[2:-2])])
+        place = _cheapest(paths, costs, drawn)
+        used.append(free[place])
+        bent.append(replace(edge, bend=free[place], port=port))
+        drawn = np.concatenate([drawn, paths[place][4:-4:2]])
     return tuple(bent)
+
+
+def _obstacles(
+    graph: CircuitGraph,
+    places: dict[str, tuple[float, float]],
+    ports: dict[tuple[str, str], tuple[float, float]],
+    size: Sizes,
+) -> tuple[list[str], Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """What a curve should not run through (whose, middle, radius): nodes, and the letters at their feet."""
+    found = [(node.name, *places[node.name], _reach(node, size) + 1.5) for node in graph.nodes]
+    for (name, _), (across, down) in ports.items():
+        x, y = places[name]
+        found.append((name, x + across, y + (down - size.radius) / 2, FOOT / 2))
+    return (
+        [name for name, *_ in found],
+        np.array([[x, y] for _, x, y, _ in found]).reshape(-1, 2),
+        np.array([radius for *_, radius in found]),
+    )
+
+
+def _reach(node: Node, size: Sizes) -> float:
+    return size.mlp * 0.8 if node.kind == "mlp" else size.radius
 
 
 def _landing(middle: tuple[float, float], port: tuple[float, float] | None) -> tuple[float, float]:
@@ -196,15 +219,26 @@ def _cost(
     path: Float[np.ndarray, "t 2"],
     others: Float[np.ndarray, "n 2"],
     reach: Float[np.ndarray, " n"],
-    drawn: Float[np.ndarray, "m 2"],
     limits: tuple[float, float],
 ) -> float:
-    """How many nodes the curve runs through, how much of it lies on earlier curves, whether it leaves the page."""
+    """How many nodes and letters the curve runs through, and whether it leaves the page."""
     outside = ((path[:, 0] < limits[0]) | (path[:, 0] > limits[1])).any()
     back = (np.diff(path[:, 1]) < 0).any()  # an edge never turns downward, so none passes its receiver or the page
     hits = (_distances(path, others) < reach).any(axis=0).sum()
-    along = (_distances(path, drawn) < 1.5).any(axis=1).mean()
-    return float(hits + 100 * (outside or back) + (along if along > 0.15 else 0.0))
+    return float(hits + 100 * (outside or back))
+
+
+def _cheapest(paths: list[np.ndarray], costs: list[float], drawn: Float[np.ndarray, "m 2"]) -> int:
+    """The curve of least cost, where lying on earlier curves costs, too: looked at only while it can decide."""
+    best, least = 0, np.inf
+    for place in np.argsort(costs, kind="stable"):
+        if costs[place] >= least:
+            break
+        along = float((_distances(paths[place][::2], drawn) < 1.5).any(axis=1).mean())
+        cost = costs[place] + (along if along > 0.15 else 0.0)
+        if cost < least:
+            best, least = int(place), cost
+    return best
 
 
 def _distances(path: Float[np.ndarray, "t 2"], others: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "t n"]:

@@ -11,7 +11,6 @@ from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Kind, Node
 from hc_interp.figures.circuit_key import (
     EDGE,
     FILL,
-    GLYPH,
     LINE,
     TEXT,
     Entry,
@@ -35,6 +34,7 @@ ESCAPES = str.maketrans(
     {"\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "$": r"\$"}
     | {"<": "$<$", ">": "$>$", "|": "$|$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
+RISE = 0.3  # from the baseline to the middle of the letters, in ems
 DASHES = {1: "", -1: ", dash pattern=on 3bp off 2bp"}
 
 
@@ -55,7 +55,9 @@ def tikz(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
     ]
     if labels:
         font = rf"font=\fontsize{{{LETTERS:g}}}{{{LETTERS + 1:g}}}\selectfont\sffamily"
-        lines += [rf"\node[{font}] at ({x:.1f},{y:.1f}) {{{text}}};" for text, x, y in port_letters(graph, size)]
+        look = f"{font}, fill={_name(PAPER)}, inner sep=0.3bp, anchor=base"
+        letters = port_letters(graph, size)
+        lines += [rf"\node[{look}] at ({x:.1f},{y - RISE * LETTERS:.1f}) {{{text}}};" for text, x, y in letters]
     return "\n".join([*lines, r"\end{tikzpicture}", ""])
 
 
@@ -121,14 +123,14 @@ def _key(entries: Sequence[Entry]) -> list[str]:
     lines = []
     for entry in entries:
         if isinstance(entry.glyph, str):
-            half = 5.5 if entry.glyph == "mlp" else 4.5
-            lines += [_glyph(kind, entry.x + GLYPH / 2, entry.y, half) for kind in SHAPE if kind == entry.glyph]
+            half = 6.0 if entry.glyph == "mlp" else 4.5
+            lines += [_glyph(kind, entry.x + entry.wide / 2, entry.y, half) for kind in SHAPE if kind == entry.glyph]
         else:
             sign = entry.glyph if isinstance(entry.glyph, int) else 1
             wide = 1.2 if isinstance(entry.glyph, int) else line_width(entry.glyph)
             look = f"{_name(EDGE[sign])}, line width={wide:.2f}bp{DASHES[sign]}"
-            lines.append(rf"\draw[{look}] {_at((entry.x, entry.y))} -- {_at((entry.x + GLYPH, entry.y))};")
-        lines.append(_word(entry.words, entry.x + GLYPH + 3, entry.y))
+            lines.append(rf"\draw[{look}] {_at((entry.x, entry.y))} -- {_at((entry.x + entry.wide, entry.y))};")
+        lines.append(_word(entry.words, entry.text_x, entry.y))
     return lines
 
 
@@ -140,4 +142,5 @@ def _words(graph: CircuitGraph, width: Width) -> list[str]:
 
 
 def _word(text: str, x: float, y: float, colour: str = INK) -> str:
-    return rf"\node[anchor=west, text={_name(colour)}] at ({x:.1f},{y:.1f}) {{{text.translate(ESCAPES)}}};"
+    y -= RISE * FONT_POINTS
+    return rf"\node[anchor=base west, text={_name(colour)}] at ({x:.1f},{y:.1f}) {{{text.translate(ESCAPES)}}};"

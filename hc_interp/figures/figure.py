@@ -57,6 +57,11 @@ class Figure:
     def _repr_html_(self) -> str:
         return self.plot._repr_html_()
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """What the notebook shows: plotly's own choice for this front end, or else HTML."""
+        bundle = dict(self.plot._repr_mimebundle_(include, exclude) or {})
+        return {"text/plain": repr(self), **(bundle or {"text/html": self._repr_html_()})}
+
     def __repr__(self) -> str:
         return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"
 

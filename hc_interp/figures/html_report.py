@@ -6,16 +6,12 @@ from typing import Any
 
 from hc_interp.analysis.run_results import RunResults
 from hc_interp.errors import ResultError
-from hc_interp.figures.accuracy_figure import accuracy
-from hc_interp.figures.circuit_figure import circuit
-from hc_interp.figures.core_figure import head_frequency
+from hc_interp.figures.drawing import draw
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.images import NoBrowser, write_images
-from hc_interp.figures.page.pieces import page
-from hc_interp.figures.path_figure import path_matrix
-from hc_interp.figures.probe_figure import probe_scores
+from hc_interp.figures.headline import answer, question
+from hc_interp.figures.images import NoBrowser, svg_texts, write_images
+from hc_interp.figures.page.pieces import page, svg_link
 from hc_interp.figures.probe_words import probe_words
-from hc_interp.figures.reading_figure import reading
 from hc_interp.figures.report_tables import settings_groups, tables
 from hc_interp.figures.report_words import (
     about,
@@ -26,7 +22,6 @@ from hc_interp.figures.report_words import (
     lead,
     reading_words,
 )
-from hc_interp.figures.search_figure import search_curves
 from hc_interp.files import write_text
 from hc_interp.provenance import versions
 
@@ -57,11 +52,12 @@ class Section:
         return [{"id": name, "title": f[-1].title, "caption": f[-1].caption} for name, f in self.drawn.items()]
 
 
-def report(run: RunResults | str | Path, path: str | Path) -> Path:
+def report(run: RunResults | str | Path, path: str | Path, *, static: bool = False) -> Path:
     """Write one self-contained page: question, verdict, evidence in order, every number, settings and versions.
 
-    `run` is a `RunResults`, or the folder that one was saved in. What a run did not compute is left out. Raises
-    `ResultError` for a folder that holds no run, or a run without any result.
+    `run` is a `RunResults`, or the folder that one was saved in. What a run did not compute is left out. `static=True`
+    puts pictures on the page, drawn now by a browser, in place of a script that draws them when it is read: smaller,
+    without hover. Raises `ResultError` for a folder that holds no run, or a run without any result, and `NoBrowser`.
     """
     found = run if isinstance(run, RunResults) else RunResults.load(run)
     if not set(found.present) - {"manifest"}:
@@ -69,33 +65,46 @@ def report(run: RunResults | str | Path, path: str | Path) -> Path:
             "This run has no results to report. Expected at least one of search, evaluation, core, generalizing, "
             "edges, probes or verdict; run a step first."
         )
-    return _write(found, evidence(found), path)
+    return _write(found, evidence(found), path, static=static)
 
 
 def evidence(run: RunResults) -> list[Section]:
     """The sections of a report, in order, with their figures; one for each part that the run has."""
+    narrow, wide = (draw(run, width=width) for width in WIDTHS)
+    drawn = {name: [narrow[name], wide[name]] for name in wide}
     makers = (_accuracy, _core, _generalizing, _paths, _reading, _probes)
-    return [section for make in makers for section in make(run)]
+    return [
+        Section(*named, words, {name: drawn[name] for name in figures if name in drawn})
+        for named, words, figures in (make(run) for make in makers)
+        if words or any(name in drawn for name in figures)
+    ]
 
 
-def _write(found: RunResults, sections: list[Section], path: str | Path) -> Path:
+def _write(found: RunResults, sections: list[Section], path: str | Path, *, static: bool = False) -> Path:
     figures = {name: drawn for section in sections for name, drawn in section.drawn.items()}
     verdict = found.verdict
     text = page(
         "report.html",
-        figures,
+        {} if static else figures,
         title=TITLE,
         about=about(found),
         question=QUESTION,
-        verdict={"answer": verdict.answer, "sentence": verdict.sentence()} if verdict else None,
+        verdict={"answer": verdict.answer, "asked": question(verdict), "said": answer(verdict)} if verdict else None,
         notice=DEMO if _is_demo(found.manifest) else None,
         lead=lead(found),
         sections=sections,
         tables=tables(found),
         settings=settings_groups(found),
         version=versions()["hc-interp"],
+        pictures=pictures(figures) if static else {},
     )
     return write_text(path, text)
+
+
+def pictures(figures: dict[str, list[Figure]]) -> dict[str, list[str]]:
+    """Each figure at each width as a `data:` link of its SVG."""
+    texts = iter(svg_texts([figure for drawn in figures.values() for figure in drawn]))
+    return {name: [svg_link(next(texts)) for _ in drawn] for name, drawn in figures.items()}
 
 
 def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
@@ -134,58 +143,39 @@ def _is_demo(manifest: dict[str, Any]) -> bool:
     return bool(manifest.get("demo") or (isinstance(settings, dict) and settings.get("demo")))
 
 
-def _both(make: Any, *args: Any, **options: Any) -> list[Figure]:
-    return [make(*args, width=width, **options) for width in WIDTHS]
+Part = tuple[tuple[str, str], list[str], tuple[str, ...]]  # id and title; words; names of figures
 
 
-def _accuracy(run: RunResults) -> list[Section]:
-    if run.evaluation is None:
-        return []
-    drawn = {"accuracy": _both(accuracy, run.evaluation)}
-    return [Section("accuracy", "Accuracy of the model and its subnetworks", evaluation_words(run.evaluation), drawn)]
+def _accuracy(run: RunResults) -> Part:
+    words = evaluation_words(run.evaluation) if run.evaluation is not None else []
+    return ("accuracy", "Accuracy of the model and its subnetworks"), words, ("accuracy", "sparsity")
 
 
-def _core(run: RunResults) -> list[Section]:
-    drawn: dict[str, list[Figure]] = {}
-    if run.core is not None:
-        drawn["core"] = _both(head_frequency, run.core)
-    if run.search is not None and not run.search.history.empty:
-        drawn["search"] = _both(search_curves, run.search)
-    words = core_words(run.core) if run.core is not None else []
-    return [Section("heuristic-core", "The heuristic core", words, drawn)] if drawn else []
+def _core(run: RunResults) -> Part:
+    return (
+        ("heuristic-core", "The heuristic core"),
+        core_words(run.core) if run.core is not None else [],
+        ("core", "search"),
+    )
 
 
-def _generalizing(run: RunResults) -> list[Section]:
-    if run.generalizing is None:
-        return []
-    return [Section("generalizing", "Generalizing heads", generalizing_words(run.generalizing))]
+def _generalizing(run: RunResults) -> Part:
+    return (
+        ("generalizing", "Generalizing heads"),
+        generalizing_words(run.generalizing) if run.generalizing is not None else [],
+        (),
+    )
 
 
-def _paths(run: RunResults) -> list[Section]:
-    if run.paths is None:
-        return []
-    single = not any("+" in name for row in run.paths.rows for name in row[:2])
-    drawn = {"circuit": _both(_circuit, run)} if single else {}
-    drawn["paths"] = _both(path_matrix, run.paths)
-    return [Section("paths-between", "Paths between heads", edge_words(run.paths), drawn)]
+def _paths(run: RunResults) -> Part:
+    words = edge_words(run.paths) if run.paths is not None else []
+    return ("paths-between", "Paths between heads"), words, ("circuit", "paths")
 
 
-def _circuit(run: RunResults, **options: Any) -> Figure:
-    core: Any = run.core or (run.verdict and run.verdict.core)
-    generalizing: Any = run.generalizing or (run.verdict and run.verdict.generalizing)
-    assert run.paths is not None
-    return circuit(run.paths, core=core, generalizing=generalizing, **options)
+def _reading(run: RunResults) -> Part:
+    words = reading_words(run.verdict) if run.verdict is not None else []
+    return ("reads-from", "Do they read from the core?"), words, ("reading",)
 
 
-def _reading(run: RunResults) -> list[Section]:
-    if run.verdict is None:
-        return []
-    drawn = {"reading": _both(reading, run.verdict)} if run.verdict.records else {}
-    return [Section("reads-from", "Do they read from the core?", reading_words(run.verdict), drawn)]
-
-
-def _probes(run: RunResults) -> list[Section]:
-    if not run.probes:
-        return []
-    drawn = {"probes": _both(probe_scores, run.probes)}
-    return [Section("what-travels", "What travels on the paths", probe_words(run.probes), drawn)]
+def _probes(run: RunResults) -> Part:
+    return ("what-travels", "What travels on the paths"), probe_words(run.probes) if run.probes else [], ("probes",)

@@ -1,16 +1,20 @@
 """Pictures that a browser draws: .svg, .pdf and .png, by kaleido and the machine's own Chrome or Chromium."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hc_interp.errors import HCError
+from hc_interp.figures.fonts import font_faces
 from hc_interp.files import atomic
 
 if TYPE_CHECKING:
     from hc_interp.figures.figure import Figure
 
+PICTURES = (".svg", ".pdf", ".png")
+SUFFIXES = (".html", *PICTURES, ".json", ".tex")
 PNG_SCALE = 300 / 96  # 300 dots per printed inch, where plotly counts 96
 
 
@@ -51,17 +55,58 @@ def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
     return list(figures)
 
 
+def write_all(figures: Mapping[str, "Figure"], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
+    """Write `<name>.<format>` for every figure and format into a folder, pictures with one start of the browser.
+
+    A figure without TikZ is left out of "tex". Raises `HCError` for a format that no figure has, or without a browser.
+    """
+    if unknown := sorted(set(formats) - {suffix.lstrip(".") for suffix in SUFFIXES}):
+        raise HCError(f"{', '.join(unknown)} is no format of a figure. Choose {', '.join(s[1:] for s in SUFFIXES)}.")
+    wanted = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
+    wanted = [(path, figure) for path, figure in wanted if path.suffix != ".tex" or figure.tex]
+    pictures = {path: figure for path, figure in wanted if path.suffix in PICTURES}
+    write_images(pictures)
+    return [path if path in pictures else figure.write(path) for path, figure in wanted]
+
+
+def svg_texts(figures: Sequence["Figure"]) -> list[str]:
+    """Each figure as SVG."""
+    with TemporaryDirectory() as folder:
+        paths = write_images({Path(folder) / f"{place}.svg": figure for place, figure in enumerate(figures)})
+        return [path.read_text(encoding="utf-8") for path in paths]
+
+
+def try_browser(folder: Path) -> None:
+    """Draw an empty picture into a folder. Raises `NoBrowser` where none can be drawn."""
+    import plotly.graph_objects as go
+
+    from hc_interp.figures.figure import Figure
+
+    plot = go.Figure(layout={"width": 50, "height": 50})
+    write_images({folder / "empty.svg": Figure(plot, "nothing", "nothing", None)})
+
+
 def _write(figures: Mapping[Path, "Figure"]) -> None:
     import plotly.io
 
     with ExitStack() as stack:
-        temporary: list[str | Path] = [stack.enter_context(atomic(path)) for path in figures]
+        temporary: list[Path] = [stack.enter_context(atomic(path)) for path in figures]
         plotly.io.write_images(
             fig=[figure.plot for figure in figures.values()],
-            file=temporary,
+            file=temporary,  # type: ignore[arg-type]
             format=[path.suffix.lstrip(".").lower() for path in figures],
             # said once more: for a list of figures plotly would take its own default size
             width=[figure.plot.layout.width for figure in figures.values()],
             height=[figure.plot.layout.height for figure in figures.values()],
             scale=[PNG_SCALE if path.suffix.lower() == ".png" else 1 for path in figures],
         )
+        for path in temporary:
+            if path.suffix.lower() == ".svg":
+                _embed_font(path)
+
+
+def _embed_font(path: Path) -> None:
+    """An SVG names its font only: give it the letters, so that it looks the same on every machine."""
+    text = path.read_text(encoding="utf-8")
+    start = text.index(">", text.index("<svg")) + 1
+    path.write_text(f"{text[:start]}<style>{font_faces()}</style>{text[start:]}", encoding="utf-8")

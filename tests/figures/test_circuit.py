@@ -334,8 +334,8 @@ def test_tikz_compiles_with_plain_tikz(full, tmp_path):
     figure = circuit(full.edges, core=full.core, generalizing=full.generalizing, width="single", labels=True)
     figure.write(tmp_path / "circuit.tex")
     (tmp_path / "page.tex").write_text(
-        "\\documentclass{article}\\usepackage{tikz}\\usepackage[margin=1cm]{geometry}\\begin{document}"
-        "\\input{circuit.tex}\\end{document}"
+        "\\documentclass{article}\\usepackage{tikz}\\usepackage[a4paper,margin=1cm]{geometry}\\pagestyle{empty}"
+        "\\begin{document}\\noindent\\input{circuit.tex}\\end{document}"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

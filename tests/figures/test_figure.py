@@ -78,6 +78,9 @@ def test_pictures_have_the_size_of_the_column(figure, tmp_path):
     box = re.search(rb"MediaBox \[0 0 ([\d.]+)", pdf)
     assert box
     assert float(box[1]) == pytest.approx(3.3 * 72, abs=1)
+    assert svg.index(b"@font-face") < svg.index(b"<g")
+    assert b"font-family: 'HC Sans'" in svg.replace(b"&quot;", b"'")
+    assert re.search(rb"/FontFile[23]?\b|/Type3\b", pdf), "the PDF names fonts that it does not hold"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["circuit.pdf", "circuit.png", "circuit.svg"]
 
 
@@ -121,5 +124,38 @@ def test_without_kaleido_the_error_names_it(figure, tmp_path, monkeypatch):
 
 
 def test_a_figure_shows_itself_and_says_what_it_is(figure):
+    import plotly.io
+
     assert "<div" in figure._repr_html_()
     assert ".tex" in repr(figure)
+    before = plotly.io.renderers.default
+    try:
+        plotly.io.renderers.default = "plotly_mimetype"  # what a notebook uses
+        shown = figure._repr_mimebundle_()
+        assert shown["application/vnd.plotly.v1+json"]["layout"]["width"] == pytest.approx(316.8)
+        plotly.io.renderers.default = "browser"  # no notebook: what plotly leaves out is made here
+        assert set(figure._repr_mimebundle_()) == {"text/plain", "text/html"}
+    finally:
+        plotly.io.renderers.default = before
+
+
+def test_results_show_themselves_in_a_notebook(results, small):
+    run = results.run()
+    shown = [
+        run.search,
+        run.evaluation,
+        run.core,
+        run.generalizing,
+        run.edges,
+        run.verdict,
+        run.probes["L3H7 v, clean"],
+    ]
+    for result in shown:
+        text = result._repr_html_()
+        assert text.startswith("<p>")
+        assert "<table" in text
+        assert len(text) < 200_000
+    whole = run._repr_html_()
+    assert whole.startswith("<p><b>RunResults(")
+    assert "through MLPs" in whole
+    assert "<table" in whole

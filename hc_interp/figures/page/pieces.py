@@ -19,15 +19,25 @@ def _unbroken(value: Any) -> Any:
     return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
+def _breakable(text: str) -> Any:
+    """Long ids may break after their underscores and slashes, and only there."""
+    from markupsafe import Markup, escape
+
+    safe = str(escape(_unbroken(text)))
+    return Markup(safe.replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
 @cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # every value is escaped; only the package's own files and base64 text are marked as safe, in `page`
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("hc_interp.figures", "page"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=_unbroken,
     )  # fmt: skip
+    environment.filters["breakable"] = _breakable
+    return environment
 
 
 def packed(data: bytes) -> str:
@@ -44,8 +54,13 @@ def _own(name: str) -> str:
     return files("hc_interp.figures.page").joinpath(name).read_text(encoding="utf-8")
 
 
+def svg_link(text: str) -> str:
+    """A picture as the address of an `img`."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
 def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any) -> str:
-    """One HTML page; `figures[id]` are the widths of one figure, narrow first."""
+    """One HTML page; `figures[id]` are the widths of one figure, narrow first. Without figures there is no script."""
     from markupsafe import Markup
 
     # with each width its own caption: a narrow circuit draws fewer edges, and says so
@@ -57,7 +72,7 @@ def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any
     own = {
         "css": Markup(_own("style.css")),
         "script": Markup(_own("page.js")),
-        "plotly": Markup(_plotly()),
+        "plotly": Markup(_plotly() if figures else ""),
         "figures": Markup(packed(record)),
     }
     return _environment().get_template(template).render(**own, **values)

@@ -1,0 +1,6 @@
+"""`python -m hc_interp.cli`: the same as `hc-interp`."""
+
+from hc_interp.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""`hc-interp models`, `tasks`, `doctor` and `schema`: what there is, and whether it works here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hc_interp.cli.config import schema as schema_of
+from hc_interp.cli.shell import COMMANDS, command
+from hc_interp.cli.show import Shown
+
+ABOUT = "What there is"
+
+
+@command("models", panel=ABOUT)
+def models() -> Shown:
+    """The models of the zoo."""
+    from hc_interp.models.zoo import ZOO
+
+    found = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
+    return Shown({"models": found}, "\n".join(f"{item['name']}  {item['description']}" for item in found))
+
+
+@command("tasks", panel=ABOUT)
+def tasks() -> Shown:
+    """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
+    from hc_interp.data.grammar import CASES
+    from hc_interp.data.load import TABLES, TASKS
+    from hc_interp.data.pair_rules import pair_kinds
+
+    files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
+    cases = {case: list(pair_kinds(case)) for case in CASES}
+    lines = []
+    for name, description in TASKS.items():
+        lines += [name, f"  {description}"]
+        lines += [f"  {file}: {', '.join(columns)}" for file, columns in files[name].items()]
+    lines += ["", "Cases with contrast pairs (mnli-hans and overlap-grammar):"]
+    lines += [f"  {case:<48} {', '.join(kinds)}" for case, kinds in cases.items()]
+    listed = [{"name": name, "description": text, "files": files[name]} for name, text in TASKS.items()]
+    return Shown({"tasks": listed, "cases": cases}, "\n".join(lines))
+
+
+@command("doctor", panel=ABOUT)
+def doctor(
+    data_dir: Annotated[Path | None, typer.Option(help="Folder whose data files are looked for, too.")] = None,
+) -> Shown:
+    """Check versions, backends, GPU, browser, TeX and data here; say what mends what is wrong (exit code 1)."""
+    from rich.table import Table
+
+    from hc_interp.doctor import examine
+
+    checks = examine(data_dir)
+    table = Table.grid(padding=(0, 1))
+    for check in checks:
+        colour, word = {"good": ("green", "good"), "limited": ("yellow", "limited"), "bad": ("red", "bad")}[check.state]
+        table.add_row(f"[{colour}]{word}[/{colour}]", check.name, check.found)
+        if check.mend:
+            table.add_row("", "", f"[bold]{check.mend}[/bold]")
+    record = {"checks": [vars(check) for check in checks]}
+    return Shown(record, table, code=int(any(check.state == "bad" for check in checks)))
+
+
+@command("schema", panel=ABOUT)
+def schema() -> Shown:
+    """JSON Schema of the files that --config takes, for editors: every setting of every command."""
+    import json
+
+    record = schema_of(COMMANDS)
+    return Shown(record, json.dumps(record, indent=1))

@@ -1,0 +1,159 @@
+"""`hc-interp search`, `evaluate`, `core` and `generalizing`: subnetworks, and what they have in common."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hc_interp.cli.options import (
+    PAIRS,
+    WORK,
+    CoreFile,
+    DataDir,
+    Labels,
+    MeanExamples,
+    Model,
+    Out,
+    Replace,
+    Seed,
+    TaskName,
+)  # fmt: skip
+from hc_interp.cli.shell import command
+from hc_interp.cli.show import Shown, written
+
+STEPS = "Step by step"
+Searches = Annotated[list[Path], typer.Argument(help="Files of hc-interp search, or single subnetworks.")]
+
+
+@command("search", panel=STEPS)
+def search(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    sparsity: Annotated[
+        list[float], typer.Option(help="Share of components removed; give it several times for a grid.")
+    ] = [0.5],  # noqa: B006  (read only)
+    seeds: Annotated[int, typer.Option(help="Subnetworks at each sparsity.", min=1)] = 6,
+    seed: Seed = 0,
+    components: Annotated[Literal["heads+mlps", "heads"], typer.Option(help="What may be removed.")] = "heads+mlps",
+    objective: Annotated[
+        Literal["kl", "task"], typer.Option(help="kl: answer as the full model does; task: answer correctly.")
+    ] = "kl",
+    replace: Replace = "means",
+    steps: Annotated[int, typer.Option(help="Training steps of each search.", min=1, rich_help_panel=WORK)] = 120,
+    train_examples: Annotated[
+        int, typer.Option(help="Training examples that searches draw from.", min=1, rich_help_panel=WORK)
+    ] = 8000,
+    mean_examples: MeanExamples = 1000,
+) -> Shown:
+    """Search subnetworks that answer as the full model does, one for each seed (hc.search_masks)."""
+    import hc_interp as hc
+    from hc_interp.cli.inputs import load, source, split
+
+    loaded, data = load(model, task, data_dir, labels)
+    found = hc.search_masks(
+        loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
+        source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
+    )  # fmt: skip
+    return written(found, out)
+
+
+@command("evaluate", panel=STEPS)
+def evaluate(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    subnetworks: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files of hc-interp search, or single subnetworks; none: the full model."),
+    ] = None,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
+    max_per_case: Annotated[
+        int | None,
+        typer.Option(help="At most so many examples of each case (default: all).", min=1, rich_help_panel=WORK),
+    ] = None,
+    replace: Replace = "means",
+    mean_examples: MeanExamples = 1000,
+    seed: Seed = 0,
+) -> Shown:
+    """Accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
+    import hc_interp as hc
+    from hc_interp.cli.inputs import load, names, source, subnetworks_of
+
+    named = subnetworks_of(subnetworks or [])
+    loaded, data = load(model, task, data_dir, labels)
+    means = source(replace, loaded, data, mean_examples, seed) if named else None
+    found = hc.evaluate(
+        loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
+    )  # fmt: skip
+    return written(found, out, _by_case(found))
+
+
+def _by_case(found: Any) -> Any:
+    """A row per split: the full model, and the worst and best of its subnetworks."""
+    import pandas as pd
+
+    table = {split: found.accuracy(split) for split in found.splits}
+    rows: list[dict[str, Any]] = [{"split": split, "full model": values[0]} for split, values in table.items()]
+    if len(found.names) > 1:
+        for row, values in zip(rows, table.values(), strict=True):
+            row |= {"worst subnetwork": values[1:].min(), "best subnetwork": values[1:].max()}
+    return pd.DataFrame(rows)
+
+
+@command("core", panel=STEPS)
+def core(
+    searches: Searches,
+    out: Out,
+    share: Annotated[float, typer.Option(help="Share of subnetworks that keep a component of the core.", max=1)] = 1.0,
+) -> Shown:
+    """The components that subnetworks share: the heuristic core (hc.heuristic_core)."""
+    import hc_interp as hc
+    from hc_interp.cli.inputs import subnetworks_of
+
+    found = hc.heuristic_core(subnetworks_of(searches).values(), share)
+    frame = found.to_frame()
+    return written(found, out, frame[frame["in_core"]])
+
+
+@command("generalizing", panel=STEPS)
+def generalizing(
+    model: Model,
+    task: TaskName,
+    core: CoreFile,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    method: Annotated[
+        Literal["contrast", "presence", "ablation"],
+        typer.Option(help="Evidence: effect on order pairs, presence in subnetworks, or ablation."),
+    ] = "contrast",
+    searches: Annotated[
+        list[Path] | None, typer.Option(help="For --method presence: files of hc-interp search.")
+    ] = None,
+    cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
+    margin: Annotated[float, typer.Option(help="Smallest effect that counts.", min=0, max=1)] = 0.01,
+    alpha: Annotated[float, typer.Option(help="Largest q (Benjamini-Hochberg).", min=0, max=1)] = 0.05,
+    max_pairs: Annotated[int, typer.Option(help="Pairs, or examples.", min=1, rich_help_panel=PAIRS)] = 512,
+    mean_examples: MeanExamples = 1000,
+    seed: Seed = 0,
+) -> Shown:
+    """The heads outside the core that carry generalization, on data that the verdict does not use
+    (hc.generalizing_heads)."""
+    import hc_interp as hc
+    from hc_interp.cli.inputs import heads_of, load, names, source, subnetworks_of
+
+    heads = heads_of(core)
+    subnetworks = subnetworks_of(searches or [])
+    loaded, data = load(model, task, data_dir, labels)
+    means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
+    found = hc.generalizing_heads(
+        loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),
+        method=method, margin=margin, alpha=alpha, max_pairs=max_pairs, seed=seed,
+    )  # fmt: skip
+    frame = found.to_frame()
+    return written(found, out, frame[frame["passes"]])

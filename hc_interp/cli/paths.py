@@ -1,0 +1,73 @@
+"""`hc-interp patch` and `join`: over `hc.path_effects` and `PathEffects.join`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hc_interp.cli.options import CASE, PAIRS, WORK, Case, DataDir, Labels, Model, Out, Seed, TaskName
+from hc_interp.cli.shell import NOTHING, again, command
+from hc_interp.cli.show import Shown, written
+
+ENDS = "heads, mlps, embed, output, names like L2H9, comma separated; or a result's file, like core.json."
+COLUMNS = ["sender", "receiver", "through", "effect", "low", "high", "share", "node_share", "response", "method"]
+
+
+def _blocks(given: dict[str, Any]) -> str:
+    if given["resume"]:
+        return f"Finished blocks are in {given['resume']}. To go on:\n  {again()}"
+    return f"{NOTHING} With --resume FOLDER finished blocks are kept:\n  {again('--resume', 'blocks')}"
+
+
+@command("patch", panel="Step by step", interrupted=_blocks)
+def patch(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    senders: Annotated[str, typer.Option(help=ENDS)] = "heads",
+    receivers: Annotated[str, typer.Option(help=ENDS)] = "heads",
+    through: Annotated[str, typer.Option(help="Some of q, k, v together, like qk; or each.")] = "qkv",
+    route: Annotated[Literal["direct", "mlps", "all"], typer.Option(help="What recomputes on the way.")] = "direct",
+    method: Annotated[
+        Literal["exact", "attribution", "auto"], typer.Option(help="Measured, estimated, or the strongest measured.")
+    ] = "exact",
+    case: Case = CASE,
+    kind: Annotated[str, typer.Option(help="order or overlap.", rich_help_panel=PAIRS)] = "order",
+    split: Annotated[
+        Literal["select", "test"], typer.Option(help="Half of the pairs.", rich_help_panel=PAIRS)
+    ] = "test",
+    pairs: Annotated[int, typer.Option(help="How many pairs.", min=1, rich_help_panel=PAIRS)] = 64,
+    memory_mib: Annotated[int, typer.Option(help="Working memory, in MiB.", min=1, rich_help_panel=WORK)] = 1024,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder for finished blocks: start again where it ended.", rich_help_panel=WORK)
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="i/N: this part of the paths alone; see hc-interp join.", rich_help_panel=WORK)
+    ] = None,
+    seed: Seed = 0,
+) -> Shown:
+    """Path effects of every sender on every receiver (hc.path_effects); on a cluster, one --shard i/N a job."""
+    import hc_interp as hc
+    from hc_interp.cli.inputs import ends, load
+
+    loaded, data = load(model, task, data_dir, labels)
+    chosen = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
+    effects = hc.path_effects(
+        loaded, chosen, ends(senders, loaded), ends(receivers, loaded), through,
+        route=route, method=method, memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
+    )  # fmt: skip
+    return written(effects, out, effects.top(10)[COLUMNS])
+
+
+@command("join", panel="Step by step")
+def join(
+    parts: Annotated[list[Path], typer.Argument(help="The files that hc-interp patch --shard i/N wrote, all N.")],
+    out: Out,
+) -> Shown:
+    """Put the shards of one sweep together."""
+    from hc_interp.patching.effects import PathEffects
+
+    effects = PathEffects.join([PathEffects.load(part) for part in parts])
+    return written(effects, out, effects.top(10)[COLUMNS])

@@ -1,0 +1,124 @@
+"""How often the verdict is right on models whose circuit is known: a table that is also a chart."""
+
+from typing import Any
+
+import pandas as pd
+
+from hc_interp.errors import DataError
+from hc_interp.figures.chart import SEQUENTIAL
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent, share_of
+from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, points, text_width
+
+COLUMNS = ("world", "core", "verdict", "rate", "low", "high", "n")
+ROW, HEAD = 22.0, 30.0  # points
+DARK = 0.55  # rates above it are written in white
+
+
+def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 0.95) -> Figure:
+    """A row for each world and choice of core, a column for each verdict: how often it was given, with its interval.
+
+    `table` has a row for each world, core and verdict: `world core verdict rate low high n`, rates from 0 to 1. Raises
+    `DataError` for missing columns, values outside and combinations that occur twice.
+    """
+    import plotly.graph_objects as go
+
+    _check(table)
+    records: list[dict[Any, Any]] = table.to_dict("records")
+    rows = list(dict.fromkeys((row["world"], row["core"]) for row in records))
+    verdicts = list(dict.fromkeys(row["verdict"] for row in records))
+    cell = {(row["world"], row["core"], row["verdict"]): row for row in records}
+    names = [f"{world}, {core}" if core != "" else str(world) for world, core in rows]
+    room = min(max(map(text_width, names)) + 8, points(width) * 0.5)
+    narrow = width == "single"
+    plot = go.Figure(
+        layout=layout(
+            width,
+            HEAD + (ROW + 3 * narrow) * len(rows) + 8,
+            xaxis={"side": "top", "tickvals": list(range(len(verdicts))), "range": [-0.5, len(verdicts) - 0.5],
+                   "ticktext": [_broken(name) for name in verdicts], "tickangle": 0, "automargin": False},
+            yaxis={"tickvals": list(range(len(rows))), "ticktext": [_broken(n) if narrow else n for n in names],
+                   "range": [len(rows) - 0.5, -0.5], "automargin": False},
+            shapes=[_rule(place - 0.5) for place in _borders(rows)],
+            annotations=[
+                _words(cell.get((*row, verdict)), x, y, narrow) for y, row in enumerate(rows)
+                for x, verdict in enumerate(verdicts)
+            ],
+        )
+    )  # fmt: skip
+    plot.update_layout(margin={"l": pixels(room * (0.72 if narrow else 1)), "t": pixels(HEAD), "r": 8, "b": 6})
+    plot.update_xaxes(showgrid=False, showline=False, ticks="")
+    plot.update_yaxes(showgrid=False, showline=False, ticks="")
+    plot.add_trace(
+        {
+            "type": "heatmap", "x": list(range(len(verdicts))), "y": list(range(len(rows))), "zmin": 0, "zmax": 1,
+            "z": [[_rate(cell.get((*row, verdict))) for verdict in verdicts] for row in rows], "xgap": 2, "ygap": 2,
+            "colorscale": SEQUENTIAL, "showscale": False, "hoverinfo": "text",
+            "hovertext": [[_hover(cell.get((*row, v)), name, v) for v in verdicts]
+                          for row, name in zip(rows, names, strict=True)],
+        }
+    )  # fmt: skip
+    return Figure(plot, "What the verdict says where the truth is known", _caption(table, level), records)
+
+
+def _check(table: pd.DataFrame) -> None:
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise DataError(f"The calibration table lacks {', '.join(missing)}. Expected the columns {' '.join(COLUMNS)}.")
+    if not len(table):
+        raise DataError("The calibration table is empty. Expected a row for each world, core and verdict.")
+    rates = table[["rate", "low", "high"]]
+    if ((rates < 0) | (rates > 1)).to_numpy().any():
+        raise DataError("The calibration table has rates outside 0 to 1. Divide percentages by 100.")
+    if (twice := table.duplicated(["world", "core", "verdict"])).any():
+        row = table[twice].iloc[0]
+        raise DataError(f"The calibration table has {row['world']}, {row['core']}, {row['verdict']} twice. Keep one.")
+
+
+def _rate(row: dict[Any, Any] | None) -> float:
+    return float("nan") if row is None else float(row["rate"])
+
+
+def _words(row: dict[Any, Any] | None, x: int, y: int, narrow: bool) -> dict[str, Any]:
+    """A cell's rate, and its interval below it where there is little room."""
+    if row is None:
+        return {"text": "\u2013", "x": x, "y": y, "showarrow": False, "font": {"color": MUTED}}
+    ends = f"[{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+    color = PAPER if row["rate"] > DARK else INK
+    text = f"<b>{percent(row['rate'], 0)}</b>{'<br>' if narrow else ' '}<span style='font-size:0.88em'>{ends}</span>"
+    return {"text": text, "x": x, "y": y, "showarrow": False, "font": {"color": color}}
+
+
+def _hover(row: dict[Any, Any] | None, name: str, verdict: str) -> str:
+    if row is None:
+        return f"{name}: {verdict} was not counted"
+    return f"{name}<br>{verdict}: {share_of(row['rate'], row['low'], row['high'])}, n = {row['n']}"
+
+
+def _broken(name: str) -> str:
+    """Underscores read as spaces; a long name takes two lines."""
+    words = str(name).replace("_", " ").replace("&", "&amp;").replace("<", "&lt;").split()
+    if len(" ".join(words)) <= 14:
+        return " ".join(words)
+    half = min(range(1, len(words) + 1), key=lambda i: abs(len(" ".join(words[:i])) - len(" ".join(words[i:]))))
+    return f"{' '.join(words[:half])}<br>{' '.join(words[half:])}".removesuffix("<br>")
+
+
+def _borders(rows: list[tuple[Any, Any]]) -> list[int]:
+    """The first row of each world but the first."""
+    return [place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]]
+
+
+def _rule(y: float) -> dict[str, Any]:
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"color": RULE, "width": 1}}
+
+
+def _caption(table: pd.DataFrame, level: float) -> str:
+    counts: Any = table["n"]
+    small, large = int(counts.min()), int(counts.max())
+    times = f"{small:,}" if small == large else f"{small:,} to {large:,}"
+    return (
+        "Rows are models whose circuit was built in, by what is true in them and how the core was chosen; columns are "
+        f"what the test answered. Cells give how often, with the {percent(level, 0)} interval, over {times} models. "
+        "A good test says what is true often, and the opposite at most as often as its level. It does not show how "
+        "often it errs on trained models, whose circuits are not known."
+    )
