@@ -41,8 +41,7 @@ def ends(text: str, model: Any) -> Any:
 
 def result_of(path: str | Path) -> Any:
     """Any saved result."""
-    import hc_interp.analysis.run_results
-    import hc_interp.probing.probe_map  # noqa: F401
+    import hc_interp.figures.drawing  # noqa: F401 - every kind of result that can be drawn
     from hc_interp.results import Result
 
     return Result.load(path)
@@ -146,10 +145,18 @@ def cut_paths(senders: str, site: Any, means: Any) -> Any:
     return hc.PatchPath(tuple(heads), receiver, through=(site.kind,), source=means, route="all")
 
 
-def run_of(paths: list[Path]) -> Any:
-    """One run: a folder that `hc.run` left, or single result files, each put where its kind belongs."""
+def results_of(paths: list[Path]) -> Any:
+    """The run in a folder that `hc.run` left, or results by the names of their files."""
     from hc_interp.analysis.run_results import RunResults
 
     if len(paths) == 1 and paths[0].is_dir():
         return RunResults.load(paths[0])
-    return RunResults.of({path.stem: result_of(path) for path in paths})
+    return {path.stem: result_of(path) for path in paths}
+
+
+def run_of(paths: list[Path]) -> Any:
+    """One run: that of a folder, or single result files, each put where its kind belongs."""
+    from hc_interp.analysis.run_results import RunResults
+
+    found = results_of(paths)
+    return found if isinstance(found, RunResults) else RunResults.of(found)

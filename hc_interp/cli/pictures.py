@@ -26,9 +26,9 @@ def figures(
 ) -> Shown:
     """Every figure that results allow, ready for a paper: circuit, paths, accuracy, core, searches, probes, verdict."""
     import hc_interp as hc
-    from hc_interp.cli.inputs import names, run_of
+    from hc_interp.cli.inputs import names, results_of
 
-    drawn = hc.figures.draw(run_of(results), width=width, margin=margin, most=most)
+    drawn = hc.figures.draw(results_of(results), width=width, margin=margin, most=most)
     files = hc.figures.write_all(drawn, out, names(format) or ())
     lines = [f"{figure.title}: {figure.caption}" for figure in drawn.values()]
     record = {name: {"title": figure.title, "caption": figure.caption} for name, figure in drawn.items()}

@@ -1,24 +1,41 @@
 """`draw`: every figure that a run, or a single result, has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hc_interp.analysis.attention_result import AttentionProfile
+from hc_interp.analysis.effective_size import EffectiveSize
 from hc_interp.analysis.run_results import RunResults
+from hc_interp.errors import ResultError
 from hc_interp.figures.accuracy_figure import accuracy
+from hc_interp.figures.attention_figure import attention_profile
 from hc_interp.figures.circuit_figure import circuit
 from hc_interp.figures.core_figure import head_frequency
+from hc_interp.figures.effective_size_figure import effective_size
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.path_figure import path_matrix
+from hc_interp.figures.path_probe_figure import path_probes
 from hc_interp.figures.probe_figure import probe_scores
+from hc_interp.figures.probe_map_figure import probe_map
 from hc_interp.figures.reading_figure import reading
 from hc_interp.figures.search_figure import search_curves
 from hc_interp.figures.sparsity_figure import accuracy_by_sparsity
 from hc_interp.figures.style import Width
+from hc_interp.probing.path_result import PathProbes
+from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.results import Result
+
+OWN: dict[type, tuple[str, Callable[..., Figure]]] = {
+    ProbeMap: ("probe-map", probe_map),
+    PathProbes: ("probe-paths", path_probes),
+    AttentionProfile: ("attention", attention_profile),
+    EffectiveSize: ("effective-size", effective_size),
+}
+CORE_MARKED = ("probe-map", "attention")  # these mark the core's heads where a core is given
 
 
 def draw(
-    source: RunResults | Result | Sequence[Result],
+    source: RunResults | Result | Sequence[Result] | Mapping[str, Result],
     *,
     width: Width = "double",
     margin: float = 0.01,
@@ -28,12 +45,11 @@ def draw(
     """The figures of a run, of a result or of several, by name, in the order of the evidence.
 
     Several results are read as one run: the core and the generalizing heads among them name the nodes of the circuit.
-    `margin`, `alpha` and `most` are the circuit's rule. Raises `ResultError` for results that have no figure, and for
-    two of a kind (probes may be several).
+    A probe map, probed paths, an attention profile and an effective size have a figure of their own. `margin`, `alpha`
+    and `most` are the circuit's rule. Raises `ResultError` for results that have no figure, and for two of a kind
+    (probes may be several).
     """
-    run = (
-        source if isinstance(source, RunResults) else RunResults.of([source] if isinstance(source, Result) else source)
-    )
+    run, own = _parts(source)
     rule: dict[str, Any] = {"margin": margin, "alpha": alpha, "most": most}
     drawn: dict[str, Callable[[], Figure]] = {}
     if run.evaluation is not None:
@@ -57,7 +73,30 @@ def draw(
         drawn["reading"] = lambda: reading(verdict, width=width)
     if run.probes:
         drawn["probes"] = lambda: probe_scores(run.probes, width=width)
+    for name, (figure, item) in own.items():
+        with_core = {"core": run.core} if run.core is not None and name in CORE_MARKED else {}
+        drawn[name] = lambda figure=figure, item=item, more=with_core: figure(item, width=width, **more)
     return {name: make() for name, make in drawn.items()}
+
+
+def _parts(
+    source: RunResults | Result | Sequence[Result] | Mapping[str, Result],
+) -> tuple[RunResults, dict[str, tuple[Any, Result]]]:
+    """A run of what can be part of one, and what is drawn by itself, with its figure."""
+    if isinstance(source, RunResults):
+        return source, {}
+    listed = [source] if isinstance(source, Result) else source
+    own: dict[str, tuple[Any, Result]] = {}
+    for item in listed.values() if isinstance(listed, Mapping) else listed:
+        if (found := OWN.get(type(item))) is not None:
+            if found[0] in own:
+                raise ResultError(
+                    f"{item!r} is a second {type(item).__name__}. Expected one of each kind; draw them apart."
+                )
+            own[found[0]] = (found[1], item)
+    if isinstance(listed, Mapping):
+        return RunResults.of({name: item for name, item in listed.items() if type(item) not in OWN}), own
+    return RunResults.of([item for item in listed if type(item) not in OWN]), own
 
 
 def _heads(run: RunResults) -> dict[str, Any]:

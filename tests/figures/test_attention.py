@@ -9,7 +9,7 @@ from attention_model import attention_model, attention_texts
 from hc_interp import figures
 from hc_interp.analysis.attention import attention_profile
 from hc_interp.components import Head
-from hc_interp.errors import ComponentError, DataError
+from hc_interp.errors import ComponentError, DataError, ResultError
 from hc_interp.figures.style import INCHES
 from hc_interp.models.site import Site
 
@@ -74,3 +74,11 @@ def test_a_panel_per_measure_with_its_own_scale(model, width) -> None:
     assert "L0H0" in figure.caption
     assert " not " in figure.caption
     assert figure.plot.layout.width == pytest.approx(INCHES[width] * 96)
+
+
+def test_results_outside_a_run_are_drawn_too(model):
+    found = attention_profile(model, attention_texts(8))
+    assert list(figures.draw(found)) == ["attention"]
+    assert list(figures.draw({"a": found})) == ["attention"]
+    with pytest.raises(ResultError, match="a second AttentionProfile"):
+        figures.draw([found, found])
