@@ -53,7 +53,7 @@ _PUBLIC = {
     "search.mask_search": ("search_masks",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-_MODULES = {"features": "probing.features", "figures": "figures"}
+_MODULES = {"features": "probing.features", "figures": "figures", "testbeds": "testbeds"}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 
