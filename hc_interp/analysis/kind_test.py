@@ -107,15 +107,14 @@ class KindTest:
         """T of relabelled cores and of size-matched sets, all over the node effect of the same receivers."""
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         labelled, exhaustive = labellings(layers, self.n_permutations, self.seed)
-        if exhaustive:  # the observed labelling is measured already
-            labelled = [heads for heads in labelled if heads != self.core]
         controls = size_controls(layers, sizes.change, self.n_size_controls, self.seed)
-        paths = [JointPath(heads, self.receivers, "all") for heads in (*labelled, *controls)]
+        once = [heads for heads in dict.fromkeys((*labelled, *controls)) if heads != self.core]
+        paths = [JointPath(heads, self.receivers, "all") for heads in once]
         whole = base.nodes[:, 0].sum()
         observed = base.paths[:, self.routes.index("all")].sum() / whole
-        found = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / whole
-        null, sized = found[: len(labelled)], found[len(labelled) :]
-        null = np.append(null, observed) if exhaustive else null
+        measured = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / whole
+        found = {self.core: observed, **dict(zip(once, measured, strict=True))}
+        null, sized = (np.array([found[heads] for heads in sets]) for sets in (labelled, controls))
         whole_size = sum(sizes.change[head] for head in self.core)
         ratios = np.array([sum(sizes.change[head] for head in heads) for heads in controls]) / whole_size
         return {

@@ -1,7 +1,7 @@
 """The heads and lookups that worlds are made of, as plans in terms of features."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,12 +9,11 @@ from hc_interp.testbeds.language import N_BITS, NO_CODE, PLACES, bit
 from hc_interp.testbeds.wiring import ONE, HeadPlan, LookupPlan, Terms
 
 SLOTS = ("subject", "object")  # of the hypothesis: the nouns that are looked up in the premise
+IDLE = tuple(place for place in dict.fromkeys(PLACES) if place not in SLOTS)
 WHERE = ("subject", "object", "nowhere")  # what a matcher says of a noun
 CHECK = ("right", "wrong", "missing")  # what a checker says of a slot
-GAP = 30.0  # score difference of a hard softmax: what it leaves elsewhere is 1e-13
+GAP = 14.0  # score difference of a hard softmax: what it leaves elsewhere is 1e-6, and noise does not tip it
 SOFT = 4.0  # score difference of a soft one, which shows what each of several senders says
-
-Move = tuple[Terms, Terms]
 
 
 def at(place: str) -> str:
@@ -28,11 +27,11 @@ def matcher(name: str) -> HeadPlan:
     It attends from the noun to the same noun of the premise, or to the first position.
     """
     sharp = 6 * GAP  # codes that differ in one sign have a product of 4/6, equal ones of 1: the sink lies halfway
-    outside = {at(place): -3 * sharp for place in ("other", "subject", "object", "end")}
+    outside = {at(place): -sharp / 2 for place in ("other", "subject", "object", "end")}
     scores = (
         *(({bit(i): sharp}, {bit(i): 1.0}) for i in range(N_BITS)),
-        ({ONE: 1.0}, {**outside, NO_CODE: 3 * sharp + 5 / 6 * sharp}),
-        ({at(place): 1.0 for place in set(PLACES) - set(SLOTS)}, {NO_CODE: sharp}),
+        ({ONE: 1.0}, {**outside, NO_CODE: 5 / 6 * sharp}),
+        ({at(place): 1.0 for place in IDLE}, {NO_CODE: sharp / 2}),
     )
     moves = (
         ({at("premise_subject"): 1.0}, {f"{name}: subject": 1.0}),
@@ -60,14 +59,17 @@ def answers(slot: str) -> dict[str, str]:
     return {slot: "right", other: "wrong", "nowhere": "missing"}
 
 
-def checker(name: str, slot: str, senders: Sequence[str], leaks: Sequence[Move] = ()) -> HeadPlan:
-    """Reads through v whether the slot's noun stands where the premise has it; writes one of `name: CHECK`."""
-    share = 1 / len(senders)
+def checker(name: str, slot: str, senders: Sequence[str], weak: Mapping[str, float] | None = None) -> HeadPlan:
+    """Reads through v whether the slot's noun stands where the premise has it; writes one of `name: CHECK`.
+
+    `senders` share a weight of 1; `weak` are further ones with weights of their own.
+    """
+    weights = {**dict.fromkeys(senders, 1 / len(senders)), **(weak or {})}
     moves = tuple(
-        ({f"{sender}: {where}": share for sender in senders}, {f"{name}: {said}": 1.0})
+        ({f"{sender}: {where}": weight for sender, weight in weights.items()}, {f"{name}: {said}": 1.0})
         for where, said in answers(slot).items()
     )
-    return HeadPlan(attend_to(slot), (*moves, *leaks))
+    return HeadPlan(attend_to(slot), moves)
 
 
 def relay(name: str, place: str, sender: str) -> HeadPlan:
@@ -84,8 +86,7 @@ def query_checker(name: str, slot: str, senders: Sequence[str]) -> HeadPlan:
     scores = tuple(
         ({f"{sender}: {where}": SOFT / len(senders) for sender in senders}, {key: 1.0}) for where, key in keys.items()
     )
-    hidden = {at(place): -GAP for place in set(PLACES) - {"premise_subject", "premise_object"}}
-    scores = (*scores, ({ONE: 1.0}, {**hidden, NO_CODE: GAP}))
+    scores = (*scores, ({ONE: 1.0}, {at(place): -GAP for place in ("other", "subject", "object", "end")}))
     moves = tuple(({keys[where]: 1.0}, {f"{name}: {said}": 1.0}) for where, said in answers(slot).items())
     low = 1 / (math.exp(SOFT) + 2)
     return HeadPlan(scores, moves, energy=(1 - 2 * low) ** 2 + 2 * low**2)
@@ -96,9 +97,14 @@ def key_checker(name: str, slot: str, senders: Sequence[str]) -> HeadPlan:
     first position. Writes "wrong" or "right": a missing noun is nothing to it.
     """
     wrong = answers(slot)
-    key = {f"{sender}: {where}": 2 * SOFT / len(senders) for sender in senders for where in WHERE if wrong[where] == "wrong"}
-    hidden = {at(place): -2 * GAP for place in set(PLACES) - {slot}}
-    scores = (({ONE: 1.0}, {**hidden, **key, NO_CODE: 2 * GAP + SOFT}),)
+    key = {
+        f"{sender}: {where}": 2 * SOFT / len(senders)
+        for sender in senders
+        for where in WHERE
+        if wrong[where] == "wrong"
+    }
+    hidden = {at(place): -GAP for place in dict.fromkeys(PLACES) if place not in (slot, "start")}
+    scores = (({ONE: 1.0}, {**hidden, **key, NO_CODE: SOFT}),)
     moves = (({at(slot): 1.0}, {f"{name}: wrong": 1.0}), ({NO_CODE: 1.0}, {f"{name}: right": 1.0}))
     low = 1 / (math.exp(SOFT) + 1)
     return HeadPlan(scores, moves, energy=(1 - low) ** 2 + low**2)
@@ -108,9 +114,7 @@ def lookup(name: str, matchers: Sequence[str]) -> LookupPlan:
     """An MLP that says what the matchers say, in features of its own: one of `name: WHERE`."""
     share = 1 / len(matchers)
     return LookupPlan(
-        tuple(
-            ({f"{m}: {where}": 2.0, ONE: -1.0}, {f"{name}: {where}": share}) for m in matchers for where in WHERE
-        )
+        tuple(({f"{m}: {where}": 2.0, ONE: -1.0}, {f"{name}: {where}": share}) for m in matchers for where in WHERE)
     )
 
 
@@ -125,6 +129,6 @@ def reader_of_nothing(name: str, layer: int, matchers: Sequence[str], rng: np.ra
     read = {bit(int(rng.integers(N_BITS))): N_BITS**0.5, NO_CODE: 1.0}
     scores = (
         ({at(place): 1.0 for place in SLOTS}, {at(slot): GAP}),
-        ({at(place): 1.0 for place in set(PLACES) - set(SLOTS)}, {NO_CODE: GAP}),
+        ({at(place): 1.0 for place in IDLE}, {NO_CODE: GAP}),
     )
     return HeadPlan(scores, ((read, {name: 1.0}),))

@@ -1,7 +1,7 @@
 """`World`: a model whose circuit is known because it was built in, with the data that shows it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -105,9 +105,24 @@ class World:
         )
 
 
-def edges(senders: Iterable[Any], receivers: Iterable[Any], through: str, kinds: tuple[str, ...] = PAIR_KINDS) -> list[Edge]:
+def edges(
+    senders: Iterable[Any], receivers: Iterable[Any], through: str, kinds: tuple[str, ...] = PAIR_KINDS
+) -> list[Edge]:
     """Every sender into every receiver."""
     return [Edge(s, r, through, kinds) for r in receivers for s in senders]
+
+
+def shown(truth: Iterable[Edge]) -> tuple[Edge, ...]:
+    """The edges with the kinds on which what they carry goes on to the output."""
+    found = list(truth)
+    while True:
+        onward: dict[Any, set[str]] = {OUTPUT: set(PAIR_KINDS)}
+        for edge in found:
+            onward.setdefault(edge.sender, set()).update(edge.kinds)
+        known = [replace(e, kinds=tuple(k for k in e.kinds if k in onward.get(e.receiver, ()))) for e in found]
+        if known == found:
+            return tuple(found)
+        found = known
 
 
 __all__ = ["EMBED", "OUTPUT", "Edge", "World", "edges"]
