@@ -16,6 +16,7 @@ from hc_interp.testbeds.world import Edge, World, edges, shown
 
 N_LAYERS, N_HEADS = 3, 10
 N_MATCHERS = 3
+MOVING_DECOYS = (N_HEADS, 4, 2)  # by layer: decoys that move something; what is left over does nothing but for noise
 
 # The answer: entailment if this is positive. Each noun brings FOUND or -FOUND, the heuristic; each checker adds what it
 # says. In domain the heuristic alone is right, and on every swap it answers "entailment".
@@ -70,7 +71,7 @@ class Draft:
         """`orders` name the checkers whose features the answer reads."""
         matchers = [name.split(":")[0] for name in self.wiring.features() if name.endswith(": nowhere")]
         for layer, free in enumerate(self._free):
-            for place, head in enumerate(free):
+            for place, head in enumerate(free[: MOVING_DECOYS[layer]]):
                 plan = reader_of_nothing(f"decoy {layer}.{place}", layer, matchers, self.rng)
                 self.wiring.heads[head] = plan
         answer: dict[str, float] = {f"found {slot}": FOUND for slot in SLOTS}
@@ -78,7 +79,7 @@ class Draft:
         written = self.wiring.features()
         answer |= {f"{n}: {said}": v for n in orders for said, v in SAID.items() if f"{n}: {said}" in written}
         generator = torch.Generator().manual_seed(self.seed)
-        module = self.wiring.module(answer, self.noise, generator)
+        module = self.wiring.module(answer, self.noise, generator).float()
         name = f"testbed {self.kind}, seed {self.seed}"
         model = load(module, tokenizer=language.tokenizer(), labels=language.LABELS)
         return World(

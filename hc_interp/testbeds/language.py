@@ -101,7 +101,7 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
     return ContrastPairs(clean, corrupt, clean.label, kind=kind, split=split)
 
 
-def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 128) -> Task:
+def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task:
     """Train with a few counterexamples, an in-domain validation split, the case "swap" and both kinds of pairs.
 
     Splits have premises of their own; about half of the pairs fall on the "select" and half on the "test" side.
