@@ -7,7 +7,7 @@ Every world is one row of `worlds.csv` for each arm: "built" (the core and gener
 where it was; `--arms built` leaves the slower arm for later. `coverage.csv` has the intervals' coverage. What is printed
 at the end, and written to `calibration.md`, is made of the rows alone.
 
-Worlds are drawn with seeds from `FIRST_SEED` on, and noise in the weights between 0.02 and 0.08 of a feature; the rules
+Worlds are drawn with seeds from `FIRST_SEED` on, and noise in the weights between 0.01 and 0.04 of a feature; the rules
 of the test were fixed on other seeds. The truth of a world is the statistic on fresh pairs of its own distribution.
 """
 
@@ -27,8 +27,8 @@ from hc_interp.analysis.pair_runs import JointPath, PairRuns
 from hc_interp.analysis.statistics import clopper_pearson, ratio_interval
 
 FIRST_SEED = 10_000
-NOISE = (0.02, 0.08)
-TRUTH_PAIRS = 2_000  # per world; the statistic's error on as many is a tenth of the margin
+NOISE = (0.01, 0.04)
+TRUTH_PAIRS = 1_000  # per world
 COVERAGE_PAIRS = 20_000
 TEST_PAIRS = 40  # about as many as a world's test split has
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
