@@ -56,13 +56,21 @@ def measure(job: tuple[str, int, str, float | None]) -> dict[str, Any]:
     row: dict[str, Any] = {"kind": kind, "seed": seed, "arm": arm, "through": world.settings.get("through", "")}
     row["noise"] = world.settings["noise"]
     core, generalizing = (world.core, world.generalizing) if arm == "built" else searched(world)
-    row |= {"core": names(core.heads if arm == "searched" else core), "core_is_built": set(heads(core)) == set(world.core)}
+    row |= {
+        "core": names(core.heads if arm == "searched" else core),
+        "core_is_built": set(heads(core)) == set(world.core),
+    }
     row["generalizing"] = names(heads(generalizing))
     verdict = hc.reads_from(world.model, world.pairs, core=core, generalizing=generalizing, means=world.means)
     row |= {"answer": verdict.answer, "reason": verdict.reason, "via": verdict.via, "shown_on": "+".join(verdict.kinds)}
     for name, record in verdict.records.items():
         found = record.routes["all"]
-        row |= {f"{name}_why": record.why, f"{name}_T": found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        row |= {
+            f"{name}_why": record.why,
+            f"{name}_T": found.value,
+            f"{name}_low": found.low,
+            f"{name}_high": found.high,
+        }
         row |= {f"{name}_p": record.p, f"{name}_labellings": record.n_labellings, f"{name}_limit": record.size_limit}
         if not record.why:
             numerator, whole = population(world, name, verdict.core, verdict.generalizing, TRUTH_PAIRS)
@@ -136,7 +144,7 @@ def run(out: Path, n_worlds: int, processes: int, arms: list[str], first: int) -
         for arm in arms
         for i in range(n_worlds)
         for kind in KINDS
-        for noise in ((None, 0.0) if arm == "built" and i < n_worlds // 10 else (None,))
+        for noise in ((None, 0.0) if arm == "built" and i % 10 == 0 else (None,))
         if (kind, str(first + i), arm, str(noise == 0)) not in done
     ]
     cover = [(kind, first + i) for i in range(max(1, n_worlds // 40)) for kind in KINDS if kind != "null"]
