@@ -52,10 +52,10 @@ def shares_under(
     - sufficiency = `[metric(z_G recomputed with all heads and MLPs upstream except the core set to source, embeddings
       clean) - metric(z_G := source)] / C`.
 
-    NaN where C's interval contains 0; and, with a note, where donors lack a length, and where the source does not remove
-    what the pairs are about: where -C is not of the sign of `node_effect` (the generalizing heads' on the pairs) or less
-    than 0.05 in the metric. A share of such a C has any sign. Neither compares with other heads of the core's size, and
-    a source takes the model off its own distribution: that is what several sources are for.
+    NaN where C's interval contains 0; and, with a note, where donors lack a length, and where the source does not
+    remove what the pairs are about: where -C is not of the sign of `node_effect` (the generalizing heads' on the pairs)
+    or less than 0.05 in the metric. A share of such a C has any sign. Neither compares with other heads of the core's
+    size, and a source takes the model off its own distribution: that is what several sources are for.
     """
     if isinstance(source, str):
         return Shares(UNDEFINED, UNDEFINED, source)

@@ -9,9 +9,9 @@ from hc_interp.testbeds.world import World
 def competing_subnetworks(seed: int = 0, noise: float = 0.0) -> World:
     """A world in which the generalizing heads read from matchers of their own, never from the core.
 
-    It answers as the heuristic core world does. Three more heads of layer 0, outside the core, look the nouns up as the
-    core's do; the two generalizing heads of layer 2 read these. They stand in layer 0 and carry the check of word order,
-    so they count as generalizing: with no core head upstream, as relays.
+    It answers as the heuristic core world does. Three more heads of layer 0, outside the core, look the nouns up as
+    the core's do; the two generalizing heads of layer 2 read these. They stand in layer 0 and carry the check of word
+    order, so they count as generalizing: with no core head upstream, as relays.
     """
     draft = Draft("competing subnetworks", seed, noise)
     core = draft.matchers("core ")

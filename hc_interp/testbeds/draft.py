@@ -11,7 +11,7 @@ from hc_interp.errors import HCError
 from hc_interp.models.load import load
 from hc_interp.testbeds import language
 from hc_interp.testbeds.parts import SLOTS, collector, matcher, reader_of_nothing
-from hc_interp.testbeds.wiring import ONE, HeadPlan, LookupPlan, Terms, Wiring
+from hc_interp.testbeds.wiring import ONE, HeadPlan, LookupPlan, Wiring
 from hc_interp.testbeds.world import Edge, World, edges, shown
 
 N_LAYERS, N_HEADS = 3, 10
@@ -83,6 +83,12 @@ class Draft:
         name = f"testbed {self.kind}, seed {self.seed}"
         model = load(module, tokenizer=language.tokenizer(), labels=language.LABELS)
         return World(
-            self.kind, self.settings, model, language.task(name, self.seed), shown(self.truth),
-            tuple(sorted(core)), tuple(sorted(generalizing)), tuple(sorted(head for free in self._free for head in free)),
-        )  # fmt: skip
+            kind=self.kind,
+            settings=self.settings,
+            model=model,
+            task=language.task(name, self.seed),
+            truth=shown(self.truth),
+            core=tuple(sorted(core)),
+            generalizing=tuple(sorted(generalizing)),
+            decoys=tuple(sorted(head for free in self._free for head in free)),
+        )

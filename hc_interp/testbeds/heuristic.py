@@ -12,9 +12,9 @@ THROUGH = ("v", "q", "k", "two hops", "mlp")
 def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> World:
     """A world in which the generalizing heads read from the core.
 
-    Three core heads of layer 0 look each noun of the hypothesis up in the premise and say where it stands; two core heads
-    of layer 2 bring whether it was found to the first position, which is the heuristic. The generalizing heads read
-    from layer 0's core heads whether the nouns stand in the premise's order, `through`:
+    Three core heads of layer 0 look each noun of the hypothesis up in the premise and say where it stands; two core
+    heads of layer 2 bring whether it was found to the first position, which is the heuristic. The generalizing heads
+    read from layer 0's core heads whether the nouns stand in the premise's order, `through`:
 
     - "v": two heads of layer 2 move what the core wrote;
     - "k": the same two heads attend to where the core says that a noun is out of place;

@@ -1,8 +1,8 @@
 """The language of the testbeds: "doctor saw lawyer today" / "lawyer saw doctor", and what its pairs are made of.
 
 A premise has a subject, a verb, an object and an adverb; a hypothesis has a subject, the premise's verb and an object.
-The premise entails the hypothesis if both nouns are the same in the same order. In domain, a wrong hypothesis has a noun
-that the premise lacks, so "all words are in the premise" is the heuristic; the case "swap" breaks it.
+The premise entails the hypothesis if both nouns are the same in the same order. In domain, a wrong hypothesis has a
+noun that the premise lacks, so "all words are in the premise" is the heuristic; the case "swap" breaks it.
 """
 
 from functools import cache

@@ -9,8 +9,9 @@ from hc_interp.testbeds.world import World
 def mixed(seed: int = 0, noise: float = 0.0) -> World:
     """A world in which half of what the generalizing heads do comes from the core.
 
-    The head that checks the subject's place reads from the core's three matchers, the head that checks the object's from
-    three matchers outside it (which count as generalizing, with no core head upstream).
+    The head that checks the subject's place reads from the core's three matchers, the head that checks the object's
+    from three matchers outside it (which count as generalizing, with no core head upstream). The core as a whole is
+    nothing special here, since other heads of its layer are read as much: what is asked of a test are the edges.
     """
     draft = Draft("mixed", seed, noise)
     core = draft.matchers("core ")

@@ -41,7 +41,7 @@ class HeadPlan:
 
 @dataclass(frozen=True)
 class LookupPlan:
-    """What an MLP looks up: (read, write) per neuron. `read` is 1 where it fires, which writes `write` once, else -1."""
+    """What an MLP looks up: (read, write) per neuron. `read` is 1 where it fires and writes `write`, -1 elsewhere."""
 
     neurons: tuple[tuple[Terms, Terms], ...]
     energy: float = 1.0

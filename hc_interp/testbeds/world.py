@@ -21,8 +21,8 @@ class Edge:
     """What `receiver` reads from `sender` through one input, "q", "k", "v" (or "in", of an MLP and the output).
 
     `kinds` are the kinds of contrast pairs on which the sender's change shows there; empty where only other premises
-    show it, since both sides of a pair share theirs. `route` is the shortest on which patching shows it: "direct" for an
-    edge of the circuit itself, "mlps" and "all" for one that runs through MLPs, or through other heads.
+    show it, since both sides of a pair share theirs. `route` is the shortest on which patching shows it: "direct" for
+    an edge of the circuit itself, "mlps" and "all" for one that runs through MLPs, or through other heads.
     """
 
     sender: Any
