@@ -123,9 +123,9 @@ def reader_of_nothing(name: str, layer: int, matchers: Sequence[str], rng: np.ra
 
     In layer 0 it moves it to the slots alone, as matchers do, so that it changes about as much as they do.
     """
-    slot = SLOTS[rng.integers(2)]
+    slot = SLOTS[int(rng.integers(2))]
     if layer > 0 and rng.integers(2):
-        return collector(name, slot, [matchers[rng.integers(len(matchers))]])
+        return collector(name, slot, [matchers[int(rng.integers(len(matchers)))]])
     read = {bit(int(rng.integers(N_BITS))): N_BITS**0.5, NO_CODE: 1.0}
     scores = (
         ({at(place): 1.0 for place in SLOTS}, {at(slot): GAP}),

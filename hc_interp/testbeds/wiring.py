@@ -11,6 +11,8 @@ Attention is a softmax over scores that are sums of products of features; a look
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -59,14 +61,14 @@ class Wiring:
     lookups: dict[int, LookupPlan] = field(default_factory=dict)
 
     def module(self, answer: Terms, noise: float, generator: torch.Generator) -> BertForSequenceClassification:
-        """A float64 BERT that answers class 0 where `answer` at the first position is positive.
+        """A float64 BERT that answers class 0 where `answer` at the first position is positive; call it when all parts
+        are in place.
 
         Its logit difference is about 1.5 times `answer`. `noise` is the size of what each head reads and writes at
         random, relative to a feature.
         """
-        self.directions = self._directions()
-        self.d_model = next(iter(self.directions.values())).numel()
-        module = BertForSequenceClassification(self._config()).double()
+        with torch.random.fork_rng(devices=[]):  # building draws weights, which are all replaced
+            module: Any = BertForSequenceClassification(self._config()).double()
         with torch.no_grad():
             for name, parameter in module.named_parameters():
                 parameter.fill_(1.0 if "LayerNorm.weight" in name else 0.0)
@@ -85,7 +87,12 @@ class Wiring:
         written += [terms for plan in self.lookups.values() for _, terms in plan.neurons]
         return list(dict.fromkeys(name for terms in (*self.words, *self.positions, *written) for name in terms))
 
-    def _directions(self) -> dict[str, Float[Tensor, " d_model"]]:
+    @property
+    def d_model(self) -> int:
+        return next(iter(self.directions.values())).numel()
+
+    @cached_property
+    def directions(self) -> dict[str, Float[Tensor, " d_model"]]:
         features = self.features()
         needed = [max(len(plan.scores), len(plan.moves)) for plan in self.heads.values()]
         d_head = max(*needed, math.ceil(2 * len(features) / self.n_heads))
@@ -104,19 +111,16 @@ class Wiring:
             num_attention_heads=self.n_heads,
             intermediate_size=max(neurons, 8),
             max_position_embeddings=len(self.positions),
-            num_labels=2,
         )
 
-    def _embed(self, embeddings: torch.nn.Module) -> float:
+    def _embed(self, embeddings: Any) -> float:
         """Words and positions; the energy that they bring together."""
         for table, rows in ((embeddings.word_embeddings, self.words), (embeddings.position_embeddings, self.positions)):
             for place, terms in enumerate(rows):
                 table.weight[place] = self._write(terms, 1.0)
         return _energy(self.words) + _energy(self.positions)
 
-    def _attention(
-        self, block: torch.nn.Module, layer: int, energy: float, noise: float, generator: torch.Generator
-    ) -> float:
+    def _attention(self, block: Any, layer: int, energy: float, noise: float, generator: torch.Generator) -> float:
         attention, out, d_head = block.self, block.output.dense, self.d_model // self.n_heads
         scale = self._scale(energy)
         for head in range(self.n_heads):
@@ -135,9 +139,7 @@ class Wiring:
         _shake(out.weight, noise * scale / self.d_model**0.5, generator)
         return energy + sum(plan.energy for head, plan in self.heads.items() if head.layer == layer)
 
-    def _mlp(
-        self, block: torch.nn.Module, layer: int, energy: float, noise: float, generator: torch.Generator
-    ) -> float:
+    def _mlp(self, block: Any, layer: int, energy: float, noise: float, generator: torch.Generator) -> float:
         plan, scale = self.lookups.get(layer), self._scale(energy)
         inner, outer = block.intermediate.dense, block.output.dense
         for place, (read, write) in enumerate(plan.neurons if plan else ()):
