@@ -202,6 +202,11 @@ def report(out: Path) -> Iterator[str]:
         yield f"| {kind} | {arm} | {told[0]} | {told[1]} | {', '.join(f'{r} {n}' for r, n in why.items())} |"
     yield ""
     yield f"Answers on the wrong side of the margin by the population's T: {wrong_answers(noisy)}."
+    apart = noisy[noisy["kind"] == "competing subnetworks"]
+    apart = apart[(apart[["order_truth", "overlap_truth"]].abs() < MARGIN).all(axis=1)]
+    if len(apart):
+        told = rate((apart["answer"] == "does_not_read_from").sum(), len(apart))
+        yield f"does_not_read_from in competing worlds whose population's T is inside the margin: {told}."
     p = noisy[(noisy["kind"] == "exchangeable") & (noisy["arm"] == "built")]["order_p"].dropna()
     for level in (0.01, 0.05, 0.1):
         yield f"p <= {level:g} in exchangeable worlds (order pairs): {rate((p <= level).sum(), len(p))}."
