@@ -62,7 +62,7 @@ _PUBLIC = {
     "search.screens": ("attribution_patching", "gradient_importance", "leave_one_out"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-_MODULES = {"features": "probing.features", "figures": "figures"}
+_MODULES = {"features": "probing.features", "figures": "figures", "testbeds": "testbeds"}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 

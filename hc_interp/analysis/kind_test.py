@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hc_interp.analysis.head_sets import Heads
-from hc_interp.analysis.necessity import UNDEFINED, Shares, ablation_sources, shares_under
+from hc_interp.analysis.necessity import MIN_NODE_EFFECT, UNDEFINED, Shares, ablation_sources, shares_under
 from hc_interp.analysis.null import labellings, layer_pools, matched_receivers, size_controls
 from hc_interp.analysis.pair_runs import HeadSizes, JointPath, Measured, PairRuns
 from hc_interp.analysis.statistics import bootstrap, permutation_p, ratio_interval
@@ -19,7 +19,6 @@ from hc_interp.metrics import Metric
 from hc_interp.models.hooked import HookedModel, Intervention
 
 MIN_SENDER_CHANGE = 0.01  # sum |dz| / sum |z| of the core
-MIN_NODE_EFFECT = 0.05  # of the generalizing heads, in the metric
 PERCENTILE = 95  # of the size controls, which T must exceed
 MIN_SOURCES = 10  # units of the bootstrap; percentile intervals of fewer are far too narrow
 
@@ -35,8 +34,8 @@ NOTHING: dict[str, Any] = {
 class KindTest:
     """The test's ends and settings; `record` runs it on pairs of one kind. `unread` are core heads that take no part.
 
-    Passes per batch of pairs: two per labelling, size control and route (the first of each ends at the last receiver),
-    and some thirty for the rest. A kind that is not informative is measured by routes only.
+    Labellings that are drawn twice, or are size controls too, are measured once. A kind that is not informative is
+    measured by routes only.
     """
 
     model: HookedModel
@@ -64,7 +63,7 @@ class KindTest:
         node_effect = bootstrap(node, **common)
         change = sizes.relative(self.core)
         why = self._why(runs, change, float(node_effect.value))
-        shares = self._shares(runs, pairs) if not why else {}
+        shares = self._shares(runs, pairs, float(node_effect.value)) if not why else {}
         null = self._null(runs, sizes, base, kind) if not why else NOTHING
         return KindRecord(
             kind=kind,
@@ -107,15 +106,14 @@ class KindTest:
         """T of relabelled cores and of size-matched sets, all over the node effect of the same receivers."""
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         labelled, exhaustive = labellings(layers, self.n_permutations, self.seed)
-        if exhaustive:  # the observed labelling is measured already
-            labelled = [heads for heads in labelled if heads != self.core]
         controls = size_controls(layers, sizes.change, self.n_size_controls, self.seed)
-        paths = [JointPath(heads, self.receivers, "all") for heads in (*labelled, *controls)]
+        once = [heads for heads in dict.fromkeys((*labelled, *controls)) if heads != self.core]
+        paths = [JointPath(heads, self.receivers, "all") for heads in once]
         whole = base.nodes[:, 0].sum()
         observed = base.paths[:, self.routes.index("all")].sum() / whole
-        found = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / whole
-        null, sized = found[: len(labelled)], found[len(labelled) :]
-        null = np.append(null, observed) if exhaustive else null
+        measured = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / whole
+        found = {self.core: observed, **dict(zip(once, measured, strict=True))}
+        null, sized = (np.array([found[heads] for heads in sets]) for sets in (labelled, controls))
         whole_size = sum(sizes.change[head] for head in self.core)
         ratios = np.array([sum(sizes.change[head] for head in heads) for heads in controls]) / whole_size
         return {
@@ -128,10 +126,10 @@ class KindTest:
             "size_ratio": float(ratios.mean()) if controls else NAN,
         }
 
-    def _shares(self, runs: PairRuns, pairs: ContrastPairs) -> dict[str, Shares]:
+    def _shares(self, runs: PairRuns, pairs: ContrastPairs, node_effect: float) -> dict[str, Shares]:
         sources = ablation_sources(self.model, pairs, self.means, self.donors, self.seed)
         return {
-            name: shares_under(runs, source, self.core, self.receivers, level=self.level, seed=self.seed)
+            name: shares_under(runs, source, self.core, self.receivers, node_effect, level=self.level, seed=self.seed)
             for name, source in sources.items()
         }
 

@@ -2,7 +2,8 @@
 
 Only the layers before the last receiver matter; of each of them the core holds `k` heads, and a labelling is any `k`
 of that layer's heads outside the receivers, the core's own among them. Drawing from non-core heads alone would not be
-exchangeable with the core. Nothing here sees a model.
+exchangeable with the core. Nor would leaving out generalizing heads that only send (relays): they were chosen for what
+they do, and the core's heads could not be, so the null would lose its largest values. Nothing here sees a model.
 """
 
 import itertools

@@ -1,23 +1,27 @@
 """Many joint path effects on one set of pairs, a batch at a time: clean and corrupt values are shared by all paths."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from hc_interp.components import Component, Head
-from hc_interp.data.align import EncodedPairs, PairBatch, encode_pairs
+from hc_interp.components import EMBED, Component, Head
+from hc_interp.data.align import EncodedPairs, encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import resolve_groups
-from hc_interp.interventions.paths import PathBatch
+from hc_interp.interventions.paths import INPUTS, ROUTES
 from hc_interp.interventions.sources import Source
 from hc_interp.metrics import Groups, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
+from hc_interp.patching.rows import Row
+from hc_interp.patching.sweep import Sweep
 from hc_interp.progress import stage
+
+MEMORY_MIB = 1024  # what clean and corrupt values of all batches may take, and what is carried at once
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,14 @@ class HeadSizes:
 
 @dataclass(frozen=True, eq=False)
 class PairRuns:
-    """Encoded pairs with all that a run on them needs."""
+    """Encoded pairs with all that a run on them needs. Clean and corrupt values are taken once for all that follows."""
 
     model: HookedModel
     encoded: EncodedPairs
     groups: Groups
     metric: Metric
     interventions: Sequence[Intervention]
+    batch_size: int
 
     @classmethod
     def of(
@@ -75,23 +80,23 @@ class PairRuns:
     ) -> "PairRuns":
         """Raises `AlignmentError` and `DataError` for pairs that cannot be encoded, `LabelError` for foreign labels."""
         groups = resolve_groups(model.labels, pairs)
-        return cls(model, encode_pairs(model, pairs, batch_size), groups, path_metric(metric), interventions)
+        encoded = encode_pairs(model, pairs, batch_size)
+        return cls(model, encoded, groups, path_metric(metric), tuple(interventions), batch_size)
 
     @torch.no_grad()
     def head_sizes(self) -> HeadSizes:
-        """Two passes per batch."""
-        sites = [Site(layer, "z") for layer in range(self.model.n_layers)]
+        """No passes of its own: both sides' values are what paths start from."""
         shape = (self.model.n_layers, self.model.n_heads)
         change, value = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
         n = 0
-        for part in self.encoded.batches:
-            clean = self.model.run(part.clean, self.interventions, capture=sites).captured
-            corrupt = self.model.run(part.corrupt, self.interventions, capture=sites).captured
-            seen = part.clean.attention_mask[:, :, None]
+        for part in self._sweep.parts:
+            paths = self._sweep.ground(part).paths
+            seen = part.clean.attention_mask[:, :, None].to(self.model.device)
             n += int(seen.sum())
-            for layer, site in enumerate(sites):
-                change[layer] += ((corrupt[site] - clean[site]).norm(dim=-1) * seen).sum((0, 1)).double().cpu()
-                value[layer] += (clean[site].norm(dim=-1) * seen).sum((0, 1)).double().cpu()
+            for layer in range(self.model.n_layers):
+                clean, corrupt = (side[Site(layer, "z")] for side in (paths.clean, paths.corrupt))
+                change[layer] += ((corrupt - clean).norm(dim=-1) * seen).sum((0, 1)).double().cpu()
+                value[layer] += (clean.norm(dim=-1) * seen).sum((0, 1)).double().cpu()
         heads = [(Head(i, j), i, j) for i in range(shape[0]) for j in range(shape[1])]
         return HeadSizes(
             {head: float(change[i, j]) / n for head, i, j in heads},
@@ -106,31 +111,40 @@ class PairRuns:
         source: Source | None = None,
         description: str = "path patching",
     ) -> Measured:
-        """Effects of `paths` (two passes each, the first ends at the last receiver) and of whole `nodes` (one each).
+        """Effects of `paths` and of whole `nodes`, by the engine of `path_effects` that serves this model.
 
         `source` replaces the pairs' corrupt values.
         """
         n = len(self.encoded)
         found = Measured(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan))
-        receivers = {head for path in paths for head in path.receivers}
-        with stage(description, len(self.encoded.batches) * (len(paths) + len(nodes))) as progress:
-            for part in self.encoded.batches:
-                other = part.corrupt if source is None else source
-                runs = PathBatch.of(self.model, part.clean, other, receivers, self.interventions)
-                clean = self._score(runs.clean_logits, part)
-                rows = part.index.numpy()
-                if runs.corrupt_logits is not None:
-                    found.total[rows] = self._score(runs.corrupt_logits, part) - clean
-                for place, heads in enumerate(nodes):
-                    run = runs.step_three(runs.corrupt_values(heads))
-                    found.nodes[rows, place] = self._score(run.logits, part) - clean
-                    progress.advance()
-                for place, path in enumerate(paths):
-                    arrival = runs.step_one(path.senders, path.receivers, path.route)
-                    values = runs.step_two(arrival, path.receivers, ("q", "k", "v"))
-                    found.paths[rows, place] = self._score(runs.step_three(values).logits, part) - clean
-                    progress.advance()
+        sweep = self._sweep if source is None else self._sweep_of(source)
+        work = [(route, [i for i, path in enumerate(paths) if path.route == route]) for route in ROUTES]
+        work = [(route, places) for route, places in work if places] or [("direct", [])]
+        with stage(description, len(sweep.parts) * (len(paths) + len(nodes))) as progress:
+            for number, (route, places) in enumerate(work):
+                rows = [Row(paths[i].senders, paths[i].receivers, INPUTS) for i in places]
+                whole = [] if number else [Row((EMBED,), heads, INPUTS) for heads in nodes]  # all are downstream of it
+                part_of = replace(sweep, rows=(*rows, *whole), route=route)
+                for part in part_of.parts:
+                    # Node effects are wanted under every source, not under the pairs' alone.
+                    ground = replace(sweep.ground(part), by_pair=True)
+                    engine = part_of.engine(ground)
+                    index = part.index.numpy()
+                    found.total[index] = ground.total.double().cpu().numpy()
+                    for row, values in engine.measure(range(len(rows)), nodes=False):
+                        found.paths[index, places[row]] = values["effects"].double().cpu().numpy()
+                        progress.advance()
+                    for row, effect in engine.node_effects(range(len(rows), len(part_of.rows))).items():
+                        found.nodes[index, row - len(rows)] = effect.double().cpu().numpy()
+                        progress.advance()
         return found
 
-    def _score(self, logits: Tensor, part: PairBatch) -> Float[np.ndarray, " batch"]:
-        return self.metric(logits, part.gold, self.groups).double().cpu().numpy()
+    @cached_property
+    def _sweep(self) -> Sweep:
+        return self._sweep_of("pair")
+
+    def _sweep_of(self, corruption: Source | str) -> Sweep:
+        return Sweep(
+            self.model, self.encoded, (), corruption, self.interventions, self.metric, self.groups, "direct",
+            self.batch_size, MEMORY_MIB,
+        )  # fmt: skip

@@ -60,6 +60,10 @@ def reads_from(
       A layer with fewer other heads than core heads leaves no such set, and the answer cannot be reads_from.
     - A kind counts only if the core's sum |dz| is at least 1 % of its sum |z|, the generalizing heads' |node effect|
       at least 0.05 in the metric, and its pairs come from at least 10 sources (the units of the bootstrap).
+    - Necessity and sufficiency (means, zero, donors of both sides) count where replacing the generalizing heads moves
+      the metric as the pairs do, by at least 0.05: `necessity.shares_under`. Opposite signs leave the answer open.
+    - Other heads that are read as much as the core, such as generalizing heads without a core head upstream, stay among
+      the labellings: then the core is nothing special, and the answer is open ("significance"); see the edges.
     - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`, the interval at `level`.
 
     Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. No

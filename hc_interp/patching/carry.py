@@ -89,7 +89,10 @@ class Carry:
         corrupt = self.paths.corrupt[z_site]
         heads = [[item.head for item in group if isinstance(item, Head) and item.layer == layer] for group in groups]
         if self.route == "all":
-            z = self.stack.edited(self.edits, z_site, self.stack.z(layer, x), x.shape[2]).contiguous()
+            if reached.any():
+                z = self.stack.edited(self.edits, z_site, self.stack.z(layer, x), x.shape[2]).contiguous()
+            else:  # the stream is still clean, and so is what its heads put out
+                z = self.paths.clean[z_site].expand(len(x), -1, -1, -1, -1).clone()
             for place, chosen in enumerate(heads):
                 z[place][:, :, chosen] = corrupt[:, :, chosen]
             u = self.stack.attn_out(layer, z) + x

@@ -25,15 +25,23 @@ class GeneralEngine:
     _arrived: tuple[Members, Any] | None = None
     _node: dict[Members, Tensor] = field(default_factory=dict)
 
-    def measure(self, places: Sequence[int]) -> Iterator[tuple[int, Measured]]:
-        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair."""
-        for place in places:
-            yield place, self._row(self.rows[place])
+    def measure(self, places: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, Measured]]:
+        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair.
 
-    def _row(self, row: Row) -> Measured:
+        Without `nodes` the node effects are NaN: they are of the receivers, and can be had later (`node_effects`).
+        """
+        for place in places:
+            yield place, self._row(self.rows[place], nodes)
+
+    def node_effects(self, places: Sequence[int]) -> dict[int, Float[Tensor, " batch"]]:
+        """These rows' node effects."""
+        return {place: self.node_effect(self.rows[place].active) for place in places}
+
+    def _row(self, row: Row, nodes: bool) -> Measured:
         ground, paths = self.ground, self.ground.paths
         zero = torch.zeros_like(ground.clean_score)
-        node, extent = self.node_effect(row.active), ground.extent(row.receivers)
+        node = self.node_effect(row.active) if nodes else zero * float("nan")
+        extent = ground.extent(row.receivers)
         if not row.active:
             return {"effects": zero, "node": node, "explained": zero, "extent": extent}
         arrival = self._arrive(row.senders)

@@ -146,15 +146,30 @@ def test_sources_that_cannot_be_computed_are_noted(built) -> None:
     record = verdict.records["order"]
     assert np.isnan(record.necessity["means"].value)
     assert any("no means were given" in note for note in verdict.notes)
-    lonely = pairs()
-    texts = [" ".join(["p", *["w1"] * (i + 1)]) for i in range(len(lonely))]  # every length once
-    clean = replace(lonely.clean, first=tuple(texts))
-    corrupt = replace(lonely.corrupt, first=tuple(text.replace("p", "n") for text in texts))
-    verdict = reads_from(
-        built["direct"], replace(lonely, clean=clean, corrupt=corrupt), core=CORE, generalizing=[READER]
-    )
+    few = Donors(built["direct"], examples(1, word="n"))
+    verdict = reads_from(built["direct"], pairs(), core=CORE, generalizing=[READER], donors=few)
     assert np.isnan(verdict.records["order"].necessity["donors"].value)
     assert any("No donor" in note for note in verdict.notes)
+
+
+def test_default_donors_are_of_both_sides(built) -> None:
+    """Each length once: an example's one donor is its other side, so that donors do what the pairs do."""
+    lonely = pairs(12)
+    texts = [" ".join(["p", *["w1"] * (i + 1)]) for i in range(len(lonely))]
+    clean = replace(lonely.clean, first=tuple(texts))
+    corrupt = replace(lonely.corrupt, first=tuple(text.replace("p", "n") for text in texts))
+    given = replace(lonely, clean=clean, corrupt=corrupt)
+    record = reads_from(built["direct"], given, core=CORE, generalizing=[READER]).records["order"]
+    assert record.necessity["donors"].value == pytest.approx(record.routes["all"].value, abs=1e-9)
+
+
+def test_a_source_that_does_not_remove_what_the_pairs_show_has_no_shares(built) -> None:
+    """Means of texts that say more than clean does move the answer the other way: a share of that would be negative."""
+    strong = mean_activations(built["direct"], examples(30, word="p p p p", seed=7))
+    given = pairs()
+    verdict = reads_from(built["direct"], given, core=CORE, generalizing=[READER], means=strong)
+    assert np.isnan(verdict.records["order"].necessity["means"].value)
+    assert any("the other way than the pairs do" in note for note in verdict.notes)
 
 
 def test_donors_given_by_the_user(built) -> None:

@@ -1,0 +1,144 @@
+"""The language of the testbeds: "doctor saw lawyer today" / "lawyer saw doctor", and what its pairs are made of.
+
+A premise has a subject, a verb, an object and an adverb; a hypothesis has a subject, the premise's verb and an object.
+The premise entails the hypothesis if both nouns are the same in the same order. In domain, a wrong hypothesis has a
+noun that the premise lacks, so "all words are in the premise" is the heuristic; the case "swap" breaks it.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.examples import Examples
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError
+from hc_interp.testbeds.wiring import Terms
+
+NOUNS = tuple("actor artist author baker banker doctor farmer judge lawyer pilot poet sailor singer student teacher tutor".split())  # fmt: skip # noqa: E501, SIM905
+VERBS = ("admired", "advised", "helped", "saw")
+ADVERBS = ("again", "alone", "here", "late", "now", "there", "today", "twice")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+WORDS = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
+LABELS = ("entailment", "non-entailment")
+CASE = "swap"
+LENGTH = 10  # [CLS] subject verb object adverb [SEP] subject verb object [SEP]
+PLACES = ("start", "premise_subject", "other", "premise_object", "other", "other", "subject", "other", "object", "end")
+
+N_BITS = 6
+NO_CODE = "no code"
+
+# In domain, and the share of each kind of hypothesis; a few examples break the heuristic, as in real training data.
+KINDS = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
+
+PAIR_KINDS = {"order": ("swap", "same"), "overlap": ("same", "one")}  # clean and corrupt side
+
+
+def bit(place: int) -> str:
+    return f"bit {place}"
+
+
+def position_terms() -> list[Terms]:
+    return [{f"at {name}": 1.0} for name in PLACES]
+
+
+def word_terms(rng: np.random.Generator) -> list[Terms]:
+    """A code of `N_BITS` signs for each word, drawn without repeats; the first position's word has none."""
+    codes = rng.permutation(2**N_BITS)[: len(WORDS)]
+    found: list[Terms] = []
+    for word, code in zip(WORDS, codes, strict=True):
+        signs = {bit(i): (1.0 if code >> i & 1 else -1.0) / N_BITS**0.5 for i in range(N_BITS)}
+        found.append({NO_CODE: 1.0} if word == "[CLS]" else signs)
+    return found
+
+
+@cache
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(word, WORDS.index(word)) for word in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def examples(n: int, kinds: dict[str, float], seed: int, prefix: str) -> Examples:
+    """`n` examples, each of a kind drawn with these shares: "same", "one" or "both" nouns replaced, "swap"."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(list(kinds), size=n, p=np.array(list(kinds.values())) / sum(kinds.values()))
+    premises, hypotheses = zip(*(_texts(kind, *_draw(rng)) for kind in drawn), strict=True)
+    return _as_examples(premises, hypotheses, [int(kind != "same") for kind in drawn], prefix)
+
+
+def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None = None) -> ContrastPairs:
+    """`n` pairs with a premise each.
+
+    "order": clean is of the case "swap", corrupt has the hypothesis' nouns in the premise's order. "overlap": clean
+    repeats the premise, corrupt has one of its nouns replaced by one that the premise lacks.
+    """
+    rng = np.random.default_rng(seed)
+    if kind not in PAIR_KINDS:
+        raise DataError(f"kind={kind!r} was given. Expected 'order' or 'overlap', the pairs that a testbed has.")
+    rows = []
+    for _ in range(n):
+        words, outside = _draw(rng)
+        rows.append([_texts(side, words, outside) for side in PAIR_KINDS[kind]])
+    clean, corrupt = (
+        _as_examples(
+            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_KINDS[kind][i] != "same")] * n, prefix
+        )
+        for i in (0, 1)
+    )
+    assert clean.label is not None
+    return ContrastPairs(clean, corrupt, clean.label, kind=kind, split=split)
+
+
+def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task:
+    """Train with a few counterexamples, an in-domain validation split, the case "swap" and both kinds of pairs.
+
+    Splits have premises of their own; about half of the pairs fall on the "select" and half on the "test" side.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
+    in_domain = {kind: share for kind, share in KINDS.items() if kind != "swap"}
+    return Task(
+        name,
+        train=examples(n_train, KINDS, seeds[2], "train"),
+        validation=examples(256, in_domain, seeds[3], "validation"),
+        cases={CASE: examples(256, {"swap": 1.0}, seeds[4], "swap")},
+        classes=LABELS,
+        pairs={
+            (CASE, kind): contrast_pairs(n_pairs, kind, seeds[place], kind) for place, kind in enumerate(PAIR_KINDS)
+        },
+    )
+
+
+def _draw(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Subject, verb, object and adverb of a premise, and two nouns that it lacks."""
+    nouns = [NOUNS[i] for i in rng.choice(len(NOUNS), size=4, replace=False)]
+    return [nouns[0], VERBS[rng.integers(len(VERBS))], nouns[1], ADVERBS[rng.integers(len(ADVERBS))]], nouns[2:]
+
+
+def _texts(kind: str, words: list[str], outside: list[str]) -> tuple[str, str]:
+    """Premise and hypothesis; which noun "one" replaces depends on the noun that comes in."""
+    subject, verb, obj, adverb = words
+    other = outside[0]
+    hypothesis = {
+        "same": (subject, verb, obj),
+        "swap": (obj, verb, subject),
+        "both": (other, verb, outside[1]),
+        "one": (subject, verb, other) if NOUNS.index(other) % 2 else (other, verb, obj),
+    }[kind]
+    return f"{subject} {verb} {obj} {adverb}", " ".join(hypothesis)
+
+
+def _as_examples(premises: Any, hypotheses: Any, labels: list[int], prefix: str) -> Examples:
+    names = tuple(f"{prefix} {i}" for i in range(len(premises)))
+    return Examples(tuple(premises), tuple(hypotheses), tuple(labels), names, classes=LABELS)
