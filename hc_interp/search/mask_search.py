@@ -56,8 +56,8 @@ def search_masks(
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
     long as its loss on 128 of the run's own examples falls. On small models that finds the best mask of all, or nearly;
-    on large ones it is slow and fits those examples more than new ones. `resume=folder` keeps each finished run there and reads it
-    back when the same search is made again, with these or other sparsities and seeds.
+    on large ones it is slow and fits those examples more than new ones. `resume=folder` keeps each finished run there
+    and reads it back when the same search is made again, with these or other sparsities and seeds.
 
     Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their
     order, initial values, gate noise and trades. 512 examples (at most a quarter of the data) of sources that no run
