@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hc_interp.components import Component, universe
 from hc_interp.data.encode import Data
 from hc_interp.digest import digest
 from hc_interp.errors import SearchError
@@ -17,16 +16,15 @@ from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
+from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.finished import RunFolder
 from hc_interp.search.found import HISTORY, MaskSearch
-from hc_interp.search.objectives import OBJECTIVES
 from hc_interp.search.one_run import EVAL_SIZE, run_once
 from hc_interp.search.plan import as_parts, draw_plan, fingerprint, pick
 from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
 from hc_interp.search.training import Objective
 
-COMPONENTS = ("heads+mlps", "heads")
 SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
 
 
@@ -114,11 +112,6 @@ def search_masks(
     )
 
 
-def universe_of(model: HookedModel, components: str) -> tuple[Component, ...]:
-    """What a search chooses from: all heads, and all MLPs unless `components` is "heads"."""
-    return universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
-
-
 def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
     found = tuple(map(float, sparsity)) if isinstance(sparsity, Iterable) else (float(sparsity),)
     for share in found:
@@ -143,9 +136,7 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
 
 
 def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int) -> None:
-    for name, value, known in (("components", components, COMPONENTS), ("objective", objective, OBJECTIVES)):
-        if value not in known:
-            raise SearchError(f"{name}={value!r} was given. Expected {' or '.join(map(repr, known))}.")
+    check_choice(components, objective)
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
             raise SearchError(f"{name}={value!r} was given. Expected a whole number from 1.")

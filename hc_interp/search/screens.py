@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import Component, universe
+from hc_interp.components import Component
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import Data
 from hc_interp.errors import SearchError
@@ -21,13 +21,13 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
+from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.node_gradients import NODES, dropped, gate_gradients, node_effects
-from hc_interp.search.objectives import OBJECTIVES, group_cross_entropy, kl_divergence
+from hc_interp.search.objectives import group_cross_entropy, kl_divergence
 from hc_interp.search.plan import as_parts, fingerprint, sources_of
 from hc_interp.search.pool import Pool, build_pool
 from hc_interp.search.ranking import Ranking
 
-COMPONENTS = ("heads+mlps", "heads")
 Score = Callable[[Batch, Tensor], Float[Tensor, "component batch"]]  # of a batch, and where its rows stand
 
 
@@ -103,7 +103,7 @@ def attribution_patching(
         return torch.stack(found).abs().sum(0).T / max(1, len(passes) - 1)
 
     if nodes != "components":
-        goal.items = universe(model.n_layers, model.n_heads, mlps=False)
+        goal.items = universe_of(model, "heads")
     name = "attribution patching" if nodes == "components" else f"attribution patching of {nodes}"
     return goal.rank(name, score, nodes=nodes, qk_fix=qk_fix, grad_drop=grad_drop)
 
@@ -153,9 +153,7 @@ class _Goal:
         batch_size: int,
         kinds: Sequence[str] = ("z", "mlp_out"),
     ) -> None:
-        for name, value, known in (("components", components, COMPONENTS), ("objective", objective, OBJECTIVES)):
-            if value not in known:
-                raise SearchError(f"{name}={value!r} was given. Expected {' or '.join(map(repr, known))}.")
+        check_choice(components, objective)
         self.model, self.objective, self.interventions = model, objective, model.check_interventions(interventions)
         self.batch_size = batch_size
         parts = as_parts(data)
@@ -167,7 +165,7 @@ class _Goal:
         self.pool: Pool = build_pool(
             model, parts, with_gold=objective == "task", interventions=interventions, size=batch_size
         )
-        self.items: tuple[Component, ...] = universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
+        self.items: tuple[Component, ...] = universe_of(model, components)
         self.provenance = provenance(
             model, fingerprint(parts), means=means, interventions=list(self.interventions), objective=objective
         )
