@@ -84,11 +84,12 @@ class Worker:
         if not bool(((gates > 0) & (gates < 1)).any()) and bool((gates == 1).all()):
             return torch.zeros_like(log_alpha), 0.0  # every gate is open and clamped: the full model, no gradient
         batch, lengths = self.pool.batch, self.pool.lengths
+        assert batch.token_type_ids is not None
         ids = [batch.input_ids[row, : lengths[row]] for row in rows.tolist()]
         types = [batch.token_type_ids[row, : lengths[row]] for row in rows.tolist()]
         kl = kl_divergence(self.pool.reference[rows], self.bert.logits(ids, types, gates)).mean()
-        kl.backward()
-        return leaf.grad, kl.item()
+        (slope,) = torch.autograd.grad(kl, leaf)
+        return slope, float(kl)
 
 
 @dataclass
@@ -125,6 +126,7 @@ class Recipe:
         sparsity = expected_sparsity(self.log_alpha)
         self.optimizer.zero_grad()
         lagrangian(sparsity, ramped_target(self.step, RAMP, SPARSITY), self.l1, self.l2).backward()
+        assert self.log_alpha.grad is not None
         self.log_alpha.grad += torch.stack([g for g, _ in gradients]).mean(0)
         torch.nn.utils.clip_grad_norm_([self.log_alpha, self.l1, self.l2], 1.0)
         share = min((self.step) / RATE_WARMUP, (self.steps - self.step) / (self.steps - RATE_WARMUP))
