@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 
 from hc_interp.analysis.evaluate import named_subnetworks
-from hc_interp.analysis.faithfulness_results import EMPTY, FULL, Faithfulness, FaithfulnessCurve
+from hc_interp.analysis.evaluation import FULL
+from hc_interp.analysis.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve
 from hc_interp.analysis.subnetwork_logits import logits_under
 from hc_interp.components import Subnetwork, components, share_count
 from hc_interp.data.encode import Data, batches
@@ -54,7 +55,7 @@ def faithfulness(
     - *minimality* (with `minimality=True`): for each component v of C, `(m(C) - m(C without v)) / (m(M) - m(0))`; the
       smallest says whether C holds something that it does not need.
 
-    Sources: Wang et al. 2022 (arXiv 2211.00593), section 4; Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises
+    Sources: Wang et al. 2022 (arXiv 2211.00593); Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises
     `HCError` for what is no subnetwork. All numbers are of this data and this source. A subnetwork can be faithful by
     other means than the full model's.
     """
@@ -64,6 +65,8 @@ def faithfulness(
             f"{len(named)} subnetworks and n_subsets={n_subsets} were given. Expected at least one subnetwork, like "
             "found.subnetworks of hc.search_masks, and n_subsets from 0."
         )
+    if EMPTY in named:
+        raise HCError(f"A subnetwork is named {EMPTY!r}, which is the name of the model without components. Rename it.")
     wanted: dict[str, Subnetwork] = dict(named)
     for name, item in named.items():
         if minimality:
@@ -104,7 +107,7 @@ def faithfulness_curve(
     over a grid of sparsities). A fraction f keeps `floor(f n + 0.5)` components; fractions that keep none are dropped
     and named in `.dropped`. CPR is the area under the faithfulness curve over f, CMD the area between it and 1, both by
     trapezoid over the fractions that are left, so they say nothing of smaller circuits. Higher CPR finds what helps the
-    metric, lower CMD what acts like the full model. Source: Mueller et al. 2025 (MIB, arXiv 2504.13151), section 3.2.
+    metric, lower CMD what acts like the full model. Source: Mueller et al. 2025 (MIB, arXiv 2504.13151).
     """
     items, by_fraction = _sizes(model, order, fractions)
     dropped = tuple(f for f, kept in by_fraction.items() if not len(kept))
@@ -151,7 +154,13 @@ def _measure(
 ) -> _Values:
     check_source(means, model)
     score = path_metric(metric)
-    universe = next(iter(wanted.values())).universe
+    universes = {item.universe for item in wanted.values()}
+    if len(universes) > 1:
+        raise HCError(
+            f"The subnetworks are chosen from {len(universes)} different sets of components, so they do not share the "
+            "model in which nothing is kept. Give those of one search, or of one choice of components, at a time."
+        )
+    (universe,) = universes
     kept = {EMPTY: Subnetwork(frozenset(), universe), **wanted}
     settings = {FULL: list(interventions)} | {n: [*interventions, Keep(s, means)] for n, s in kept.items()}
     for listed in settings.values():

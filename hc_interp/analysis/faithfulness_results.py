@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from hc_interp.analysis.evaluation import FULL
 from hc_interp.analysis.statistics import Interval, bootstrap, ratio_interval
 from hc_interp.components import Subnetwork
 from hc_interp.results import Result
 
-FULL, EMPTY = "full", "nothing kept"
+EMPTY = "nothing kept"
 Values = dict[str, Float[np.ndarray, " example"]]
 
 

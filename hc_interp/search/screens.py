@@ -47,8 +47,7 @@ def gradient_importance(
     A gate blends a component's output with `means` (None: taken over `data`; `means=0` is the published form). The loss
     is minus the log probability of the label group (`objective="task"`) or of the full model's own answer (`"kl"`,
     which looks at no label: KL itself is flat at the full model). `normalize=True` divides each layer's scores by their
-    Euclidean norm, as Michel et al. do. One backward pass. Source: Michel, Levy & Neubig 2019 (arXiv 1905.10650),
-    equation 2.
+    Euclidean norm, as Michel et al. do. One backward pass. Source: Michel, Levy & Neubig 2019 (arXiv 1905.10650).
 
     A slope at the full model says nothing of what happens far from it, or when several components go together.
     """
@@ -82,7 +81,7 @@ def attribution_patching(
     softmax has no slope. It changes nothing for other nodes. `grad_drop` averages the absolute estimates over backward
     passes that leave out one layer's components each (one pass for each layer), so that direct and indirect effects of
     opposite sign do not cancel. The loss is that of `gradient_importance`. Source: Kramar et al. 2024 (arXiv
-    2403.00745), sections 3.1 and 3.2; Nanda 2023.
+    2403.00745); Nanda 2023.
 
     An estimate, not an effect: `leave_one_out` measures.
     """

@@ -7,7 +7,7 @@ from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.analysis.faithfulness import faithfulness, faithfulness_curve
 from hc_interp.analysis.faithfulness_results import Faithfulness, FaithfulnessCurve
-from hc_interp.components import Subnetwork
+from hc_interp.components import Head, Subnetwork
 from hc_interp.data.batch import Batch
 from hc_interp.errors import HCError
 from hc_interp.interventions.means import mean_activations
@@ -114,6 +114,12 @@ def test_bad_input(model, rows, means):
         faithfulness_curve(model, rows, model.components, means, fractions=[0.001, 1])
     with pytest.raises(HCError, match="kl and accuracy belong to"):
         faithfulness(model, rows, Subnetwork([], model.components), means, metric="kl")
+    none = Subnetwork([], model.components)
+    heads = Subnetwork([], [item for item in model.components if isinstance(item, Head)])
+    with pytest.raises(HCError, match="2 different sets of components"):
+        faithfulness(model, rows, [none, heads], means)
+    with pytest.raises(HCError, match="name of the model without components"):
+        faithfulness(model, rows, {"nothing kept": none}, means)
     unlabelled = Batch(rows.input_ids, rows.attention_mask, rows.token_type_ids)
     with pytest.raises(HCError, match="no labels"):
         faithfulness(model, unlabelled, Subnetwork([], model.components), means)
