@@ -18,14 +18,14 @@ from hc_interp.cli.options import (
     Seed,
     TaskName,
 )  # fmt: skip
-from hc_interp.cli.shell import command
+from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
 STEPS = "Step by step"
 Searches = Annotated[list[Path], typer.Argument(help="Files of hc-interp search, or single subnetworks.")]
 
 
-@command("search", panel=STEPS)
+@command("search", panel=STEPS, interrupted=kept_in_folder("searches"))
 def search(
     model: Model,
     task: TaskName,

@@ -1,25 +1,19 @@
 """`hc-interp patch` and `join`: over `hc.path_effects` and `PathEffects.join`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from hc_interp.cli.options import CASE, PAIRS, WORK, Case, DataDir, Labels, Model, Out, Seed, TaskName
-from hc_interp.cli.shell import NOTHING, again, command
+from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
 ENDS = "heads, mlps, embed, output, names like L2H9, comma separated; or a result's file, like core.json."
 COLUMNS = ["sender", "receiver", "through", "effect", "low", "high", "share", "node_share", "response", "method"]
 
 
-def _blocks(given: dict[str, Any]) -> str:
-    if given["resume"]:
-        return f"Finished blocks are in {given['resume']}. To go on:\n  {again()}"
-    return f"{NOTHING} With --resume FOLDER finished blocks are kept:\n  {again('--resume', 'blocks')}"
-
-
-@command("patch", panel="Step by step", interrupted=_blocks)
+@command("patch", panel="Step by step", interrupted=kept_in_folder("blocks"))
 def patch(
     model: Model,
     task: TaskName,

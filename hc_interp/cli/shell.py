@@ -47,6 +47,17 @@ def nothing_kept(given: dict[str, Any]) -> str:
     return f"{NOTHING} To start again:\n  {again()}"
 
 
+def kept_in_folder(what: str) -> Callable[[dict[str, Any]], str]:
+    """What an interrupted command says whose finished `what` are kept where `--resume` names a folder."""
+
+    def say(given: dict[str, Any]) -> str:
+        if given["resume"]:
+            return f"Finished {what} are in {given['resume']}. To go on:\n  {again()}"
+        return f"{NOTHING} With --resume FOLDER finished {what} are kept:\n  {again('--resume', what)}"
+
+    return say
+
+
 def again(*more: str) -> str:
     """The command line that was typed, with `more` where it lacks it."""
     typed = sys.argv[1:]

@@ -184,3 +184,18 @@ def test_machines_get_one_object_with_every_row(monkeypatch, capsys, small_task,
     core = call(monkeypatch, capsys, *words[:-1], str(tmp_path / "p.json"), "--out", str(tmp_path / "q.json"))
     assert core.code == 2
     assert "holds a PathEffects, which names no heads" in core.err
+
+
+def test_a_stopped_search_says_where_finished_ones_are(monkeypatch, capsys, small_task, tiny_folder, tmp_path) -> None:
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hc_interp.search.mask_search.run_once", stop)
+    words = ["search", "--model", tiny_folder, "--task", "overlap-grammar", "--out", str(tmp_path / "found.json")]
+    lost = call(monkeypatch, capsys, *words)
+    assert lost.code == 130
+    assert shlex.split(lost.err.strip().splitlines()[-1]) == ["hc-interp", *words, "--resume", "searches"]
+    words += ["--resume", str(tmp_path / "runs")]
+    kept = call(monkeypatch, capsys, *words)
+    assert f"Finished searches are in {tmp_path / 'runs'}. To go on:" in kept.err
+    assert shlex.split(kept.err.strip().splitlines()[-1]) == ["hc-interp", *words]
