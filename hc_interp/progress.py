@@ -19,6 +19,7 @@ class Stage:
             self._bar.advance(self._task, n)  # type: ignore[arg-type]
 
 
+SILENT = Stage(None, None)
 _open: list[Progress] = []
 
 
@@ -26,7 +27,7 @@ _open: list[Progress] = []
 def stage(description: str, total: int) -> Iterator[Stage]:
     """A bar for `total` units of work. Bars opened inside another are drawn below it and vanish when done."""
     if not sys.stderr.isatty():
-        yield Stage(None, None)
+        yield SILENT
         return
     if _open:
         bar = _open[-1]

@@ -45,7 +45,7 @@ def search(
     steps: Annotated[int, typer.Option(help="Training steps of each search.", min=1, rich_help_panel=WORK)] = 120,
     exchanges: Annotated[
         int, typer.Option(help="Rounds in which the mask then trades components.", min=0, rich_help_panel=WORK)
-    ] = 0,
+    ] = 16,
     resume: Annotated[
         Path | None, typer.Option(help="Folder that keeps finished searches and is read when you run this again.")
     ] = None,

@@ -2,22 +2,27 @@
 
 Training moves soft gates, each under the noise of the others; what it leaves is near the best binary mask, not it.
 Here the mask is binary throughout. Logits that are linear in the gates, taken anew at each mask, predict the loss of
-every trade together with those before it; only the most promising trades are measured, and only a measured gain counts.
+every trade together with those before it. What they err by is mostly each component's own, so it is measured for the
+most promising ones; then the best trades are measured, and only a measured gain counts.
+Gains are measured on the examples that trades are chosen on, so few examples fit themselves: the last rounds use many.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hc_interp.progress import SILENT, Stage
 from hc_interp.search.training import Objective
 
-FINALISTS = 6  # single trades measured in a round; where there are at most WHOLE, all are
+START = 128  # examples of the first rounds
+PROMISING = 6  # components on each side whose own error is measured
+FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
-CHAINS = (2, 4, 8)  # numbers of trades, each the best after those before it, that are measured together
+CHAINS = (2, 4)  # numbers of trades, each the best after those before it, that are measured together
 ROWS_AT_ONCE = 256  # rows of one pass, each under its own mask
 
 Mask = Bool[Tensor, " component"]
@@ -25,76 +30,144 @@ Mask = Bool[Tensor, " component"]
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Logits `[row, class]` at a mask and their slopes `[row, class, component]` in its gates."""
+    """Logits `[row, class]` at a mask and their slopes `[row, class, component]` in its gates.
+
+    Slopes are those of the difference to the last class: a shift of all classes changes no loss. `errors` is what the
+    predicted loss of any trade is too low by for each component in it, infinite where a component is not to be traded.
+    """
 
     kept: Mask
     logits: Float[Tensor, "row class"]
     slopes: Float[Tensor, "row class component"]
+    errors: Float[Tensor, " component"]
 
     def trade(self, removed: int, added: int) -> "Surrogate":
-        """After a trade, as far as logits are linear in gates."""
-        kept = self.kept.clone()
+        """After a trade, as far as logits are linear in gates; what was traded stays where it is."""
+        kept, errors = self.kept.clone(), self.errors.clone()
         kept[removed], kept[added] = False, True
-        return Surrogate(kept, self.logits - self.slopes[..., removed] + self.slopes[..., added], self.slopes)
+        errors[[removed, added]] = torch.inf
+        logits = self.logits - self.slopes[..., removed] + self.slopes[..., added]
+        return Surrogate(kept, logits, self.slopes, errors)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of trades: on how many examples, the mean loss on them before and after, and how many were traded."""
+
+    examples: int
+    before: float
+    after: float
+    traded: int
 
 
 def exchange(
-    goal: Objective, kept: Mask, rows: Int[Tensor, " n"], rounds: int, rng: np.random.Generator
-) -> tuple[Mask, list[float]]:
-    """The best mask that at most `rounds` rounds of trades lead to, and the best mean loss on `rows` after each.
+    goal: Objective,
+    kept: Mask,
+    rows: Int[Tensor, " n"],
+    rounds: int,
+    rng: np.random.Generator,
+    progress: Stage = SILENT,
+) -> tuple[Mask, list[Round]]:
+    """The best mask that at most `rounds` rounds of trades lead to; the number of kept components never changes.
 
-    Where no trade helps any more, the remaining rounds start again from the best mask after some random trades. The
-    number of kept components never changes. Deterministic for a generator in the same state.
+    Early gains are large, and few examples show them: the first rounds take `START` of `rows`, and twice as many where
+    no trade helps any more, until all are used. Where then no trade helps the search ends; if all trades are measured
+    in a round, which only a small model allows, it goes on from the best mask after some random trades. Never worse
+    than `kept` on `rows`. Deterministic for a generator in the same state.
     """
-    best = here = kept
-    best_loss = here_loss = float(mask_losses(goal, kept[None], rows)[0])
-    history = [best_loss]
-    for _ in range(rounds):
-        masks = proposals(goal, linear_logits(goal, here, rows), rows)
+    rows = rows[torch.from_numpy(rng.permutation(len(rows)))]
+    n = min(START, len(rows))
+    here, best, best_loss = kept, kept, None
+    history: list[Round] = []
+    while len(history) < rounds:
+        own = rows[:n]
+        at = linear_logits(goal, here, own)
+        before = float(goal.loss(at.logits, own).double().mean())
+        if n == len(rows) and (best_loss is None or before < best_loss):
+            best, best_loss = here, before
+        masks = proposals(goal, at, own)
         if not len(masks):
             break
-        losses = mask_losses(goal, masks, rows)
+        losses = mask_losses(goal, masks, own)
         place = int(losses.argmin())
-        if losses[place] < here_loss:
-            here, here_loss = masks[place], float(losses[place])
-            if here_loss < best_loss:
-                best, best_loss = here, here_loss
-        else:
+        found, after = (masks[place], float(losses[place])) if losses[place] < before else (here, before)
+        history.append(Round(n, before, after, int((here & ~found).sum())))
+        progress.advance()
+        if history[-1].traded:
+            here = found
+        elif n < len(rows):
+            n = min(2 * n, len(rows))
+        elif _n_trades(kept) <= WHOLE:
             here = kicked(best, rng)
-            here_loss = float(mask_losses(goal, here[None], rows)[0])
-        history.append(best_loss)
-    return best, history
+        else:
+            break
+    ends = torch.stack([kept, best, here])
+    return ends[int(mask_losses(goal, ends, rows).argmin())], history
+
+
+def _n_trades(kept: Mask) -> int:
+    return int(kept.sum()) * int((~kept).sum())
 
 
 def proposals(goal: Objective, start: Surrogate, rows: Int[Tensor, " n"]) -> Bool[Tensor, "mask component"]:
     """The best single trades by predicted loss, and chains of trades."""
+    every = _n_trades(start.kept) <= WHOLE
+    if not every:
+        start = corrected(goal, start, rows)
     removed, added = ranked_trades(goal, start, rows)
-    measured = len(removed) if len(removed) <= WHOLE else FINALISTS
+    measured = len(removed) if every else FINALISTS
     found = [start.trade(int(i), int(j)).kept for i, j in zip(removed[:measured], added[:measured], strict=True)]
-    chain, length = start, 0
-    while found and length < max(CHAINS):
-        removed, added = ranked_trades(goal, chain, rows, 1)
-        chain, length = chain.trade(int(removed[0]), int(added[0])), length + 1
+    chain = start
+    for length in range(1, max(CHAINS) + 1):
+        removed, added = ranked_trades(goal, chain, rows)
+        if not len(removed):
+            break
+        chain = chain.trade(int(removed[0]), int(added[0]))
         if length in CHAINS:
             found.append(chain.kept)
     return torch.stack(found).unique(dim=0) if found else torch.empty(0, len(start.kept), dtype=torch.bool)
 
 
 @torch.no_grad()
-def ranked_trades(
-    goal: Objective, at: Surrogate, rows: Int[Tensor, " n"], n_best: int | None = None
-) -> tuple[Int[Tensor, " trade"], Int[Tensor, " trade"]]:
-    """All trades, or the `n_best`, by predicted mean loss: what to remove and what to add."""
+def corrected(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Surrogate:
+    """With the errors of the `PROMISING` components on each side, by what replacing one alone does to some of the rows;
+    no other component is to be traded.
+    """
     inside, outside = at.kept.nonzero()[:, 0], (~at.kept).nonzero()[:, 0]
-    if not len(inside) or not len(outside):
-        return inside[:0], outside[:0]
-    predicted = []
-    for place in inside.tolist():
-        moved = at.logits[:, None] - at.slopes[..., place][:, None] + at.slopes[..., outside].transpose(1, 2)
+    losses = trade_losses(goal, at, rows)
+    best = [losses.amin(1).argsort(stable=True)[:PROMISING], losses.amin(0).argsort(stable=True)[:PROMISING]]
+    chosen = torch.cat([inside[best[0]], outside[best[1]]])
+    few = rows[: max(START, len(rows) // 4)]
+    masks = at.kept.repeat(len(chosen), 1)
+    masks[torch.arange(len(chosen)), chosen] ^= True
+    sign = torch.where(at.kept[chosen], -1.0, 1.0).to(at.slopes)
+    moved = at.logits[: len(few), None] + (sign * at.slopes[: len(few)][..., chosen]).transpose(1, 2)
+    predicted = goal.loss(moved.flatten(0, 1), few.repeat_interleave(len(chosen))).view(len(few), -1).double().mean(0)
+    errors = torch.full((len(at.kept),), torch.inf, dtype=torch.float64)
+    errors[chosen] = mask_losses(goal, masks, few) - predicted.cpu()
+    return replace(at, errors=errors)
+
+
+@torch.no_grad()
+def trade_losses(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Float[Tensor, "removed added"]:
+    """The predicted mean loss of every trade of a kept for a removed component, both in ascending order."""
+    inside, outside = at.kept.nonzero()[:, 0], (~at.kept).nonzero()[:, 0]
+    found = torch.empty(len(inside), len(outside), dtype=torch.float64)
+    for place, own in enumerate(inside.tolist()):
+        moved = at.logits[:, None] - at.slopes[..., own][:, None] + at.slopes[..., outside].transpose(1, 2)
         every = goal.loss(moved.flatten(0, 1), rows.repeat_interleave(len(outside)))
-        predicted.append(every.view(len(rows), -1).double().mean(0))
-    best = torch.cat(predicted).argsort(stable=True)[:n_best].cpu()
-    return inside[best // len(outside)], outside[best % len(outside)]
+        found[place] = every.view(len(rows), -1).double().mean(0).cpu()
+    return found + at.errors[inside][:, None] + at.errors[outside]
+
+
+def ranked_trades(
+    goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]
+) -> tuple[Int[Tensor, " trade"], Int[Tensor, " trade"]]:
+    """What to remove and what to add, the trade of the lowest predicted loss first."""
+    inside, outside = at.kept.nonzero()[:, 0], (~at.kept).nonzero()[:, 0]
+    losses = trade_losses(goal, at, rows).flatten()
+    best = losses.argsort(stable=True)[: int(losses.isfinite().sum())]
+    return inside[best // max(1, len(outside))], outside[best % max(1, len(outside))]
 
 
 def kicked(kept: Mask, rng: np.random.Generator) -> Mask:
@@ -109,20 +182,22 @@ def kicked(kept: Mask, rng: np.random.Generator) -> Mask:
 
 @torch.enable_grad()
 def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surrogate:
-    """Logits at a binary mask and their slopes: one forward pass, and one backward pass for each class."""
+    """Logits at a binary mask and their slopes: one forward pass, and one backward pass for each class but the last."""
     logits, slopes = [], []
     parts = goal.by_length(rows, ROWS_AT_ONCE // 4)
     for part in parts:
         gates = kept.to(goal.model.device, goal.model.dtype).repeat(len(part), 1).requires_grad_()
         found = goal.logits(gates, part)
+        apart = found[:, :-1] - found[:, -1:]
         each = [
             torch.autograd.grad(column.sum(), gates, retain_graph=True, materialize_grads=True)[0]
-            for column in found.unbind(-1)
+            for column in apart.unbind(-1)
         ]
         logits.append(found.detach())
-        slopes.append(torch.stack(each, dim=1))
+        slopes.append(torch.stack([*each, torch.zeros_like(gates)], dim=1))
     order = _back(goal, rows, parts)
-    return Surrogate(kept, torch.cat(logits)[order], torch.cat(slopes)[order])
+    none = torch.zeros(len(kept), dtype=torch.float64)
+    return Surrogate(kept, torch.cat(logits)[order], torch.cat(slopes)[order], none)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class FinishedRun(Result):
     seed: int
     log_alpha: Float[Tensor, " component"]
     history: pd.DataFrame
-    exchanges: tuple[float, ...]
+    exchanges: pd.DataFrame
     kl_per_example: Float[Tensor, " example"]
     agrees: Bool[Tensor, " example"]
 

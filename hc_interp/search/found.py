@@ -11,6 +11,7 @@ from torch import Tensor
 from hc_interp.components import Subnetwork
 from hc_interp.results import Result
 
+ROUNDS = ["run", "round", "examples", "before", "after", "traded"]
 HISTORY = ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]
 
 
@@ -20,10 +21,11 @@ class MaskSearch(Result):
 
     `log_alpha` `[run, component]` is in the order of a subnetwork's universe. `history` holds, for each step before its
     update, the KL under sampled gates on that batch, the expected sparsity, the share of gates below 1/2 without noise
-    (`hard_sparsity`) and the multipliers. `exchanges` holds for each run the loss of its binary mask on its own data,
-    before the first round of trades and after each. A trade swaps two components' `log_alpha`, so that a subnetwork is
-    always what has the largest. `kl_per_example` and `agrees` `[run, held-out example]` are of the binary
-    mask: KL(full || subnetwork) in nats, and whether both give the same answer.
+    (`hard_sparsity`) and the multipliers. `exchanges` holds, for each round of trades, on how many of the run's own
+    examples they were measured, the loss of the binary mask on these before and after, and how many components were
+    traded. A trade swaps two components' `log_alpha`, so that a subnetwork is always what has the largest.
+    `kl_per_example` and `agrees` `[run, held-out example]` are of the binary mask: KL(full || subnetwork) in nats, and
+    whether both give the same answer.
 
     A run whose expected sparsity ends far from the one asked for was cut short: its mask has the exact size all the
     same, but more steps may choose better. A low KL says that a subnetwork answers as the full model does on this data,
@@ -35,9 +37,9 @@ class MaskSearch(Result):
     seeds: tuple[int, ...]
     log_alpha: Float[Tensor, "run component"]
     history: pd.DataFrame
+    exchanges: pd.DataFrame
     kl_per_example: Float[Tensor, "run example"]
     agrees: Bool[Tensor, "run example"]
-    exchanges: tuple[tuple[float, ...], ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 

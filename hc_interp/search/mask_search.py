@@ -18,9 +18,9 @@ from hc_interp.progress import stage
 from hc_interp.provenance import provenance
 from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.finished import RunFolder
-from hc_interp.search.found import HISTORY, MaskSearch
+from hc_interp.search.found import HISTORY, ROUNDS, MaskSearch
 from hc_interp.search.one_run import EVAL_SIZE, run_once
-from hc_interp.search.plan import as_parts, draw_plan, fingerprint, pick
+from hc_interp.search.plan import STREAMS, Draws, as_parts, draw_plan, fingerprint, pick
 from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
 from hc_interp.search.training import Objective
@@ -40,7 +40,8 @@ def search_masks(
     interventions: Sequence[Intervention] = (),
     steps: int = 120,
     batch_size: int = 16,
-    exchanges: int = 0,
+    exchanges: int = 16,
+    vary: Sequence[str] = STREAMS,
     resume: str | Path | None = None,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
@@ -53,34 +54,37 @@ def search_masks(
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on 128 of the run's own examples falls. On small models that finds the best mask of all, or nearly;
-    on large ones it is slow and fits those examples more than new ones. `resume=folder` keeps each finished run there
-    and reads it back when the same search is made again, with these or other sparsities and seeds.
+    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each finished run
+    there and reads it back when the same search is made again, with these or other sparsities and seeds.
 
-    Runs are independent: each seed draws its own data (at most 1024 examples and half of what may be trained on), their
-    order, initial values, gate noise and trades. 512 examples (at most a quarter of the data) of sources that no run
-    trains on are held out to score all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018
-    (arXiv 1712.01312).
+    Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
+    their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
+    take from the first seed: how much do they agree because the search has one place to end in? 512 examples (at most a
+    quarter of the data) of sources that no run trains on are held out to score all runs. Sources: Bhaskar et al. 2024
+    (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.
     """
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
-    _check(components, objective, steps, batch_size, exchanges)
+    _check(components, objective, steps, batch_size, exchanges, vary)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
     model.check_interventions(interventions)
-    plan = draw_plan(parts, seeds, min(SUBSET, steps * batch_size), batch_size)
+    draws = {seed: Draws(seed, seeds[0], tuple(vary)) for seed in seeds}
+    n_train = SUBSET if exchanges else min(SUBSET, steps * batch_size)
+    plan = draw_plan(parts, sorted({own.seed_for("data") for own in draws.values()}), n_train, batch_size)
     settings = {
         "components": components, "objective": objective, "steps": steps, "batch_size": batch_size,
-        "exchanges": exchanges,
+        "exchanges": exchanges, "vary": [stream for stream in STREAMS if stream in vary],
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
     name = fingerprint(parts)
+    shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
     folder = None
     if resume is not None:
-        folder = RunFolder(Path(resume), digest(model, name, source, list(interventions), settings))
+        folder = RunFolder(Path(resume), digest(model, name, source, list(interventions), settings | shared))
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
@@ -90,26 +94,32 @@ def search_masks(
         missing = [key for key in wanted if key not in done]
         with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
             for share, seed in missing:
-                done[share, seed] = run_once(goal, plan, share, seed, settings, progress)
+                done[share, seed] = run_once(goal, plan, share, draws[seed], settings, progress)
                 if folder is not None:
                     folder.write(replace(done[share, seed], settings=folder.settings))
     runs = [done[key] for key in wanted]
     items = universe_of(model, components)
-    histories = [run.history.assign(run=i) for i, run in enumerate(runs)]
     return MaskSearch(
         subnetworks=tuple(binary(run.log_alpha, run.sparsity, items) for run in runs),
         sparsities=tuple(run.sparsity for run in runs),
         seeds=tuple(run.seed for run in runs),
         log_alpha=torch.stack([run.log_alpha for run in runs]),
-        history=pd.concat(histories, ignore_index=True).reindex(columns=HISTORY),
+        history=_stacked([run.history for run in runs], HISTORY),
         kl_per_example=torch.stack([run.kl_per_example for run in runs]),
         agrees=torch.stack([run.agrees for run in runs]),
-        exchanges=tuple(run.exchanges for run in runs),
-        settings=settings | {"held_out": len(plan.held_out), "train": len(plan.train[seeds[0]])},
+        exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
+        settings=settings
+        | {"held_out": len(plan.held_out), "train": len(plan.train[draws[seeds[0]].seed_for("data")])},
         provenance=provenance(
             model, name, means=source, interventions=list(interventions), seeds=list(seeds), **settings
         ),
     )
+
+
+def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The runs' frames as one, each row with the number of its run."""
+    numbered = [frame.assign(run=i) for i, frame in enumerate(frames)]
+    return pd.concat(numbered, ignore_index=True).reindex(columns=columns)
 
 
 def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
@@ -135,7 +145,7 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(map(int, found))
 
 
-def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int) -> None:
+def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int, vary: Sequence[str]) -> None:
     check_choice(components, objective)
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if not isinstance(value, int) or value < 1:
@@ -144,3 +154,5 @@ def _check(components: str, objective: str, steps: int, batch_size: int, exchang
         raise SearchError(
             f"exchanges={exchanges!r} was given. Expected a number of rounds from 0, which leaves them out."
         )
+    if isinstance(vary, str) or not set(vary) <= set(STREAMS):
+        raise SearchError(f"vary={vary!r} was given. Expected a tuple of some of {', '.join(map(repr, STREAMS))}.")

@@ -1,4 +1,4 @@
-"""Which rows of the data a search trains on, seed by seed, and which it keeps aside."""
+"""What a search draws: the rows that each seed trains on, those kept aside, and where random streams start."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +19,7 @@ from hc_interp.errors import DataError, SearchError
 Part = Examples | Batch
 HELD_OUT = 512  # examples that no run trains on
 HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
+STREAMS = ("data", "order", "start", "noise", "exchanges")  # what a run draws
 WINDOW = 8  # batches whose rows are sorted by length together
 
 
@@ -97,6 +98,21 @@ def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_s
 def seed_of(seed: int, stream: str) -> int:
     """A seed for one of a run's random streams; streams do not depend on each other, nor runs on each other."""
     return int(np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where a run's random streams start: from its own seed, or from the first run's for what does not `vary`."""
+
+    seed: int
+    first: int
+    vary: tuple[str, ...] = STREAMS
+
+    def of(self, stream: str) -> int:
+        return seed_of(self.seed_for(stream), stream)
+
+    def seed_for(self, stream: str) -> int:
+        return self.seed if stream in self.vary else self.first
 
 
 def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

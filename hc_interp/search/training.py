@@ -16,7 +16,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
-from hc_interp.search.plan import epochs, seed_of
+from hc_interp.search.plan import Draws, epochs
 from hc_interp.search.pool import Pool
 
 # Chosen on a 6-layer NLI model at sparsity 0.5, by held-out KL of the binary mask.
@@ -60,23 +60,23 @@ class Objective:
 
 @dataclass
 class Training:
-    """One run's gates, multipliers and random streams, all from its own seed."""
+    """One run's gates, multipliers and random streams."""
 
     objective: Objective
     rows: Int[Tensor, " n"]
     sparsity: float
-    seed: int
+    draws: Draws
     steps: int
     batch_size: int
     history: list[dict[str, float]] = field(default_factory=list)
 
     def run(self, progress: Stage) -> Float[Tensor, " component"]:
         """The final `log_alpha`. Raises `SearchError` naming the step at which the loss is not finite."""
-        noise = torch.Generator().manual_seed(seed_of(self.seed, "gates"))
-        order = np.random.default_rng(seed_of(self.seed, "order"))
+        start, noise = (torch.Generator().manual_seed(self.draws.of(stream)) for stream in ("start", "noise"))
+        order = np.random.default_rng(self.draws.of("order"))
         device = self.objective.model.device
         n = len(self.objective.universe)
-        log_alpha = (INIT_MEAN + INIT_STD * torch.randn(n, generator=noise)).to(device).requires_grad_()
+        log_alpha = (INIT_MEAN + INIT_STD * torch.randn(n, generator=start)).to(device).requires_grad_()
         l1 = torch.zeros((), device=device, requires_grad=True)
         l2 = torch.full((), L2_START, device=device, requires_grad=True)
         descent = torch.optim.Adam([log_alpha], lr=RATE)
@@ -101,7 +101,7 @@ class Training:
     def _check(self, step: int, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
             raise SearchError(
-                f"The loss is {loss.item()} at step {step} of {self.steps} (seed {self.seed}, sparsity "
+                f"The loss is {loss.item()} at step {step} of {self.steps} (seed {self.draws.seed}, sparsity "
                 f"{self.sparsity:g}). Expected a finite number; check the means, the model's dtype and the "
                 "interventions."
             )

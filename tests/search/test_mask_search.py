@@ -16,6 +16,7 @@ from hc_interp.models.load import load
 from hc_interp.search.found import MaskSearch
 from hc_interp.search.mask_search import search_masks
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
+from hc_interp.search.plan import STREAMS
 from hc_interp.search.ranking import binary
 
 
@@ -256,14 +257,45 @@ def test_trades_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
     plain, traded = (search_masks(model, rows, 0.5, [0, 1], means, steps=30, exchanges=n) for n in (0, 4))
-    assert plain.exchanges == ((), ())
-    assert all(len(losses) == 5 and losses[-1] <= losses[0] for losses in traded.exchanges)
-    assert any(losses[-1] < losses[0] for losses in traded.exchanges)
+    assert len(plain.exchanges) == 0
+    assert list(traded.exchanges["run"]) == [0] * 4 + [1] * 4
+    assert (traded.exchanges["after"] <= traded.exchanges["before"]).all()
+    assert (traded.exchanges["after"] < traded.exchanges["before"]).any()
     for run in range(2):
         assert traded.subnetworks[run] == binary(traded.log_alpha[run], 0.5, model.components)
         assert torch.equal(traded.log_alpha[run].sort().values, plain.log_alpha[run].sort().values)
         assert len(traded.subnetworks[run]) == 6
     assert not torch.equal(traded.log_alpha, plain.log_alpha)
+
+
+def test_runs_share_what_does_not_vary(planted_model, rows, means):
+    def search(seeds, vary):
+        return search_masks(planted_model, rows, 0.5, seeds, means, steps=8, exchanges=2, vary=vary)
+
+    same = search([3, 4], ())
+    assert torch.equal(same.log_alpha[0], same.log_alpha[1])
+    assert torch.equal(same.log_alpha[0], search([3], STREAMS).log_alpha[0])
+    for stream in ("data", "order", "start", "noise"):
+        apart = search([3, 4], (stream,))
+        assert torch.equal(apart.log_alpha[0], same.log_alpha[0])
+        assert not torch.equal(apart.log_alpha[1], same.log_alpha[1]), stream
+        first = apart.history[apart.history["step"] == 0]
+        assert (first["expected_sparsity"].nunique() > 1) == (stream == "start")
+    with pytest.raises(SearchError, match="vary='seed'"):
+        search([0], "seed")
+    with pytest.raises(SearchError, match="'data', 'order'"):
+        search([0], ("sort",))
+
+
+def test_a_folder_knows_what_its_runs_share(tmp_path, planted_model, rows, means):
+    def search(seeds, vary):
+        return search_masks(
+            planted_model, rows, 0.5, seeds, means, steps=4, exchanges=0, vary=vary, resume=tmp_path / "runs"
+        )
+
+    search([3, 4], ("noise",))
+    with pytest.raises(ResultError, match="another model, data, means or settings"):
+        search([4], ("noise",))
 
 
 def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows, means, monkeypatch):
@@ -291,7 +323,7 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows
     assert torch.equal(again.log_alpha, whole.log_alpha)
     assert torch.equal(again.kl_per_example, whole.kl_per_example)
     assert again.history.equals(whole.history)
-    assert again.exchanges == whole.exchanges
+    assert again.exchanges.equals(whole.exchanges)
     more = search([1, 2], resume=tmp_path / "runs")
     assert len(calls) == 6
     assert torch.equal(more.log_alpha[0], whole.log_alpha[1])
