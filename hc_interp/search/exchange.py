@@ -7,6 +7,7 @@ most promising ones; then the best trades are measured, and only a measured gain
 Gains are measured on the examples that trades are chosen on, so few examples fit themselves: the last rounds use many.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from hc_interp.progress import SILENT, Stage
 from hc_interp.search.training import Objective
 
-START = 128  # examples of the first rounds
+START, MOST = 128, 512  # examples of the first rounds and of the last
 PROMISING = 6  # components on each side whose own error is measured
 FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
@@ -71,19 +72,19 @@ def exchange(
     """The best mask that at most `rounds` rounds of trades lead to; the number of kept components never changes.
 
     Early gains are large, and few examples show them: the first rounds take `START` of `rows`, and twice as many where
-    no trade helps any more, until all are used. Where then no trade helps the search ends; if all trades are measured
-    in a round, which only a small model allows, it goes on from the best mask after some random trades. Never worse
-    than `kept` on `rows`. Deterministic for a generator in the same state.
+    no trade helps any more, at last `MOST` or all. Where then no trade helps the search ends; if all trades are
+    measured in a round, which only a small model allows, it goes on from the best mask after some random trades. Never
+    worse than `kept` on the examples of the last rounds. Deterministic for a generator in the same state.
     """
-    rows = rows[torch.from_numpy(rng.permutation(len(rows)))]
+    rows = rows[torch.from_numpy(rng.permutation(len(rows))[:MOST])]
     n = min(START, len(rows))
-    here, best, best_loss = kept, kept, None
+    here, best, best_loss = kept, kept, math.inf  # the best of what was measured on all examples
     history: list[Round] = []
     while len(history) < rounds:
         own = rows[:n]
         at = linear_logits(goal, here, own)
         before = float(goal.loss(at.logits, own).double().mean())
-        if n == len(rows) and (best_loss is None or before < best_loss):
+        if n == len(rows) and before < best_loss:
             best, best_loss = here, before
         masks = proposals(goal, at, own)
         if not len(masks):
@@ -95,14 +96,18 @@ def exchange(
         progress.advance()
         if history[-1].traded:
             here = found
+            if n == len(rows) and after < best_loss:
+                best, best_loss = here, after
         elif n < len(rows):
             n = min(2 * n, len(rows))
         elif _n_trades(kept) <= WHOLE:
             here = kicked(best, rng)
         else:
             break
-    ends = torch.stack([kept, best, here])
-    return ends[int(mask_losses(goal, ends, rows).argmin())], history
+    if best_loss == math.inf:  # rounds ran out before all examples were used
+        best, best_loss = here, float(mask_losses(goal, here[None], rows)[0])
+    start_loss = float(mask_losses(goal, kept[None], rows)[0])
+    return (best if best_loss <= start_loss else kept), history
 
 
 def _n_trades(kept: Mask) -> int:
@@ -137,7 +142,7 @@ def corrected(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Surrog
     losses = trade_losses(goal, at, rows)
     best = [losses.amin(1).argsort(stable=True)[:PROMISING], losses.amin(0).argsort(stable=True)[:PROMISING]]
     chosen = torch.cat([inside[best[0]], outside[best[1]]])
-    few = rows[: max(START, len(rows) // 4)]
+    few = rows[: max(START // 2, len(rows) // 4)]
     masks = at.kept.repeat(len(chosen), 1)
     masks[torch.arange(len(chosen)), chosen] ^= True
     sign = torch.where(at.kept[chosen], -1.0, 1.0).to(at.slopes)

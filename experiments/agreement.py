@@ -1,0 +1,47 @@
+"""Why do mask searches agree? The same search again and again, with only some of its random streams drawn anew.
+
+    python experiments/agreement.py --data DATA --out agreement [--runs 4] [--sparsity 0.5]
+
+Agreement between independent runs says that a core exists, or that the search has one place to end in whatever it
+starts from. Here runs share all streams but one: the examples, their order, the gates' start, their noise, or what
+exchanges measure. A row for each: mean Jaccard of the runs' heads, beside what random subnetworks of the same size
+share, heads that all runs keep, and held-out KL. Finished runs are kept in `--out`, so a stopped run goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+import hc_interp as hc
+from hc_interp.search.plan import STREAMS
+
+MODEL = "zoo:minilm-nli"
+N_MEANS = 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--sparsity", type=float, default=0.5)
+    parser.add_argument("--streams", nargs="+", choices=("all", *STREAMS), default=["all", *STREAMS])
+    options = parser.parse_args()
+    model, train = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data).train
+    means = hc.mean_activations(model, train.sample(N_MEANS))
+    print("| drawn anew | Jaccard | by chance | heads in all | by chance | KL |\n| --- | --- | --- | --- | --- | --- |")
+    for stream in options.streams:
+        vary = STREAMS if stream == "all" else (stream,)
+        found = hc.search_masks(
+            model, train, options.sparsity, range(options.runs), means, vary=vary, resume=options.out / stream
+        )
+        core = hc.heuristic_core(found.subnetworks)
+        print(
+            f"| {stream} | {core.jaccard:.2f} | {core.jaccard_by_chance:.2f} | {len(core.heads)} of "
+            f"{len(found.subnetworks[0].heads)} | {core.size_by_chance:.1f} | {found.kl.min():.3f} to "
+            f"{found.kl.max():.3f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

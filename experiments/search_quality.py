@@ -1,0 +1,91 @@
+"""How near does the mask search come to the best mask? On models so small that all masks can be measured.
+
+    python experiments/search_quality.py [--models 3] [--seeds 20] [--exchanges 16]
+
+Each model is a BERT classifier with random weights: 2 layers of 5 heads, 12 components in all, of which every one
+matters a little. All masks that keep 4, 6 or 8 of them are measured on the examples that the search holds out, and on
+those it may train on. The gap is (KL - KL of the best) / (mean KL of all - KL of the best): 0 is the best mask, 1 is
+what a random mask gives. "held out" takes best and KL on examples that no run saw, so that it also contains what
+differs between samples of data.
+"""
+
+import argparse
+from itertools import combinations
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+import hc_interp as hc
+from hc_interp.search.exchange import mask_losses
+from hc_interp.search.plan import draw_plan, pick
+from hc_interp.search.pool import build_pool
+from hc_interp.search.training import Objective
+
+N_EXAMPLES, LENGTH, VOCABULARY = 2048, 8, 60
+KEPT = (4, 6, 8)
+LABELS = ["entailment", "neutral", "contradiction"]
+CLOSED = 0.01  # of the gap that is still open
+
+
+def random_model(seed: int) -> hc.HookedModel:
+    """Weights several times as large as at the start of a training, so that components matter."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=VOCABULARY, hidden_size=40, num_hidden_layers=2, num_attention_heads=5, intermediate_size=80,
+        max_position_embeddings=LENGTH, num_labels=3, initializer_range=0.3,
+    )  # fmt: skip
+    return hc.load(BertForSequenceClassification(config).eval(), labels=LABELS)
+
+
+def masks(n: int, kept: int) -> torch.Tensor:
+    """Every mask that keeps so many of `n` components."""
+    found = torch.zeros(len(list(combinations(range(n), kept))), n, dtype=torch.bool)
+    for row, places in enumerate(combinations(range(n), kept)):
+        found[row, list(places)] = True
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--exchanges", type=int, default=16)
+    options = parser.parse_args()
+    print("| model | kept | closed | held out | largest gap | median gap without exchanges |")
+    print("| --- " * 6 + "|")
+    for seed in range(options.models):
+        model = random_model(seed)
+        batch = hc.Batch(torch.from_numpy(np.random.default_rng(seed).integers(1, VOCABULARY, (N_EXAMPLES, LENGTH))))
+        means = hc.mean_activations(model, batch)
+        plan = draw_plan([batch], [0], 16, 16)
+        pool = build_pool(model, pick([batch], np.arange(N_EXAMPLES)), with_gold=False, interventions=(), size=256)
+        goal = Objective(model, model.components, means, pool, "kl")
+        parts = {"seen": np.setdiff1d(np.arange(N_EXAMPLES), plan.held_out), "held out": plan.held_out}
+        n = len(model.components)
+        for kept in KEPT:
+            every = masks(n, kept)
+            losses = {name: mask_losses(goal, every, torch.from_numpy(rows)) for name, rows in parts.items()}
+            runs = [
+                hc.search_masks(model, batch, 1 - kept / n, range(options.seeds), means, exchanges=rounds)
+                for rounds in (options.exchanges, 0)
+            ]
+            gaps = [{name: gap(run, every, own) for name, own in losses.items()} for run in runs]
+            closed = [f"{int((gaps[0][name] <= CLOSED).sum())} of {options.seeds}" for name in parts]
+            print(
+                f"| {seed} | {kept} of {n} | {closed[0]} | {closed[1]} | {gaps[0]['seen'].max():.3f} | "
+                f"{gaps[1]['seen'].median():.3f} |",
+                flush=True,
+            )
+
+
+def gap(found: hc.MaskSearch, every: torch.Tensor, losses: torch.Tensor) -> torch.Tensor:
+    """What each run leaves open between the best of all masks and their mean."""
+    universe = found.subnetworks[0].universe
+    own = [torch.tensor([item in subnetwork for item in universe]) for subnetwork in found.subnetworks]
+    places = torch.stack([(every == mask).all(1).nonzero()[0, 0] for mask in own])
+    return (losses[places] - losses.min()) / (losses.mean() - losses.min())
+
+
+if __name__ == "__main__":
+    main()
