@@ -84,11 +84,12 @@ def _find(
     """Subnetworks, their accuracy, the core, the generalizing heads."""
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
-        train, steps = _split(task, "train"), settings.search_steps
+        train = _split(task, "train")
+        amounts = {"steps": settings.search_steps, "exchanges": settings.exchanges}
         results.search = folder.part(
             "search",
             MaskSearch,
-            lambda: search_masks(model, train, settings.sparsity, seeds, means, steps=steps),
+            lambda: search_masks(model, train, settings.sparsity, seeds, means, **amounts),
         )
         for seed, subnetwork in zip(seeds, results.search.subnetworks, strict=True):
             subnetwork.save(folder.path / "subnetworks" / f"seed-{seed}.json")

@@ -14,6 +14,7 @@ class RunSettings:
     seeds: int = 6
     sparsity: float = 0.5
     search_steps: int = 120
+    exchanges: int = 16
     mean_examples: int = 1000
     train_examples: int = 8000
     eval_per_case: int = 300
@@ -40,6 +41,7 @@ class RunSettings:
 DEMO = RunSettings(
     seeds=5,
     search_steps=60,
+    exchanges=0,
     mean_examples=300,
     train_examples=1500,
     eval_per_case=40,

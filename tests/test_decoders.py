@@ -50,7 +50,9 @@ def means(model, task):
 
 
 def test_from_masks_to_a_table(model, task, means) -> None:
-    found = hc.search_masks(model, task.train.sample(100), sparsity=0.5, seeds=range(2), means=means, steps=20)
+    found = hc.search_masks(
+        model, task.train.sample(100), sparsity=0.5, seeds=range(2), means=means, steps=20, exchanges=1
+    )
     assert [len(subnetwork) for subnetwork in found.subnetworks] == [8, 8]  # of 15, a half rounded up
     frame = hc.evaluate(
         model, task, subnetworks=found.subnetworks, means=means, cases=[CASE], max_per_case=30

@@ -15,8 +15,8 @@ from hc_interp.pipeline import RunSettings, run
 from hc_interp.run_folder import Folder
 
 SETTINGS = RunSettings(
-    seeds=2, search_steps=5, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24, test_pairs=20,
-    permutations=19, probe_examples=150, demo=True,
+    seeds=2, search_steps=5, exchanges=1, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24,
+    test_pairs=20, permutations=19, probe_examples=150, demo=True,
 )  # fmt: skip
 
 

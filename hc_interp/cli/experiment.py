@@ -15,8 +15,8 @@ Folder = Annotated[Path, typer.Option(help="Folder for the results.")]
 DEFAULT = RunSettings()
 
 
-def _amount(help: str, panel: str = WORK) -> Any:
-    return typer.Option(help=help, min=1, rich_help_panel=panel)
+def _amount(help: str, panel: str = WORK, least: int = 1) -> Any:
+    return typer.Option(help=help, min=least, rich_help_panel=panel)
 
 
 def _go_on(given: dict[str, Any]) -> str:
@@ -40,6 +40,9 @@ def run(
     ] = DEFAULT.margin,
     seeds: Annotated[int, _amount("Subnetworks to search.")] = DEFAULT.seeds,
     search_steps: Annotated[int, _amount("Training steps of each search.")] = DEFAULT.search_steps,
+    exchanges: Annotated[int, _amount("Rounds in which each mask then trades components.", least=0)] = (
+        DEFAULT.exchanges
+    ),
     train_examples: Annotated[int, _amount("Training examples that searches draw from.")] = DEFAULT.train_examples,
     mean_examples: Annotated[int, _amount("Training examples that means are taken over.")] = DEFAULT.mean_examples,
     eval_per_case: Annotated[int, _amount("Examples of each case that accuracy is measured on.")] = (

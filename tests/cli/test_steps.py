@@ -23,6 +23,7 @@ train-examples = 120
 [run]
 seeds = 2
 search-steps = 3
+exchanges = 1
 eval-per-case = 4
 select-pairs = 16
 test-pairs = 12
@@ -31,6 +32,7 @@ probe-examples = 60
 [search]
 seeds = 2
 steps = 3
+exchanges = 1
 [evaluate]
 max-per-case = 6
 cases = ["lexical_overlap_ln_passive", "subsequence_sn_NP/S"]
