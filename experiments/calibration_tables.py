@@ -57,7 +57,8 @@ def truth_lines(worlds: pd.DataFrame) -> Iterator[str]:
     truth = told[["order_truth", "overlap_truth"]]
     wrong_yes = (told["answer"] == "reads_from") & (truth.max(axis=1) < MARGIN)
     wrong_no = (told["answer"] == "does_not_read_from") & (truth.abs().max(axis=1) > MARGIN)
-    yield f"- Answers on the wrong side of the margin by the population's T: {rate((wrong_yes | wrong_no).sum(), len(told))}."
+    wrong = rate((wrong_yes | wrong_no).sum(), len(told))
+    yield f"- Answers on the wrong side of the margin by the population's T: {wrong}."
     apart = worlds[(worlds["kind"] == "competing subnetworks") & (worlds["arm"] == "built")]
     inside = (apart[["order_truth", "overlap_truth"]].abs() < MARGIN).all(axis=1)
     for part, name in ((apart[inside], "inside"), (apart[~inside], "outside")):

@@ -49,7 +49,9 @@ class Sweep:
     route: str
     batch_size: int
     memory_mib: int
-    other: "Sweep | None" = None  # one over the same pairs under the same interventions, whose clean runs serve this one
+    other: "Sweep | None" = (
+        None  # one over the same pairs under the same interventions, whose clean runs serve this one
+    )
     _grounds: dict[tuple[int, ...], Ground] = field(default_factory=dict)
 
     @cached_property
