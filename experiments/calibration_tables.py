@@ -12,6 +12,16 @@ MARGIN = 0.05  # of the test, as `reads_from` has it
 FLAT = 1e-4  # spread of a pair's share under which intervals are points
 ANSWERS = ("reads_from", "does_not_read_from", "inconclusive")
 LEVELS = (0.01, 0.05, 0.1)
+LARGEST = 0.08  # upper end of the interval of a false answer's rate
+# World, answer, and the least share of it, or the most.
+ASKED = (
+    ("heuristic core", "reads_from", 0.95, None),
+    ("heuristic core", "does_not_read_from", None, 0.05),
+    ("competing subnetworks", "does_not_read_from", 0.8, None),
+    ("competing subnetworks", "reads_from", None, 0.05),
+    ("exchangeable", "reads_from", None, 0.05),
+)
+NOTHING = ("no generalizing heads", "no core upstream", "uninformative")
 
 
 def rows_of(out: Path) -> pd.DataFrame:
@@ -30,6 +40,9 @@ def report(out: Path) -> Iterator[str]:
     """The tables as markdown lines."""
     worlds = rows_of(out)
     noisy = worlds[~worlds["exact"]]
+    cover = pd.read_csv(out / "coverage.csv") if (out / "coverage.csv").exists() else None
+    yield from criteria_lines(worlds, cover)
+    yield ""
     yield from verdict_lines(noisy)
     yield ""
     yield from truth_lines(noisy)
@@ -37,9 +50,44 @@ def report(out: Path) -> Iterator[str]:
     yield from p_lines(noisy[noisy["kind"] == "exchangeable"])
     yield ""
     yield from edge_lines(worlds[(worlds["arm"] == "built") & (worlds["kind"] != "exchangeable")])
-    if (out / "coverage.csv").exists():
+    if cover is not None:
         yield ""
-        yield from coverage_lines(pd.read_csv(out / "coverage.csv"))
+        yield from coverage_lines(cover)
+
+
+def criteria_lines(worlds: pd.DataFrame, cover: pd.DataFrame | None) -> Iterator[str]:
+    """What was asked of the test before it was run, and whether it is so."""
+    noisy = worlds[~worlds["exact"]]
+    yield "| asked | core | found | so |"
+    yield "| --- | --- | --- | --- |"
+    for arm, part in noisy.groupby("arm", sort=False):
+        for kind, verdict, low, high in ASKED:
+            some = part[part["kind"] == kind]
+            k, n = int((some["answer"] == verdict).sum()), len(some)
+            if not n:
+                continue
+            found = clopper_pearson(k, n)
+            if low:
+                asked, so = f">= {low:.0%}", float(found.value) >= low
+            else:
+                asked = f"<= {high:.0%}, whole interval <= {LARGEST:.0%}"
+                so = float(found.value) <= high and float(found.high) <= LARGEST
+            yield f"| {kind}: {verdict} {asked} | {arm} | {rate(k, n)} | {'yes' if so else 'no'} |"
+        nothing = part[part["kind"] == "null"]
+        right = nothing["reason"].isin(NOTHING).sum()
+        asked = "null: inconclusive, since nothing generalizes"
+        so = "yes" if right == len(nothing) else "no"
+        yield f"| {asked} | {arm} | {rate(right, len(nothing))} | {so} |"
+    exact = worlds[worlds["exact"] & (worlds["kind"] != "exchangeable")]
+    right, false, missed = (int(exact[f"edges_{c}"].sum()) for c in ("right", "false", "missed"))
+    shares = [right / max(right + n, 1) for n in (false, missed)]
+    found, so = f"{shares[0]:.3f} and {shares[1]:.3f}", "yes" if min(shares) >= 0.98 else "no"
+    yield f"| edges without noise: precision and recall >= .98 | built | {found} | {so} |"
+    if cover is not None:
+        varied = cover[cover["spread"] >= FLAT]
+        inside, n = int(varied["inside"].sum()), int(varied["intervals"].sum())
+        so = "yes" if 0.93 <= inside / max(n, 1) <= 0.97 else "no"
+        yield f"| coverage of 95 % intervals between 93 and 97 % | built | {rate(inside, n)} | {so} |"
 
 
 def verdict_lines(worlds: pd.DataFrame) -> Iterator[str]:

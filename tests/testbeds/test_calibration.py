@@ -158,6 +158,12 @@ def test_tables(calibration, tmp_path) -> None:
     said = "\n".join(tables.report(tmp_path))
     assert "| heuristic core | built | 3 of 3: 100.0 % [29.2, 100.0] | 0 of 3: 0.0 % [0.0, 70.8] |  |" in said
     assert "significance 100" in said
+    assert "| heuristic core: reads_from >= 95% | built | 3 of 3: 100.0 % [29.2, 100.0] | yes |" in said
+    assert "exchangeable: reads_from <= 5%, whole interval <= 8% | built | 0 of 100: 0.0 % [0.0, 3.6] | yes |" in said
+    assert (
+        "competing subnetworks: reads_from <= 5%, whole interval <= 8% | built | 0 of 3: 0.0 % [0.0, 70.8] | no |"
+        in said
+    )
     assert "Answers on the wrong side of the margin by the population's T: 2 of 10: 20.0 %" in said
     assert "T is inside the margin: 2 of 2" in said
     assert "T is outside the margin: 1 of 1" in said
