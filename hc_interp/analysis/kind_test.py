@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hc_interp.analysis.head_sets import Heads
-from hc_interp.analysis.necessity import MIN_NODE_EFFECT, UNDEFINED, Shares, ablation_sources, shares_under
+from hc_interp.analysis.necessity import INTERVAL, MIN_NODE_EFFECT, UNDEFINED, Shares, ablation_sources, shares_under
 from hc_interp.analysis.null import labellings, layer_pools, matched_receivers, size_controls
 from hc_interp.analysis.pair_runs import HeadSizes, JointPath, Measured, PairRuns
 from hc_interp.analysis.statistics import bootstrap, permutation_p, ratio_interval
@@ -60,6 +60,7 @@ class KindTest:
         base = self._base(runs, others, kind)
         node = base.nodes[:, 0]
         common: dict[str, Any] = {"clusters": runs.encoded.sources, "level": self.level, "seed": self.seed}
+        common["method"] = INTERVAL
         node_effect = bootstrap(node, **common)
         change = sizes.relative(self.core)
         why = self._why(runs, change, float(node_effect.value))

@@ -72,9 +72,13 @@ def size_controls(layers: Sequence[LayerPool], size: Mapping[Head, float], n: in
     if any(len(layer.others) < len(layer.core) for layer in layers):
         return []
     rng = np.random.default_rng(seed)
+    nearest = [
+        {core: sorted(layer.others, key=lambda head: abs(size[head] - size[core])) for core in layer.core}
+        for layer in layers
+    ]
     found: dict[Heads, None] = {}
     for _ in range(ATTEMPTS * n):
-        found[tuple(head for layer in layers for head in _match(layer, size, rng))] = None
+        found[tuple(head for order in nearest for head in _match(order, rng))] = None
         if len(found) == n:
             break
     return list(found)
@@ -101,11 +105,10 @@ def _draw(layer: LayerPool, rng: np.random.Generator) -> Heads:
     return tuple(layer.pool[i] for i in sorted(chosen))
 
 
-def _match(layer: LayerPool, size: Mapping[Head, float], rng: np.random.Generator) -> Heads:
-    free, taken = list(layer.others), []
-    for place in rng.permutation(len(layer.core)):
-        wanted = size[layer.core[place]]
-        near = sorted(free, key=lambda head: abs(size[head] - wanted))[:NEAREST]
+def _match(nearest: Mapping[Head, Sequence[Head]], rng: np.random.Generator) -> Heads:
+    """For each core head of a layer one of those of the heads in its order that are nearest and still free."""
+    cores, taken = list(nearest), []
+    for place in rng.permutation(len(cores)):
+        near = list(itertools.islice((head for head in nearest[cores[place]] if head not in taken), NEAREST))
         taken.append(near[rng.integers(len(near))])
-        free.remove(taken[-1])
     return tuple(sorted(taken))

@@ -117,7 +117,7 @@ class PairRuns:
         """
         n = len(self.encoded)
         found = Measured(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan))
-        sweep = self._sweep if source is None else self._sweep_of(source)
+        sweep = self._sweep if source is None else self._sweep_of(source, self._sweep)
         work = [(route, [i for i, path in enumerate(paths) if path.route == route]) for route in ROUTES]
         work = [(route, places) for route, places in work if places] or [("direct", [])]
         with stage(description, len(sweep.parts) * (len(paths) + len(nodes))) as progress:
@@ -143,8 +143,8 @@ class PairRuns:
     def _sweep(self) -> Sweep:
         return self._sweep_of("pair")
 
-    def _sweep_of(self, corruption: Source | str) -> Sweep:
+    def _sweep_of(self, corruption: Source | str, other: Sweep | None = None) -> Sweep:
         return Sweep(
             self.model, self.encoded, (), corruption, self.interventions, self.metric, self.groups, "direct",
-            self.batch_size, MEMORY_MIB,
+            self.batch_size, MEMORY_MIB, other,
         )  # fmt: skip

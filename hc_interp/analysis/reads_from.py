@@ -64,7 +64,8 @@ def reads_from(
       the metric as the pairs do, by at least 0.05: `necessity.shares_under`. Opposite signs leave the answer open.
     - Other heads that are read as much as the core, such as generalizing heads without a core head upstream, stay among
       the labellings: then the core is nothing special, and the answer is open ("significance"); see the edges.
-    - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`, the interval at `level`.
+    - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`; the interval at `level` is an
+      expanded percentile bootstrap over sources.
 
     Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. No
     generalizing heads, or none with a core head upstream, is an inconclusive verdict. Raises `DataError` for pairs that

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int8, Shaped, UInt16
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
-Method = Literal["percentile", "bca"]
+Method = Literal["percentile", "expanded", "bca"]
 
 BLOCK = 2**22  # entries of one dense block: 32 MiB in float64
 NOISE = 1e-12  # relative spread under which draws differ by rounding alone
@@ -55,6 +55,7 @@ def ratio_bounds(
     The denominator has one column for all or one for each. A single unit has no spread to show: its bounds are NaN.
     """
     result = np.empty((3, numerator.shape[1]))
+    level = expanded_level(level, len(numerator)) if method == "expanded" else level
     shared = denominator.shape[1] == 1
     with np.errstate(divide="ignore", invalid="ignore"):
         for columns in _blocks(numerator.shape[1], max(counts.shape)):
@@ -65,6 +66,19 @@ def ratio_bounds(
             result[0, columns] = value
             result[1:, columns] = bounds(draws, value, left_out, level) if len(numerator) > 1 else np.nan
     return result
+
+
+def expanded_level(level: float, n_units: int) -> float:
+    """The level at which a percentile interval of `n_units` is to be read so that it covers about `level`.
+
+    Resamples spread by `sqrt((n - 1) / n)` too little, and their percentiles are those of a normal, not of Student's t:
+    with 40 units a percentile interval of 95 % covers some 94 %. Source: Hesterberg 2015 (arXiv 1411.5279), "expanded
+    percentile".
+    """
+    if n_units < 2:
+        return level
+    wanted = stdtrit(n_units - 1, (1 + level) / 2) * (n_units / (n_units - 1)) ** 0.5
+    return float(2 * ndtr(wanted) - 1)
 
 
 def bounds(

@@ -119,18 +119,14 @@ def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
     tokenizer = model.tokenizer
     special = set(tokenizer.all_special_ids) if tokenizer is not None else set()
     types = batch.token_type_ids if batch.token_type_ids is not None else torch.zeros_like(batch.input_ids)
+    names: dict[int, str] = {}
+    for i in batch.input_ids.unique().tolist():
+        names[i] = tokenizer.convert_ids_to_tokens(i) if tokenizer is not None else str(i)
     found = []
-    for ids, kinds, mask in zip(batch.input_ids, types, batch.attention_mask, strict=True):
-        n = int(mask.sum())
-        marks = [
-            (kind, i if i in special else None) for kind, i in zip(kinds[:n].tolist(), ids[:n].tolist(), strict=True)
-        ]
-        tokens = (
-            tokenizer.convert_ids_to_tokens(ids[:n].tolist())
-            if tokenizer is not None
-            else list(map(str, ids[:n].tolist()))
-        )
-        found.append(Layout(tokens, marks))
+    rows = zip(batch.input_ids.tolist(), types.tolist(), batch.attention_mask.sum(1).tolist(), strict=True)
+    for ids, kinds, n in rows:
+        marks = [(kind, i if i in special else None) for kind, i in zip(kinds[:n], ids[:n], strict=True)]
+        found.append(Layout([names[i] for i in ids[:n]], marks))
     return found
 
 

@@ -17,9 +17,16 @@ def equal_lengths(parts: Sequence[PairBatch], batch_size: int) -> list[PairBatch
     numbers to the last bit.
     """
     rows = [
-        (int(length), part, row, part.clean.input_ids[row].tolist() + part.corrupt.input_ids[row].tolist())
+        (length, part, row, clean + corrupt)
         for part in parts
-        for row, length in enumerate(part.clean.attention_mask.sum(1))
+        for row, (length, clean, corrupt) in enumerate(
+            zip(
+                part.clean.attention_mask.sum(1).tolist(),
+                part.clean.input_ids.tolist(),
+                part.corrupt.input_ids.tolist(),
+                strict=True,
+            )
+        )
     ]
     found = []
     for length in sorted({row[0] for row in rows}):

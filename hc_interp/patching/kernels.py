@@ -34,23 +34,14 @@ def attention(
 ) -> Float[Tensor, "*rows pos head d_head"]:
     """Softmax attention without a mask, scaled by `1 / sqrt(d_head)`: each head's `z`.
 
-    Keys are padded to whole registers on a CPU, by positions that get no weight.
+    Scores are padded to whole registers on a CPU, by keys that get no weight.
     """
     n = k.shape[-3]
     width = -(-n // LANES) * LANES if q.device.type == "cpu" else n
     query = (q * q.shape[-1] ** -0.5).transpose(-3, -2)
-    key, value = (_padded(x.transpose(-3, -2), width) for x in (k, v))
-    scores = torch.matmul(query, key.transpose(-2, -1))
-    scores[..., n:] = -torch.inf
-    return torch.matmul(scores.softmax(-1), value).transpose(-3, -2)
-
-
-def _padded(x: Float[Tensor, "*rows head pos d_head"], width: int) -> Float[Tensor, "*rows head width d_head"]:
-    if x.shape[-2] == width:
-        return x
-    found = x.new_zeros(*x.shape[:-2], width, x.shape[-1])
-    found[..., : x.shape[-2], :] = x
-    return found
+    key, value = k.transpose(-3, -2), v.transpose(-3, -2)
+    scores = F.pad(torch.matmul(query, key.transpose(-2, -1)), (0, width - n), value=-torch.inf)
+    return torch.matmul(scores.softmax(-1)[..., :n], value).transpose(-3, -2)
 
 
 def attend_first(

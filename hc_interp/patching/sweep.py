@@ -49,6 +49,9 @@ class Sweep:
     route: str
     batch_size: int
     memory_mib: int
+    other: "Sweep | None" = (
+        None  # one over the same pairs under the same interventions, whose clean runs serve this one
+    )
     _grounds: dict[tuple[int, ...], Ground] = field(default_factory=dict)
 
     @cached_property
@@ -59,10 +62,14 @@ class Sweep:
     @cached_property
     def parts(self) -> list[PairBatch]:
         """The batches: without padding for the fast engine, which knows no mask."""
+        if self.other is not None:
+            return self.other.parts
         return equal_lengths(self.encoded.batches, self.batch_size) if self.fast else self.encoded.batches
 
     @cached_property
     def stack(self) -> Stack:
+        if self.other is not None:
+            return self.other.stack
         return Decoder(self.model) if self.model.geometry.family.causal else Encoder(self.model)
 
     def ground(self, part: PairBatch) -> Ground:
@@ -88,7 +95,11 @@ class Sweep:
     def _fast_run(self, part: PairBatch) -> PathBatch:
         """What `PathBatch.of` gives, by the fast engine's own functions, at all sites that it reads."""
         sites, clean_side = value_sites(self.model), part.clean.to(self.model.device)
-        clean, logits = self._values(clean_side)
+        if self.other is None:
+            clean, logits = self._values(clean_side)
+        else:
+            known = self.other.ground(part).paths
+            clean, logits = known.clean, known.clean_logits
         other = None
         if isinstance(self.corruption, str):
             found, other = self._values(part.corrupt.to(self.model.device))

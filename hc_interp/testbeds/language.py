@@ -9,7 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 
+from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
@@ -84,9 +86,8 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
     "order": clean is of the case "swap", corrupt has the hypothesis' nouns in the premise's order. "overlap": clean
     repeats the premise, corrupt has one of its nouns replaced by one that the premise lacks.
     """
+    check_kind(kind)
     rng = np.random.default_rng(seed)
-    if kind not in PAIR_KINDS:
-        raise DataError(f"kind={kind!r} was given. Expected 'order' or 'overlap', the pairs that a testbed has.")
     rows = []
     for _ in range(n):
         words, outside = _draw(rng)
@@ -99,6 +100,39 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
     )
     assert clean.label is not None
     return ContrastPairs(clean, corrupt, clean.label, kind=kind, split=split)
+
+
+def encoded_pairs(n: int, kind: str, seed: int, prefix: str) -> ContrastPairs:
+    """`n` pairs as `contrast_pairs` draws them, as tokens: what a population of thousands is measured on."""
+    check_kind(kind)
+    rng = np.random.default_rng(seed)
+    nouns = rng.permuted(np.tile([WORDS.index(noun) for noun in NOUNS], (n, 1)), axis=1)[:, :4]
+    verb, adverb = (
+        np.array([WORDS.index(word) for word in words])[rng.integers(len(words), size=n)] for words in (VERBS, ADVERBS)
+    )
+    subject, obj, other = nouns[:, 0], nouns[:, 1], nouns[:, 2]
+    replaces_object = np.array([NOUNS.index(WORDS[word]) % 2 == 1 for word in other])
+    ends = {
+        "same": (subject, obj),
+        "swap": (obj, subject),
+        "one": (np.where(replaces_object, subject, other), np.where(replaces_object, other, obj)),
+    }
+    start, end = (np.full(n, WORDS.index(word)) for word in ("[CLS]", "[SEP]"))
+    names = tuple(f"{prefix} {i}" for i in range(n))
+    types = torch.tensor([0] * 6 + [1] * 4).expand(n, -1)
+    sides = []
+    for side in PAIR_KINDS[kind]:
+        first, second = ends[side]
+        tokens = np.stack([start, subject, verb, obj, adverb, end, first, verb, second, end], axis=1)
+        label = torch.full((n,), int(side != "same"))
+        sides.append(Batch(torch.from_numpy(tokens), token_type_ids=types, labels=label, ids=names))
+    clean, corrupt = sides
+    return ContrastPairs(clean, corrupt, tuple(clean.labels.tolist()), kind=kind)
+
+
+def check_kind(kind: str) -> None:
+    if kind not in PAIR_KINDS:
+        raise DataError(f"kind={kind!r} was given. Expected 'order' or 'overlap', the pairs that a testbed has.")
 
 
 def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task:

@@ -76,6 +76,10 @@ class World:
         """`n` new pairs from the distribution that the task's pairs come from: with many, the population."""
         return language.contrast_pairs(n, kind, seed, f"fresh {kind}")
 
+    def population(self, kind: str, n: int, seed: int) -> ContrastPairs:
+        """`n` new pairs of the same distribution as two `Batch`es: no text is tokenized."""
+        return language.encoded_pairs(n, kind, seed, f"fresh {kind}")
+
     def reach(self, route: Route) -> tuple[Edge, ...]:
         """All edges that patching shows on this route: the direct ones, and those that run through MLPs (or, for "all",
         through heads and MLPs) in between. A longer edge shows on the kinds on which all its steps show.

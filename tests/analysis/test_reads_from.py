@@ -386,6 +386,23 @@ def test_steps_are_measured_against_clean(built) -> None:
     assert (found.nodes[:, 0] < -1).all()
 
 
+@pytest.mark.parametrize("route", ["all", "direct"])
+def test_clean_runs_that_are_shared_by_sources_change_nothing(built, route) -> None:
+    """Each source on its own, by a fresh set of runs, against all of them on one."""
+    model, given = built["direct"], pairs()
+    shared = PairRuns.of(model, given, "logit_diff", (), 64)
+    path, node = [JointPath(CORE, (READER,), route)], [(READER,)]
+    before = shared.measure(path, node)
+    for source in (0, Donors(model, list(given.sides), 0)):
+        found = shared.measure(path, node, source)
+        alone = path_effects(model, given, [CORE], [READER], joint=True, route=route, corruption=source, batch_size=64)
+        np.testing.assert_allclose(found.paths[:, 0], alone.effects[:, 0].numpy(), atol=1e-9)
+        assert np.abs(found.paths - before.paths).max() > 1e-3
+    again = shared.measure(path, node)
+    assert (again.paths == before.paths).all()
+    assert (again.total == before.total).all()
+
+
 def test_size_limit_scales_small_controls_up_and_large_ones_not_down() -> None:
     assert upper_limit(np.array([0.1]), np.array([0.5])) == pytest.approx(0.2)
     assert upper_limit(np.array([0.1]), np.array([2.0])) == pytest.approx(0.1)

@@ -59,6 +59,33 @@ def test_bootstrap_agrees_with_scipys_own_draws(skewed, method, theirs):
     assert np.all(np.abs(ours.high - other.confidence_interval.high) < 0.15 * spread)
 
 
+def test_expanded_percentiles_are_percentiles_of_a_wider_level(skewed):
+    """What the correction is for: a t instead of a normal, and the spread that resamples of few rows lack."""
+    n = len(skewed)
+    wanted = scipy.stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
+    level = scipy.stats.norm.cdf(wanted) - scipy.stats.norm.cdf(-wanted)
+    found = bootstrap(skewed, method="expanded", seed=0)
+    expected = bootstrap(skewed, level=level, seed=0)
+    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high])
+    assert np.all(found.low < bootstrap(skewed, seed=0).low)
+    ratio = ratio_interval(skewed[:, 0], skewed[:, 1], method="expanded", seed=0)
+    other = ratio_interval(skewed[:, 0], skewed[:, 1], level=level, seed=0)
+    assert (ratio.low, ratio.high) == (other.low, other.high)
+    median = bootstrap(skewed[:, 0], np.median, method="expanded", n_resamples=500, seed=0)
+    assert median.low == bootstrap(skewed[:, 0], np.median, level=level, n_resamples=500, seed=0).low
+    assert np.isnan(bootstrap([1.0], method="expanded", seed=0).low)
+
+
+def test_expanded_percentiles_cover_where_plain_ones_do_not():
+    rows = np.random.default_rng(0).normal(size=(12, 2000))
+    covered = {}
+    for method in ("percentile", "expanded"):
+        found = bootstrap(rows, method=method, n_resamples=1000, seed=0)
+        covered[method] = float(np.mean((found.low <= 0) & (found.high >= 0)))
+    assert covered["percentile"] < 0.925
+    assert 0.935 < covered["expanded"] < 0.965
+
+
 def test_bca_differs_from_percentile_on_skewed_data(skewed):
     plain, corrected = (bootstrap(skewed, method=m, n_resamples=5000, seed=0) for m in ("percentile", "bca"))
     assert np.all(corrected.high > plain.high)

@@ -8,6 +8,7 @@ import hc_interp as hc
 from hc_interp.components import EMBED, OUTPUT, Head
 from hc_interp.errors import DataError, HCError
 from hc_interp.testbeds import World, competing_subnetworks, exchangeable, heuristic_core, mixed, null
+from hc_interp.testbeds.language import WORDS
 
 CUT = 1e-4  # in logits: what an edge outside the circuit may change, by the softmax's tails and rounding
 MAKERS = {f"core through {through}": (heuristic_core, {"through": through}) for through in hc.testbeds.THROUGH}
@@ -127,6 +128,33 @@ def test_pairs_are_what_their_kind_says() -> None:
     assert all(part.split == "test" for part in world.pairs.values())
     with pytest.raises(DataError, match="'order' or 'overlap'"):
         world.fresh_pairs("words", 3, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["order", "overlap"])
+def test_a_population_is_of_the_same_pairs_as_tokens(kind) -> None:
+    world = heuristic_core(seed=1)
+    found, texts = world.population(kind, 400, seed=2), world.fresh_pairs(kind, 400, seed=2)
+    words = [[WORDS[i] for i in row] for row in found.clean.input_ids.tolist()]
+    premises = [" ".join(row[1:5]) for row in words]
+    for side, other in zip(found.sides, texts.sides, strict=True):
+        hypotheses = [" ".join(WORDS[i] for i in row[6:9]) for row in side.input_ids.tolist()]
+        encoded = world.model.tokenize(premises, hypotheses)
+        assert torch.equal(encoded.input_ids, side.input_ids)
+        assert torch.equal(encoded.token_type_ids, side.token_type_ids)
+        assert tuple(side.labels.tolist()) == other.label
+        parts = [one.split() + two.split() for one, two in zip(premises, hypotheses, strict=True)]
+        drawn = [one.split() + two.split() for one, two in zip(other.first, other.second, strict=True)]
+        assert {relations(row) for row in parts} == {relations(row) for row in drawn}
+        for place in range(7):
+            assert {row[place] for row in parts} == {row[place] for row in drawn}
+    assert found.gold == texts.gold
+    with pytest.raises(DataError, match="'order' or 'overlap'"):
+        world.population("words", 3, seed=0)
+
+
+def relations(words: list[str]) -> tuple[int, ...]:
+    """Where each word of the hypothesis stands in the premise (-1: nowhere)."""
+    return tuple(words[:4].index(word) if word in words[:4] else -1 for word in words[4:])
 
 
 def test_exchangeable_edges_are_of_one_size() -> None:
