@@ -43,7 +43,7 @@ EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this sh
 MARGIN = 0.05  # of the test, as `reads_from` has it
 KINDS = ("heuristic core", "competing subnetworks", "mixed", "exchangeable", "null")
 ARMS = ("built", "searched")
-SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16}
+SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exchanges": 0}
 MOST = 0.6  # of the searches: a core head is kept by two of three
 
 

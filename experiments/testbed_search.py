@@ -31,9 +31,7 @@ def missed(kind: str, seed: int) -> dict[str, tuple[str, ...]]:
     circuit = [item for item in world.circuit if item in named or isinstance(item, hc.MLP)]
     for name, wanted, data in (("core", world.core, [train]), ("circuit", circuit, [train, swap])):
         share = 1 - len(wanted) / len(world.model.components)
-        search = hc.search_masks(
-            world.model, data, share, [seed], means, steps=SEARCH["steps"], batch_size=SEARCH["batch_size"]
-        )
+        search = hc.search_masks(world.model, data, share, means=means, **(SEARCH | {"seeds": [seed]}))
         kept = set(search.subnetworks[0].kept)
         lost, taken = sorted(map(str, set(wanted) - kept)), sorted(map(str, kept - set(wanted)))
         found[name] = (*lost, *(f"+{item}" for item in taken))

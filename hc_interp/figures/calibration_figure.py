@@ -82,9 +82,10 @@ def _words(row: dict[Any, Any] | None, x: int, y: int, narrow: bool) -> dict[str
     """A cell's rate, and its interval below it where there is little room."""
     if row is None:
         return {"text": "\u2013", "x": x, "y": y, "showarrow": False, "font": {"color": MUTED}}
-    ends = f"[{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+    rate, low, high = (round(100 * float(row[name]), 1) for name in ("rate", "low", "high"))
+    ends = f"[{low:g}, {high:g}]"
     color = PAPER if row["rate"] > DARK else INK
-    text = f"<b>{percent(row['rate'], 0)}</b>{'<br>' if narrow else ' '}<span style='font-size:0.88em'>{ends}</span>"
+    text = f"<b>{rate:g} %</b>{'<br>' if narrow else ' '}<span style='font-size:0.88em'>{ends}</span>"
     return {"text": text, "x": x, "y": y, "showarrow": False, "font": {"color": color}}
 
 

@@ -20,6 +20,7 @@ from hc_interp.progress import SILENT, Stage
 from hc_interp.search.training import Objective
 
 START, MOST = 128, 512  # examples of the first rounds and of the last
+GAIN = 0.01  # of the loss: what a round must gain for another one on as many examples
 PROMISING = 6  # components on each side whose own error is measured
 FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
@@ -71,11 +72,13 @@ def exchange(
 ) -> tuple[Mask, list[Round]]:
     """The best mask that at most `rounds` rounds of trades lead to; the number of kept components never changes.
 
-    Early gains are large, and few examples show them: the first rounds take `START` of `rows`, and twice as many where
-    no trade helps any more, at last `MOST` or all. Where then no trade helps the search ends; if all trades are
-    measured in a round, which only a small model allows, it goes on from the best mask after some random trades. Never
-    worse than `kept` on the examples of the last rounds. Deterministic for a generator in the same state.
+    Early gains are large, and few examples show them: the first rounds take `START` of `rows`, and twice as many after
+    a round that gains less than `GAIN`, at last `MOST` or all. After such a round on those the search ends; if all
+    trades are measured in a round, which only a small model allows, it goes on while any trade helps, and then from the
+    best mask after some random trades. Never worse than `kept` on the examples of the last rounds. Deterministic for a
+    generator in the same state.
     """
+    small = _n_trades(kept) <= WHOLE
     rows = rows[torch.from_numpy(rng.permutation(len(rows))[:MOST])]
     n = min(START, len(rows))
     here, best, best_loss = kept, kept, math.inf  # the best of what was measured on all examples
@@ -94,13 +97,14 @@ def exchange(
         found, after = (masks[place], float(losses[place])) if losses[place] < before else (here, before)
         history.append(Round(n, before, after, int((here & ~found).sum())))
         progress.advance()
-        if history[-1].traded:
-            here = found
-            if n == len(rows) and after < best_loss:
-                best, best_loss = here, after
-        elif n < len(rows):
+        here = found
+        if n == len(rows) and after < best_loss:
+            best, best_loss = here, after
+        if after < before and (small or before - after >= GAIN * before):
+            continue
+        if n < len(rows):
             n = min(2 * n, len(rows))
-        elif _n_trades(kept) <= WHOLE:
+        elif small:
             here = kicked(best, rng)
         else:
             break

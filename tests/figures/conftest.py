@@ -19,7 +19,7 @@ from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureValues
 from hc_interp.probing.probe import Probe
-from hc_interp.search.found import MaskSearch
+from hc_interp.search.found import ROUNDS, MaskSearch
 
 PROVENANCE = {
     "model": "0123abcd", "model_name": "tiny <test> model", "backend": "transformer_lens", "device": "cpu",
@@ -144,6 +144,7 @@ def mask_search(n=12, steps=120, seed=0):
         seeds=tuple(range(n)),
         log_alpha=torch.from_numpy(rng.normal(size=(n, 78))),
         history=pd.DataFrame(rows, columns=["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]),
+        exchanges=pd.DataFrame([(0, 0, 128, 0.1, 0.08, 2)], columns=ROUNDS),
         kl_per_example=torch.from_numpy(rng.random((n, 50)) * 0.1),
         agrees=torch.from_numpy(rng.random((n, 50)) < 0.95),
         settings={"steps": steps},

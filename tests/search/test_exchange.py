@@ -125,7 +125,8 @@ def test_ends_early_where_a_large_model_has_no_trade_left(goal, monkeypatch):
     kept = half(goal, np.random.default_rng(7))
     _, history = exchange(goal, kept, torch.arange(30), 50, np.random.default_rng(7))
     assert len(history) < 50
-    assert history[-1].traded == 0
+    assert history[-1].before - history[-1].after < module.GAIN * history[-1].before
+    assert all(own.before - own.after >= module.GAIN * own.before for own in history[:-1] if own.examples == 30)
 
 
 def test_finds_the_best_of_all_subsets_from_most_starts(goal):
