@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, STEPS
 
 import hc_interp as hc
+from hc_interp.search import exchange
 from hc_interp.search.hard_concrete import sample_gates
 from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.plan import draw_plan
@@ -62,14 +63,19 @@ class Recipe:
 
 
 def counted(found: hc.MaskSearch, model: hc.HookedModel, tokens: float) -> float:
-    """Operations of one run's training, two for a multiplication with its addition, attention's own products left out.
+    """Operations of one run, two for a multiplication with its addition, attention's own products and scoring left out.
 
-    A step is a forward pass and a backward pass to activations alone.
+    A step of training is a forward pass and a backward pass to activations alone. A round of trades is a forward pass,
+    a backward pass for each class but the last, and a forward pass for each mask that is measured.
     """
     d, d_mlp = model.d_model, model.geometry.d_mlp
     layer = 2 * (4 * d * d + 2 * d * d_mlp)
     settings = found.settings
-    return settings["steps"] * settings["batch_size"] * tokens * model.n_layers * layer * 2
+    passes = settings["steps"] * settings["batch_size"] * 2
+    for n in found.exchanges["examples"]:
+        single = 2 * exchange.PROMISING * max(exchange.START // 2, n // 4)
+        passes += n * (len(model.labels) + exchange.FINALISTS + len(exchange.CHAINS)) + single
+    return passes * tokens * model.n_layers * layer
 
 
 def matrix_rate(model: hc.HookedModel, rows: int) -> float:
@@ -123,7 +129,7 @@ def main() -> None:
         several = f"{len(taken)} of them {sum(taken):.0f} s"
         print(f"sparsity {share:g}: one search {each:.1f} s, {whole / each:.0f} times faster; {several}")
     tokens = statistics.fmean(model.tokenize(own).attention_mask.sum(1).tolist())
-    rate = counted(found, model, tokens) / times[share][-1]
+    rate = counted(found, model, tokens) / times[options.sparsity[-1]][-1]
     best = matrix_rate(model, round(found.settings["batch_size"] * tokens))
     print(f"a search reaches {rate / 1e9:.1f} of {best / 1e9:.1f} GFLOP/s, {100 * rate / best:.0f} %, scoring included")
     if RESULT.exists():
