@@ -85,11 +85,12 @@ def _find(
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
         train = _split(task, "train")
-        amounts = {"steps": settings.search_steps, "exchanges": settings.exchanges}
         results.search = folder.part(
             "search",
             MaskSearch,
-            lambda: search_masks(model, train, settings.sparsity, seeds, means, **amounts),
+            lambda: search_masks(
+                model, train, settings.sparsity, seeds, means, steps=settings.search_steps, exchanges=settings.exchanges
+            ),
         )
         for seed, subnetwork in zip(seeds, results.search.subnetworks, strict=True):
             subnetwork.save(folder.path / "subnetworks" / f"seed-{seed}.json")
