@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from calibration_tables import figure, report
+from calibration_tables import MARGIN, figure, report
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
@@ -40,7 +40,6 @@ COVERAGE_PAIRS = 2_000
 CHUNK = 4_000  # pairs that are drawn at once
 AT_ONCE = 200  # pairs of one pass
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
-MARGIN = 0.05  # of the test, as `reads_from` has it
 KINDS = ("heuristic core", "competing subnetworks", "mixed", "exchangeable", "null")
 ARMS = ("built", "searched")
 SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exchanges": 0}
@@ -197,9 +196,10 @@ def run(out: Path, n_worlds: int, processes: int, arms: tuple[str, ...], first: 
     covered = known(out / "coverage.csv", ["kind", "seed"])
     cover = [job for job in cover if (job[0], str(job[1])) not in covered]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for name, work, todo in (("coverage.csv", coverage, cover), ("worlds.csv", measure, jobs)):
-            for rows in pool.imap_unordered(work, todo):  # type: ignore[arg-type]
-                append(out / name, rows)
+        for rows in pool.imap_unordered(coverage, cover):
+            append(out / "coverage.csv", rows)
+        for rows in pool.imap_unordered(measure, jobs):
+            append(out / "worlds.csv", rows)
 
 
 NUMBERS = ("why", "T", "low", "high", "p", "labellings", "limit", "truth", "truth_error", "truth_pairs")

@@ -54,8 +54,8 @@ def search_masks(
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each finished run
-    there and reads it back when the same search is made again, with these or other sparsities and seeds.
+    long as its loss on the run's own examples, 512 at most, falls (`search/exchange.py`). `resume=folder` keeps each
+    finished run there and reads it back when the same search is made again, with these or other sparsities and seeds.
 
     Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
     their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
