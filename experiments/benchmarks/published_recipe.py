@@ -89,7 +89,7 @@ class Worker:
         types = [batch.token_type_ids[row, : lengths[row]] for row in rows.tolist()]
         kl = kl_divergence(self.pool.reference[rows], self.bert.logits(ids, types, gates)).mean()
         (slope,) = torch.autograd.grad(kl, leaf)
-        return slope, float(kl)
+        return slope, float(kl.detach())
 
 
 @dataclass
