@@ -75,7 +75,7 @@ def generalizing_heads(
 
     - `"contrast"`: the head's node effect (its `z` set to corrupt in a clean run) on at most `max_pairs` order pairs of
       all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at least
-      `margin` of it.
+      `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at floor).
     - `"presence"`: over the subnetworks of `found`, the correlation of the head's presence with their accuracy on
       `cases` (needs `means`); one-sided permutation test; subnetworks with it are better by at least `margin`.
     - `"ablation"`: ablating it (needs `means`) costs more accuracy on `cases` than on `task.validation`, by at least

@@ -38,12 +38,13 @@ class Measured:
     """Changes of the metric against clean, per pair in the pairs' order, in float64.
 
     `paths`: `metric(step 3) - metric(clean)`; `nodes`: the same with whole heads replaced; `total`: the corrupt run
-    (NaN when the values come from another source than the pairs).
+    (NaN when the values come from another source than the pairs); `clean`: the metric itself in the clean run.
     """
 
     paths: Float[np.ndarray, "pair path"]
     nodes: Float[np.ndarray, "pair node"]
     total: Float[np.ndarray, " pair"]
+    clean: Float[np.ndarray, " pair"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ class PairRuns:
         `source` replaces the pairs' corrupt values.
         """
         n = len(self.encoded)
-        found = Measured(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan))
+        found = Measured(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan), np.zeros(n))
         sweep = self._sweep if source is None else self._sweep_of(source, self._sweep)
         work = [(route, [i for i, path in enumerate(paths) if path.route == route]) for route in ROUTES]
         work = [(route, places) for route, places in work if places] or [("direct", [])]
@@ -131,6 +132,7 @@ class PairRuns:
                     engine = part_of.engine(ground)
                     index = part.index.numpy()
                     found.total[index] = ground.total.double().cpu().numpy()
+                    found.clean[index] = ground.clean_score.double().cpu().numpy()
                     for row, values in engine.measure(range(len(rows)), nodes=False):
                         found.paths[index, places[row]] = values["effects"].double().cpu().numpy()
                         progress.advance()

@@ -140,7 +140,7 @@ class Ends:
         readers, relay = split_relay(receiving, given)
         known = head_set(model, getattr(generalizing, "relay", ()), "generalizing.relay")
         last = max((head.layer for head in readers), default=0)
-        notes = []
+        notes = [f"generalizing heads: {note}" for note in getattr(generalizing, "notes", ())]
         if getattr(generalizing, "select_sources", None) is None:
             notes.append("the generalizing heads are a plain list: whether these pairs chose them is not known")
         read = tuple(head for head in given if head.layer < last)

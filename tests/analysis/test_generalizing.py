@@ -18,6 +18,7 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, DataError, HCError
 from hc_interp.interventions.means import mean_activations
+from hc_interp.testbeds import null
 
 
 def mixed(words: tuple[str, str], n: int, prefix: str) -> Examples:
@@ -105,6 +106,19 @@ def test_a_total_that_may_be_zero_lets_nothing_pass(model) -> None:
     assert found.heads == ()
     assert found.to_frame()["share"].isna().all()
     assert "not distinguishable from 0" in found.notes[0]
+
+
+def test_a_model_at_floor_has_no_generalizing_heads() -> None:
+    """Noise surely moves the logits of pairs that this world answers by their words alone, both sides alike."""
+    world = null(40_001, noise=0.02)
+    found = generalizing_heads(world.model, world.task, core=world.core)
+    frame = found.to_frame()
+    assert ((frame["q"] <= 0.05) & (frame["share"] >= 0.01)).any()
+    assert found.heads == found.relay == ()
+    assert "both sides of 0% of the order pairs" in found.notes[0]
+    verdict = reads_from(world.model, world.pairs, core=world.core, generalizing=found)
+    assert (verdict.answer, verdict.reason) == ("inconclusive", "no generalizing heads")
+    assert verdict.notes == (f"generalizing heads: {found.notes[0]}",)
 
 
 def test_the_verdict_takes_the_result_and_refuses_its_pairs(model, task, by_contrast) -> None:
