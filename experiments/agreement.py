@@ -1,6 +1,6 @@
 """Why do mask searches agree? The same search again and again, with only some of its random streams drawn anew.
 
-    python experiments/agreement.py --data DATA --out agreement [--runs 4] [--sparsity 0.5]
+    python experiments/agreement.py --data DATA --out agreement [--runs 4] [--sparsity 0.5] [--exchanges 0]
 
 Agreement between independent runs says that a core exists, or that the search has one place to end in whatever it
 starts from. Here runs share all streams but one: the examples, their order, the gates' start, their noise, or what
@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--sparsity", type=float, default=0.5)
+    parser.add_argument("--exchanges", type=int, default=16)
     parser.add_argument("--streams", nargs="+", choices=("all", *STREAMS), default=["all", *STREAMS])
     options = parser.parse_args()
     model, train = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data).train
@@ -32,8 +33,9 @@ def main() -> None:
     for stream in options.streams:
         vary = STREAMS if stream == "all" else (stream,)
         found = hc.search_masks(
-            model, train, options.sparsity, range(options.runs), means, vary=vary, resume=options.out / stream
-        )
+            model, train, options.sparsity, range(options.runs), means,
+            exchanges=options.exchanges, vary=vary, resume=options.out / stream,
+        )  # fmt: skip
         core = hc.heuristic_core(found.subnetworks)
         print(
             f"| {stream} | {core.jaccard:.2f} | {core.jaccard_by_chance:.2f} | {len(core.heads)} of "

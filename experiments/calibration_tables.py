@@ -74,15 +74,16 @@ def criteria_lines(worlds: pd.DataFrame, cover: pd.DataFrame | None) -> Iterator
                 so = float(found.value) <= high and float(found.high) <= LARGEST
             yield f"| {kind}: {verdict} {asked} | {arm} | {rate(k, n)} | {'yes' if so else 'no'} |"
         nothing = part[part["kind"] == "null"]
-        right = nothing["reason"].isin(NOTHING).sum()
-        asked = "null: inconclusive, since nothing generalizes"
-        so = "yes" if right == len(nothing) else "no"
-        yield f"| {asked} | {arm} | {rate(right, len(nothing))} | {so} |"
+        if len(nothing):
+            right = nothing["reason"].isin(NOTHING).sum()
+            so = "yes" if right == len(nothing) else "no"
+            yield f"| null: inconclusive, since nothing generalizes | {arm} | {rate(right, len(nothing))} | {so} |"
     exact = worlds[worlds["exact"] & (worlds["kind"] != "exchangeable")]
-    right, false, missed = (int(exact[f"edges_{c}"].sum()) for c in ("right", "false", "missed"))
-    shares = [right / max(right + n, 1) for n in (false, missed)]
-    found, so = f"{shares[0]:.3f} and {shares[1]:.3f}", "yes" if min(shares) >= 0.98 else "no"
-    yield f"| edges without noise: precision and recall >= .98 | built | {found} | {so} |"
+    if len(exact):
+        right, false, missed = (int(exact[f"edges_{c}"].sum()) for c in ("right", "false", "missed"))
+        shares = [right / max(right + n, 1) for n in (false, missed)]
+        found, so = f"{shares[0]:.3f} and {shares[1]:.3f}", "yes" if min(shares) >= 0.98 else "no"
+        yield f"| edges without noise: precision and recall >= .98 | built | {found} | {so} |"
     if cover is not None:
         varied = cover[cover["spread"] >= FLAT]
         inside, n = int(varied["inside"].sum()), int(varied["intervals"].sum())
