@@ -1,25 +1,33 @@
-"""Mask search against the published recipe and against screens: time, KL on held-out data, and the floor. One run.
+"""Mask search against the published recipe and against screens: time, KL on data that none of them saw. One run.
 
-    python experiments/benchmarks/mask_search.py --data DATA [--seeds 12] [--threads 2] [--sparsity 0.3 0.5 0.7]
+    python experiments/benchmarks/mask_search.py --data DATA [--seeds 12] [--others 2] [--screen 1024] [--threads 2]
 
 The recipe is measured as published: 32 pairs padded to 128, a full-model pass and a masked pass with its backward pass
-for each, some batches between the runs of the search, so that what else the machine does slows both alike; its time is
-that cost times its batches. Its KL is that of `published_recipe.py`, run to its end, where its result is there. Screens
-see as many examples as `--screen` says, and keep as many components as the search does.
+for each, a batch before every search, so that what else the machine does slows both alike; its time is that cost times
+its batches. Its mask is that of `published_recipe.py`, run to its end. Screens see `--screen` examples (leaving one out
+`--leave-out`, it takes a pass for each component) and keep as many components as the search does. `--seeds` searches
+are made at 50 %, where the recipe ran, `--others` at every other sparsity.
+
+All masks are scored by KL(full || mask) on validation examples, from which nothing was chosen, neither a mask nor the
+search's settings. Intervals are bootstrap over sources, those of differences over the same examples for both sides.
 """
 
 import argparse
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from operator import truediv
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, STEPS
+from jaxtyping import Float
+from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, SPARSITY, STEPS
 
 import hc_interp as hc
+from hc_interp.analysis.statistics import bootstrap
 from hc_interp.search import exchange
 from hc_interp.search.hard_concrete import sample_gates
 from hc_interp.search.objectives import kl_divergence
@@ -82,69 +90,104 @@ def matrix_rate(model: hc.HookedModel, rows: int) -> float:
     """Operations a second of the MLP's first product at a step's shape."""
     x, w = torch.randn(rows, model.d_model), torch.randn(model.geometry.d_mlp, model.d_model)
     times = []
-    for _ in range(50):
+    for _ in range(20):
         begun = time.perf_counter()
         F.linear(x, w)
         times.append(time.perf_counter() - begun)
     return 2 * rows * model.d_model * model.geometry.d_mlp / statistics.median(times)
 
 
-def held_out_kl(model: hc.HookedModel, rows: hc.Examples, kept: hc.Subnetwork, means: hc.MeanActivations) -> float:
-    task = hc.Task("held out", validation=rows, classes=rows.classes)
-    return float(hc.evaluate(model, task, [kept], means).kl[1].double().mean())
+@dataclass
+class Judge:
+    """KL(full || mask) on the same examples for every mask."""
+
+    model: hc.HookedModel
+    means: hc.MeanActivations
+    data: hc.Examples
+
+    def kl(self, masks: Sequence[hc.Subnetwork]) -> Float[np.ndarray, "mask example"]:
+        task = hc.Task("validation", validation=self.data, classes=self.data.classes)
+        return hc.evaluate(self.model, task, masks, self.means).kl[1:].double().numpy()
+
+    def interval(self, kl: Float[np.ndarray, " example"]) -> str:
+        found = bootstrap(kl, clusters=self.data.source, seed=0)
+        return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--others", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--screen", type=int, default=512, help="examples that screens see")
-    parser.add_argument("--sparsity", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    parser.add_argument("--screen", type=int, default=1024, help="examples that screens see")
+    parser.add_argument("--leave-out", type=int, default=256, help="examples that leaving one out sees")
+    parser.add_argument("--judge", type=int, default=1024, help="validation examples")
+    parser.add_argument("--sparsity", type=float, nargs="+", default=[0.5, 0.7, 0.3])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, train = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data).train
-    means = hc.mean_activations(model, train.sample(N_MEANS))
-    plan = draw_plan([train], [0], 1024, 16)
-    held_out, own = (train.rows(rows.tolist()) for rows in (plan.held_out, plan.train[0]))
+    model, task = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data)
+    means = hc.mean_activations(model, task.train.sample(N_MEANS))
+    own = task.train.rows(draw_plan([task.train], [0], 1024, 16).train[0].tolist())  # what the first seed sees
+    tokens = statistics.fmean(model.tokenize(own).attention_mask.sum(1).tolist())
     recipe = Recipe(model, means, own)
     recipe.batch()
     recipe.seconds.clear()
 
     times: dict[float, list[float]] = {share: [] for share in options.sparsity}
-    kls: dict[float, list[float]] = {share: [] for share in options.sparsity}
+    kept: dict[float, list[hc.Subnetwork]] = {share: [] for share in options.sparsity}
+    rates, best = [], []
     for share in options.sparsity:
-        for seed in range(options.seeds if share == 0.5 else min(2, options.seeds)):
+        for seed in range(options.seeds if share == SPARSITY else options.others):
             recipe.batch()
             begun = time.perf_counter()
-            found = hc.search_masks(model, train, share, [seed], means)
+            found = hc.search_masks(model, task.train, share, [seed], means)
             times[share].append(time.perf_counter() - begun)
-            kls[share].append(float(found.kl[0]))
-            print(f"search at {share:g}, seed {seed}: {times[share][-1]:.1f} s, KL {kls[share][-1]:.4f}", flush=True)
+            kept[share].append(found.subnetworks[0])
+            rates.append(counted(found, model, tokens) / times[share][-1])
+            best.append(matrix_rate(model, round(found.settings["batch_size"] * tokens)))
+            print(f"search at {share:g}, seed {seed}: {times[share][-1]:.1f} s, {found.kl[0]:.4f} held out", flush=True)
     step = statistics.median(recipe.seconds)
     whole = step * BATCHES * STEPS
     print(f"recipe: {step:.2f} s a batch of {BATCH} x {LENGTH}, {whole:,.0f} s for {BATCHES * STEPS:,} of them")
-    for share, taken in times.items():
-        each = statistics.median(taken)
-        several = f"{len(taken)} of them {sum(taken):.0f} s"
-        print(f"sparsity {share:g}: one search {each:.1f} s, {whole / each:.0f} times faster; {several}")
-    tokens = statistics.fmean(model.tokenize(own).attention_mask.sum(1).tolist())
-    rate = counted(found, model, tokens) / times[options.sparsity[-1]][-1]
-    best = matrix_rate(model, round(found.settings["batch_size"] * tokens))
-    print(f"a search reaches {rate / 1e9:.1f} of {best / 1e9:.1f} GFLOP/s, {100 * rate / best:.0f} %, scoring included")
-    if RESULT.exists():
-        print(f"recipe's KL on the same held-out pairs: {json.loads(RESULT.read_text())['held_out_kl']:.4f}")
-    else:
-        print(f"recipe's KL: unknown until published_recipe.py has run to its end ({Path(RESULT).name} is not there)")
-    seen = own.rows(range(min(options.screen, len(own))))
+    for share, masks in kept.items():
+        each, several = statistics.median(times[share]), sum(times[share])
+        print(f"search at {share:g}: {each:.1f} s, {whole / each:.0f} times faster than the recipe")
+        if len(masks) > 1:
+            core = hc.heuristic_core(masks)
+            print(
+                f"  {len(masks)} seeds: {several:.0f} s, {several / each:.1f} times one; all keep "
+                f"{len(core.components)} components ({core.size_by_chance:.1f} by chance); Jaccard of heads "
+                f"{core.jaccard:.2f} ({core.jaccard_by_chance:.2f} by chance)"
+            )
+    print(
+        f"a search reaches {statistics.median(rates) / 1e9:.1f} GFLOP/s, plain products "
+        f"{statistics.median(best) / 1e9:.1f}: {100 * statistics.median(map(truediv, rates, best)):.0f} %, what is not "
+        "a layer's product of its weights uncounted"
+    )
+    judge = Judge(model, means, task.validation.sample(options.judge))
+    rivals: dict[str, dict[float, hc.Subnetwork]] = {}
+    published = json.loads(RESULT.read_text())
+    if published["model"] != model.fingerprint:
+        raise SystemExit(f"{RESULT.name} holds a mask of another model. Run published_recipe.py again.")
+    rivals["recipe"] = {SPARSITY: hc.Subnetwork(published["kept"], model.components)}
     for name, screen in SCREENS.items():
         begun = time.perf_counter()
-        ranking = screen(model, seen, means)
-        took = time.perf_counter() - begun
-        found_kl = [held_out_kl(model, held_out, ranking.top(share), means) for share in options.sparsity]
-        print(f"{name}: {took:.1f} s, KL {', '.join(f'{kl:.4f}' for kl in found_kl)}", flush=True)
-    for share in options.sparsity:
-        print(f"search at {share:g}: KL {min(kls[share]):.4f} to {max(kls[share]):.4f}")
+        n_seen = options.leave_out if name == "leave one out" else options.screen
+        ranking = screen(model, own.rows(range(min(n_seen, len(own)))), means)
+        print(f"{name}: {time.perf_counter() - begun:.1f} s for {n_seen} examples", flush=True)
+        rivals[name] = {share: ranking.top(share) for share in kept}
+    for share, masks in kept.items():
+        found_kl = judge.kl(masks)
+        each = found_kl.mean(1)
+        print(f"at {share:g}, search: mean of {len(masks)} seeds {judge.interval(found_kl.mean(0))}, seeds ", end="")
+        print(f"{each.min():.4f} to {each.max():.4f}", flush=True)
+        for name, own_masks in rivals.items():
+            if share in own_masks:
+                (kl,) = judge.kl([own_masks[share]])
+                less = judge.interval(kl - found_kl.mean(0))
+                beaten = int((each < kl.mean()).sum())
+                print(f"  {name}: {judge.interval(kl)}, search lower by {less}, {beaten} of {len(masks)} seeds lower")
 
 
 if __name__ == "__main__":

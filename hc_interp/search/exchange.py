@@ -25,7 +25,8 @@ PROMISING = 6  # components on each side whose own error is measured
 FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
 CHAINS = (2, 4)  # numbers of trades, each the best after those before it, that are measured together
-ROWS_AT_ONCE = 256  # rows of one pass, each under its own mask
+PART = 16  # rows of similar length in one pass: of 64, more than half of the tokens are padding
+ROWS_AT_ONCE = 256  # rows of one pass under several masks
 
 Mask = Bool[Tensor, " component"]
 
@@ -193,7 +194,7 @@ def kicked(kept: Mask, rng: np.random.Generator) -> Mask:
 def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surrogate:
     """Logits at a binary mask and their slopes: one forward pass, and one backward pass for each class but the last."""
     logits, slopes = [], []
-    parts = goal.by_length(rows, ROWS_AT_ONCE // 4)
+    parts = goal.by_length(rows, PART)
     for part in parts:
         gates = kept.to(goal.model.device, goal.model.dtype).repeat(len(part), 1).requires_grad_()
         found = goal.logits(gates, part)
@@ -215,7 +216,7 @@ def mask_losses(
 ) -> Float[Tensor, " mask"]:
     """Mean loss over the rows under each mask; several masks share a pass where there are few rows."""
     total = torch.zeros(len(masks), dtype=torch.float64)
-    for part in goal.by_length(rows, ROWS_AT_ONCE // 4):
+    for part in goal.by_length(rows, PART):
         together = max(1, ROWS_AT_ONCE // len(part))
         for start in range(0, len(masks), together):
             some = masks[start : start + together].to(goal.model.dtype)

@@ -88,7 +88,7 @@ def search_masks(
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
-        chosen = pick(parts, plan.used)
+        chosen = [part for rows in plan.groups for part in pick(parts, rows)]
         pool = build_pool(model, chosen, with_gold=objective == "task", interventions=interventions, size=EVAL_SIZE)
         goal = Objective(model, universe_of(model, components), source, pool, objective, tuple(interventions))
         missing = [key for key in wanted if key not in done]

@@ -28,7 +28,7 @@ def run_once(
     goal: Objective, plan: Plan, sparsity: float, draws: Draws, settings: dict[str, Any], progress: Stage
 ) -> FinishedRun:
     """Train, trade and score one mask."""
-    rows = plan.places(plan.train[draws.seed_for("data")])
+    rows = plan.train_places(draws.seed_for("data"))
     steps = settings["steps"] if sparsity > 0 else 0
     training = Training(goal, rows, sparsity, draws, steps, settings["batch_size"])
     log_alpha = training.run(progress)
@@ -37,7 +37,7 @@ def run_once(
         rng = np.random.default_rng(draws.of("exchanges"))
         with stage("exchanges", settings["exchanges"]) as own:
             log_alpha, rounds = traded(goal, log_alpha, sparsity, rows, settings["exchanges"], rng, own)
-    kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.places(plan.held_out))
+    kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.held_out_places)
     history = pd.DataFrame(training.history, columns=HISTORY[1:])
     exchanges = pd.DataFrame([{"round": i} | asdict(own) for i, own in enumerate(rounds)], columns=ROUNDS[1:])
     return FinishedRun("", sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -63,19 +62,30 @@ def fingerprint(parts: Sequence[Part]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Rows of the data: `held_out` for scoring all runs, `train[seed]` for each seed's training; all ascending."""
+    """Rows of the data: `held_out` for scoring all runs, `train[seed]` for each seed's training; all ascending.
+
+    `groups` are encoded one by one, a row that two seeds drew once for each: what a seed's rows are padded with, and so
+    the last bits of what the full model says about them, must not depend on what other seeds drew.
+    """
 
     held_out: Int[np.ndarray, " row"]
     train: dict[int, Int[np.ndarray, " row"]]
 
-    @cached_property
-    def used(self) -> Int[np.ndarray, " row"]:
-        """All rows that must be encoded, ascending."""
-        return np.unique(np.concatenate([self.held_out, *self.train.values()]))
+    @property
+    def groups(self) -> list[Int[np.ndarray, " row"]]:
+        """The rows to encode: those held out, then each seed's."""
+        return [self.held_out, *self.train.values()]
 
-    def places(self, rows: Int[np.ndarray, " n"]) -> Int[Tensor, " n"]:
-        """Where these rows stand among `used`."""
-        return torch.from_numpy(np.searchsorted(self.used, rows))
+    @property
+    def held_out_places(self) -> Int[Tensor, " n"]:
+        """Where the held-out rows stand among all groups' rows."""
+        return torch.arange(len(self.held_out))
+
+    def train_places(self, seed: int) -> Int[Tensor, " n"]:
+        """Where this seed's rows stand among all groups' rows."""
+        before = list(self.train).index(seed)
+        start = sum(map(len, self.groups[: before + 1]))
+        return torch.arange(start, start + len(self.train[seed]))
 
 
 def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:

@@ -56,7 +56,9 @@ def test_each_seed_draws_its_own_half():
     assert set(plan.train[0]) != set(plan.train[1])
     for drawn in plan.train.values():
         assert not set(drawn) & set(plan.held_out)
-    assert plan.used[plan.places(plan.train[1]).numpy()].tolist() == plan.train[1].tolist()
+    encoded = np.concatenate(plan.groups)
+    assert encoded[plan.held_out_places].tolist() == plan.held_out.tolist()
+    assert all(encoded[plan.train_places(seed)].tolist() == plan.train[seed].tolist() for seed in (0, 1))
     alone = draw_plan([examples(400, 400)], (1,), n_train=1000, batch_size=8)
     assert alone.train[1].tolist() == plan.train[1].tolist()
 
