@@ -5,13 +5,15 @@
 Agreement between independent runs says that a core exists, or that the search has one place to end in whatever it
 starts from. Here runs share all streams but one: the examples, their order, the gates' start, their noise, or what
 exchanges measure. A row for each: mean Jaccard of the runs' heads, beside what random subnetworks of the same size
-share, heads that all runs keep, and held-out KL. Finished runs are kept in `--out`, so a stopped run goes on.
+share, heads that all runs keep, beside how many would be kept by chance, and held-out KL. Finished runs are kept in
+`--out`, so a stopped run goes on.
 """
 
 import argparse
 from pathlib import Path
 
 import hc_interp as hc
+from hc_interp.analysis.core import core_size_by_chance
 from hc_interp.search.plan import STREAMS
 
 MODEL = "zoo:minilm-nli"
@@ -37,9 +39,11 @@ def main() -> None:
             exchanges=options.exchanges, vary=vary, resume=options.out / stream,
         )  # fmt: skip
         core = hc.heuristic_core(found.subnetworks)
+        n_heads = model.n_layers * model.n_heads
+        by_chance = core_size_by_chance([len(item.heads) for item in found.subnetworks], n_heads, options.runs)
         print(
             f"| {stream} | {core.jaccard:.2f} | {core.jaccard_by_chance:.2f} | {len(core.heads)} of "
-            f"{len(found.subnetworks[0].heads)} | {core.size_by_chance:.1f} | {found.kl.min():.3f} to "
+            f"{len(found.subnetworks[0].heads)} | {by_chance:.1f} | {found.kl.min():.3f} to "
             f"{found.kl.max():.3f} |",
             flush=True,
         )

@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,11 @@ from hc_interp.models.hooked import HookedModel
 
 
 def digest(*values: Any) -> str:
-    """SHA-256 over the content of settings, first 16 hex digits. A function is known by its name and its code."""
+    """SHA-256 over the content of settings, first 16 hex digits.
+
+    A function is known by its name, its code, and the values of its defaults and of the variables that it closes over;
+    any other callable object by its type and attributes. What they look up in a module is not seen.
+    """
     found = hashlib.sha256()
     _feed(found, values)
     return found.hexdigest()[:16]
@@ -40,8 +46,28 @@ def _feed(found: Any, value: Any) -> None:
         found.update(f"{type(value).__name__} of {len(value)}".encode())
         for item in value:
             _feed(found, item)
+    elif isinstance(value, CodeType):
+        _feed(found, (value.co_code, value.co_names, value.co_consts))
+    elif isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
+        _feed(found, (value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells))
+    elif isinstance(value, MethodType):
+        _feed(found, (value.__func__, value.__self__))
+    elif isinstance(value, partial):
+        _feed(found, (value.func, value.args, value.keywords))
+    elif isinstance(value, torch.nn.Module):
+        _feed(found, (type(value).__qualname__, value.state_dict()))
     elif callable(value):
-        code = getattr(value, "__code__", None)
-        found.update(repr((getattr(value, "__qualname__", type(value)), code and code.co_code)).encode())
+        own = {} if isinstance(value, type) else getattr(value, "__dict__", {})
+        _feed(found, (getattr(value, "__qualname__", type(value).__qualname__), own))
     else:
         found.update(repr(value).encode())
+
+
+def _empty(cell: Any) -> bool:
+    """Whether the variable that a function closes over has no value yet."""
+    try:
+        cell.cell_contents  # noqa: B018 - an empty cell says so by raising
+    except ValueError:
+        return True
+    return False

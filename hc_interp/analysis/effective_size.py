@@ -6,6 +6,7 @@ Source: "The Heuristic Core" (arXiv 2403.03942), effective size over fine-tuning
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,8 @@ from hc_interp.results import Result
 
 Key = str | int | float
 ByCase = Mapping[str, float | None]  # None: not evaluated
-Full = Mapping[Key, ByCase]
-Grid = Mapping[Key, Mapping[Key, Mapping[Key, ByCase]]]
+Full = Mapping[Key, ByCase] | ByCase
+Grid = Mapping[Key, Mapping[Key, Mapping[Key, ByCase]]] | Mapping[Key, Mapping[Key, ByCase]]
 
 FLOOR = 0.10  # a full model below this on a case has nothing there that a subnetwork could keep
 NOT_RUN = -1.0  # what the paper's files hold where a search was never run or failed
@@ -65,7 +66,8 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
     """The smallest grid size whose accuracy, the mean over `cases`, is at least the full model's minus `margin`.
 
     `full[step][case]` and `grid[seed][step][sparsity in %][case]` are accuracies from 0 to 1; size is 100 - sparsity,
-    in % of components kept, and 100 where no size passes. Keys are numbers or their names, so JSON files fit; "/" and
+    in % of components kept, and 100 where no size passes. One checkpoint is given as `full[case]` and
+    `grid[seed][sparsity in %][case]`; its step is called 0. Keys are numbers or their names, so JSON files fit; "/" and
     "-" in a case are alike. A grid point whose accuracy is NaN, None or -1 (the paper's mark) was not evaluated: it
     neither passes nor fails, and is counted. Raises `DataError` for a step, case or grid that is missing and `HCError`
     for other arguments.
@@ -79,6 +81,7 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
         raise HCError(
             f"margin={margin!r} was given. Expected a share of accuracy from 0 to 1, such as 0.03 for 3 points."
         )
+    full, grid = _with_steps(full, grid)
     full_by_step = _numbered(full, "full", "step")
     sizes, points = [], []
     for seed, by_step in _numbered(grid, "grid", "seed").items():
@@ -101,6 +104,14 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
         pd.DataFrame(sizes, columns=["seed", "step", "size", "flags", "full", "missing"]),
         pd.DataFrame(points, columns=["seed", "step", "size", "accuracy"]),
     )
+
+
+def _with_steps(full: Any, grid: Any) -> tuple[Any, Any]:
+    """One checkpoint's accuracies as those of step 0; anything else as it is."""
+    if not isinstance(full, Mapping) or not full or any(isinstance(value, Mapping) for value in full.values()):
+        return full, grid
+    by_step = {seed: {0: by_sparsity} for seed, by_sparsity in grid.items()} if isinstance(grid, Mapping) else grid
+    return {0: full}, by_step
 
 
 def _smallest(passes: dict[float, bool]) -> tuple[float, list[str]]:
@@ -141,6 +152,8 @@ def _accuracies(by_case: ByCase, cases: tuple[str, ...], where: str, *, may_lack
     if not isinstance(by_case, Mapping):
         raise DataError(f"{where} is a {type(by_case).__name__}. Expected a mapping from case to accuracy.")
     known = {_same(name): value for name, value in by_case.items()}
+    if may_lack and by_case and all(map(_not_run, by_case.values())):
+        return np.full(len(cases), np.nan)  # whatever cases it names
     if missing := [case for case in cases if _same(case) not in known]:
         raise DataError(
             f"{where} has no case {', '.join(map(repr, missing))}. It has {', '.join(map(repr, by_case)) or 'none'}; "
@@ -148,13 +161,17 @@ def _accuracies(by_case: ByCase, cases: tuple[str, ...], where: str, *, may_lack
         )
     given = [known[_same(case)] for case in cases]
     found = np.array([value if isinstance(value, Real) else np.nan for value in given], dtype=float)
-    lacking = np.array([value is None or value != value or value == NOT_RUN for value in given])
+    lacking = np.array([_not_run(value) for value in given])
     if not (((found >= 0) & (found <= 1)) | (lacking & may_lack)).all():
         raise DataError(
             f"{where} has accuracies {given}. Expected numbers from 0 to 1; divide percentages by 100 and evaluate "
             "cases that have none."
         )
     return np.where(lacking, np.nan, found)
+
+
+def _not_run(value: float | None) -> bool:
+    return value is None or value != value or value == NOT_RUN
 
 
 def _numbered(table: Mapping, where: str, key: str) -> dict:

@@ -45,6 +45,28 @@ class GeneralizingHeads(Result):
         """A row per head outside the core: `head layer`, the method's columns, `p q passes upstream_core`."""
         return self.table.copy()
 
+    def beside(self, *others: "GeneralizingHeads") -> pd.DataFrame:
+        """This evidence and that of other methods, side by side: a row per head outside the core.
+
+        `head layer upstream_core`, each method's columns under its name (`contrast_share`, `ablation_excess`, ...), and
+        `passed_by`, how many of them it passes. Methods answer different questions, on different data: a head that all
+        pass is not surer by a factor that their q values would give. Raises `HCError` for other cores or a method
+        given twice.
+        """
+        given = (self, *others)
+        methods = [found.method for found in given]
+        n_cores = len({found.core for found in given})
+        if n_cores > 1 or len(set(methods)) < len(methods):
+            raise HCError(
+                f"Evidence by {', '.join(methods)} was given, of {n_cores} cores. Expected different methods on one "
+                "core: generalizing_heads(..., core=core, method=...)."
+            )
+        places = ["head", "layer", "upstream_core"]
+        tables = [found.table.set_index(places).add_prefix(f"{found.method}_") for found in given]
+        frame = pd.concat(tables, axis=1)
+        passed = frame[[f"{method}_passes" for method in methods]].sum(axis=1).astype(int)
+        return frame.assign(passed_by=passed).reset_index()
+
     def __repr__(self) -> str:
         return (
             f"GeneralizingHeads({len(self.heads)} of {len(self.table)} candidates by {self.method}: "
@@ -77,7 +99,8 @@ def generalizing_heads(
       all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at least
       `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at floor).
     - `"presence"`: over the subnetworks of `found`, the correlation of the head's presence with their accuracy on
-      `cases` (needs `means`); one-sided permutation test; subnetworks with it are better by at least `margin`.
+      `cases` (needs `means`), among those of one size; one-sided permutation test; those with it are better by at least
+      `margin`.
     - `"ablation"`: ablating it (needs `means`) costs more accuracy on `cases` than on `task.validation`, by at least
       `margin`; one-sided permutation test over sources.
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hc_interp.errors import SearchError
 from hc_interp.progress import SILENT, Stage
 from hc_interp.search.training import Objective
 
@@ -214,7 +215,7 @@ def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surro
 def mask_losses(
     goal: Objective, masks: Bool[Tensor, "mask component"], rows: Int[Tensor, " n"]
 ) -> Float[Tensor, " mask"]:
-    """Mean loss over the rows under each mask; several masks share a pass where there are few rows."""
+    """Mean loss over the rows under each mask; several masks share a pass. A loss that is no number is an error."""
     total = torch.zeros(len(masks), dtype=torch.float64)
     for part in goal.by_length(rows, PART):
         together = max(1, ROWS_AT_ONCE // len(part))
@@ -224,6 +225,12 @@ def mask_losses(
             gates = some[0] if len(some) == 1 else some.repeat_interleave(len(part), 0)
             losses = goal.loss(goal.logits(gates, every), every).view(len(some), len(part))
             total[start : start + together] += losses.sum(1).double().cpu()
+    if not bool(torch.isfinite(total).all()):
+        raise SearchError(
+            f"The loss of {int((~torch.isfinite(total)).sum())} of {len(masks)} binary masks is not finite on "
+            f"{len(rows)} examples. Expected finite logits under a binary mask; check the means, the model's dtype and "
+            "the interventions."
+        )
     return total / len(rows)
 
 

@@ -55,4 +55,4 @@ class RunFolder:
         run.save(self._path(run.sparsity, run.seed))
 
     def _path(self, sparsity: float, seed: int) -> Path:
-        return self.folder / f"run-sparsity-{sparsity:g}-seed-{seed}.json"
+        return self.folder / f"run-sparsity-{float(sparsity)!r}-seed-{seed}.json"

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -20,7 +20,7 @@ from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.finished import RunFolder
 from hc_interp.search.found import HISTORY, ROUNDS, MaskSearch
 from hc_interp.search.one_run import EVAL_SIZE, run_once
-from hc_interp.search.plan import STREAMS, Draws, as_parts, draw_plan, fingerprint, pick
+from hc_interp.search.plan import STREAMS, Draws, as_parts, draw_plan, fingerprint, pick, shaping
 from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
 from hc_interp.search.training import Objective
@@ -76,15 +76,16 @@ def search_masks(
     n_train = SUBSET if exchanges else min(SUBSET, steps * batch_size)
     plan = draw_plan(parts, sorted({own.seed_for("data") for own in draws.values()}), n_train, batch_size)
     settings = {
-        "components": components, "objective": objective, "steps": steps, "batch_size": batch_size,
-        "exchanges": exchanges, "vary": [stream for stream in STREAMS if stream in vary],
+        "components": components, "objective": objective, "steps": int(steps), "batch_size": int(batch_size),
+        "exchanges": int(exchanges), "vary": [stream for stream in STREAMS if stream in vary],
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
     name = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
     folder = None
     if resume is not None:
-        folder = RunFolder(Path(resume), digest(model, name, source, list(interventions), settings | shared))
+        seen = shaping(parts, with_labels=objective == "task")
+        folder = RunFolder(Path(resume), digest(model, seen, source, list(interventions), settings | shared))
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
@@ -123,21 +124,23 @@ def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame
 
 
 def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
-    found = tuple(map(float, sparsity)) if isinstance(sparsity, Iterable) else (float(sparsity),)
-    for share in found:
-        if not 0 <= share < 1:
+    given = tuple(sparsity) if isinstance(sparsity, Iterable) and not isinstance(sparsity, str) else (sparsity,)
+    for share in given:
+        if not isinstance(share, Real) or not 0 <= float(share) < 1:
+            shown = f"{float(share):g}" if isinstance(share, Real) else repr(share)
             raise SearchError(
-                f"sparsity={share:g} was given. Expected the share of components to remove, from 0 up to but without "
-                "1; half of them is 0.5, not 50."
+                f"sparsity={shown} was given. Expected the share of components to remove, a number from 0 up to but "
+                "without 1; half of them is 0.5, not 50."
             )
+    found = tuple(map(float, given))
     if not found or len(set(found)) < len(found):
         raise SearchError(f"sparsity={list(found)} was given. Expected one share or several different ones.")
     return found
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    found = (seeds,) if isinstance(seeds, int) else tuple(seeds)
-    whole = all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0 for seed in found)
+    found = tuple(seeds) if isinstance(seeds, Iterable) else (seeds,)
+    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
         raise SearchError(
             f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4)."
@@ -148,9 +151,9 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
 def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int, vary: Sequence[str]) -> None:
     check_choice(components, objective)
     for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise SearchError(f"{name}={value!r} was given. Expected a whole number from 1.")
-    if not isinstance(exchanges, int) or exchanges < 0:
+    if not isinstance(exchanges, Integral) or exchanges < 0:
         raise SearchError(
             f"exchanges={exchanges!r} was given. Expected a number of rounds from 0, which leaves them out."
         )

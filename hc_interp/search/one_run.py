@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hc_interp.components import Subnetwork, kept_count
+from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.progress import Stage, stage
 from hc_interp.search.exchange import Round, exchange
@@ -38,6 +39,12 @@ def run_once(
         with stage("exchanges", settings["exchanges"]) as own:
             log_alpha, rounds = traded(goal, log_alpha, sparsity, rows, settings["exchanges"], rng, own)
     kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.held_out_places)
+    if n_bad := int((~torch.isfinite(kl)).sum()):
+        raise SearchError(
+            f"The KL of the mask that was found (seed {draws.seed}, sparsity {sparsity:g}) is not finite on {n_bad} of "
+            f"{len(kl)} held-out examples. Expected finite logits under a binary mask; check the means, the model's "
+            "dtype (float16 overflows where float32 does not) and the interventions."
+        )
     history = pd.DataFrame(training.history, columns=HISTORY[1:])
     exchanges = pd.DataFrame([{"round": i} | asdict(own) for i, own in enumerate(rounds)], columns=ROUNDS[1:])
     return FinishedRun("", sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)

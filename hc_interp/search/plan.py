@@ -1,8 +1,7 @@
 """What a search draws: the rows that each seed trains on, those kept aside, and where random streams start."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import Data
 from hc_interp.data.examples import Examples
+from hc_interp.digest import digest
 from hc_interp.errors import DataError, SearchError
 
 Part = Examples | Batch
@@ -53,11 +53,14 @@ def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
 
 def fingerprint(parts: Sequence[Part]) -> str:
     """A short name of the data in results."""
-    digest = hashlib.sha256()
-    for part in parts:
-        tokens = part.fingerprint() if isinstance(part, Examples) else repr(part.input_ids.tolist())
-        digest.update(tokens.encode())
-    return digest.hexdigest()[:16]
+    return digest([part.fingerprint() if isinstance(part, Examples) else part for part in parts])
+
+
+def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:
+    """What of the data shapes a search: all of it, but labels only where the objective looks at them."""
+    if with_labels:
+        return list(parts)
+    return [replace(part, **{"label" if isinstance(part, Examples) else "labels": None}) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)

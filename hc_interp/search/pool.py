@@ -85,7 +85,7 @@ def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"
     found = []
     for part in parts:
         groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
-        labels = torch.as_tensor(part.label if isinstance(part, Examples) else part.labels)
+        labels = torch.as_tensor(part.label if isinstance(part, Examples) else part.labels).cpu()
         check_labels(labels.tolist(), groups, repr(part))
         found.append(group_mask(groups, sum(map(len, groups)))[labels])
     return torch.cat(found).to(model.device)

@@ -152,6 +152,16 @@ def test_arguments_are_checked():
             effective_size(FULL, GRID, ["case"], margin)
 
 
+def test_one_checkpoint_needs_no_steps():
+    whole = effective_size({0: FULL[500]}, {seed: {0: by_step[500]} for seed, by_step in GRID.items()}, ["case"])
+    found = effective_size(FULL[500], {seed: by_step[500] for seed, by_step in GRID.items()}, ["case"])
+    assert found.to_frame().equals(whole.to_frame())
+    assert found.curve.equals(whole.curve)
+    assert found.by_step()["step"].tolist() == [0]
+    with pytest.raises(DataError, match="grid is a list"):
+        effective_size(FULL[500], [1, 2], ["case"])
+
+
 @pytest.mark.skipif("HC_INTERP_DATA" not in os.environ, reason="HC_INTERP_DATA does not name a folder of real data")
 @pytest.mark.parametrize(
     ("cases", "expected"),
@@ -162,9 +172,7 @@ def test_arguments_are_checked():
     ids=["in domain", "out of distribution"],
 )
 def test_the_papers_files_give_the_papers_sizes(cases, expected):
-    folder = Path(os.environ["HC_INTERP_DATA"]) / "paper"
-    full, grid = (json.loads((folder / f"mnli-{n}.json").read_text()) for n in ("acc_over_ft", "sparsity-grid-acc"))
-    result = effective_size(full, grid, cases)
+    result = effective_size(paper("mnli-acc_over_ft"), paper("mnli-sparsity-grid-acc"), cases)
     by_step = result.by_step()
     assert by_step["step"].tolist() == list(range(500, 54501, 6000))
     assert by_step["seeds"].unique().tolist() == [3]
@@ -173,3 +181,49 @@ def test_the_papers_files_give_the_papers_sizes(cases, expected):
         assert by_step["flags"].tolist()[:2] == ["floor, grid_edge"] * 2
         assert by_step["flags"].tolist()[-3:] == ["non_monotone"] * 3
     assert result.curve["accuracy"].isna().sum() == 6  # searches that the paper's file marks -1
+
+
+def paper(name: str):
+    return json.loads((Path(os.environ["HC_INTERP_DATA"]) / "paper" / f"{name}.json").read_text())
+
+
+@pytest.mark.skipif("HC_INTERP_DATA" not in os.environ, reason="HC_INTERP_DATA does not name a folder of real data")
+@pytest.mark.parametrize(
+    ("data", "case", "full", "at", "expected"),
+    [
+        ("mnli", "validation_matched", 0.833, 50, 0.812),
+        ("mnli", "lexical_overlap_ln_subject/object_swap", 0.867, 70, 0.0),
+        ("mnli", "lexical_overlap_ln_preposition", 0.735, 70, 0.001),
+        ("qqp", "qqp", 0.912, 60, 0.868),
+        ("qqp", "paws-qqp_0", 0.148, 60, 0.013),
+    ],
+)
+def test_the_papers_curves_over_sparsity(data, case, full, at, expected):
+    """Of one checkpoint, the finished model; `full` is the same in all seeds, which differ in their search alone."""
+    grid = paper(f"{data}-acc_vs_sparsity")
+    found = effective_size(grid["42"]["0"], grid, [case])
+    assert found.sizes["full"].round(3).unique().tolist() == [full]
+    curve = found.curve.groupby("size")["accuracy"].mean()
+    assert curve.index.tolist() == sorted(100.0 - float(sparsity) for sparsity in grid["42"])
+    assert curve.loc[100.0] == pytest.approx(full, abs=5e-4)
+    assert curve.loc[100.0 - at] == pytest.approx(expected, abs=5e-4)
+    name = case.replace("/", "-")
+    for sparsity in grid["42"]:
+        by_hand = sum(grid[seed][sparsity][name] for seed in grid) / 3
+        assert curve.loc[100.0 - float(sparsity)] == pytest.approx(by_hand)
+
+
+@pytest.mark.skipif("HC_INTERP_DATA" not in os.environ, reason="HC_INTERP_DATA does not name a folder of real data")
+@pytest.mark.parametrize(("data", "case"), [("mnli", "validation_matched"), ("qqp", "paws-qqp_0")])
+def test_the_papers_curves_over_training(data, case):
+    full, grid = paper(f"{data}-acc_over_ft"), paper(f"{data}-sparsity-grid-acc")
+    full = {step: full[step] for step in grid["42"]}  # QQP's model was evaluated at more steps than were searched
+    found = effective_size(full, grid, [case])
+    assert found.sizes["full"].tolist() == pytest.approx([full[str(step)][case] for step in found.sizes["step"]])
+    for row in found.sizes.itertuples():
+        passing = [
+            100 - float(sparsity)
+            for sparsity, by_case in grid[str(row.seed)][str(row.step)].items()
+            if by_case.get(case, -1) >= full[str(row.step)][case] - 0.03 - 1e-9
+        ]
+        assert row.size == min(passing, default=100)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.analysis.faithfulness import faithfulness, faithfulness_curve
+from hc_interp.analysis.faithfulness import _halves, faithfulness, faithfulness_curve
 from hc_interp.analysis.faithfulness_results import Faithfulness, FaithfulnessCurve
 from hc_interp.components import Head, Subnetwork
 from hc_interp.data.batch import Batch
@@ -60,8 +60,17 @@ def test_numbers_are_those_of_the_definitions(model, rows, means):
     }
     assert found.drop("half").to_dict() == pytest.approx(drops)
     assert frame["least_component"] == min(drops, key=drops.__getitem__)
-    gaps = [abs(found.values[f"half less {i}"].mean() - found.values[f"half all less {i}"].mean()) for i in range(3)]
+    halves = _halves(Subnetwork(frozenset(kept), items), 3, seed=0)
+    assert len({frozenset(half) for half in halves}) == 3
+    gaps = [
+        abs(mean_metric(model, rows, means, set(kept) - set(k)) - mean_metric(model, rows, means, set(items) - set(k)))
+        for k in halves
+    ]
+    assert [len(half) for half in halves] == [3, 3, 3]
     assert frame["incompleteness"] == pytest.approx(np.mean(gaps) / abs(full - nothing))
+    for name in ("incompleteness", "kl", "accuracy_kept", "least_drop"):
+        assert frame[f"{name}_low"] <= frame[name] <= frame[f"{name}_high"]
+    assert frame["least_drop"] == pytest.approx(min(drops.values()))
     assert frame["kl"] > 0
     assert 0 <= frame["accuracy_kept"] <= 1
 
@@ -74,6 +83,24 @@ def test_the_full_model_is_faithful_complete_and_nothing_is_not(model, rows, mea
     assert frame["kl"][0] == 0
     assert frame["accuracy_kept"][0] == 1
     assert frame["incompleteness"][0] == 0
+
+
+def test_where_full_model_and_nothing_are_alike_no_share_is_given(model, rows, means):
+    """Labels without meaning: the full model is right as often as the model of which nothing is kept."""
+    labels = torch.from_numpy(np.random.default_rng(0).permutation(rows.labels.numpy()))
+    shuffled = Batch(rows.input_ids, rows.attention_mask, rows.token_type_ids, labels=labels, ids=rows.ids)
+    half = Subnetwork(frozenset(model.components[::2]), model.components)
+    found = faithfulness(model, shuffled, half, means, n_subsets=2, minimality=True)
+    frame = found.to_frame().iloc[0]
+    shares = [name for name in frame.index if name.startswith(("faith", "low", "high", "incomplete", "least_drop"))]
+    assert len(shares) == 9
+    assert frame[shares].isna().all()
+    assert frame["least_component"] == ""
+    assert found.drop(found.names[0]).isna().all()
+    assert frame["kl"] > 0
+    curve = faithfulness_curve(model, shuffled, model.components, means)
+    assert np.isnan([curve.cpr.value, curve.cpr.low, curve.cmd.value, curve.cmd.high]).all()
+    assert curve.to_frame()["faithfulness"].isna().all()
 
 
 def test_curve_areas_are_trapezoids_and_empty_fractions_are_named(model, rows, means):

@@ -1,5 +1,7 @@
 """generalizing_heads on a model whose circuit was written by hand, and on arrays."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from built_reading import CLASSES, CORE, DECOYS, GROUPS, READER, built_model, examples, pairs
@@ -12,6 +14,7 @@ from hc_interp.analysis.generalizing import GeneralizingHeads, generalizing_head
 from hc_interp.analysis.head_evidence import quotas
 from hc_interp.analysis.presence_evidence import presence_test
 from hc_interp.analysis.reads_from import reads_from
+from hc_interp.analysis.statistics import fdr
 from hc_interp.components import Head, Subnetwork
 from hc_interp.data.contrast import ContrastPairs, side
 from hc_interp.data.examples import Examples
@@ -143,7 +146,9 @@ def test_presence_finds_the_head_that_good_subnetworks_share(model, task, means)
     idle = [c for c in model.components if c not in (*CORE, *DECOYS, READER, Head(2, 1))]
     subnetworks = []
     for place in range(12):
-        gone = {idle[i] for i in rng.choice(len(idle), 8, replace=False)} | ({READER} if place % 2 else set())
+        gone = {idle[i] for i in rng.choice(len(idle), 8 - place % 2, replace=False)} | (
+            {READER} if place % 2 else set()
+        )
         subnetworks.append(Subnetwork(frozenset(model.components) - gone, model.components))
     found = generalizing_heads(model, task, core=CORE, found=subnetworks, means=means, method="presence")
     assert found.heads == (READER,)
@@ -151,6 +156,24 @@ def test_presence_finds_the_head_that_good_subnetworks_share(model, task, means)
     assert row["correlation"] == pytest.approx(1)
     assert row["difference"] > 0.3
     assert found.to_frame().set_index("head").loc["L2H1", "p"] != found.to_frame().set_index("head").loc["L2H0", "p"]
+
+
+def test_methods_side_by_side(model, task, means, by_contrast) -> None:
+    by_ablation = generalizing_heads(model, task, core=CORE, means=means, method="ablation")
+    frame = by_contrast.beside(by_ablation).set_index("head")
+    assert frame["passed_by"].to_dict() == {
+        head: int(a) + int(b)
+        for head, a, b in zip(
+            by_contrast.table["head"], by_contrast.table["passes"], by_ablation.table["passes"], strict=True
+        )
+    }
+    assert frame.loc["L2H0", "passed_by"] == 2
+    assert frame.loc["L2H0", "ablation_cost_out"] == by_ablation.table.set_index("head").loc["L2H0", "cost_out"]
+    assert set(frame) >= {"layer", "upstream_core", "contrast_q", "ablation_q"}
+    with pytest.raises(HCError, match=r"contrast, contrast was given, of 1 cores.*different methods"):
+        by_contrast.beside(by_contrast)
+    with pytest.raises(HCError, match="of 2 cores"):
+        by_contrast.beside(generalizing_heads(model, task, core=CORE[:1], means=means, method="ablation"))
 
 
 def test_saved_and_loaded(by_contrast, tmp_path) -> None:
@@ -188,6 +211,33 @@ def test_presence_test_is_the_correlation_and_counts_all_orders() -> None:
     assert difference[:2] == pytest.approx([0.7, 0.1])
     assert p[0] == pytest.approx(4 / 24)  # the two best keep it: 2! x 2! of 4! orders
     assert np.isnan([correlation[2], difference[2], p[2]]).all()
+
+
+def test_presence_compares_subnetworks_of_one_size() -> None:
+    """Larger subnetworks keep more heads and do better, though no head does anything."""
+    rng = np.random.default_rng(0)
+    sizes = np.repeat([20, 36, 50], 8)
+    kept = np.stack([rng.permutation(72) < size for size in sizes]).astype(float)
+    accuracy = 0.5 + sizes / 200 + rng.normal(0, 0.01, len(sizes))
+    pooled, within = (presence_test(kept, accuracy, 0, sizes=given) for given in (None, sizes))
+    assert (fdr(pooled[2]) <= 0.05).any()
+    assert not (fdr(within[2]) <= 0.05).any()
+    assert 0.01 < (within[2] <= 0.05).mean() < 0.15
+
+
+def test_presence_over_sizes_is_the_slope_with_a_level_for_each_size() -> None:
+    rng = np.random.default_rng(1)
+    sizes, kept = np.array([3, 3, 3, 3, 5, 5, 5]), rng.integers(0, 2, (7, 3)).astype(float)
+    kept[:, 2] = sizes == 5  # all of one size and none of the other
+    accuracy = rng.random(7)
+    correlation, difference, p = presence_test(kept, accuracy, 0, sizes=sizes)
+    levels = np.stack([sizes == 3, sizes == 5], axis=1).astype(float)
+    for head in range(2):
+        slope = np.linalg.lstsq(np.column_stack([kept[:, head], levels]), accuracy, rcond=None)[0][0]
+        assert difference[head] == pytest.approx(slope)
+    assert np.isnan([correlation[2], difference[2], p[2]]).all()
+    every = [sum(kept[:, 0][[*a, *b]] * accuracy) for a in permutations(range(4)) for b in permutations(range(4, 7))]
+    assert p[0] == pytest.approx(np.mean(np.array(every) >= (kept[:, 0] * accuracy).sum() - 1e-12))
 
 
 @settings(max_examples=20, deadline=None)
@@ -231,6 +281,7 @@ def test_excess_test_holds_its_level_and_sees_a_difference() -> None:
         ({"method": "ablation"}, HCError, "by their means, and none were given"),
         ({"method": "presence"}, HCError, "0 subnetworks"),
         ({"method": "presence", "found": ["a", "b", "c", "d"]}, HCError, "4 subnetworks"),
+        ({"method": "presence", "found": [Subnetwork([], CORE)] * 3}, HCError, "3 subnetworks of 1 sizes.*at least 4"),
     ],
 )
 def test_bad_arguments(model, task, changes, error, message) -> None:

@@ -1,6 +1,7 @@
 """The estimates, `auto`, shards and resuming: what they promise about the exact method."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -239,3 +240,50 @@ def test_digests_tell_settings_apart_by_content(tiny_bert) -> None:
     ]
     assert len({digest(item) for item in settings}) == len(settings)
     assert digest(means) == digest(replace(means, values=dict(means.values)))
+
+
+def test_digests_tell_functions_apart_by_what_they_do(tiny_bert) -> None:
+    def times(factor: float):
+        return lambda value: value * factor
+
+    def outer(factor: float):
+        def late(value):
+            return value * scale
+
+        if factor:
+            scale = factor
+        return late
+
+    functions = [
+        lambda value: value * 2.0,
+        lambda value: value * 0.5,
+        lambda value, by=2.0: value * by,
+        lambda value, by=0.5: value * by,
+        lambda value: torch.tanh(value),
+        lambda value: torch.sin(value),
+        times(1.0),
+        times(3.0),
+        outer(0.0),
+        outer(1.0),
+        partial(torch.mul, other=2.0),
+        partial(torch.mul, other=3.0),
+        torch.nn.Linear(1, 1),
+        torch.nn.Linear(1, 1),
+        Doubler(1).apply,
+        Doubler(2).apply,
+        Doubler(1),
+        Doubler(2),
+    ]
+    assert len({digest(Edit(Site(0, "z"), fn)) for fn in functions}) == len(functions)
+    assert digest(times(3.0)) == digest(times(3.0))
+    assert digest(Doubler(2).apply) == digest(Doubler(2).apply)
+
+
+class Doubler:
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def apply(self, value):
+        return value * self.factor
+
+    __call__ = apply

@@ -1,5 +1,6 @@
 """Trades: predictions equal slow twins, only measured gains count, the best mask of all is found where it can be."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import Subnetwork
+from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep, SoftMask
 from hc_interp.models.load import load
@@ -42,6 +44,13 @@ def test_losses_are_those_of_one_mask_at_a_time(goal):
         kept = Subnetwork([goal.universe[i] for i in mask.nonzero()[:, 0]], goal.universe)
         slow = kl_divergence(full, goal.model.logits(batch, Keep(kept, goal.source))).mean()
         assert float(found) == pytest.approx(float(slow), rel=1e-9)
+
+
+def test_a_loss_that_is_not_finite_is_an_error(goal):
+    broken = {kind: value * float("nan") for kind, value in goal.source.values.items()}
+    masks = torch.stack([half(goal, np.random.default_rng(seed)) for seed in range(3)])
+    with pytest.raises(SearchError, match="loss of 3 of 3 binary masks is not finite on 2 examples"):
+        mask_losses(replace(goal, source=replace(goal.source, values=broken)), masks, torch.tensor([1, 2]))
 
 
 def test_slopes_of_logits_are_those_of_finite_differences(goal):

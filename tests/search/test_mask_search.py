@@ -197,6 +197,9 @@ def test_frame_and_file(found, tmp_path):
         ({"sparsity": [0.5, 0.5]}, "several different"),
         ({"sparsity": []}, "one share"),
         ({"sparsity": float("nan")}, "sparsity=nan"),
+        ({"sparsity": None}, "sparsity=None"),
+        ({"sparsity": "0.5"}, "sparsity='0.5'.*a number"),
+        ({"seeds": None}, "whole number"),
         ({"seeds": []}, "at least one whole number"),
         ({"seeds": [1, 1]}, "each once"),
         ({"seeds": [0.5]}, "whole number"),
@@ -223,6 +226,16 @@ def test_a_loss_that_is_not_finite_names_the_step(planted_model, rows, means):
     broken = replace(means, values={kind: value * float("nan") for kind, value in means.values.items()})
     with pytest.raises(SearchError, match=r"loss is nan at step 0 of 120 \(seed 3, sparsity 0.5\)"):
         search_masks(planted_model, rows, 0.5, [3], broken)
+
+
+def test_a_mask_whose_score_is_not_finite_leaves_no_file(planted_model, rows, means, tmp_path, monkeypatch):
+    from hc_interp.search import one_run
+
+    broken = replace(means, values={kind: value * float("nan") for kind, value in means.values.items()})
+    monkeypatch.setattr(one_run, "Keep", lambda kept, source: Keep(kept, broken))
+    with pytest.raises(SearchError, match=r"seed 3, sparsity 0.5\) is not finite on 30 of 30 held-out"):
+        search_masks(planted_model, rows, 0.5, [3], means, steps=4, exchanges=0, resume=tmp_path / "runs")
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_a_model_without_finite_logits_is_an_error(rows, means):
@@ -287,6 +300,21 @@ def test_runs_share_what_does_not_vary(planted_model, rows, means):
         search([0], ("sort",))
 
 
+def test_what_trades_draw_can_be_shared(rows):
+    model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
+    means = mean_activations(model, rows)
+    same, apart = (
+        search_masks(model, rows, 0.5, [3, 4], means, steps=10, exchanges=12, vary=vary)
+        for vary in ((), ("exchanges",))
+    )
+    for found, equal in ((same, True), (apart, False)):
+        runs = [
+            found.exchanges[found.exchanges["run"] == run].drop(columns="run").reset_index(drop=True) for run in (0, 1)
+        ]
+        assert runs[0].equals(runs[1]) == equal
+    assert torch.equal(apart.log_alpha[0], same.log_alpha[0])
+
+
 def test_a_folder_knows_what_its_runs_share(tmp_path, planted_model, rows, means):
     def search(seeds, vary):
         return search_masks(
@@ -327,6 +355,57 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows
     more = search([1, 2], resume=tmp_path / "runs")
     assert len(calls) == 6
     assert torch.equal(more.log_alpha[0], whole.log_alpha[1])
+
+
+def test_a_run_does_not_depend_on_the_other_seeds():
+    model = load("zoo:minilm-nli")
+    words = ["the", "doctor", "saw", "a", "lawyer", "near", "old", "banks", "and", "then"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(2, 25))) for _ in range(96)]
+    data = Examples(texts, texts[::-1])
+    alone, both = (
+        search_masks(model, data, 0.5, seeds, 0, steps=2, batch_size=4, exchanges=0) for seeds in ([1], [0, 1])
+    )
+    assert torch.equal(alone.log_alpha[0], both.log_alpha[1])
+    assert torch.equal(alone.kl_per_example[0], both.kl_per_example[1])
+
+
+@pytest.mark.parametrize(
+    ("objective", "changed", "goes_on"),
+    [
+        ("task", lambda rows: replace(rows, labels=2 - rows.labels), False),
+        ("kl", lambda rows: replace(rows, labels=2 - rows.labels), True),
+        ("kl", lambda rows: replace(rows, ids=tuple(f"other {i}" for i in range(len(rows)))), False),
+        ("kl", lambda rows: replace(rows, attention_mask=_shorter(rows.attention_mask)), False),
+    ],
+    ids=["labels of the task", "labels that are not looked at", "ids", "mask"],
+)
+def test_a_folder_knows_the_data(tmp_path, planted_model, rows, means, objective, changed, goes_on):
+    rows = replace(rows, labels=torch.arange(len(rows)) % 3)
+
+    def search(data):
+        settings = {"steps": 2, "exchanges": 0, "objective": objective, "resume": tmp_path}
+        return search_masks(planted_model, data, 0.5, [0], means, **settings)
+
+    first = search(rows)
+    if goes_on:
+        assert torch.equal(search(changed(rows)).log_alpha, first.log_alpha)
+    else:
+        with pytest.raises(ResultError, match="another model, data, means or settings"):
+            search(changed(rows))
+
+
+def _shorter(mask):
+    mask = mask.clone()
+    mask[0, -1] = 0
+    return mask
+
+
+def test_a_folder_tells_sparsities_apart_that_print_alike(tmp_path, planted_model, rows, means):
+    def search():
+        return search_masks(planted_model, rows, [1 / 3, 0.333333], [0], means, steps=2, exchanges=0, resume=tmp_path)
+
+    assert search().sparsities == search().sparsities == (1 / 3, 0.333333)
 
 
 def test_a_folder_of_another_search_is_refused(tmp_path, planted_model, rows, means):
