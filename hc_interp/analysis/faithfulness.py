@@ -199,6 +199,12 @@ def _sizes(model: HookedModel, order: Any, fractions: Sequence[float]) -> tuple[
         if wrong := [item for item in found.values() if not isinstance(item, Subnetwork)]:
             raise HCError(f"The order holds {wrong[0]!r}. Expected a Subnetwork for each fraction that is kept.")
         items = len(next(iter(found.values())).universe) if found else 0
+        for f, item in found.items():
+            if abs(len(item) - f * len(item.universe)) > 1:
+                raise HCError(
+                    f"The order holds a subnetwork of {len(item)} of {len(item.universe)} components at {f:g}. "
+                    "Expected keys that are the shares that are kept: {1 - s: found.at(s)[0] for s in found.sparsities}."
+                )
         return items, {f: found[f] for f in sorted(found)}
     if bad := [f for f in fractions if not 0 <= f <= 1]:
         raise HCError(f"fractions holds {bad[0]!r}. Expected shares of components that are kept, 0 to 1.")
