@@ -203,7 +203,7 @@ def _sizes(model: HookedModel, order: Any, fractions: Sequence[float]) -> tuple[
             if abs(len(item) - f * len(item.universe)) > 1:
                 raise HCError(
                     f"The order holds a subnetwork of {len(item)} of {len(item.universe)} components at {f:g}. "
-                    "Expected keys that are the shares that are kept: {1 - s: found.at(s)[0] for s in found.sparsities}."
+                    "Expected the shares that are kept as keys: {1 - s: found.at(s)[0] for s in found.sparsities}."
                 )
         return items, {f: found[f] for f in sorted(found)}
     if bad := [f for f in fractions if not 0 <= f <= 1]:

@@ -138,7 +138,7 @@ def test_bad_input(model, rows, means):
     with pytest.raises(HCError, match=r"fractions holds 10\."):
         faithfulness_curve(model, rows, model.components, means, fractions=[10, 50])
     items = model.components
-    with pytest.raises(HCError, match=r"subnetwork of 6 of 12 components at 0\.9\. Expected keys"):
+    with pytest.raises(HCError, match=r"subnetwork of 6 of 12 components at 0\.9\. Expected the shares"):
         faithfulness_curve(model, rows, dict.fromkeys([0.5, 0.9], Subnetwork(items[:6], items)), means)
     with pytest.raises(HCError, match="an area needs"):
         faithfulness_curve(model, rows, model.components, means, fractions=[0.001, 1])
