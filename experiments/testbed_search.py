@@ -1,11 +1,11 @@
 """Does mask search find circuits that are known? Searches on worlds of `hc.testbeds`, at the right size.
 
-    python experiments/testbed_search.py --worlds 20 [--exchanges 16]
+    python experiments/testbed_search.py --worlds 20 [--exchanges 16] [--inside 1]
 
 Two searches a world, each with a seed of its own: as many components as the core has, on in-domain data, where the
-heuristic alone is right; and as many as the whole circuit has, on as many examples of the case that breaks the
-heuristic as of the others. A search is right if it keeps the core, or every component of the circuit, and nothing else.
-By default it is the short one without trades that the calibration makes. (The exchangeable world's weak edges come from
+heuristic alone is right; and as many as the whole circuit has, on the case that breaks the heuristic and `--inside`
+times as many of the others. A search is right if it keeps the core, or every component of the circuit, and no other. By
+default it is the short one without trades that the calibration makes. (The exchangeable world's weak edges come from
 seven more heads, each of which carries next to nothing: they are not counted as its circuit.)
 """
 
@@ -23,19 +23,19 @@ from hc_interp.testbeds.world import World
 FIRST_SEED = 30_000
 
 
-def missed(kind: str, seed: int, exchanges: int) -> dict[str, tuple[str, bool]]:
+def missed(kind: str, seed: int, exchanges: int, inside: float) -> dict[str, tuple[str, bool]]:
     """For the core and for the whole circuit: what the search left out, with a plus what it took instead, and whether
     that mask's KL on all of the data is below that of what was built.
     """
     world = build(kind, seed)
     use_plain_hooks(world.model)
     train, swap = (world.model.tokenize(part) for part in (world.task.train, world.task.cases["swap"]))
-    balanced = [train.rows(range(len(swap))), swap]
+    both = [train.rows(range(round(inside * len(swap)))), swap]
     means = hc.mean_activations(world.model, train)
     found = {}
     named = {*world.core, *world.generalizing}
     circuit = [item for item in world.circuit if item in named or isinstance(item, hc.MLP)]
-    for name, wanted, data in (("core", world.core, [train]), ("circuit", circuit, balanced)):
+    for name, wanted, data in (("core", world.core, [train]), ("circuit", circuit, both)):
         share = 1 - len(wanted) / len(world.model.components)
         search = hc.search_masks(
             world.model, data, share, means=means, **(SEARCH | {"seeds": [seed], "exchanges": exchanges})
@@ -60,12 +60,13 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=20, help="of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--exchanges", type=int, default=SEARCH["exchanges"], help="rounds of trades after training")
+    parser.add_argument("--inside", type=float, default=1.0, help="in-domain examples for each of the other case")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| world | size of | right | 95 % interval | others whose KL is below the built one's | out, + instead |")
     print("| --- | --- | --- | --- | --- | --- |")
     for kind in given.kinds:
-        rows = [missed(kind, FIRST_SEED + i, given.exchanges) for i in range(given.worlds)]
+        rows = [missed(kind, FIRST_SEED + i, given.exchanges, given.inside) for i in range(given.worlds)]
         for name in ("core", "circuit"):
             wrong = [row[name] for row in rows if row[name][0]]
             rate = clopper_pearson(len(rows) - len(wrong), len(rows))
