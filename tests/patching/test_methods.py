@@ -279,6 +279,28 @@ def test_digests_tell_functions_apart_by_what_they_do(tiny_bert) -> None:
     assert digest(Doubler(2).apply) == digest(Doubler(2).apply)
 
 
+def test_digests_of_what_refers_to_itself_and_of_plain_objects() -> None:
+    def recursive(factor: float):
+        def down(value, depth=2):
+            return value * factor if depth == 0 else down(value, depth - 1)
+
+        return down
+
+    assert digest(recursive(2.0)) == digest(recursive(2.0)) != digest(recursive(3.0))
+    first, again, other = Plain(1.0), Plain(1.0), Plain(2.0)
+    assert digest(first.shifted) == digest(again.shifted) != digest(other.shifted)
+
+
+class Plain:
+    """Not callable, without a repr of its own, and it holds itself."""
+
+    def __init__(self, by: float) -> None:
+        self.by, self.own = by, self
+
+    def shifted(self, value):
+        return value + self.by
+
+
 class Doubler:
     def __init__(self, factor: float) -> None:
         self.factor = factor
