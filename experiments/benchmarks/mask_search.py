@@ -19,19 +19,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import truediv
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, SPARSITY, STEPS
+from torch import Tensor
 
 import hc_interp as hc
 from hc_interp.analysis.statistics import bootstrap
-from hc_interp.search import exchange
 from hc_interp.search.hard_concrete import sample_gates
 from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.plan import draw_plan
+from hc_interp.search.training import Objective
 
 LENGTH = 128  # what the published code pads to
 SCREENS = {
@@ -70,20 +72,34 @@ class Recipe:
         self.seconds.append(time.perf_counter() - begun)
 
 
-def counted(found: hc.MaskSearch, model: hc.HookedModel, tokens: float) -> float:
-    """Operations of one run, two for a multiplication with its addition, attention's own products and scoring left out.
+class Passes:
+    """Counts the tokens times layers that searches push forward, where passes share what is below a layer too."""
 
-    A step of training is a forward pass and a backward pass to activations alone. A round of trades is a forward pass,
-    a backward pass for each class but the last, and a forward pass for each mask that is measured.
+    def __init__(self) -> None:
+        self.n = 0
+        logits, streams = Objective.logits, Objective.streams
+
+        def counted_logits(goal: Objective, gates: Tensor, rows: Tensor, start: Any = None) -> Tensor:
+            self.n += int(goal.pool.lengths[rows].sum()) * (goal.model.n_layers - (start[0] if start else 0))
+            return logits(goal, gates, rows, start)
+
+        def counted_streams(goal: Objective, gates: Tensor, rows: Tensor, last: int) -> list[Tensor]:
+            self.n += int(goal.pool.lengths[rows].sum()) * last
+            return streams(goal, gates, rows, last)
+
+        Objective.logits, Objective.streams = counted_logits, counted_streams
+
+
+def operations(found: hc.MaskSearch, model: hc.HookedModel, forward: int, tokens: float) -> float:
+    """Of one run, two for a multiplication with its addition; attention's own products and scoring are left out.
+
+    `forward` is in tokens times layers. Backward passes go to activations alone and cost as much: one for each step of
+    training, and one in each round of trades for each class but the last.
     """
     d, d_mlp = model.d_model, model.geometry.d_mlp
-    layer = 2 * (4 * d * d + 2 * d * d_mlp)
-    settings = found.settings
-    passes = settings["steps"] * settings["batch_size"] * 2
-    for n in found.exchanges["examples"]:
-        single = 2 * exchange.PROMISING * max(exchange.START // 2, n // 4)
-        passes += n * (len(model.labels) + exchange.FINALISTS + len(exchange.CHAINS)) + single
-    return passes * tokens * model.n_layers * layer
+    rows = found.settings["steps"] * found.settings["batch_size"]
+    rows += int(found.exchanges["examples"].sum()) * (len(model.labels) - 1)
+    return (forward + rows * tokens * model.n_layers) * 2 * (4 * d * d + 2 * d * d_mlp)
 
 
 def matrix_rate(model: hc.HookedModel, rows: int) -> float:
@@ -136,15 +152,15 @@ def main() -> None:
 
     times: dict[float, list[float]] = {share: [] for share in options.sparsity}
     kept: dict[float, list[hc.Subnetwork]] = {share: [] for share in options.sparsity}
-    rates, best = [], []
+    rates, best, passes = [], [], Passes()
     for share in options.sparsity:
         for seed in range(options.seeds if share == SPARSITY else options.others):
             recipe.batch()
-            begun = time.perf_counter()
+            passes.n, begun = 0, time.perf_counter()
             found = hc.search_masks(model, task.train, share, [seed], means)
             times[share].append(time.perf_counter() - begun)
             kept[share].append(found.subnetworks[0])
-            rates.append(counted(found, model, tokens) / times[share][-1])
+            rates.append(operations(found, model, passes.n, tokens) / times[share][-1])
             best.append(matrix_rate(model, round(found.settings["batch_size"] * tokens)))
             print(f"search at {share:g}, seed {seed}: {times[share][-1]:.1f} s, {found.kl[0]:.4f} held out", flush=True)
     step = statistics.median(recipe.seconds)

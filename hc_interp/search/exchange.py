@@ -20,10 +20,12 @@ from hc_interp.errors import SearchError
 from hc_interp.progress import SILENT, Stage
 from hc_interp.search.training import Objective
 
-START, MOST = 128, 512  # examples of the first rounds and of the last
-GAIN = 0.01  # of the loss: what a round must gain for another one on as many examples
-PROMISING = 6  # components on each side whose own error is measured
-FINALISTS = 2  # single trades measured in a round; where there are at most WHOLE, all are
+START, MOST = 128, 1024  # examples of the first rounds and of the last
+MODELLED = 512  # examples at most whose logits predict trades
+CLEAR = 2.0  # standard errors by which a gain must stand out on fewer examples than the last rounds' to be taken
+GAIN = 0.005  # of the loss: what a round on the most examples must gain for another one
+PROMISING = 8  # components on each side whose own error is measured
+FINALISTS = 4  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
 CHAINS = (2, 4)  # numbers of trades, each the best after those before it, that are measured together
 PART = 16  # rows of similar length in one pass: 64 took 2.4 times as long on MNLI, for padding
@@ -74,38 +76,40 @@ def exchange(
 ) -> tuple[Mask, list[Round]]:
     """The best mask that at most `rounds` rounds of trades lead to; the number of kept components never changes.
 
-    Early gains are large, and few examples show them: the first rounds take `START` of `rows`, and twice as many after
-    a round that gains less than `GAIN`, at last `MOST` or all. After such a round on those the search ends; if all
-    trades are measured in a round, which only a small model allows, it goes on while any trade helps, and then from the
-    best mask after some random trades. Never worse than `kept` on the examples of the last rounds. Deterministic for a
-    generator in the same state.
+    Early gains are large, and few examples show them: the first rounds draw `START` of `rows` each. Where the best gain
+    does not stand out from chance by `CLEAR` standard errors it is not taken, and rounds draw twice as many from there
+    on, at last `MOST` or all, on which every gain counts; below `GAIN` the search ends. If all trades are measured in
+    a round, which only a small model allows, it goes on while any trade helps, and then from the best mask after some
+    random trades. Never worse than `kept` on the examples of the last rounds. Deterministic for a generator in the same
+    state.
     """
     small = _n_trades(kept) <= WHOLE
     rows = rows[torch.from_numpy(rng.permutation(len(rows))[:MOST])]
     n = min(START, len(rows))
     here, best, best_loss = kept, kept, math.inf  # the best of what was measured on all examples
+    errors = torch.full((len(kept),), torch.nan, dtype=torch.float64)
     history: list[Round] = []
     while len(history) < rounds:
-        own = rows[:n]
-        at = linear_logits(goal, here, own)
-        before = float(goal.loss(at.logits, own).double().mean())
-        if n == len(rows) and before < best_loss:
-            best, best_loss = here, before
-        masks = proposals(goal, at, own)
+        own = rows if n == len(rows) else rows[torch.from_numpy(rng.choice(len(rows), n, replace=False))]
+        modelled = own[:MODELLED]
+        at = replace(linear_logits(goal, here, modelled), errors=errors)
+        masks, errors = proposals(goal, at, modelled)
         if not len(masks):
             break
-        losses = mask_losses(goal, masks, own)
-        place = int(losses.argmin())
-        found, after = (masks[place], float(losses[place])) if losses[place] < before else (here, before)
-        history.append(Round(n, before, after, int((here & ~found).sum())))
+        before, *losses = row_losses(goal, torch.cat([here[None], masks]), own, near=here)
+        place = int(torch.stack(losses).mean(1).argmin())
+        gain = before - losses[place]
+        taken = gain.mean() > (0 if n == len(rows) else CLEAR * gain.std() / math.sqrt(n))
+        found, after = (masks[place], losses[place]) if taken else (here, before)
+        history.append(Round(n, float(before.mean()), float(after.mean()), int((here & ~found).sum())))
         progress.advance()
         here = found
-        if n == len(rows) and after < best_loss:
-            best, best_loss = here, after
-        if after < before and (small or before - after >= GAIN * before):
-            continue
+        if n == len(rows) and after.mean() < best_loss:
+            best, best_loss = here, float(after.mean())
         if n < len(rows):
-            n = min(2 * n, len(rows))
+            n = n if taken else min(2 * n, len(rows))
+        elif taken and (small or gain.mean() >= GAIN * before.mean()):
+            continue
         elif small:
             here = kicked(best, rng)
         else:
@@ -120,11 +124,17 @@ def _n_trades(kept: Mask) -> int:
     return int(kept.sum()) * int((~kept).sum())
 
 
-def proposals(goal: Objective, start: Surrogate, rows: Int[Tensor, " n"]) -> Bool[Tensor, "mask component"]:
-    """The best single trades by predicted loss, and chains of trades."""
+def proposals(
+    goal: Objective, start: Surrogate, rows: Int[Tensor, " n"]
+) -> tuple[Bool[Tensor, "mask component"], Float[Tensor, " component"]]:
+    """The best single trades by predicted loss, and chains of trades; and the errors known by now, others NaN."""
     every = _n_trades(start.kept) <= WHOLE
-    if not every:
-        start = corrected(goal, start, rows)
+    known = start.errors
+    if every:
+        start = replace(start, errors=torch.zeros_like(known))
+    else:
+        known = measured_errors(goal, start, rows)
+        start = replace(start, errors=known.nan_to_num(nan=torch.inf))
     removed, added = ranked_trades(goal, start, rows)
     measured = len(removed) if every else FINALISTS
     found = [start.trade(int(i), int(j)).kept for i, j in zip(removed[:measured], added[:measured], strict=True)]
@@ -136,16 +146,17 @@ def proposals(goal: Objective, start: Surrogate, rows: Int[Tensor, " n"]) -> Boo
         chain = chain.trade(int(removed[0]), int(added[0]))
         if length in CHAINS:
             found.append(chain.kept)
-    return torch.stack(found).unique(dim=0) if found else torch.empty(0, len(start.kept), dtype=torch.bool)
+    masks = torch.stack(found).unique(dim=0) if found else torch.empty(0, len(start.kept), dtype=torch.bool)
+    return masks, known
 
 
 @torch.no_grad()
-def corrected(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Surrogate:
-    """With the errors of the `PROMISING` components on each side, by what replacing one alone does to some of the rows;
-    no other component is to be traded.
+def measured_errors(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Float[Tensor, " component"]:
+    """`at.errors`, with those of the `PROMISING` components on each side measured anew, by what replacing one alone
+    does to some of the rows. An error that nobody measured (NaN) is taken for 0 there, and so soon measured.
     """
     inside, outside = at.kept.nonzero()[:, 0], (~at.kept).nonzero()[:, 0]
-    losses = trade_losses(goal, at, rows)
+    losses = trade_losses(goal, replace(at, errors=at.errors.nan_to_num(nan=0.0)), rows)
     best = [losses.amin(1).argsort(stable=True)[:PROMISING], losses.amin(0).argsort(stable=True)[:PROMISING]]
     chosen = torch.cat([inside[best[0]], outside[best[1]]])
     few = rows[: max(START // 2, len(rows) // 4)]
@@ -154,9 +165,9 @@ def corrected(goal: Objective, at: Surrogate, rows: Int[Tensor, " n"]) -> Surrog
     sign = torch.where(at.kept[chosen], -1.0, 1.0).to(at.slopes)
     moved = at.logits[: len(few), None] + (sign * at.slopes[: len(few)][..., chosen]).transpose(1, 2)
     predicted = goal.loss(moved.flatten(0, 1), few.repeat_interleave(len(chosen))).view(len(few), -1).double().mean(0)
-    errors = torch.full((len(at.kept),), torch.inf, dtype=torch.float64)
-    errors[chosen] = mask_losses(goal, masks, few) - predicted.cpu()
-    return replace(at, errors=errors)
+    errors = at.errors.clone()
+    errors[chosen] = mask_losses(goal, masks, few, near=at.kept) - predicted.cpu()
+    return errors
 
 
 @torch.no_grad()
@@ -206,35 +217,58 @@ def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surro
         ]
         logits.append(found.detach())
         slopes.append(torch.stack([*each, torch.zeros_like(gates)], dim=1))
-    order = _back(goal, rows, parts)
+    order = _back(rows, parts)
     none = torch.zeros(len(kept), dtype=torch.float64)
     return Surrogate(kept, torch.cat(logits)[order], torch.cat(slopes)[order], none)
 
 
-@torch.no_grad()
 def mask_losses(
-    goal: Objective, masks: Bool[Tensor, "mask component"], rows: Int[Tensor, " n"]
+    goal: Objective, masks: Bool[Tensor, "mask component"], rows: Int[Tensor, " n"], near: Mask | None = None
 ) -> Float[Tensor, " mask"]:
-    """Mean loss over the rows under each mask; several masks share a pass. A loss that is no number is an error."""
-    total = torch.zeros(len(masks), dtype=torch.float64)
-    for part in goal.by_length(rows, PART):
+    """Mean loss over the rows under each mask."""
+    return row_losses(goal, masks, rows, near).mean(1)
+
+
+@torch.no_grad()
+def row_losses(
+    goal: Objective, masks: Bool[Tensor, "mask component"], rows: Int[Tensor, " n"], near: Mask | None = None
+) -> Float[Tensor, "mask n"]:
+    """Loss of each row under each mask; several masks share a pass. A loss that is no number is an error.
+
+    Where masks differ from `near` only from some layer on, what enters that layer is computed once for all of them.
+    """
+    firsts = torch.zeros(len(masks), dtype=torch.long) if near is None else _first_changed(goal, masks, near)
+    last = int(firsts.max()) if int(firsts.sum()) > int(firsts.max()) else 0  # else one pass more saves nothing
+    firsts = firsts.clamp_max(last)
+    found = []
+    parts = goal.by_length(rows, PART)
+    for part in parts:
         together = max(1, ROWS_AT_ONCE // len(part))
-        for start in range(0, len(masks), together):
-            some = masks[start : start + together].to(goal.model.dtype)
-            every = part.repeat(len(some))
-            gates = some[0] if len(some) == 1 else some.repeat_interleave(len(part), 0)
-            losses = goal.loss(goal.logits(gates, every), every).view(len(some), len(part))
-            total[start : start + together] += losses.sum(1).double().cpu()
-    if not bool(torch.isfinite(total).all()):
+        below = goal.streams(near.to(goal.model.dtype), part, last) if near is not None and last else []
+        losses = torch.empty(len(masks), len(part), dtype=torch.float64)
+        for layer in firsts.unique().tolist():
+            for own in (firsts == layer).nonzero()[:, 0].split(together):
+                some = masks[own].to(goal.model.dtype)
+                every = part.repeat(len(some))
+                gates = some[0] if len(some) == 1 else some.repeat_interleave(len(part), 0)
+                start = (layer, below[layer].repeat(len(some), 1, 1)) if layer else None
+                losses[own] = goal.loss(goal.logits(gates, every, start), every).view(len(some), -1).double().cpu()
+        found.append(losses)
+    if n_bad := int((~torch.isfinite(torch.cat(found, 1))).any(1).sum()):
         raise SearchError(
-            f"The loss of {int((~torch.isfinite(total)).sum())} of {len(masks)} binary masks is not finite on "
-            f"{len(rows)} examples. Expected finite logits under a binary mask; check the means, the model's dtype and "
-            "the interventions."
+            f"The loss of {n_bad} of {len(masks)} binary masks is not finite on {len(rows)} examples. Expected finite "
+            "logits under a binary mask; check the means, the model's dtype and the interventions."
         )
-    return total / len(rows)
+    return torch.cat(found, 1)[:, _back(rows, parts)]
 
 
-def _back(goal: Objective, rows: Int[Tensor, " n"], parts: Sequence[Tensor]) -> Int[Tensor, " n"]:
+def _first_changed(goal: Objective, masks: Bool[Tensor, "mask component"], near: Mask) -> Int[Tensor, " mask"]:
+    """The lowest layer in which each mask differs from `near`; the last layer where it does not."""
+    layers = torch.tensor([item.layer for item in goal.universe])
+    return torch.where(masks != near, layers, goal.model.n_layers - 1).amin(1)
+
+
+def _back(rows: Int[Tensor, " n"], parts: Sequence[Tensor]) -> Int[Tensor, " n"]:
     """Where each of `rows` stands among the rows of all parts."""
     place = {int(row): i for i, row in enumerate(torch.cat(list(parts)))}
     return torch.tensor([place[int(row)] for row in rows])

@@ -9,10 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hc_interp.components import Component
+from hc_interp.data.batch import Batch
 from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sources import Source
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
 from hc_interp.progress import Stage
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
@@ -39,10 +42,27 @@ class Objective:
     name: str
     interventions: tuple[Intervention, ...] = ()
 
-    def logits(self, gates: Float[Tensor, "*batch component"], rows: Int[Tensor, " batch"]) -> Tensor:
-        """Logits of these rows, all under one mask or each under its own."""
+    def logits(
+        self,
+        gates: Float[Tensor, "*batch component"],
+        rows: Int[Tensor, " batch"],
+        start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
+    ) -> Tensor:
+        """Logits of these rows, all under one mask or each under its own; from the layer and stream of `start` on."""
+        batch = self.pool.take(rows)
+        return self.model.run_edits(batch, self._edits(batch, gates), start=start).logits
+
+    def streams(
+        self, gates: Float[Tensor, " component"], rows: Int[Tensor, " batch"], last: int
+    ) -> list[Float[Tensor, "batch pos d_model"]]:
+        """What enters each layer up to `last` under a mask."""
+        batch, sites = self.pool.take(rows), [Site(layer, "resid_pre") for layer in range(last + 1)]
+        run = self.model.run_edits(batch, self._edits(batch, gates), sites, stop_after=sites[-1])
+        return [run.captured[site] for site in sites]
+
+    def _edits(self, batch: Batch, gates: Float[Tensor, "*batch component"]) -> list[SiteEdit]:
         mask = SoftMask(gates.to(self.model.dtype), self.source, self.universe)
-        return self.model.logits(self.pool.take(rows), [*self.interventions, mask])
+        return self.model.compile(batch, [*self.interventions, mask])
 
     def kl(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         return kl_divergence(self.pool.reference[rows], logits)

@@ -46,6 +46,24 @@ def test_losses_are_those_of_one_mask_at_a_time(goal):
         assert float(found) == pytest.approx(float(slow), rel=1e-9)
 
 
+def test_losses_from_the_first_changed_layer_on_are_those_of_whole_passes(goal, monkeypatch):
+    rng = np.random.default_rng(10)
+    near, rows = half(goal, rng), torch.tensor([3, 0, 17, 8, 25, 29])
+    flips = near.repeat(len(near), 1)
+    flips[torch.arange(len(near)), torch.arange(len(near))] ^= True
+    masks = torch.cat([flips, near[None], half(goal, rng)[None]])
+    whole = module.row_losses(goal, masks, rows)
+    starts, run = [], type(goal).logits
+
+    def spy(self, gates, own, start=None):
+        starts.append(0 if start is None else start[0])
+        return run(self, gates, own, start)
+
+    monkeypatch.setattr(type(goal), "logits", spy)
+    assert torch.allclose(module.row_losses(goal, masks, rows, near), whole, rtol=1e-9, atol=1e-12)
+    assert set(starts) == set(range(goal.model.n_layers))
+
+
 def test_a_loss_that_is_not_finite_is_an_error(goal):
     broken = {kind: value * float("nan") for kind, value in goal.source.values.items()}
     masks = torch.stack([half(goal, np.random.default_rng(seed)) for seed in range(3)])
@@ -120,7 +138,8 @@ def test_first_rounds_take_few_examples_and_the_last_all(goal, monkeypatch):
 
 def test_a_trade_that_only_few_examples_favour_is_taken_back(goal, monkeypatch):
     """Rounds end before all examples were used: what is worse on them than the start is not returned."""
-    monkeypatch.setattr(module, "START", 1)
+    monkeypatch.setattr(module, "START", 2)
+    monkeypatch.setattr(module, "CLEAR", 0.0)
     rows = torch.arange(30)
     for seed in range(6):
         kept = half(goal, np.random.default_rng(seed))
@@ -164,7 +183,7 @@ def test_nothing_to_trade(goal):
 def test_few_candidates_are_measured_where_there_are_many(goal, monkeypatch):
     monkeypatch.setattr(module, "WHOLE", 0)
     kept, rows = half(goal, np.random.default_rng(5)), torch.arange(10)
-    masks = module.proposals(goal, linear_logits(goal, kept, rows), rows)
+    masks, _ = module.proposals(goal, linear_logits(goal, kept, rows), rows)
     assert 1 <= len(masks) <= module.FINALISTS + len(module.CHAINS)
     assert bool((masks.sum(1) == kept.sum()).all())
     assert not (masks == kept).all(1).any()
@@ -174,7 +193,8 @@ def test_errors_make_the_prediction_of_one_change_exact(goal, monkeypatch):
     monkeypatch.setattr(module, "PROMISING", 3)
     kept, rows = half(goal, np.random.default_rng(8)), torch.arange(30)
     at = linear_logits(goal, kept, rows)
-    found = module.corrected(goal, at, rows).errors
+    unknown = torch.full_like(at.errors, torch.nan)
+    found = module.measured_errors(goal, replace(at, errors=unknown), rows)
     chosen = found.isfinite().nonzero()[:, 0]
     assert kept[chosen].tolist().count(True) == 3
     assert kept[chosen].tolist().count(False) == 3
@@ -184,6 +204,28 @@ def test_errors_make_the_prediction_of_one_change_exact(goal, monkeypatch):
         moved = at.logits + (1 if mask[place] else -1) * at.slopes[..., place]
         exact = float(mask_losses(goal, mask[None], rows)[0])
         assert float(goal.loss(moved, rows).mean() + found[place]) == pytest.approx(exact, abs=1e-9)
+
+
+def test_what_is_known_of_errors_stays_and_what_is_not_is_measured_next(goal, monkeypatch):
+    monkeypatch.setattr(module, "PROMISING", 2)
+    kept, rows = half(goal, np.random.default_rng(8)), torch.arange(30)
+    at = linear_logits(goal, kept, rows)
+    known = torch.full_like(at.errors, 1.0)  # so bad that nothing known is promising
+    known[[int(kept.nonzero()[0]), int((~kept).nonzero()[0])]] = torch.nan
+    found = module.measured_errors(goal, replace(at, errors=known), rows)
+    assert found.isfinite().all()
+    assert int((found == 1.0).sum()) == len(known) - 4
+    assert bool((found[known.isnan()] < 1.0).all())
+
+
+def test_a_gain_that_does_not_stand_out_is_not_taken_on_few_examples(goal, monkeypatch):
+    monkeypatch.setattr(module, "START", 8)
+    monkeypatch.setattr(module, "CLEAR", 1e6)
+    kept = half(goal, np.random.default_rng(6))
+    _, history = exchange(goal, kept, torch.arange(30), 6, np.random.default_rng(6))
+    assert [own.examples for own in history[:3]] == [8, 16, 30]
+    assert [own.traded for own in history[:2]] == [0, 0]
+    assert history[2].traded > 0
 
 
 def test_what_was_traded_is_not_traded_again(goal):
