@@ -30,6 +30,7 @@ from torch import Tensor
 
 import hc_interp as hc
 from hc_interp.analysis.statistics import bootstrap
+from hc_interp.search.exchange import MODELLED
 from hc_interp.search.hard_concrete import sample_gates
 from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.plan import draw_plan
@@ -98,7 +99,7 @@ def operations(found: hc.MaskSearch, model: hc.HookedModel, forward: int, tokens
     """
     d, d_mlp = model.d_model, model.geometry.d_mlp
     rows = found.settings["steps"] * found.settings["batch_size"]
-    rows += int(found.exchanges["examples"].sum()) * (len(model.labels) - 1)
+    rows += int(found.exchanges["examples"].clip(upper=MODELLED).sum()) * (len(model.labels) - 1)
     return (forward + rows * tokens * model.n_layers) * 2 * (4 * d * d + 2 * d * d_mlp)
 
 

@@ -268,7 +268,8 @@ class HookedModel:
         """`run`, for edits that are already compiled, from where and to where it is wanted.
 
         `start` is a layer and the stream that enters it (its `resid_pre`): layers below are not run, and edits there
-        are taken to be in that stream already. `stop_after` ends the pass there; logits are then empty.
+        and of that stream itself are taken to be in it already. `stop_after` ends the pass there; logits are then
+        empty.
         """
         if start is not None and start[0] > 0:
             return self._run_tail(batch, edits, capture, start, stop_after)
@@ -300,7 +301,7 @@ class HookedModel:
         first, stream = start
         shifted = [SiteEdit(Site.embed(), lambda own: stream)]
         for edit in edits:
-            if edit.site.layer is None and edit.site.kind == "embed":
+            if edit.site in (Site.embed(), Site(first, "resid_pre")):
                 continue
             if edit.site.layer is None or edit.site.layer >= first:
                 shifted.append(SiteEdit(edit.site.shift(-first), edit.fn, edit.display))

@@ -4,7 +4,8 @@ Training moves soft gates, each under the noise of the others; what it leaves is
 Here the mask is binary throughout. Logits that are linear in the gates, taken anew at each mask, predict the loss of
 every trade together with those before it. What they err by is mostly each component's own, so it is measured for the
 most promising ones; then the best trades are measured, and only a measured gain counts.
-Gains are measured on the examples that trades are chosen on, so few examples fit themselves: the last rounds use many.
+Few examples fit trades to themselves: each round draws its own, more of them where a gain does not stand out from
+chance.
 """
 
 import math
@@ -22,11 +23,13 @@ from hc_interp.search.training import Objective
 
 START, MOST = 128, 1024  # examples of the first rounds and of the last
 MODELLED = 512  # examples at most whose logits predict trades
-CLEAR = 2.0  # standard errors by which a gain must stand out on fewer examples than the last rounds' to be taken
-GAIN = 0.005  # of the loss: what a round on the most examples must gain for another one
+CLEAR = 2.5  # standard errors by which a gain must stand out on fewer examples than the last rounds' to be taken
+GAIN = 0.005  # of the loss: a round on the most examples that gains less is idle
+PATIENCE = 2  # idle rounds after which the search ends
 PROMISING = 8  # components on each side whose own error is measured
 FINALISTS = 4  # single trades measured in a round; where there are at most WHOLE, all are
 WHOLE = 64
+COMPARED, HOPEFUL = 256, 3  # examples on which all measured masks are compared, and how many see the others too
 CHAINS = (2, 4)  # numbers of trades, each the best after those before it, that are measured together
 PART = 16  # rows of similar length in one pass: 64 took 2.4 times as long on MNLI, for padding
 ROWS_AT_ONCE = 256  # rows of one pass under several masks
@@ -39,7 +42,8 @@ class Surrogate:
     """Logits `[row, class]` at a mask and their slopes `[row, class, component]` in its gates.
 
     Slopes are those of the difference to the last class: a shift of all classes changes no loss. `errors` is what the
-    predicted loss of any trade is too low by for each component in it, infinite where a component is not to be traded.
+    predicted loss of any trade is too low by for each component in it, NaN where nobody measured it, infinite where a
+    component is not to be traded.
     """
 
     kept: Mask
@@ -65,6 +69,10 @@ class Round:
     after: float
     traded: int
 
+    @property
+    def gain(self) -> float:
+        return self.before - self.after
+
 
 def exchange(
     goal: Objective,
@@ -76,12 +84,12 @@ def exchange(
 ) -> tuple[Mask, list[Round]]:
     """The best mask that at most `rounds` rounds of trades lead to; the number of kept components never changes.
 
-    Early gains are large, and few examples show them: the first rounds draw `START` of `rows` each. Where the best gain
-    does not stand out from chance by `CLEAR` standard errors it is not taken, and rounds draw twice as many from there
-    on, at last `MOST` or all, on which every gain counts; below `GAIN` the search ends. If all trades are measured in
-    a round, which only a small model allows, it goes on while any trade helps, and then from the best mask after some
-    random trades. Never worse than `kept` on the examples of the last rounds. Deterministic for a generator in the same
-    state.
+    Early gains are large, and few examples show them: the first rounds draw `START` of `rows` each. Where no gain
+    stands out from chance by `CLEAR` standard errors, none is taken, and rounds draw twice as many from there on, at
+    last `MOST` or all. On those every gain counts that is more than rounding; the search ends after `PATIENCE` rounds
+    in a row that gained less than `GAIN`, each of which measured other components. If all trades are measured in a
+    round, which only a small model allows, it goes on from the best mask after some random trades instead. Never worse
+    than `kept` on the examples of the last rounds. Deterministic for a generator in the same state.
     """
     small = _n_trades(kept) <= WHOLE
     rows = rows[torch.from_numpy(rng.permutation(len(rows))[:MOST])]
@@ -89,35 +97,61 @@ def exchange(
     here, best, best_loss = kept, kept, math.inf  # the best of what was measured on all examples
     errors = torch.full((len(kept),), torch.nan, dtype=torch.float64)
     history: list[Round] = []
-    while len(history) < rounds:
+    idle = 0
+    while len(history) < rounds and idle < PATIENCE:
         own = rows if n == len(rows) else rows[torch.from_numpy(rng.choice(len(rows), n, replace=False))]
         modelled = own[:MODELLED]
         at = replace(linear_logits(goal, here, modelled), errors=errors)
         masks, errors = proposals(goal, at, modelled)
         if not len(masks):
             break
-        before, *losses = row_losses(goal, torch.cat([here[None], masks]), own, near=here)
-        place = int(torch.stack(losses).mean(1).argmin())
-        gain = before - losses[place]
-        taken = gain.mean() > (0 if n == len(rows) else CLEAR * gain.std() / math.sqrt(n))
-        found, after = (masks[place], losses[place]) if taken else (here, before)
+        masks, losses, before = compared(goal, masks, here, own, len(masks) if small else HOPEFUL)
+        place = _best_gain(before - losses, last=n == len(rows), rounding=_rounding(goal, before))
+        found, after = (here, before) if place is None else (masks[place], losses[place])
         history.append(Round(n, float(before.mean()), float(after.mean()), int((here & ~found).sum())))
         progress.advance()
         here = found
-        if n == len(rows) and after.mean() < best_loss:
-            best, best_loss = here, float(after.mean())
         if n < len(rows):
-            n = n if taken else min(2 * n, len(rows))
-        elif taken and (small or gain.mean() >= GAIN * before.mean()):
+            if place is None:
+                n = min(2 * n, len(rows))
+                errors = errors.fill_(torch.nan) if n == len(rows) else errors
             continue
-        elif small:
+        if after.mean() < best_loss:
+            best, best_loss = here, float(after.mean())
+        if not small:
+            idle = idle + 1 if history[-1].gain < GAIN * history[-1].before else 0
+        elif place is None:
             here = kicked(best, rng)
-        else:
-            break
     if best_loss == math.inf:  # rounds ran out before all examples were used
         best, best_loss = here, float(mask_losses(goal, here[None], rows)[0])
     start_loss = float(mask_losses(goal, kept[None], rows)[0])
     return (best if best_loss <= start_loss else kept), history
+
+
+def compared(
+    goal: Objective, masks: Bool[Tensor, "mask component"], here: Mask, rows: Int[Tensor, " n"], hopeful: int
+) -> tuple[Bool[Tensor, "hopeful component"], Float[Tensor, "hopeful n"], Float[Tensor, " n"]]:
+    """The `hopeful` masks of the lowest loss on the first rows, their losses on all rows, and those of `here`."""
+    first, rest = rows[:COMPARED], rows[COMPARED:]
+    losses = row_losses(goal, torch.cat([here[None], masks]), first, near=here)
+    if len(rest):
+        best = losses[1:].mean(1).argsort(stable=True)[:hopeful]
+        masks = masks[best]
+        more = row_losses(goal, torch.cat([here[None], masks]), rest, near=here)
+        losses = torch.cat([torch.cat([losses[:1], losses[1:][best]]), more], dim=1)
+    return masks, losses[1:], losses[0]
+
+
+def _best_gain(gains: Float[Tensor, "mask n"], last: bool, rounding: float) -> int | None:
+    """Which mask gains most of those whose gain counts; None where none does."""
+    means = gains.mean(1)
+    clear = means > (rounding if last else CLEAR * gains.std(1) / math.sqrt(gains.shape[1]))
+    return int(means.where(clear, -math.inf).argmax()) if bool(clear.any()) else None
+
+
+def _rounding(goal: Objective, losses: Tensor) -> float:
+    """What two ways to compute the same mean loss may differ by."""
+    return 8 * torch.finfo(goal.model.dtype).eps * float(losses.mean().abs())
 
 
 def _n_trades(kept: Mask) -> int:
@@ -206,6 +240,7 @@ def kicked(kept: Mask, rng: np.random.Generator) -> Mask:
 def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surrogate:
     """Logits at a binary mask and their slopes: one forward pass, and one backward pass for each class but the last."""
     logits, slopes = [], []
+    wide = torch.promote_types(goal.model.dtype, torch.float32)
     parts = goal.by_length(rows, PART)
     for part in parts:
         gates = kept.to(goal.model.device, goal.model.dtype).repeat(len(part), 1).requires_grad_()
@@ -215,8 +250,8 @@ def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surro
             torch.autograd.grad(column.sum(), gates, retain_graph=True, materialize_grads=True)[0]
             for column in apart.unbind(-1)
         ]
-        logits.append(found.detach())
-        slopes.append(torch.stack([*each, torch.zeros_like(gates)], dim=1))
+        logits.append(found.detach().to(wide))
+        slopes.append(torch.stack([*each, torch.zeros_like(gates)], dim=1).to(wide))
     order = _back(rows, parts)
     none = torch.zeros(len(kept), dtype=torch.float64)
     return Surrogate(kept, torch.cat(logits)[order], torch.cat(slopes)[order], none)

@@ -26,6 +26,7 @@ from hc_interp.search.ranking import binary
 from hc_interp.search.training import Objective
 
 SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
+TRADES = 2  # raised when other trades are made, so that a resumed search does not mix masks of two kinds
 
 
 def search_masks(
@@ -54,12 +55,13 @@ def search_masks(
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on the run's own examples, 512 at most, falls (`search/exchange.py`). `resume=folder` keeps each
+    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each
     finished run there and reads it back when the same search is made again, with these or other sparsities and seeds.
 
     Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
     their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
-    take from the first seed: how much do they agree because the search has one place to end in? 512 examples (at most a
+    take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
+    same few masks, so for the spread of what training finds ask for `exchanges=0`. 512 examples (at most a
     quarter of the data) of sources that no run trains on are held out to score all runs. Sources: Bhaskar et al. 2024
     (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
@@ -82,6 +84,7 @@ def search_masks(
     source = mean_activations(model, parts, interventions=interventions) if means is None else means
     name = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
+    shared |= {"trades": TRADES} if exchanges else {}
     folder = None
     if resume is not None:
         seen = shaping(parts, with_labels=objective == "task")

@@ -18,5 +18,5 @@ def group_cross_entropy(
     logits: Float[Tensor, "batch class"], gold: Bool[Tensor, "batch class"]
 ) -> Float[Tensor, " batch"]:
     """Minus the log probability of the gold group's classes together, in nats."""
-    low = float("-inf")
+    logits, low = logits.to(torch.promote_types(logits.dtype, torch.float32)), float("-inf")
     return logits.logsumexp(-1) - logits.masked_fill(~gold, low).logsumexp(-1)
