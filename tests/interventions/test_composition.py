@@ -170,9 +170,10 @@ def test_paths_that_lead_nowhere_change_nothing(receivers) -> None:
 
 @pytest.mark.parametrize("layer", [1, 2])
 def test_a_tail_continues_the_pass(any_model, layer) -> None:
-    batch, edit = tiny_batch(5), Edit(Site(2, "z"), lambda value: value * 2)
-    whole = any_model.run(batch, [edit], capture=[Site(layer, "resid_pre"), Site(2, "q", 1)])
-    edits = any_model.compile(batch, [edit])
+    batch, edit = tiny_batch(5), [Edit(Site(2, "z"), lambda value: value * 2)]
+    edit += [Edit(Site(place, "resid_pre"), lambda value: value * 3) for place in range(3)]
+    whole = any_model.run(batch, edit, capture=[Site(layer, "resid_pre"), Site(2, "q", 1)])
+    edits = any_model.compile(batch, edit)
     stream = whole.captured[Site(layer, "resid_pre")]
     tail = any_model.run_edits(batch, edits, [Site(2, "q", 1)], start=(layer, stream))
     assert torch.equal(tail.logits, whole.logits)

@@ -84,6 +84,18 @@ def test_other_interventions_are_served_by_the_general_engine(tiny_bert) -> None
     assert not torch.allclose(plain.effects, steered.effects)
 
 
+@pytest.mark.parametrize("layer", [1, 2])
+def test_passes_that_start_at_an_edited_stream_do_not_edit_it_again(any_model, layer) -> None:
+    direction = torch.linspace(-1, 1, any_model.d_model, dtype=torch.float64)
+    senders = [Head(0, 1), Head(layer, 0), MLP(layer)]
+    before, after = (
+        path_effects(any_model, make_pairs(5), senders, [OUTPUT], interventions=[Steer(site, direction)])
+        for site in (Site(layer, "resid_pre"), Site(layer - 1, "resid_post"))
+    )
+    assert before.effects.abs().max() > 1e-4
+    assert_same(before, after)
+
+
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("rows", [1, 17])
 def test_float32_equals_the_twin(route, rows) -> None:

@@ -11,8 +11,10 @@ from tiny import LABELS, tiny_batch, tiny_module
 from hc_interp.components import Subnetwork
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
-from hc_interp.interventions.nodes import Keep, SoftMask
+from hc_interp.interventions.nodes import Keep, Scale, SoftMask
+from hc_interp.interventions.sites import Steer
 from hc_interp.models.load import load
+from hc_interp.models.site import Site
 from hc_interp.search import exchange as module
 from hc_interp.search.exchange import exchange, kicked, linear_logits, mask_losses, ranked_trades
 from hc_interp.search.objectives import kl_divergence
@@ -52,6 +54,9 @@ def test_losses_from_the_first_changed_layer_on_are_those_of_whole_passes(goal, 
     flips = near.repeat(len(near), 1)
     flips[torch.arange(len(near)), torch.arange(len(near))] ^= True
     masks = torch.cat([flips, near[None], half(goal, rng)[None]])
+    direction = torch.linspace(-1, 1, goal.model.d_model)
+    before = tuple(Steer(Site(layer, "resid_pre"), direction) for layer in range(goal.model.n_layers))
+    goal = replace(goal, interventions=(Scale(goal.universe[0], 0.5), *before))
     whole = module.row_losses(goal, masks, rows)
     starts, run = [], type(goal).logits
 
@@ -140,12 +145,14 @@ def test_a_trade_that_only_few_examples_favour_is_taken_back(goal, monkeypatch):
     """Rounds end before all examples were used: what is worse on them than the start is not returned."""
     monkeypatch.setattr(module, "START", 2)
     monkeypatch.setattr(module, "CLEAR", 0.0)
-    rows = torch.arange(30)
+    rows, taken_back = torch.arange(30), 0
     for seed in range(6):
         kept = half(goal, np.random.default_rng(seed))
-        best, _ = exchange(goal, kept, rows, 1, np.random.default_rng(seed))
+        best, (only,) = exchange(goal, kept, rows, 1, np.random.default_rng(seed))
         start, found = mask_losses(goal, torch.stack([kept, best]), rows)
         assert found <= start
+        taken_back += only.traded > 0 and torch.equal(best, kept)
+    assert taken_back > 0
 
 
 def test_ends_early_where_a_large_model_has_no_trade_left(goal, monkeypatch):

@@ -11,7 +11,7 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import InterventionError, SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Scale, SoftMask
-from hc_interp.interventions.sites import Patch
+from hc_interp.interventions.sites import Patch, Steer
 from hc_interp.models.site import Site
 from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.ranking import Ranking
@@ -40,7 +40,8 @@ def test_components_that_do_nothing_come_last(screen, planted, planted_model, ro
 def test_leave_one_out_is_the_loss_of_an_ablation(any_model):
     batch = tiny_batch(7, 9)
     means = mean_activations(any_model, batch)
-    before = [Scale(Head(0, 1), 0.5)]
+    direction = torch.linspace(-1, 1, any_model.d_model, dtype=torch.float64)
+    before = [Scale(Head(0, 1), 0.5), *(Steer(Site(layer, "resid_pre"), direction) for layer in range(3))]
     ranking = leave_one_out(any_model, batch, means, interventions=before, batch_size=3)
     full = any_model.logits(batch, before)
     for place, item in enumerate(any_model.components):
