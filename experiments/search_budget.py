@@ -2,8 +2,9 @@
 
     python experiments/search_budget.py --data DATA [--steps 30 60 120] [--batch 8 16] [--seeds 2] [--exchanges 16]
 
-A row for each number of steps and examples a step: what training alone takes and leaves, and what trades make of it.
-KL is on the search's own held-out examples; means and the examples' answers are computed before, as they are shared.
+A row for each number of steps and examples a step: what training alone takes and leaves, and what a search with trades
+does. KL is on the search's own held-out examples, one number for each seed; means are computed before. A search without
+trades draws no more examples than its steps can use, so it is not the first part of the one beside it.
 """
 
 import argparse
