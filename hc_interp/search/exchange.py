@@ -87,9 +87,10 @@ def exchange(
     Early gains are large, and few examples show them: the first rounds draw `START` of `rows` each. Where no gain
     stands out from chance by `CLEAR` standard errors, none is taken, and rounds draw twice as many from there on, at
     last `MOST` or all. On those every gain counts that is more than rounding; the search ends after `PATIENCE` rounds
-    in a row that gained less than `GAIN`, each of which measured other components. If all trades are measured in a
-    round, which only a small model allows, it goes on from the best mask after some random trades instead. Never worse
-    than `kept` on the examples of the last rounds. Deterministic for a generator in the same state.
+    in a row that gained less than `GAIN`, the later ones knowing the errors of more components. If all trades are
+    measured in a round, which only a small model allows, it goes on from the best mask after some random trades
+    instead. Never worse than `kept` on the examples of the last rounds. Deterministic for a generator in the same
+    state.
     """
     small = _n_trades(kept) <= WHOLE
     rows = rows[torch.from_numpy(rng.permutation(len(rows))[:MOST])]
@@ -114,7 +115,7 @@ def exchange(
         if n < len(rows):
             if place is None:
                 n = min(2 * n, len(rows))
-                errors = errors.fill_(torch.nan) if n == len(rows) else errors
+                errors = torch.full_like(errors, torch.nan) if n == len(rows) else errors
             continue
         if after.mean() < best_loss:
             best, best_loss = here, float(after.mean())

@@ -408,6 +408,24 @@ def test_a_folder_tells_sparsities_apart_that_print_alike(tmp_path, planted_mode
     assert search().sparsities == search().sparsities == (1 / 3, 0.333333)
 
 
+@pytest.mark.parametrize(("exchanges", "goes_on"), [(1, False), (0, True)])
+def test_a_folder_knows_by_which_trades_masks_were_made(
+    tmp_path, planted_model, rows, means, monkeypatch, exchanges, goes_on
+):
+    from hc_interp.search import mask_search as module
+
+    def search():
+        return search_masks(planted_model, rows, 0.5, [0], means, steps=2, exchanges=exchanges, resume=tmp_path)
+
+    first = search()
+    monkeypatch.setattr(module, "TRADES", module.TRADES + 1)
+    if goes_on:
+        assert torch.equal(search().log_alpha, first.log_alpha)
+    else:
+        with pytest.raises(ResultError, match="another model, data, means or settings"):
+            search()
+
+
 def test_a_folder_of_another_search_is_refused(tmp_path, planted_model, rows, means):
     search_masks(planted_model, rows, 0.5, [0], means, steps=5, exchanges=0, resume=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
