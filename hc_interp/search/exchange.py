@@ -4,8 +4,8 @@ Training moves soft gates, each under the noise of the others; what it leaves is
 Here the mask is binary throughout. Logits that are linear in the gates, taken anew at each mask, predict the loss of
 every trade together with those before it. What they err by is mostly each component's own, so it is measured for the
 most promising ones; then the best trades are measured, and only a measured gain counts.
-Few examples fit trades to themselves: each round draws its own, more of them where a gain does not stand out from
-chance.
+Few examples fit trades to themselves: each of the first rounds draws its own, more of them where no gain stands out
+from chance, and the last rounds take all.
 """
 
 import math

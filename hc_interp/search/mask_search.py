@@ -55,14 +55,14 @@ def search_masks(
     `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
 
     Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each
-    finished run there and reads it back when the same search is made again, with these or other sparsities and seeds.
+    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each finished run
+    there and reads it back when the same search is made again, with these or other sparsities and seeds.
 
     Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
     their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
     take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
-    same few masks, so for the spread of what training finds ask for `exchanges=0`. 512 examples (at most a
-    quarter of the data) of sources that no run trains on are held out to score all runs. Sources: Bhaskar et al. 2024
+    same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. 512 examples (at most
+    a quarter of the data) of sources that no run trains on are held out to score all runs. Sources: Bhaskar et al. 2024
     (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork

@@ -49,7 +49,7 @@ class Objective:
         start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
     ) -> Tensor:
         """Logits of these rows, all under one mask or each under its own; from the layer and stream of `start` on."""
-        batch = self.pool.take(rows)
+        batch = self.pool.take(rows)  # checked, and on the device, since the full model read it
         return self.model.run_edits(batch, self._edits(batch, gates), start=start).logits
 
     def streams(
