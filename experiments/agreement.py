@@ -1,12 +1,13 @@
 """Why do mask searches agree? The same search again and again, with only some of its random streams drawn anew.
 
     python experiments/agreement.py --data DATA --out agreement [--runs 4] [--sparsity 0.5] [--exchanges 0]
+                                    [--start 2 2]
 
 Agreement between independent runs says that a core exists, or that the search has one place to end in whatever it
 starts from. Here runs share all streams but one: the examples, their order, the gates' start, their noise, or what
 exchanges measure. A row for each: mean Jaccard of the runs' heads, beside what random subnetworks of the same size
 share, heads that all runs keep, beside how many would be kept by chance, and held-out KL. Finished runs are kept in
-`--out`, so a stopped run goes on.
+`--out`, so a stopped run goes on. `--start MEAN STD` draws the gates' `log_alpha` from elsewhere than `search_masks`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import hc_interp as hc
 from hc_interp.analysis.core import core_size_by_chance
+from hc_interp.search import training
 from hc_interp.search.plan import STREAMS
 
 MODEL = "zoo:minilm-nli"
@@ -28,7 +30,13 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.5)
     parser.add_argument("--exchanges", type=int, default=16)
     parser.add_argument("--streams", nargs="+", choices=("all", *STREAMS), default=["all", *STREAMS])
+    parser.add_argument("--start", type=float, nargs=2, metavar=("MEAN", "STD"))
     options = parser.parse_args()
+    if options.start is not None:
+        training.INIT_MEAN, training.INIT_STD = options.start
+        options.out /= (
+            f"start-{options.start[0]:g}-{options.start[1]:g}"  # a finished run does not know where it started
+        )
     model, train = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data).train
     means = hc.mean_activations(model, train.sample(N_MEANS))
     print("| drawn anew | Jaccard | by chance | heads in all | by chance | KL |\n| --- | --- | --- | --- | --- | --- |")

@@ -6,10 +6,11 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 import torch
-from tiny import LABELS, tiny_batch, tiny_module
+from tiny import FAMILIES, LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import Subnetwork
 from hc_interp.errors import SearchError
+from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep, Scale, SoftMask
 from hc_interp.interventions.sites import Steer
@@ -67,6 +68,39 @@ def test_losses_from_the_first_changed_layer_on_are_those_of_whole_passes(goal, 
     monkeypatch.setattr(type(goal), "logits", spy)
     assert torch.allclose(module.row_losses(goal, masks, rows, near), whole, rtol=1e-9, atol=1e-12)
     assert set(starts) == set(range(goal.model.n_layers))
+
+
+@pytest.mark.parametrize("source", ["means", "zero", "donors"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_and_source_gives_the_same_losses_from_the_first_changed_layer_on(family, source):
+    model, rows = load(tiny_module(family, seed=3), labels=LABELS), tiny_batch(24, 9)
+    sources = {"means": mean_activations(model, rows), "zero": 0, "donors": Donors(model, tiny_batch(80, 9, seed=4), 0)}
+    pool = build_pool(model, [rows], with_gold=False, interventions=(), size=8)
+    goal = Objective(model, model.components, sources[source], pool, "kl")
+    near = half(goal, np.random.default_rng(11))
+    flips = near.repeat(len(near), 1)
+    flips[torch.arange(len(near)), torch.arange(len(near))] ^= True
+    whole = module.row_losses(goal, flips, torch.arange(24))
+    assert torch.allclose(module.row_losses(goal, flips, torch.arange(24), near), whole, rtol=1e-8, atol=1e-12)
+    assert float((whole.amax(0) - whole.amin(0)).min()) > 1e-6  # the masks differ
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_both_ways_err_by_rounding_alone(dtype):
+    """Against each other and against double precision, masks' mean losses stay within what rounding explains."""
+    exact, rows = load(tiny_module("bert", seed=3), labels=LABELS), tiny_batch(24, 9)
+    losses = []
+    for model in (exact, load(tiny_module("bert", seed=3, dtype=dtype), labels=LABELS)):
+        pool = build_pool(model, [rows], with_gold=False, interventions=(), size=8)
+        goal = Objective(model, model.components, mean_activations(model, rows), pool, "kl")
+        near = half(goal, np.random.default_rng(11))
+        flips = near.repeat(len(near), 1)
+        flips[torch.arange(len(near)), torch.arange(len(near))] ^= True
+        losses += [module.row_losses(goal, flips, torch.arange(24), own).mean(1) for own in (None, near)]
+    unit = torch.finfo(dtype).eps * float(losses[0].mean())
+    assert losses[2].dtype == torch.float64
+    assert float((losses[3] - losses[2]).abs().max()) < unit
+    assert float((losses[2] - losses[0]).abs().max()) < 8 * unit
 
 
 def test_a_loss_that_is_not_finite_is_an_error(goal):
