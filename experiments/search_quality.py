@@ -1,9 +1,9 @@
 """How near does the mask search come to the best mask? On models so small that all masks can be measured.
 
-    python experiments/search_quality.py [--models 3] [--seeds 20] [--exchanges 16]
+    python experiments/search_quality.py [--models 3] [--seeds 20] [--kept 4 6 8] [--exchanges 16]
 
 Each model is a BERT classifier with random weights: 2 layers of 5 heads, 12 components in all, of which every one
-matters a little. All masks that keep 4, 6 or 8 of them are measured on the examples that the search holds out, and on
+matters a little. All masks that keep `--kept` of them are measured on the examples that the search holds out, and on
 those it may train on. The gap is (KL - KL of the best) / (mean KL of all - KL of the best): 0 is the best mask, 1 is
 what a random mask gives. "held out" takes best and KL on examples that no run saw, so that it also contains what
 differs between samples of data.
@@ -23,7 +23,6 @@ from hc_interp.search.pool import build_pool
 from hc_interp.search.training import Objective
 
 N_EXAMPLES, LENGTH, VOCABULARY = 2048, 8, 60
-KEPT = (4, 6, 8)
 LABELS = ["entailment", "neutral", "contradiction"]
 CLOSED = 0.01  # of the gap that is still open
 
@@ -50,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--kept", type=int, nargs="+", default=[4, 6, 8])
     parser.add_argument("--exchanges", type=int, default=16)
     options = parser.parse_args()
     print("| model | kept | closed | held out | largest gap | median gap without exchanges |")
@@ -63,7 +63,7 @@ def main() -> None:
         goal = Objective(model, model.components, means, pool, "kl")
         parts = {"seen": np.setdiff1d(np.arange(N_EXAMPLES), plan.held_out), "held out": plan.held_out}
         n = len(model.components)
-        for kept in KEPT:
+        for kept in options.kept:
             every = masks(n, kept)
             losses = {name: mask_losses(goal, every, torch.from_numpy(rows)) for name, rows in parts.items()}
             runs = [

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from hc_interp.errors import ComponentError, ResultError, SearchError
 from hc_interp.files import write_json
@@ -254,11 +257,16 @@ def kept_count(n_components: int, sparsity: float) -> int:
     The sparsity is the decimal that was written: in binary, 1 - 0.9 is just below 0.1, and a half would round down.
     Raises `SearchError` for a sparsity outside 0 to 1.
     """
-    if not 0 <= sparsity <= 1:
-        raise SearchError(f"sparsity={sparsity} is not a share of components; expected 0 to 1, like 0.5 for half.")
-    return math.floor((1 - Fraction(str(sparsity))) * n_components + Fraction(1, 2))
+    if not isinstance(sparsity, Real) or not 0 <= sparsity <= 1:
+        raise SearchError(f"sparsity={sparsity!r} is not a share of components; expected 0 to 1, like 0.5 for half.")
+    return math.floor((1 - Fraction(str(as_written(sparsity)))) * n_components + Fraction(1, 2))
 
 
 def share_count(n_components: int, share: float) -> int:
     """How many components are this share of them, `floor(share n + 0.5)`, of the decimal that was written."""
-    return math.floor(Fraction(str(share)) * n_components + Fraction(1, 2))
+    return math.floor(Fraction(str(as_written(share))) * n_components + Fraction(1, 2))
+
+
+def as_written(share: Any) -> float:
+    """The decimal that was meant: 0.1 where it stands in float32, 0.3 where `np.arange` made 0.30000000000000004."""
+    return round(float(str(share)) if isinstance(share, np.floating) else float(share), 12)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -14,12 +15,16 @@ from hc_interp.components import Subnetwork
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.models.hooked import HookedModel
 
+NAME_ONLY = {"name only": True}  # metadata of a dataclass field
+
 
 def digest(*values: Any) -> str:
     """SHA-256 over the content of settings, first 16 hex digits.
 
     A function is known by its name, its code, and the values of its defaults and of the variables that it closes over;
-    any other callable object by its type and attributes. What they look up in a module is not seen.
+    any other callable object by its type and attributes. What they look up in a module is not seen. A model is its
+    weights and rules, how its classes are read, and what its tokenizer makes of text. Fields of a dataclass that are
+    marked `NAME_ONLY` say where its content came from, and are left out.
     """
     found = hashlib.sha256()
     _feed(found, values)
@@ -36,13 +41,14 @@ def _feed(found: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         found.update(repr((array.dtype, tuple(array.shape))).encode())
         found.update(array.flatten().view(torch.uint8).numpy().data if array.numel() else b"")
     elif isinstance(value, HookedModel):
-        found.update(value.fingerprint.encode())
+        _feed(found, (value.fingerprint, value.readout, _tokenization(value.tokenizer)), inside)
     elif isinstance(value, ContrastPairs):
         found.update(repr((value.fingerprint(), value.ids)).encode())
     elif isinstance(value, Subnetwork):
         found.update(repr(value.to_dict()).encode())
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        own = [field for field in dataclasses.fields(value) if field.init and not field.metadata.get("name only")]
+        fields = {field.name: getattr(value, field.name) for field in own}
         _feed(found, (type(value).__name__, fields), inside)
     elif isinstance(value, dict):
         _feed(found, tuple(value.items()), inside)
@@ -67,6 +73,17 @@ def _feed(found: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         _feed(found, (getattr(value, "__qualname__", type(value).__qualname__), own), inside | {id(value)})
     else:
         found.update(repr(value).encode())
+
+
+def _tokenization(tokenizer: Any) -> Any:
+    """What decides how a tokenizer splits text; how it pads and cuts is set by each call, and so left out."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is not None:
+        rules = json.loads(fast.to_str())
+        return {name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}
+    if hasattr(tokenizer, "get_vocab"):
+        return type(tokenizer).__qualname__, sorted(tokenizer.get_vocab().items())
+    return type(tokenizer).__qualname__
 
 
 def _empty(cell: Any) -> bool:

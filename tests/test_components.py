@@ -186,7 +186,7 @@ def test_kept_count_by_hand(n, sparsity, kept) -> None:
     assert kept_count(n, sparsity) == kept
 
 
-@pytest.mark.parametrize("sparsity", [-0.1, 1.5, 50, float("nan")])
+@pytest.mark.parametrize("sparsity", [-0.1, 1.5, 50, float("nan"), "0.5"])
 def test_sparsity_is_a_share(sparsity) -> None:
     with pytest.raises(SearchError, match="expected 0 to 1"):
         kept_count(156, sparsity)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, SPARSITY, STEPS
+from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, SPARSITY, n_steps
 from torch import Tensor
 
 import hc_interp as hc
@@ -165,11 +165,11 @@ def main() -> None:
             best.append(matrix_rate(model, round(found.settings["batch_size"] * tokens)))
             print(f"search at {share:g}, seed {seed}: {times[share][-1]:.1f} s, {found.kl[0]:.4f} held out", flush=True)
     step = statistics.median(recipe.seconds)
-    whole = step * BATCHES * STEPS
-    print(f"recipe: {step:.2f} s a batch of {BATCH} x {LENGTH}, {whole:,.0f} s for {BATCHES * STEPS:,} of them")
+    print(f"recipe: {step:.2f} s a batch of {BATCH} x {LENGTH}")
     for share, masks in kept.items():
         each, several = statistics.median(times[share]), sum(times[share])
-        print(f"search at {share:g}: {each:.1f} s, {whole / each:.0f} times faster than the recipe")
+        whole = step * BATCHES * n_steps(share)
+        print(f"search at {share:g}: {each:.1f} s; recipe {whole:,.0f} s, {whole / each:.0f} times as long")
         if len(masks) > 1:
             core = hc.heuristic_core(masks)
             print(

@@ -40,12 +40,19 @@ MODEL = "zoo:minilm-nli"
 SPARSITY, SEED = 0.5, 42
 BATCHES, BATCH = 4, 32
 RAMP = 6500 + 50 * round(100 * SPARSITY)
-STEPS = RAMP + 6 * round(100 * SPARSITY)
 RATE, MULTIPLIER_RATE, RATE_WARMUP = 0.1, 1.0, 200
 N_MEANS = 4096  # examples that the means are taken over
 STATE = Path(__file__).with_suffix(".safetensors")
 RESULT = Path(__file__).with_suffix(".json")
 SAVE_EVERY = 10
+
+
+def n_steps(sparsity: float) -> int:
+    """Steps of the published schedule: 6,500 and 50 for each percent of warm-up, then 6 for each percent."""
+    return 6500 + 56 * round(100 * sparsity)
+
+
+STEPS = n_steps(SPARSITY)
 
 
 @dataclass(frozen=True)

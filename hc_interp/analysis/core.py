@@ -14,6 +14,7 @@ from scipy.stats import hypergeom
 from hc_interp.components import MLP, Component, Head, Subnetwork, component
 from hc_interp.errors import ComponentError, HCError
 from hc_interp.results import Result
+from hc_interp.search.found import MaskSearch
 
 ROUNDING = 1e-9  # a share of 7/25 must not ask for 8 of 25 subnetworks because of its last bit
 
@@ -108,8 +109,8 @@ class HeuristicCore(Result):
         )
 
 
-def heuristic_core(subnetworks: Iterable[Subnetwork], share: float = 1.0) -> HeuristicCore:
-    """The components that at least `share` of the subnetworks keep (1.0: all of them).
+def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float = 1.0) -> HeuristicCore:
+    """The components that at least `share` of the subnetworks, or of those of a search, keep (1.0: all of them).
 
     Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. One subnetwork is its own core, which says
     nothing; the result notes it. Raises `HCError` for no subnetwork, something that is none, or a share outside (0, 1],
@@ -174,7 +175,8 @@ def core_size_by_chance(kept: Sequence[int], n_all: int, least: int) -> float:
     return float(n_all * inside[least:].sum())
 
 
-def _checked(subnetworks: Iterable[Subnetwork]) -> list[Subnetwork]:
+def _checked(subnetworks: Iterable[Subnetwork] | MaskSearch) -> list[Subnetwork]:
+    subnetworks = subnetworks.subnetworks if isinstance(subnetworks, MaskSearch) else subnetworks
     found: list[Subnetwork] = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
     for item in found:
         if not isinstance(item, Subnetwork):

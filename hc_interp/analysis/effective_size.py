@@ -77,7 +77,7 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
         raise HCError(
             "No case was given. Expected at least one; pass the case ids whose accuracies are to be averaged."
         )
-    if not 0 <= margin < 1:
+    if not isinstance(margin, Real) or not 0 <= margin < 1:
         raise HCError(
             f"margin={margin!r} was given. Expected a share of accuracy from 0 to 1, such as 0.03 for 3 points."
         )

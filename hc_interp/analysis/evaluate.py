@@ -1,6 +1,7 @@
 """`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from hc_interp.metrics import correct
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
+from hc_interp.search.found import MaskSearch
 from hc_interp.search.objectives import kl_divergence
 
 
@@ -59,8 +61,9 @@ def evaluate(
         )
     if means is not None:
         check_source(means, model)
-    settings: dict[str, list[Intervention]] = {FULL: list(interventions)}
-    settings |= {name: [*interventions, Keep(item, means)] for name, item in named.items()}  # type: ignore[arg-type]
+    before = model.check_interventions(interventions)
+    settings: dict[str, list[Intervention]] = {FULL: before}
+    settings |= {name: [*before, Keep(item, means)] for name, item in named.items()}  # type: ignore[arg-type]
     for listed in settings.values():
         model.check_interventions(listed)
     splits = _splits(task, cases, max_per_case, seed)
@@ -89,7 +92,7 @@ def evaluate(
             "; ".join(f"{split} {examples.fingerprint()}" for split, examples in splits.items()),
             task=task.name,
             means=means,
-            interventions=list(interventions),
+            interventions=before,
             max_per_case=max_per_case,
         ),
     )
@@ -99,6 +102,8 @@ def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
     """Subnetworks by name; without names they are counted from "0"."""
     if subnetworks is None:
         return {}
+    if isinstance(subnetworks, MaskSearch):
+        subnetworks = subnetworks.subnetworks
     if isinstance(subnetworks, Subnetwork):
         subnetworks = [subnetworks]
     if not isinstance(subnetworks, Mapping) and isinstance(subnetworks, Iterable):
@@ -120,8 +125,8 @@ def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, s
             f"evaluate was given a {type(task).__name__} where a Task was expected. Wrap a split: "
             "hc.Task('mine', validation=examples)."
         )
-    if max_per_case is not None and max_per_case < 1:
-        raise DataError(f"max_per_case is {max_per_case}; expected 1 or more, or None for all examples.")
+    if max_per_case is not None and (not isinstance(max_per_case, Integral) or max_per_case < 1):
+        raise DataError(f"max_per_case is {max_per_case!r}; expected a whole number from 1, or None for all examples.")
     if cases is None:
         wanted = list(task.cases or {})
     else:

@@ -15,7 +15,7 @@ from hc_interp.analysis.subnetwork_logits import logits_under
 from hc_interp.components import Subnetwork, components, share_count
 from hc_interp.data.encode import Data, batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import resolve_groups
+from hc_interp.data.labels import check_labels, resolve_groups
 from hc_interp.errors import HCError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
@@ -162,7 +162,8 @@ def _measure(
         )
     (universe,) = universes
     kept = {EMPTY: Subnetwork(frozenset(), universe), **wanted}
-    settings = {FULL: list(interventions)} | {n: [*interventions, Keep(s, means)] for n, s in kept.items()}
+    before = model.check_interventions(interventions)
+    settings = {FULL: before} | {n: [*before, Keep(s, means)] for n, s in kept.items()}
     for listed in settings.values():
         model.check_interventions(listed)
     parts = as_parts(data)
@@ -172,6 +173,7 @@ def _measure(
             encoded = batches(model, part, batch_size=batch_size)
             groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
             label = part.label if isinstance(part, Examples) else part.labels
+            check_labels(torch.as_tensor(label).tolist(), groups, repr(part))
             gold = torch.as_tensor(label, device=model.device)
             logits = logits_under(model, encoded, settings, repr(part), progress)
             for name, own in logits.items():
@@ -181,7 +183,7 @@ def _measure(
         {name: torch.cat([one[place] for one in own]).double().cpu().numpy() for name, own in found.items()}
         for place in range(3)
     )
-    origin = provenance(model, fingerprint(parts), means=means, interventions=list(interventions))
+    origin = provenance(model, fingerprint(parts), means=means, interventions=before)
     return _Values(metrics, kls, answers, tuple(sources_of(parts)), origin)
 
 

@@ -115,10 +115,12 @@ def generalizing_heads(
             f"margin={margin!r}, alpha={alpha!r} and max_pairs={max_pairs!r} were given. Expected margin from 0 and "
             "alpha above 0, both below 1 (5 % is 0.05), and at least one pair."
         )
+    cases = [cases] if isinstance(cases, str) else cases
+    before = model.check_interventions(interventions)
     core_heads = head_set(model, core, "core")
     candidates = tuple(head for head in all_heads(model) if head not in core_heads)
     common: dict[str, Any] = {
-        "cases": cases, "margin": margin, "alpha": alpha, "interventions": interventions,
+        "cases": cases, "margin": margin, "alpha": alpha, "interventions": before,
         "batch_size": batch_size, "seed": seed,
     }  # fmt: skip
     if method == "contrast":
@@ -141,7 +143,7 @@ def generalizing_heads(
         table=table,
         settings=settings,
         notes=evidence.notes,
-        provenance=provenance(model, task.name, **settings, cases=evidence.cases, interventions=list(interventions)),
+        provenance=provenance(model, task.name, **settings, cases=evidence.cases, interventions=before),
     )
 
 

@@ -79,6 +79,7 @@ def reads_from(
     for source in (means, donors):
         if source is not None:
             check_source(source, model)
+    before = model.check_interventions(interventions)
     name = metric if isinstance(metric, str) else getattr(metric, "__name__", "custom")
     settings = {
         "margin": margin, "alpha": alpha, "level": level, "routes": tuple(routes), "metric": name,
@@ -90,7 +91,7 @@ def reads_from(
         model,
         "+".join(part.fingerprint() for part in kinds.values()),
         **settings,
-        interventions=list(interventions),
+        interventions=before,
     )
     common = {**ends.fields, "settings": settings, "provenance": source_of}
     if not ends.readers or not ends.core:
@@ -99,7 +100,7 @@ def reads_from(
         return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=ends.notes, **nothing, **common)
     test = KindTest(
         model, ends.core, ends.unread, ends.readers, means, donors, tuple(dict.fromkeys(routes)), n_permutations,
-        n_size_controls, level, metric, tuple(interventions), batch_size, seed,
+        n_size_controls, level, metric, tuple(before), batch_size, seed,
     )  # fmt: skip
     records = {kind: test.record(kind, part) for kind, part in kinds.items()}
     decision = decide([record.evidence for record in records.values()], margin=margin, alpha=alpha)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
+from hc_interp.digest import NAME_ONLY
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel
 
@@ -23,7 +24,7 @@ class Donors:
     """
 
     model: HookedModel
-    data: Any
+    data: Any = field(metadata=NAME_ONLY)  # what it holds is in the pools
     seed: int = 0
     _pools: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict, repr=False)
 

@@ -1,7 +1,7 @@
 """Mean activations: what an ablated component is replaced by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
+from hc_interp.digest import NAME_ONLY
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -26,9 +27,9 @@ class MeanActivations(Result):
 
     values: dict[str, Tensor]
     positional: bool
-    n_positions: int
+    n_positions: int = field(metadata=NAME_ONLY)
     model: str
-    data: str
+    data: str = field(metadata=NAME_ONLY)
 
     def value(self, site: Site, batch: Batch) -> Tensor:
         """The mean for a site, shaped to broadcast over `batch`."""
@@ -86,6 +87,7 @@ def mean_activations(
     Each non-padding position of each example counts once. `positional=True` keeps positions apart; a position that no
     example reaches has no mean, so later batches may not be longer than this data. Sums are taken in float64.
     """
+    before = model.check_interventions(interventions)
     wanted = tuple(dict.fromkeys(("z", "mlp_out", "embed", *kinds)))
     sites = [site for kind in wanted for site in _sites(model, kind)]
     longest = 0
@@ -94,7 +96,7 @@ def mean_activations(
     digest = []
     for item in batches(model, data, batch_size=batch_size, with_labels=False):
         batch = item.batch
-        captured = model.run(batch, interventions, capture=sites).captured
+        captured = model.run(batch, before, capture=sites).captured
         mask = batch.attention_mask.double()
         length = mask.shape[1]
         longest = max(longest, int(mask.sum(1).max()))

@@ -59,6 +59,18 @@ def check_source(source: Any, model: HookedModel, before: Sequence[Intervention]
         )
 
 
+def check_rows(source: Source, model: HookedModel, batch: Batch) -> None:
+    """Raise the `HCError` that a pass under `source` would raise on one of these rows, before there is any pass."""
+    if isinstance(source, MeanActivations):
+        source.value(Site(0, "z"), batch)
+    elif isinstance(source, Donors):
+        source.batch_for(batch)
+    elif isinstance(source, ContrastPairs) and corrupt_side(source, model, batch) is None:
+        raise InterventionError(
+            "The data are the corrupt side of the pairs, so replacing by these would change nothing. Pass pairs.clean."
+        )
+
+
 def source_values(
     source: Source, model: HookedModel, batch: Batch, sites: Iterable[Site], before: Sequence[Intervention] = ()
 ) -> dict[Site, Tensor] | None:

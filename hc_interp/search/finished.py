@@ -1,5 +1,6 @@
 """Finished runs of a search in a folder, so that an interrupted search goes on where it stopped."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.errors import ResultError
+from hc_interp.errors import HCError, ResultError
 from hc_interp.results import Result
 
 
@@ -35,12 +36,23 @@ class RunFolder:
     folder: Path
     settings: str
 
+    def prepare(self) -> None:
+        """Make the folder. Raises `HCError` where runs could not be written, before there are any to lose."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise HCError(
+                f"{self.folder} cannot keep finished runs ({error.strerror or error}). Give resume= a folder that you "
+                "may write to."
+            ) from error
+
     def read(self, sparsity: float, seed: int) -> FinishedRun | None:
         """The run, None if it is not there. Raises `ResultError` for a run of another search or a file that is none."""
         path = self._path(sparsity, seed)
         others = [path] if path.exists() else sorted(self.folder.glob("run-*.json"))[:1]
         for other in others:
-            found = FinishedRun.load(other)
+            found = _loaded(other)
             if found.settings != self.settings:
                 raise ResultError(
                     f"{other} was written by a search of another model, data, means or settings; expected "
@@ -48,6 +60,11 @@ class RunFolder:
                     "again."
                 )
             if other == path:
+                if (found.sparsity, found.seed) != (sparsity, seed):
+                    raise ResultError(
+                        f"{path} holds the run of sparsity {found.sparsity:g} and seed {found.seed}: it was renamed or "
+                        "copied. Delete this file, and the run is made again."
+                    )
                 return found
         return None
 
@@ -56,3 +73,13 @@ class RunFolder:
 
     def _path(self, sparsity: float, seed: int) -> Path:
         return self.folder / f"run-sparsity-{float(sparsity)!r}-seed-{seed}.json"
+
+
+def _loaded(path: Path) -> FinishedRun:
+    try:
+        return FinishedRun.load(path)
+    except ResultError as error:
+        raise ResultError(
+            f"{path} cannot be read as a finished run ({error.__cause__ or error}). Delete this file, and the run is "
+            "made again."
+        ) from error

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
+from hc_interp.components import Subnetwork, as_written
+from hc_interp.errors import SearchError
 from hc_interp.results import Result
 
 ROUNDS = ["run", "round", "examples", "before", "after", "traded"]
@@ -57,9 +58,14 @@ class MaskSearch(Result):
         return self.agrees.double().mean(1)
 
     def at(self, sparsity: float) -> tuple[Subnetwork, ...]:
-        """The subnetworks of one sparsity of the grid, in the order of the seeds."""
-        runs = zip(self.subnetworks, self.sparsities, strict=True)
-        return tuple(item for item, share in runs if share == sparsity)
+        """The subnetworks of one sparsity of the grid, in the order of the seeds. Raises `SearchError` for another."""
+        wanted, runs = as_written(sparsity), zip(self.subnetworks, self.sparsities, strict=True)
+        if wanted not in self.sparsities:
+            raise SearchError(
+                f"This search has no runs at sparsity {wanted:g}. Expected one of "
+                f"{', '.join(f'{share:g}' for share in dict.fromkeys(self.sparsities))}."
+            )
+        return tuple(item for item, share in runs if share == wanted)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per run: run, seed, sparsity, kept heads, kept MLPs, held-out KL, agreement with the full model."""

@@ -4,15 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
+from hc_interp.components import as_written
 from hc_interp.data.encode import Data
 from hc_interp.digest import digest
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
-from hc_interp.interventions.sources import Source, check_source
+from hc_interp.interventions.sources import Source, check_rows, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.provenance import provenance
@@ -61,8 +64,9 @@ def search_masks(
     Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
     their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
     take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
-    same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. 512 examples (at most
-    a quarter of the data) of sources that no run trains on are held out to score all runs. Sources: Bhaskar et al. 2024
+    same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. About 512 examples
+    (or a quarter of the data; one source where all are larger), of sources that no run trains on, are held out to score
+    all runs. Sources: Bhaskar et al. 2024
     (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
@@ -73,7 +77,7 @@ def search_masks(
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
-    model.check_interventions(interventions)
+    before = tuple(model.check_interventions(interventions))
     draws = {seed: Draws(seed, seeds[0], tuple(vary)) for seed in seeds}
     n_train = SUBSET if exchanges else min(SUBSET, steps * batch_size)
     plan = draw_plan(parts, sorted({own.seed_for("data") for own in draws.values()}), n_train, batch_size)
@@ -81,20 +85,22 @@ def search_masks(
         "components": components, "objective": objective, "steps": int(steps), "batch_size": int(batch_size),
         "exchanges": int(exchanges), "vary": [stream for stream in STREAMS if stream in vary],
     }  # fmt: skip
-    source = mean_activations(model, parts, interventions=interventions) if means is None else means
+    source = mean_activations(model, parts, interventions=before) if means is None else means
     name = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
     shared |= {"trades": TRADES} if exchanges else {}
     folder = None
     if resume is not None:
         seen = shaping(parts, with_labels=objective == "task")
-        folder = RunFolder(Path(resume), digest(model, seen, source, list(interventions), settings | shared))
+        folder = RunFolder(Path(resume), digest(model, seen, source, list(before), settings | shared))
+        folder.prepare()
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
         chosen = [part for rows in plan.groups for part in pick(parts, rows)]
-        pool = build_pool(model, chosen, with_gold=objective == "task", interventions=interventions, size=EVAL_SIZE)
-        goal = Objective(model, universe_of(model, components), source, pool, objective, tuple(interventions))
+        pool = build_pool(model, chosen, with_gold=objective == "task", interventions=before, size=EVAL_SIZE)
+        check_rows(source, model, pool.batch)
+        goal = Objective(model, universe_of(model, components), source, pool, objective, before)
         missing = [key for key in wanted if key not in done]
         with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
             for share, seed in missing:
@@ -114,28 +120,29 @@ def search_masks(
         exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
         settings=settings
         | {"held_out": len(plan.held_out), "train": len(plan.train[draws[seeds[0]].seed_for("data")])},
-        provenance=provenance(
-            model, name, means=source, interventions=list(interventions), seeds=list(seeds), **settings
-        ),
+        provenance=provenance(model, name, means=source, interventions=list(before), seeds=list(seeds), **settings),
     )
 
 
 def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """The runs' frames as one, each row with the number of its run."""
-    numbered = [frame.assign(run=i) for i, frame in enumerate(frames)]
-    return pd.concat(numbered, ignore_index=True).reindex(columns=columns)
+    numbered = [frame.assign(run=i) for i, frame in enumerate(frames) if len(frame)]  # an empty one has no dtypes
+    stacked = pd.concat(numbered, ignore_index=True) if numbered else pd.DataFrame()
+    return stacked.reindex(columns=columns)
 
 
-def _sparsities(sparsity: float | Sequence[float]) -> tuple[float, ...]:
+def _sparsities(sparsity: Any) -> tuple[float, ...]:
+    if isinstance(sparsity, np.ndarray | torch.Tensor):
+        sparsity = np.atleast_1d(np.asarray(sparsity))
     given = tuple(sparsity) if isinstance(sparsity, Iterable) and not isinstance(sparsity, str) else (sparsity,)
     for share in given:
-        if not isinstance(share, Real) or not 0 <= float(share) < 1:
+        if not isinstance(share, Real) or not 0 <= as_written(share) < 1:
             shown = f"{float(share):g}" if isinstance(share, Real) else repr(share)
             raise SearchError(
                 f"sparsity={shown} was given. Expected the share of components to remove, a number from 0 up to but "
                 "without 1; half of them is 0.5, not 50."
             )
-    found = tuple(map(float, given))
+    found = tuple(map(as_written, given))
     if not found or len(set(found)) < len(found):
         raise SearchError(f"sparsity={list(found)} was given. Expected one share or several different ones.")
     return found

@@ -67,7 +67,8 @@ def node_effects(
     whole = [Site(layer, name) for layer in layers for name in ("q", "k", "v", "pattern")]
     with torch.no_grad():
         clean = model.run(batch, before, capture=whole).captured
-        new = source_values(source, model, batch, [Site(layer, kind) for layer in layers], before) or {}
+        new = source_values(source, model, batch, [Site(layer, kind) for layer in layers], before)
+        new = clean if new is None else new  # pairs with equal sides: nothing changes
         fixed = qk_fix and kind in "qk"
         changes = [
             _change_of_z(model, layer, kind, new[Site(layer, kind)], clean, batch)

@@ -92,7 +92,7 @@ class Plan:
 
 
 def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
-    """Hold out `HELD_OUT` examples (at most a quarter) by source, and draw each seed's `n_train` from the rest.
+    """Hold out about `HELD_OUT` examples (or a quarter) by source, and draw each seed's `n_train` from the rest.
 
     Raises `SearchError` when fewer than a batch are left to train on.
     """
@@ -129,12 +129,23 @@ class Draws:
 
 
 def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and about `n_wanted` rows to keep aside; no source is on both sides."""
+    """Rows to train on and about `n_wanted` rows to keep aside; no source is on both sides.
+
+    A source that would take more than an eighth beyond `n_wanted` is passed over; if all are so large, one is kept
+    aside, the smallest.
+    """
     names, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(names))
-    counts = np.bincount(codes)[shuffled]
-    n_sources = max(1, int(np.searchsorted(np.cumsum(counts), n_wanted, side="left")) + 1)
-    aside = np.isin(codes, shuffled[:n_sources])
+    counts = np.bincount(codes)
+    chosen: list[int] = []
+    n_chosen = 0
+    for source in shuffled.tolist():
+        if n_chosen >= n_wanted:
+            break
+        if n_chosen + counts[source] <= n_wanted + n_wanted // 8:
+            chosen.append(source)
+            n_chosen += int(counts[source])
+    aside = np.isin(codes, chosen or shuffled[counts[shuffled].argmin()])
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 

@@ -16,7 +16,7 @@ from hc_interp.data.encode import Data
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
-from hc_interp.interventions.sources import Source, check_source
+from hc_interp.interventions.sources import Source, check_rows, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.progress import stage
@@ -54,7 +54,7 @@ def gradient_importance(
     goal = _Goal(model, data, means, components, objective, interventions, batch_size)
 
     def score(batch: Batch, rows: Tensor) -> Tensor:
-        return gate_gradients(model, batch, goal.items, goal.source, goal.answer_loss(rows), interventions).abs().T
+        return gate_gradients(model, batch, goal.items, goal.source, goal.answer_loss(rows), goal.interventions).abs().T
 
     ranking = goal.rank("gradient importance", score, normalize=normalize)
     return _by_layer(ranking) if normalize else ranking
@@ -94,10 +94,10 @@ def attribution_patching(
         loss = goal.answer_loss(rows)
         if nodes == "components":
             found = [
-                gate_gradients(model, batch, goal.items, goal.source, loss, interventions, drop) for drop in passes
+                gate_gradients(model, batch, goal.items, goal.source, loss, goal.interventions, drop) for drop in passes
             ]
         else:
-            found = node_effects(model, batch, nodes, goal.source, loss, interventions, passes, qk_fix=qk_fix)
+            found = node_effects(model, batch, nodes, goal.source, loss, goal.interventions, passes, qk_fix=qk_fix)
         # In a pass that drops its layer a node has no effect, so it is in one pass fewer.
         return torch.stack(found).abs().sum(0).T / max(1, len(passes) - 1)
 
@@ -127,10 +127,10 @@ def leave_one_out(
     @torch.no_grad()
     def score(batch: Batch, rows: Tensor) -> Tensor:
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-        below = model.run(batch, interventions, capture=streams).captured
+        below = model.run(batch, goal.interventions, capture=streams).captured
         found = []
         for item in goal.items:
-            edits = model.compile(batch, [*interventions, Ablate(item, goal.source)])
+            edits = model.compile(batch, [*goal.interventions, Ablate(item, goal.source)])
             start = (item.layer, below[Site(item.layer, "resid_pre")])
             found.append(goal.loss(model.run_edits(batch, edits, start=start).logits, rows))
         return torch.stack(found) - goal.full_loss(rows)
@@ -158,12 +158,13 @@ class _Goal:
         parts = as_parts(data)
         self.sources = tuple(sources_of(parts))
         if means is None:
-            means = mean_activations(model, parts, interventions=interventions, kinds=kinds)
+            means = mean_activations(model, parts, interventions=self.interventions, kinds=kinds)
         check_source(means, model)
         self.source: Source = means
         self.pool: Pool = build_pool(
-            model, parts, with_gold=objective == "task", interventions=interventions, size=batch_size
+            model, parts, with_gold=objective == "task", interventions=self.interventions, size=batch_size
         )
+        check_rows(means, model, self.pool.batch)
         self.items: tuple[Component, ...] = universe_of(model, components)
         self.provenance = provenance(
             model, fingerprint(parts), means=means, interventions=list(self.interventions), objective=objective

@@ -147,7 +147,7 @@ def test_what_is_missing_or_wrong_is_named(full, grid, message):
 def test_arguments_are_checked():
     with pytest.raises(HCError, match="No case"):
         effective_size(FULL, GRID, [])
-    for margin in (-0.1, 3.0, float("nan")):
+    for margin in (-0.1, 3.0, float("nan"), "0.03"):
         with pytest.raises(HCError, match=r"margin=.*0\.03"):
             effective_size(FULL, GRID, ["case"], margin)
 

@@ -237,8 +237,9 @@ def test_unknown_cases_and_missing_data_are_errors(model, task):
         evaluate(model, Task("empty", train=examples(3, 0)))
     with pytest.raises(DataError, match="where a Task was expected"):
         evaluate(model, examples(3, 0))
-    with pytest.raises(DataError, match="max_per_case is 0"):
-        evaluate(model, task, max_per_case=0)
+    for wrong in (0, 2.5):
+        with pytest.raises(DataError, match=f"max_per_case is {wrong}; expected a whole number"):
+            evaluate(model, task, max_per_case=wrong)
     with pytest.raises(DataError, match="no labels"):
         evaluate(model, Task("blind", validation=Examples(["the"], ["the"])))
     with pytest.raises(DataError, match="a case named 'validation'"):

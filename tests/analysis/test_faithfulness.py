@@ -1,5 +1,7 @@
 """Faithfulness and its curve, against their definitions computed by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hc_interp.analysis.faithfulness import _halves, faithfulness, faithfulness_
 from hc_interp.analysis.faithfulness_results import Faithfulness, FaithfulnessCurve
 from hc_interp.components import Head, Subnetwork
 from hc_interp.data.batch import Batch
-from hc_interp.errors import HCError
+from hc_interp.errors import HCError, LabelError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep
 from hc_interp.metrics import logit_diff
@@ -153,4 +155,8 @@ def test_bad_input(model, rows, means):
     unlabelled = Batch(rows.input_ids, rows.attention_mask, rows.token_type_ids)
     with pytest.raises(HCError, match="no labels"):
         faithfulness(model, unlabelled, Subnetwork([], model.components), means)
+    for label in (-1, 3):
+        wrong = replace(rows, labels=torch.full((len(rows),), label))
+        with pytest.raises(LabelError, match=f"label {label} in row 0.*expected 0 to 2"):
+            faithfulness(model, wrong, Subnetwork([], model.components), means)
     assert torch.is_grad_enabled()

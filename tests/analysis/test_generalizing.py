@@ -277,6 +277,7 @@ def test_excess_test_holds_its_level_and_sees_a_difference() -> None:
         ({"core": ["L0MLP"]}, ComponentError, "not an attention head"),
         ({"core": ["L7H0"]}, ComponentError, "L7H0"),
         ({"cases": ["nowhere"]}, DataError, "nowhere"),
+        ({"cases": "nowhere"}, DataError, "no case 'nowhere'"),
         ({"cases": ["plain"]}, DataError, "no order pairs"),
         ({"method": "ablation"}, HCError, "by their means, and none were given"),
         ({"method": "presence"}, HCError, "0 subnetworks"),

@@ -5,11 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
+from hc_interp.analysis.core import heuristic_core
+from hc_interp.analysis.evaluate import named_subnetworks
 from hc_interp.components import MLP, Head, Subnetwork
+from hc_interp.data.batch import Batch
+from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
-from hc_interp.errors import DataError, InterventionError, ResultError, SearchError
+from hc_interp.errors import DataError, HCError, InterventionError, ResultError, SearchError
+from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep
 from hc_interp.models.load import load
@@ -18,6 +24,7 @@ from hc_interp.search.mask_search import search_masks
 from hc_interp.search.objectives import group_cross_entropy, kl_divergence
 from hc_interp.search.plan import STREAMS
 from hc_interp.search.ranking import binary
+from hc_interp.search.screens import attribution_patching, gradient_importance, leave_one_out
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,11 @@ def test_finds_exactly_the_components_that_matter(planted, found):
         assert subnetwork.kept == planted
     assert float(found.kl[:2].max()) < 1e-6
     assert found.agreement[:2].tolist() == [1.0, 1.0]
+
+
+def test_a_search_stands_for_its_subnetworks(found):
+    assert heuristic_core(found).frequency == heuristic_core(found.subnetworks).frequency
+    assert named_subnetworks(found) == named_subnetworks(found.subnetworks)
 
 
 def test_sparsity_is_exact_and_the_grid_is_complete(planted, found):
@@ -235,7 +247,7 @@ def test_a_mask_whose_score_is_not_finite_leaves_no_file(planted_model, rows, me
     monkeypatch.setattr(one_run, "Keep", lambda kept, source: Keep(kept, broken))
     with pytest.raises(SearchError, match=r"seed 3, sparsity 0.5\) is not finite on 30 of 30 held-out"):
         search_masks(planted_model, rows, 0.5, [3], means, steps=4, exchanges=0, resume=tmp_path / "runs")
-    assert not list(tmp_path.rglob("*"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_model_without_finite_logits_is_an_error(rows, means):
@@ -405,7 +417,118 @@ def test_a_folder_tells_sparsities_apart_that_print_alike(tmp_path, planted_mode
     def search():
         return search_masks(planted_model, rows, [1 / 3, 0.333333], [0], means, steps=2, exchanges=0, resume=tmp_path)
 
-    assert search().sparsities == search().sparsities == (1 / 3, 0.333333)
+    assert search().sparsities == search().sparsities == (0.333333333333, 0.333333)
+
+
+def test_a_folder_knows_what_a_source_puts_in_place_not_the_labels_beside_it(tmp_path, planted_model, rows):
+    labelled = replace(rows, labels=torch.arange(len(rows)) % 3)
+    other = replace(rows, labels=(torch.arange(len(rows)) + 1) % 3)
+    for name, source in {"means": mean_activations, "donors": Donors}.items():
+        first, again = (
+            search_masks(
+                planted_model, data, 0.5, [0], source(planted_model, data), steps=2, exchanges=0, resume=tmp_path / name
+            )
+            for data in (labelled, other)
+        )
+        assert torch.equal(first.log_alpha, again.log_alpha)
+    with pytest.raises(ResultError, match="another model, data, means or settings"):
+        search_masks(
+            planted_model, rows, 0.5, [0], Donors(planted_model, rows, 1), steps=2, exchanges=0,
+            resume=tmp_path / "donors",
+        )  # fmt: skip
+
+
+def test_a_folder_knows_how_classes_and_texts_are_read(tmp_path):
+    texts = [f"{a} {b} {c}" for a in ("red", "blue", "old") for b in ("cat", "dog", "owl") for c in ("ran", "sat")]
+    data = Examples(texts, label=[i % 3 for i in range(len(texts))])
+    forward, backward = word_tokenizer(texts), word_tokenizer([*texts, "aardvark"])  # other numbers for the words
+
+    def search(tokenizer, labels):
+        model = load(tiny_module("bert", seed=3), tokenizer=tokenizer, labels=labels)
+        return search_masks(model, data, 0.5, [0], 0, steps=2, batch_size=4, exchanges=0, resume=tmp_path)
+
+    search(forward, LABELS)
+    forward(["a call that pads", "and one"], padding=True, truncation=True, max_length=5)  # is no other tokenizer
+    search(forward, LABELS)
+    for tokenizer, labels in ((backward, LABELS), (forward, LABELS[::-1])):
+        with pytest.raises(ResultError, match="another model, data, means or settings"):
+            search(tokenizer, labels)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training is a failure."""
+    monkeypatch.setattr("hc_interp.search.mask_search.run_once", lambda *_: pytest.fail("a run was trained"))
+
+
+def test_a_folder_that_cannot_hold_runs_is_refused_before_any_is_made(tmp_path, planted_model, rows, means, untrained):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(HCError, match=r"cannot keep finished runs.*a folder that you may write to"):
+        search_masks(planted_model, rows, 0.5, [0], means, steps=2, exchanges=0, resume=tmp_path / "file")
+
+
+@pytest.mark.parametrize("spoilt", ["truncated", "copied"])
+def test_a_file_that_is_not_the_run_it_should_be_names_the_mend(tmp_path, planted_model, rows, means, spoilt):
+    def search(seeds):
+        return search_masks(planted_model, rows, 0.5, seeds, means, steps=2, exchanges=0, resume=tmp_path)
+
+    search([0])
+    (path,) = tmp_path.iterdir()
+    if spoilt == "truncated":
+        path.write_text(path.read_text()[:100])
+        with pytest.raises(ResultError, match=r"cannot be read as a finished run.*Delete this file"):
+            search([0])
+    else:
+        (tmp_path / path.name.replace("seed-0", "seed-1")).write_text(path.read_text())
+        with pytest.raises(ResultError, match=r"holds the run of sparsity 0.5 and seed 0.*Delete this file"):
+            search([0, 1])
+
+
+@pytest.mark.parametrize("source", ["donors", "positional means", "corrupt side"])
+def test_a_source_that_does_not_fit_the_data_is_refused_before_training(planted_model, rows, source, untrained):
+    short = rows.rows((rows.attention_mask.sum(1) < 8).nonzero()[:, 0])
+    cut = Batch(short.input_ids[:, :7], short.attention_mask[:, :7])
+    pairs = ContrastPairs(rows, replace(rows, input_ids=rows.input_ids % 50 + 3), gold=rows.labels.tolist())
+    data, found, message = {
+        "donors": (rows, Donors(planted_model, cut), "No donor of"),
+        "positional means": (rows, mean_activations(planted_model, cut, positional=True), "positional means 7"),
+        "corrupt side": (pairs.corrupt, pairs, "corrupt side of the pairs.*Pass pairs.clean"),
+    }[source]
+    with pytest.raises(InterventionError, match=message):
+        search_masks(planted_model, data, 0.5, [0], found, steps=2, exchanges=0)
+    if source == "corrupt side":
+        for nodes in ("components", "q"):
+            with pytest.raises(InterventionError, match=message):
+                attribution_patching(planted_model, data, found, nodes=nodes)
+
+
+def test_an_iterator_of_interventions_counts(planted_model, rows, means):
+    item = Ablate("L0H0", means)
+    settings = {"steps": 2, "exchanges": 0}
+    once = search_masks(planted_model, rows, 0.5, [0], means, interventions=iter([item]), **settings)
+    listed = search_masks(planted_model, rows, 0.5, [0], means, interventions=[item], **settings)
+    assert torch.equal(once.kl_per_example, listed.kl_per_example)
+    for screen in (gradient_importance, attribution_patching, leave_one_out):
+        given = (screen(planted_model, rows, means, interventions=own) for own in (iter([item]), [item]))
+        assert torch.equal(*(ranking.per_example for ranking in given))
+
+
+def test_a_grid_with_sparsity_zero_keeps_numbers_as_numbers(planted_model, rows, means):
+    found = search_masks(planted_model, rows, [0, 0.5], [0], means, steps=2, exchanges=1)
+    for frame in (found.history, found.exchanges):
+        assert all(np.issubdtype(dtype, np.number) for dtype in frame.dtypes)
+        assert set(frame["run"]) == {1}
+    nothing = search_masks(planted_model, rows, 0, [0], means)
+    assert list(nothing.history.columns) == list(found.history.columns)
+
+
+@pytest.mark.parametrize("given", [np.float32(0.1), np.array(0.1), torch.tensor(0.1), np.arange(0.1, 0.2, 0.1), 0.1])
+def test_a_sparsity_is_the_decimal_that_was_meant(planted_model, rows, means, given):
+    found = search_masks(planted_model, rows, given, [0], means, steps=1, exchanges=0)
+    assert found.sparsities == (0.1,)
+    assert found.at(np.float32(0.1)) == found.subnetworks
+    with pytest.raises(SearchError, match=r"no runs at sparsity 0.2. Expected one of 0.1"):
+        found.at(0.2)
 
 
 @pytest.mark.parametrize(("exchanges", "goes_on"), [(1, False), (0, True)])

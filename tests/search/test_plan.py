@@ -1,5 +1,6 @@
 """Which rows are drawn: nothing leaks from a source, seeds differ, batches are whole and of similar length."""
 
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -24,9 +25,18 @@ def test_no_source_is_on_both_sides_of_the_split(codes, n_wanted, seed):
     train, aside = held_out_rows(sources, n_wanted, seed)
     assert sorted([*train, *aside]) == list(range(len(sources)))
     assert not {sources[i] for i in train} & {sources[i] for i in aside}
-    assert len(aside) >= min(n_wanted, len(sources))
-    largest = max(sources.count(name) for name in sources)
-    assert len(aside) < n_wanted + largest
+    counts = Counter(sources)
+    most = n_wanted + n_wanted // 8
+    assert 1 <= len(aside) <= max(most, min(counts.values()))
+    if len(aside) < n_wanted:  # then no other source fits beside them
+        assert all(len(aside) + counts[sources[i]] > most for i in train)
+
+
+@pytest.mark.parametrize(("counts", "n_aside"), [((110, 10), 10), ((60, 60), 60), ((118, 1, 1), 2)])
+def test_a_large_source_does_not_swallow_the_data(counts, n_aside):
+    sources = [f"s{place}" for place, count in enumerate(counts) for _ in range(count)]
+    train, aside = held_out_rows(sources, len(sources) // 4, 0)
+    assert (len(train), len(aside)) == (120 - n_aside, n_aside)
 
 
 @given(st.integers(8, 60), st.integers(1, 8), st.integers(0, 5))
