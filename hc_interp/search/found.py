@@ -59,13 +59,14 @@ class MaskSearch(Result):
 
     def at(self, sparsity: float) -> tuple[Subnetwork, ...]:
         """The subnetworks of one sparsity of the grid, in the order of the seeds. Raises `SearchError` for another."""
-        wanted, runs = as_written(sparsity), zip(self.subnetworks, self.sparsities, strict=True)
-        if wanted not in self.sparsities:
+        wanted = as_written(sparsity)
+        places = [place for place, share in enumerate(self.sparsities) if as_written(share) == wanted]
+        if not places:
             raise SearchError(
                 f"This search has no runs at sparsity {wanted:g}. Expected one of "
                 f"{', '.join(f'{share:g}' for share in dict.fromkeys(self.sparsities))}."
             )
-        return tuple(item for item, share in runs if share == wanted)
+        return tuple(self.subnetworks[place] for place in places)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per run: run, seed, sparsity, kept heads, kept MLPs, held-out KL, agreement with the full model."""

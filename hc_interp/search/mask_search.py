@@ -66,8 +66,7 @@ def search_masks(
     take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
     same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. About 512 examples
     (or a quarter of the data; one source where all are larger), of sources that no run trains on, are held out to score
-    all runs. Sources: Bhaskar et al. 2024
-    (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+    all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
     may do as well: the runs are samples of what training finds, not the best mask.
