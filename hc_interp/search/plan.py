@@ -145,7 +145,7 @@ def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.
         if n_chosen + counts[source] <= n_wanted + n_wanted // 8:
             chosen.append(source)
             n_chosen += int(counts[source])
-    aside = np.isin(codes, chosen or shuffled[counts[shuffled].argmin()])
+    aside = np.isin(codes, chosen or shuffled[np.argsort(counts[shuffled], kind="stable")[:1]])
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
