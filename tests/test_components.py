@@ -180,7 +180,8 @@ def test_kept_count_is_the_definition_in_exact_arithmetic(n, thousandths) -> Non
 
 
 @pytest.mark.parametrize(
-    ("n", "sparsity", "kept"), [(156, 0.5, 78), (156, 0.7, 47), (5, 0.9, 1), (5, 0.5, 3), (78, 0, 78), (78, 1, 0)]
+    ("n", "sparsity", "kept"),
+    [(156, 0.5, 78), (156, 0.7, 47), (5, 0.9, 1), (5, 0.5, 3), (78, 0, 78), (78, 1, 0), (15, 0.30000000000000004, 11)],
 )
 def test_kept_count_by_hand(n, sparsity, kept) -> None:
     assert kept_count(n, sparsity) == kept

@@ -59,11 +59,11 @@ def evaluate(
             f"{len(named)} subnetworks were given without means, so nothing says what the removed components are "
             "replaced by. Pass means=hc.mean_activations(model, task.train), or another source: 0 or hc.Donors(...)."
         )
-    if means is not None:
-        check_source(means, model)
     before = model.check_interventions(interventions)
     settings: dict[str, list[Intervention]] = {FULL: before}
-    settings |= {name: [*before, Keep(item, means)] for name, item in named.items()}  # type: ignore[arg-type]
+    if means is not None:
+        check_source(means, model)
+        settings |= {name: [*before, Keep(item, means)] for name, item in named.items()}
     for listed in settings.values():
         model.check_interventions(listed)
     splits = _splits(task, cases, max_per_case, seed)

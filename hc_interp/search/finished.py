@@ -36,11 +36,11 @@ class RunFolder:
     folder: Path
     settings: str
 
-    def prepare(self) -> None:
-        """Make the folder. Raises `HCError` where runs could not be written, before there are any to lose."""
+    def check_writable(self) -> None:
+        """Raise `HCError` where runs could not be written, before there are any to lose. Leaves nothing behind."""
+        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
+            tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
             raise HCError(
                 f"{self.folder} cannot keep finished runs ({error.strerror or error}). Give resume= a folder that you "

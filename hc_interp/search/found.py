@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Subnetwork, as_written
+from hc_interp.components import Subnetwork, same_share
 from hc_interp.errors import SearchError
 from hc_interp.results import Result
 
@@ -59,11 +59,10 @@ class MaskSearch(Result):
 
     def at(self, sparsity: float) -> tuple[Subnetwork, ...]:
         """The subnetworks of one sparsity of the grid, in the order of the seeds. Raises `SearchError` for another."""
-        wanted = as_written(sparsity)
-        places = [place for place, share in enumerate(self.sparsities) if as_written(share) == wanted]
+        places = [place for place, share in enumerate(self.sparsities) if same_share(share, sparsity)]
         if not places:
             raise SearchError(
-                f"This search has no runs at sparsity {wanted:g}. Expected one of "
+                f"This search has no runs at sparsity {sparsity:g}. Expected one of "
                 f"{', '.join(f'{share:g}' for share in dict.fromkeys(self.sparsities))}."
             )
         return tuple(self.subnetworks[place] for place in places)

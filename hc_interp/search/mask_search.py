@@ -92,7 +92,7 @@ def search_masks(
     if resume is not None:
         seen = shaping(parts, with_labels=objective == "task")
         folder = RunFolder(Path(resume), digest(model, seen, source, list(before), settings | shared))
-        folder.prepare()
+        folder.check_writable()
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
