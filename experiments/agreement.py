@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import hc_interp as hc
-from hc_interp.analysis.core import core_size_by_chance
+from hc_interp.heads.core import core_size_by_chance
 from hc_interp.search import training
 from hc_interp.search.plan import STREAMS
 

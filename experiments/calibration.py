@@ -26,10 +26,10 @@ from calibration_tables import MARGIN, figure, report
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
-from hc_interp.analysis.necessity import INTERVAL
-from hc_interp.analysis.pair_runs import JointPath, PairRuns
-from hc_interp.analysis.reads_from import Ends
-from hc_interp.analysis.statistics import ratio_interval
+from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.reading.necessity import INTERVAL
+from hc_interp.reading.reads_from import Ends
+from hc_interp.statistics.tests import ratio_interval
 
 FIRST_SEED = 50_000
 NOISE = (0.005, 0.02)

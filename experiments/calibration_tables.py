@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 import hc_interp as hc
-from hc_interp.analysis.statistics import clopper_pearson
+from hc_interp.statistics.tests import clopper_pearson
 
 MARGIN = 0.05  # of the test, as `reads_from` has it
 FLAT = 1e-4  # spread of a pair's share under which intervals are points

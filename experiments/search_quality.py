@@ -18,10 +18,11 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 import hc_interp as hc
+from hc_interp.data.parts import pick
 from hc_interp.search.exchange import mask_losses
-from hc_interp.search.mask_search import SUBSET
-from hc_interp.search.plan import draw_plan, pick
+from hc_interp.search.plan import draw_plan
 from hc_interp.search.pool import build_pool
+from hc_interp.search.search_masks import SUBSET
 from hc_interp.search.training import Objective
 
 N_EXAMPLES, LENGTH, VOCABULARY = 2048, 8, 60

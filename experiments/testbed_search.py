@@ -16,8 +16,8 @@ from calibration import KINDS, SEARCH, build
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
-from hc_interp.analysis.statistics import clopper_pearson
-from hc_interp.search.objectives import kl_divergence
+from hc_interp.metrics import kl_divergence
+from hc_interp.statistics.tests import clopper_pearson
 from hc_interp.testbeds.world import World
 
 FIRST_SEED = 30_000

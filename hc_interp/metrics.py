@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hc_interp.errors import HCError
@@ -81,3 +81,18 @@ def _per_pair(metric: Metric) -> Metric:
         return score
 
     return checked
+
+
+def kl_divergence(full: Float[Tensor, "batch class"], masked: Float[Tensor, "batch class"]) -> Float[Tensor, " batch"]:
+    """KL(full || masked) of the class distributions of two sets of logits, in nats."""
+    wide = torch.promote_types(full.dtype, torch.float32)
+    log_p, log_q = full.log_softmax(-1, dtype=wide), masked.log_softmax(-1, dtype=wide)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def group_cross_entropy(
+    logits: Float[Tensor, "batch class"], gold: Bool[Tensor, "batch class"]
+) -> Float[Tensor, " batch"]:
+    """Minus the log probability of the gold group's classes together, in nats."""
+    logits, low = logits.to(torch.promote_types(logits.dtype, torch.float32)), float("-inf")
+    return logits.logsumexp(-1) - logits.masked_fill(~gold, low).logsumexp(-1)

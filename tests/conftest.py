@@ -30,3 +30,11 @@ def tiny_bert():
 @pytest.fixture(autouse=True)
 def _one_seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def results():
+    """Makers of each kind of result, by name."""
+    from made_results import MAKERS
+
+    return MAKERS

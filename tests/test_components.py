@@ -18,10 +18,10 @@ from hc_interp.components import (
     components,
     execution_order,
     is_upstream,
-    kept_count,
     universe,
 )
 from hc_interp.errors import ComponentError, ResultError, SearchError
+from hc_interp.shares import kept_count
 
 ALL = universe(3, 4)
 subsets = st.sets(st.sampled_from(ALL))

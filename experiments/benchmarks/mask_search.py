@@ -29,12 +29,12 @@ from published_recipe import BATCH, BATCHES, MODEL, N_MEANS, RESULT, SPARSITY, n
 from torch import Tensor
 
 import hc_interp as hc
-from hc_interp.analysis.statistics import bootstrap
+from hc_interp.metrics import kl_divergence
 from hc_interp.search.exchange import MODELLED
 from hc_interp.search.hard_concrete import sample_gates
-from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.plan import draw_plan
 from hc_interp.search.training import Objective
+from hc_interp.statistics.tests import bootstrap
 
 LENGTH = 128  # what the published code pads to
 SCREENS = {

@@ -26,7 +26,7 @@ import hc_interp as hc
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.labels import resolve_groups
 from hc_interp.metrics import logit_diff
-from hc_interp.patching.kernels import linear
+from hc_interp.patching.engine.kernels import linear
 from hc_interp.patching.rows import rows_of
 from hc_interp.patching.sweep import Sweep
 
@@ -186,8 +186,8 @@ def compare(options) -> None:
 
     loop.path(rows[0].senders[0], rows[0].receivers[0]), rates(3840)
     sweep = Sweep(model, encoded, rows, "pair", [], logit_diff, groups, "direct", options.pairs, options.memory)
-    seconds, ground = timed(lambda: sweep.ground(sweep.parts[0]))
-    measuring = sweep.engine(ground).measure(range(len(rows)))
+    seconds, state = timed(lambda: sweep.state(sweep.parts[0]))
+    measuring = sweep.engine(state).measure(range(len(rows)))
     order, effects = sweep.parts[0].index, torch.zeros(len(encoded), len(rows))
     times, measured_rates, differences, looped = [], [], [], {}
     for done in range(len(rows)):

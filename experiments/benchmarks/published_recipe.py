@@ -30,9 +30,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import hc_interp as hc
+from hc_interp.data.parts import pick
+from hc_interp.metrics import kl_divergence
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, ramped_target, sample_gates
-from hc_interp.search.objectives import kl_divergence
-from hc_interp.search.plan import draw_plan, pick, seed_of
+from hc_interp.search.plan import draw_plan, seed_of
 from hc_interp.search.pool import Pool, build_pool
 from hc_interp.search.ranking import binary
 

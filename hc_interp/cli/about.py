@@ -47,7 +47,7 @@ def doctor(
     """Check versions, backends, GPU, browser, TeX and data here; say what mends what is wrong (exit code 1)."""
     from rich.table import Table
 
-    from hc_interp.doctor import examine
+    from hc_interp.cli.doctor import examine
 
     checks = examine(data_dir)
     table = Table.grid(padding=(0, 1))

@@ -9,7 +9,7 @@ import typer
 from hc_interp.cli.options import PAIRS, WORK, Case, DataDir, Labels, Model, Seed, TaskName
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
-from hc_interp.run_settings import DEMO, RunSettings
+from hc_interp.experiment.settings import DEMO, RunSettings
 
 Folder = Annotated[Path, typer.Option(help="Folder for the results.")]
 DEFAULT = RunSettings()
@@ -78,7 +78,7 @@ def _run(model: str, task: str, out: Path, settings: RunSettings, **options: Any
 
     import hc_interp as hc
     from hc_interp.cli.inputs import quiet
-    from hc_interp.summary import record, summary
+    from hc_interp.experiment.summary import record, summary
 
     quiet()
     console = Console(stderr=True)

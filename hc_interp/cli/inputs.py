@@ -41,8 +41,8 @@ def ends(text: str, model: Any) -> Any:
 
 def result_of(path: str | Path) -> Any:
     """Any saved result."""
-    import hc_interp.figures.drawing  # noqa: F401 - every kind of result that can be drawn
-    from hc_interp.results import Result
+    import hc_interp.figures.draw  # noqa: F401 - every kind of result that can be drawn
+    from hc_interp.records.result import Result
 
     return Result.load(path)
 
@@ -65,7 +65,7 @@ def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
     import json
 
     from hc_interp.components import Subnetwork
-    from hc_interp.search.found import MaskSearch
+    from hc_interp.search.result import MaskSearch
 
     found: dict[str, Any] = {}
     for path in paths:
@@ -147,7 +147,7 @@ def cut_paths(senders: str, site: Any, means: Any) -> Any:
 
 def results_of(paths: list[Path]) -> Any:
     """The run in a folder that `hc.run` left, or results by the names of their files."""
-    from hc_interp.analysis.run_results import RunResults
+    from hc_interp.runs.results import RunResults
 
     if len(paths) == 1 and paths[0].is_dir():
         return RunResults.load(paths[0])
@@ -156,7 +156,7 @@ def results_of(paths: list[Path]) -> Any:
 
 def run_of(paths: list[Path]) -> Any:
     """One run: that of a folder, or single result files, each put where its kind belongs."""
-    from hc_interp.analysis.run_results import RunResults
+    from hc_interp.runs.results import RunResults
 
     found = results_of(paths)
     return found if isinstance(found, RunResults) else RunResults.of(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from hc_interp.results import Result
+    from hc_interp.records.result import Result
 
 ROWS = 40  # of a table that people see; machines get all
 

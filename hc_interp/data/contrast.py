@@ -215,6 +215,10 @@ class ContrastPairs:
             digest.update((part.fingerprint() if isinstance(part, Examples) else _batch_hash(part)).encode())
         return digest.hexdigest()[:16]
 
+    def identity(self) -> tuple[str, tuple[str, ...] | None]:
+        """What a digest knows the pairs by."""
+        return self.fingerprint(), self.ids
+
 
 def side(source: str) -> Literal["select", "test"]:
     """The split that a source belongs to: one bit of a hash, the same for every task, case and run."""

@@ -1,43 +1,49 @@
-"""Every picture: each function takes a result and returns a `Figure`; `report` puts them on one page.
+"""Every picture: each function takes a result and returns a `Figure`. Plotly loads when the first one is drawn.
 
-Names load when they are used, so that `import hc_interp` stays light.
+A figure's file has the name of its function; read off this package, that name means the function.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import NoReturn
 
-_HOMES = {
-    "accuracy": "accuracy_figure",
-    "accuracy_by_sparsity": "sparsity_figure",
-    "attention": "attention_figure",
-    "attention_profile": "attention_figure",
-    "calibration": "calibration_figure",
-    "Figure": "figure",
-    "CircuitGraph": "circuit_graph",
-    "circuit": "circuit_figure",
-    "circuit_graph": "circuit_graph",
-    "draw": "drawing",
-    "effective_size": "effective_size_figure",
-    "head_frequency": "core_figure",
-    "path_matrix": "path_figure",
-    "path_probes": "path_probe_figure",
-    "probe_map": "probe_map_figure",
-    "probe_scores": "probe_figure",
-    "reading": "reading_figure",
-    "report": "html_report",
-    "search_curves": "search_figure",
-    "write_all": "images",
-}
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+from hc_interp.figures.accuracy import accuracy
+from hc_interp.figures.accuracy_by_sparsity import accuracy_by_sparsity
+from hc_interp.figures.attention import attention, attention_profile
+from hc_interp.figures.calibration import calibration
+from hc_interp.figures.circuit.circuit import circuit
+from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
+from hc_interp.figures.draw import draw
+from hc_interp.figures.effective_size import effective_size
+from hc_interp.figures.figure import Figure, write_all
+from hc_interp.figures.head_frequency import head_frequency
+from hc_interp.figures.path_matrix import path_matrix
+from hc_interp.figures.path_probes import path_probes
+from hc_interp.figures.probe_map import probe_map
+from hc_interp.figures.probe_scores import probe_scores
+from hc_interp.figures.reading import reading
+from hc_interp.figures.search_curves import search_curves
+
+__all__ = [
+    "CircuitGraph",
+    "Figure",
+    "accuracy",
+    "accuracy_by_sparsity",
+    "attention",
+    "attention_profile",
+    "calibration",
+    "circuit",
+    "circuit_graph",
+    "draw",
+    "effective_size",
+    "head_frequency",
+    "path_matrix",
+    "path_probes",
+    "probe_map",
+    "probe_scores",
+    "reading",
+    "search_curves",
+    "write_all",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"hc_interp.figures has no {name!r}; it has {', '.join(__all__)}")
-    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(f"hc_interp.figures has no {name!r}; it has {', '.join(__all__)}")

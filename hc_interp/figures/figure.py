@@ -1,28 +1,25 @@
 """`Figure`: a picture, what it says and what it does not, written in the format that its file name asks for."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hc_interp.errors import HCError
-from hc_interp.figures.images import write_images
+from hc_interp.figures.images import PICTURES, write_images
 from hc_interp.figures.page.pieces import figure_page
 from hc_interp.files import write_json, write_text
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure as Plot
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A plotly figure (`plot`) with its title and caption, and the plain data that it draws (`data`).
+    """A `plotly.graph_objects.Figure` (`plot`) with its title and caption, and the plain data that it draws (`data`).
 
     `tex` makes the TikZ picture, where there is one. In a notebook the figure shows itself.
     """
 
-    plot: "Plot"
+    plot: Any
     title: str
     caption: str
     data: Any
@@ -92,3 +89,17 @@ _WRITERS: dict[str, Callable[[Figure, Path], None]] = {
     ".json": _json,
     ".tex": _tex,
 }
+
+
+def write_all(figures: Mapping[str, Figure], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
+    """Write `<name>.<format>` for every figure and format into a folder, pictures with one start of the browser.
+
+    A figure without TikZ is left out of "tex". Raises `HCError` for a format that no figure has, or without a browser.
+    """
+    if unknown := sorted(set(formats) - {suffix.lstrip(".") for suffix in _WRITERS}):
+        raise HCError(f"{', '.join(unknown)} is no format of a figure. Choose {', '.join(s[1:] for s in _WRITERS)}.")
+    wanted = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
+    wanted = [(path, figure) for path, figure in wanted if path.suffix != ".tex" or figure.tex]
+    pictures = {path: figure for path, figure in wanted if path.suffix in PICTURES}
+    write_images(pictures)
+    return [path if path in pictures else figure.write(path) for path, figure in wanted]

@@ -4,25 +4,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple, Protocol
 
 from hc_interp.errors import HCError
 from hc_interp.figures.fonts import font_faces
 from hc_interp.files import atomic
 
-if TYPE_CHECKING:
-    from hc_interp.figures.figure import Figure
-
 PICTURES = (".svg", ".pdf", ".png")
-SUFFIXES = (".html", *PICTURES, ".json", ".tex")
 PNG_SCALE = 300 / 96  # 300 dots per printed inch, where plotly counts 96
+
+
+class Drawn(Protocol):
+    """What is written: anything that holds a plotly figure, as `hc.figures.Figure` does."""
+
+    @property
+    def plot(self) -> Any: ...
 
 
 class NoBrowser(HCError):
     """What draws pictures is missing or does not start."""
 
 
-def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
+def write_images(figures: Mapping[Path, Drawn]) -> list[Path]:
     """Write each figure as its path's suffix says, all with one start of the browser; all appear, or none.
 
     Raises `NoBrowser` without kaleido, without a browser, or with one that does not start.
@@ -55,21 +58,7 @@ def write_images(figures: Mapping[Path, "Figure"]) -> list[Path]:
     return list(figures)
 
 
-def write_all(figures: Mapping[str, "Figure"], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
-    """Write `<name>.<format>` for every figure and format into a folder, pictures with one start of the browser.
-
-    A figure without TikZ is left out of "tex". Raises `HCError` for a format that no figure has, or without a browser.
-    """
-    if unknown := sorted(set(formats) - {suffix.lstrip(".") for suffix in SUFFIXES}):
-        raise HCError(f"{', '.join(unknown)} is no format of a figure. Choose {', '.join(s[1:] for s in SUFFIXES)}.")
-    wanted = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
-    wanted = [(path, figure) for path, figure in wanted if path.suffix != ".tex" or figure.tex]
-    pictures = {path: figure for path, figure in wanted if path.suffix in PICTURES}
-    write_images(pictures)
-    return [path if path in pictures else figure.write(path) for path, figure in wanted]
-
-
-def svg_texts(figures: Sequence["Figure"]) -> list[str]:
+def svg_texts(figures: Sequence[Drawn]) -> list[str]:
     """Each figure as SVG."""
     with TemporaryDirectory() as folder:
         paths = write_images({Path(folder) / f"{place}.svg": figure for place, figure in enumerate(figures)})
@@ -80,13 +69,14 @@ def try_browser(folder: Path) -> None:
     """Draw an empty picture into a folder. Raises `NoBrowser` where none can be drawn."""
     import plotly.graph_objects as go
 
-    from hc_interp.figures.figure import Figure
-
-    plot = go.Figure(layout={"width": 50, "height": 50})
-    write_images({folder / "empty.svg": Figure(plot, "nothing", "nothing", None)})
+    write_images({folder / "empty.svg": _Empty(go.Figure(layout={"width": 50, "height": 50}))})
 
 
-def _write(figures: Mapping[Path, "Figure"]) -> None:
+class _Empty(NamedTuple):
+    plot: Any
+
+
+def _write(figures: Mapping[Path, Drawn]) -> None:
     import plotly.io
 
     with ExitStack() as stack:

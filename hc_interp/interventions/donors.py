@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
-from hc_interp.digest import NAME_ONLY
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel
+from hc_interp.records.digest import NAME_ONLY
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
-from hc_interp.digest import NAME_ONLY
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.results import Result
+from hc_interp.records.digest import NAME_ONLY
+from hc_interp.records.result import Result
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
-from hc_interp.models.tokenize import tokenize
+from hc_interp.models.tokenize import tokenization, tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 
 BACKENDS = ("transformer_lens", "nnsight")
@@ -165,6 +165,10 @@ class HookedModel:
             digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
             digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
+
+    def identity(self) -> tuple[Any, ...]:
+        """What a digest knows the model by: weights, rules, how classes are read, what the tokenizer makes of text."""
+        return self.fingerprint, self.readout, tokenization(self.tokenizer)
 
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"

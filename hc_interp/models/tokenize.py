@@ -1,5 +1,6 @@
 """Texts to batches, held to what a model can read."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,3 +53,14 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             "that the model was trained with: hc.load(..., tokenizer=tok)."
         )
     return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(model.device)
+
+
+def tokenization(tokenizer: Any) -> Any:
+    """What decides how a tokenizer splits text; how it pads and cuts is set by each call, and so left out."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is not None:
+        rules = json.loads(fast.to_str())
+        return {name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}
+    if hasattr(tokenizer, "get_vocab"):
+        return type(tokenizer).__qualname__, sorted(tokenizer.get_vocab().items())
+    return type(tokenizer).__qualname__

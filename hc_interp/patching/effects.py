@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.analysis.statistics import bootstrap, fdr, ratio_interval, sign_flip_test
 from hc_interp.components import component
 from hc_interp.errors import HCError, ResultError
-from hc_interp.results import Result
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import bootstrap, fdr, ratio_interval, sign_flip_test
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import OUTPUT
-from hc_interp.patching.ground import Ground
+from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Members, Row
 
 Measured = dict[str, Float[Tensor, " batch"]]
@@ -19,7 +19,7 @@ Measured = dict[str, Float[Tensor, " batch"]]
 class GeneralEngine:
     """All paths on one batch of pairs. What several paths share (step 1, node effects) is computed once."""
 
-    ground: Ground
+    state: PairState
     route: str
     rows: Sequence[Row]
     _arrived: tuple[Members, Any] | None = None
@@ -38,30 +38,30 @@ class GeneralEngine:
         return {place: self.node_effect(self.rows[place].active) for place in places}
 
     def _row(self, row: Row, nodes: bool) -> Measured:
-        ground, paths = self.ground, self.ground.paths
-        zero = torch.zeros_like(ground.clean_score)
+        state, paths = self.state, self.state.paths
+        zero = torch.zeros_like(state.clean_score)
         node = self.node_effect(row.active) if nodes else zero * float("nan")
-        extent = ground.extent(row.receivers)
+        extent = state.extent(row.receivers)
         if not row.active:
             return {"effects": zero, "node": node, "explained": zero, "extent": extent}
         arrival = self._arrive(row.senders)
         if row.receivers == (OUTPUT,):
-            effect = ground.score(arrival.logits) - ground.clean_score
+            effect = state.score(arrival.logits) - state.clean_score
             nothing = zero * float("nan")
-            return {"effects": effect, "node": ground.total, "explained": nothing, "extent": nothing}
+            return {"effects": effect, "node": state.total, "explained": nothing, "extent": nothing}
         values = paths.step_two(arrival, row.active, row.through)
         changes = {item: value - paths.clean_value(item) for item, value in values.items()}
-        explained = sum((ground.dot(change, ground.full_change(item)) for item, change in changes.items()), zero)
-        effect = ground.score(paths.step_three(values).logits) - ground.clean_score
+        explained = sum((state.dot(change, state.full_change(item)) for item, change in changes.items()), zero)
+        effect = state.score(paths.step_three(values).logits) - state.clean_score
         return {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def node_effect(self, receivers: Members) -> Float[Tensor, " batch"]:
         """Effect of setting all these receivers to their corrupt values at once; 0 for none."""
         if receivers not in self._node:
-            known = self.ground.known_node_effect(receivers)
+            known = self.state.known_node_effect(receivers)
             if known is None:
-                run = self.ground.paths.step_three(self.ground.paths.corrupt_values(receivers))
-                known = self.ground.score(run.logits) - self.ground.clean_score
+                run = self.state.paths.step_three(self.state.paths.corrupt_values(receivers))
+                known = self.state.score(run.logits) - self.state.clean_score
             self._node[receivers] = known
         return self._node[receivers]
 
@@ -69,5 +69,5 @@ class GeneralEngine:
         """Step 1 of these senders, for all receivers that any row pairs them with; kept while rows ask for it."""
         if self._arrived is None or self._arrived[0] != senders:
             receivers = dict.fromkeys(item for row in self.rows if row.senders == senders for item in row.active)
-            self._arrived = senders, self.ground.paths.step_one(senders, tuple(receivers), self.route)
+            self._arrived = senders, self.state.paths.step_one(senders, tuple(receivers), self.route)
         return self._arrived[1]

@@ -9,10 +9,10 @@ from torch import Tensor
 from hc_interp.components import is_upstream
 from hc_interp.data.align import PairBatch
 from hc_interp.errors import HCError
-from hc_interp.patching.attribution import Attribution
 from hc_interp.patching.effects import empty
+from hc_interp.patching.estimate.attribution import Attribution
+from hc_interp.patching.estimate.selection import ExactSelection
 from hc_interp.patching.general import Measured
-from hc_interp.patching.race import Race
 from hc_interp.patching.shards import Kept, blocks_of
 from hc_interp.patching.sweep import Sweep
 from hc_interp.progress import Stage, stage
@@ -63,9 +63,9 @@ def measure_exact(sweep: Sweep, places: Sequence[int], kept: Kept | None) -> Mea
     with stage("path patching", len(places) * len(sweep.parts)) as progress:
         for batch, part in enumerate(sweep.parts):
             index = part.index.cpu()
-            ground = sweep.ground(part)
-            engine = sweep.engine(ground)
-            found.total[index] = ground.total.double().cpu()
+            state = sweep.state(part)
+            engine = sweep.engine(state)
+            found.total[index] = state.total.double().cpu()
             for block in blocks:
                 arrays = kept.read(batch, block) if kept else None
                 if arrays is None:
@@ -98,27 +98,27 @@ def estimate(sweep: Sweep, parts: Sequence[PairBatch], steps: int) -> Measuremen
     found = Measurements(len(sweep.encoded), len(sweep.rows))
     with stage("estimating paths", len(parts)) as progress:
         for part in parts:
-            ground, index = sweep.ground(part), part.index.cpu()
-            found.total[index] = ground.total.double().cpu()
-            values = Attribution(sweep.stack, ground, sweep.rows, steps, sweep.memory_mib).measure()
+            state, index = sweep.state(part), part.index.cpu()
+            found.total[index] = state.total.double().cpu()
+            values = Attribution(sweep.stack, state, sweep.rows, steps, sweep.memory_mib).measure()
             found.arrays["effects"][index] = values.double().cpu()
             progress.advance()
     return found
 
 
 def measure_auto(sweep: Sweep, top: float, steps: int, seed: int) -> Measurements:
-    """Estimate all rows, then measure those exactly that may be among the `top` share by |effect| (`Race`)."""
+    """Estimate all rows, then measure those exactly that may be among the `top` share by |effect|."""
     active = [place for place, row in enumerate(sweep.rows) if row.active]
-    race = Race.of(sweep, top, seed)
-    found = estimate(sweep, race.parts, steps)
+    selection = ExactSelection.of(sweep, top, seed)
+    found = estimate(sweep, selection.parts, steps)
     if not active:
         return found
-    candidates = race.candidates(found.arrays["effects"], active)
-    pilot = _some(sweep, race.pilot, candidates, found, nodes=False)
-    still = race.survivors(found.arrays["effects"], pilot, candidates, race.wanted(active))
-    rest = _some(sweep, race.rest, still, found)
-    for part in race.pilot:
-        for place, values in sweep.exact_engine(sweep.ground(part)).node_effects(still).items():
+    candidates = selection.candidates(found.arrays["effects"], active)
+    pilot = _some(sweep, selection.pilot, candidates, found, nodes=False)
+    still = selection.survivors(found.arrays["effects"], pilot, candidates, selection.wanted(active))
+    rest = _some(sweep, selection.rest, still, found)
+    for part in selection.pilot:
+        for place, values in sweep.exact_engine(sweep.state(part)).node_effects(still).items():
             pilot["node"][part.index.cpu(), place] = values.double().cpu()
     for place in still:
         for name in ARRAYS:
@@ -136,7 +136,7 @@ def _some(
     with stage("settling paths", len(places) * len(parts)) as progress:
         for part in parts:
             index = part.index.cpu()
-            measured = sweep.exact_engine(sweep.ground(part)).measure(places, nodes=nodes)
+            measured = sweep.exact_engine(sweep.state(part)).measure(places, nodes=nodes)
             arrays = _block(measured, places, len(index), progress)
             for name, values in arrays.items():
                 found[name][index[:, None], torch.tensor(places)] = values

@@ -10,9 +10,9 @@ import torch
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import resolve_groups
-from hc_interp.digest import digest
 from hc_interp.errors import DataError, HCError
-from hc_interp.interventions.paths import INPUTS, check_ends_exist, check_free, check_path
+from hc_interp.interventions.path_steps import INPUTS
+from hc_interp.interventions.paths import check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -21,7 +21,8 @@ from hc_interp.patching.measure import check_method, estimate, measure_auto, mea
 from hc_interp.patching.rows import rows_of
 from hc_interp.patching.shards import Kept, shard_places
 from hc_interp.patching.sweep import Sweep
-from hc_interp.provenance import provenance
+from hc_interp.records.digest import digest
+from hc_interp.records.provenance import provenance
 
 
 @torch.no_grad()
@@ -71,9 +72,9 @@ def path_effects(
 
     `method="exact"` measures every path. `"attribution"` estimates every path to first order from one backward pass
     (EAP; with `ig_steps` above 1 EAP-IG): hundreds of times cheaper, of direct paths only, and wrong where the effect
-    is not small; see `hc_interp.patching.attribution`. `"auto"` estimates all and then measures those exactly that may
-    be among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated row
-    has no response and no node share.
+    is not small; see `patching/estimate/attribution.py`. `"auto"` estimates all and then measures those exactly that
+    may be among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated
+    row has no response and no node share.
 
     Pairs run at most `batch_size` at a time, pairs of equal length together, and as many paths at a time as
     `memory_mib` allows (working memory; as much again may hold values of the clean and corrupt runs). The number of

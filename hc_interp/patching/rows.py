@@ -7,7 +7,8 @@ from typing import Any
 
 from hc_interp.components import MLP, Head, Subnetwork, component, heads_of, is_upstream
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.paths import INPUTS, path_ends, path_inputs
+from hc_interp.interventions.path_steps import INPUTS
+from hc_interp.interventions.paths import path_ends, path_inputs
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.effects import label
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hc_interp.errors import HCError, ResultError
 from hc_interp.patching.rows import Row
-from hc_interp.results import Result
+from hc_interp.records.result import Result
 
 SENDERS_PER_BLOCK = 12  # finished work that an interruption can lose
 

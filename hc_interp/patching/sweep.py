@@ -10,21 +10,21 @@ from torch import Tensor
 from hc_interp.data.align import EncodedPairs, PairBatch
 from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
-from hc_interp.interventions.paths import PathBatch, value_sites
+from hc_interp.interventions.path_steps import PathBatch, value_sites
 from hc_interp.interventions.sources import source_values
 from hc_interp.metrics import Groups, Metric
 from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.patching.budget import Budget
-from hc_interp.patching.decoder import Decoder
-from hc_interp.patching.encoder import PARTS, Encoder
-from hc_interp.patching.exact import ExactEngine
+from hc_interp.patching.engine.budget import Budget
+from hc_interp.patching.engine.decoder import Decoder
+from hc_interp.patching.engine.encoder import PARTS, Encoder
+from hc_interp.patching.engine.exact import ExactEngine
+from hc_interp.patching.engine.stack import Stack
+from hc_interp.patching.equal_lengths import equal_lengths
 from hc_interp.patching.general import GeneralEngine
-from hc_interp.patching.ground import Ground
-from hc_interp.patching.groups import equal_lengths
+from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Row
-from hc_interp.patching.stack import Stack
 
 NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 
@@ -37,7 +37,11 @@ def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What all engines are given: the model, the pairs, and what is measured under what."""
+    """What all engines are given: the model, the pairs, and what is measured under what.
+
+    `receivers` are all components whose inputs may be asked for: those of the rows, unless other sweeps over the same
+    clean runs (made by `replace` of `rows`) will ask for more.
+    """
 
     model: HookedModel
     encoded: EncodedPairs
@@ -49,10 +53,17 @@ class Sweep:
     route: str
     batch_size: int
     memory_mib: int
-    other: "Sweep | None" = (
-        None  # one over the same pairs under the same interventions, whose clean runs serve this one
-    )
-    _grounds: dict[tuple[int, ...], Ground] = field(default_factory=dict)
+    # one over the same pairs under the same interventions, whose clean runs serve this one
+    other: "Sweep | None" = None
+    receivers: tuple[Any, ...] | None = None
+    _states: dict[tuple[int, ...], PairState] = field(default_factory=dict)
+
+    @property
+    def read(self) -> tuple[Any, ...]:
+        """The components whose inputs every engine captures."""
+        if self.receivers is not None:
+            return self.receivers
+        return tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
 
     @cached_property
     def fast(self) -> bool:
@@ -72,25 +83,24 @@ class Sweep:
             return self.other.stack
         return Decoder(self.model) if self.model.geometry.family.causal else Encoder(self.model)
 
-    def ground(self, part: PairBatch) -> Ground:
+    def state(self, part: PairBatch) -> PairState:
         """Both sides' values on one batch, kept while all that are kept fit into the memory bound."""
         key = tuple(part.index.tolist())
-        if key in self._grounds:
-            return self._grounds[key]
-        ground = self._run(part)
-        if sum(each.size for each in (*self._grounds.values(), ground)) <= self.memory_mib * 2**20:
-            self._grounds[key] = ground
-        return ground
+        if key in self._states:
+            return self._states[key]
+        state = self._run(part)
+        if sum(each.size for each in (*self._states.values(), state)) <= self.memory_mib * 2**20:
+            self._states[key] = state
+        return state
 
-    def _run(self, part: PairBatch) -> Ground:
+    def _run(self, part: PairBatch) -> PairState:
         by_pair = isinstance(self.corruption, str)
         if self.fast:
             paths = self._fast_run(part)
         else:
-            receivers = tuple(dict.fromkeys(item for row in self.rows for item in row.receivers))
             source = part.corrupt if by_pair else self.corruption
-            paths = PathBatch.of(self.model, part.clean, source, receivers, self.interventions)
-        return Ground.of(paths, part, self.metric, self.groups, by_pair)
+            paths = PathBatch.of(self.model, part.clean, source, self.read, self.interventions)
+        return PairState.of(paths, part, self.metric, self.groups, by_pair)
 
     def _fast_run(self, part: PairBatch) -> PathBatch:
         """What `PathBatch.of` gives, by the fast engine's own functions, at all sites that it reads."""
@@ -98,7 +108,7 @@ class Sweep:
         if self.other is None:
             clean, logits = self._values(clean_side)
         else:
-            known = self.other.ground(part).paths
+            known = self.other.state(part).paths
             clean, logits = known.clean, known.clean_logits
         other = None
         if isinstance(self.corruption, str):
@@ -115,12 +125,12 @@ class Sweep:
         start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
         return self.stack.values(start, by_site(self.model.compile(batch, self.interventions)))
 
-    def engine(self, ground: Ground) -> ExactEngine | GeneralEngine:
-        return self.exact_engine(ground) if self.fast else GeneralEngine(ground, self.route, self.rows)
+    def engine(self, state: PairState) -> ExactEngine | GeneralEngine:
+        return self.exact_engine(state) if self.fast else GeneralEngine(state, self.route, self.rows)
 
-    def exact_engine(self, ground: Ground) -> ExactEngine:
+    def exact_engine(self, state: PairState) -> ExactEngine:
         narrow = all(len({getattr(item, "layer", -1) for item in row.active}) < 2 for row in self.rows)
-        batch, length = ground.paths.batch.input_ids.shape
+        batch, length = state.paths.batch.input_ids.shape
         budget = Budget.of(
             self.model,
             batch,
@@ -129,4 +139,4 @@ class Sweep:
             throughs=len({row.through for row in self.rows}),
             layers=1 if narrow else self.model.n_layers,
         )
-        return ExactEngine(self.stack, ground, self.route, self.rows, budget)
+        return ExactEngine(self.stack, state, self.route, self.rows, budget)

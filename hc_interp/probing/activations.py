@@ -12,7 +12,7 @@ from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import HEAD_KINDS, Site
-from hc_interp.probing.encoded import Encoded, encode
+from hc_interp.probing.encoded_words import Encoded, encode
 from hc_interp.progress import stage
 
 MEMORY_GIB = 2.0  # room that activations may take before they go to disk

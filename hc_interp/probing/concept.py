@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.results import Result
+from hc_interp.records.result import Result
 
 # Directions of the activations with less than this share of the largest variance are rounding, not data.
 RANK = 1e-6

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hc_interp.analysis.samples import generator
-from hc_interp.analysis.statistics import Interval
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.probing.controls import control_values, shuffled_values, word_prediction
-from hc_interp.probing.encoded import Encoded, as_rows
+from hc_interp.probing.encoded_words import Encoded, as_rows
 from hc_interp.probing.features import FeatureValues, feature_values
 from hc_interp.probing.folds import grouped_folds, source_codes
 from hc_interp.probing.linear import CrossFit, cross_fit, training_means
 from hc_interp.probing.resamples import Resamples, Score
-from hc_interp.results import Result
+from hc_interp.records.result import Result
+from hc_interp.statistics.samples import generator
+from hc_interp.statistics.tests import Interval
 
 CONTROL_DRAWS = 3  # one random labelling is easier or harder than another by chance
 

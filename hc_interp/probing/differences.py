@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.analysis.statistics import Interval
 from hc_interp.probing.controls import word_prediction
 from hc_interp.probing.design import Places
 from hc_interp.probing.linear import training_means
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.resamples import Resamples, Score
+from hc_interp.statistics.tests import Interval
 
 METRICS = {"binary": "auc", "real": "r2"}
 WORDS = {"auc": "AUC", "r2": "R²", "accuracy": "accuracy"}

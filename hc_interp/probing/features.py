@@ -17,7 +17,8 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
-from hc_interp.probing.encoded import Encoded, tokens_of
+from hc_interp.models.word_tokens import word_positions
+from hc_interp.probing.encoded_words import Encoded, tokens_of
 from hc_interp.probing.lexical import (
     Words,
     constituent,
@@ -28,8 +29,7 @@ from hc_interp.probing.lexical import (
     subsequence,
     token_overlap,
 )
-from hc_interp.probing.word_places import word_positions
-from hc_interp.results import Result
+from hc_interp.records.result import Result
 
 Level = Literal["token", "pair"]
 Kind = Literal["binary", "real"]

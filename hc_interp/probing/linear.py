@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hc_interp.probing.blocks import Blocks
+from hc_interp.probing.fold_blocks import Blocks
 from hc_interp.probing.folds import validation_fold
 from hc_interp.probing.regressions import Linear, Regressions, fit_all
 

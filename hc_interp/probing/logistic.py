@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hc_interp.errors import DataError
-from hc_interp.probing.blocks import Blocks
+from hc_interp.probing.fold_blocks import Blocks
 
 # Largest entry of the gradient (mean loss, columns of variance 1) at the end.
 TOLERANCE = 1e-5

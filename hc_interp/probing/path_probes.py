@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.analysis.samples import generator
 from hc_interp.components import Head, components, heads_of, is_upstream
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.interventions.paths import PatchPath, path_ends
@@ -19,7 +18,8 @@ from hc_interp.probing.features import Feature
 from hc_interp.probing.path_result import PathProbes
 from hc_interp.probing.probe import each_site, fit_site
 from hc_interp.probing.probe_map import ProbeMap
-from hc_interp.provenance import provenance
+from hc_interp.records.provenance import provenance
+from hc_interp.statistics.samples import generator
 
 INPUTS = ("q", "k", "v", "q_in", "k_in", "v_in")
 

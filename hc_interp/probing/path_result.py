@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32
 
-from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import ComponentError
 from hc_interp.models.site import Site
 from hc_interp.probing.differences import scorers
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.probing.resamples import Resamples, Score
-from hc_interp.results import Result
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import Interval
 
 Senders = tuple[tuple[Head, tuple[Head, ...]], ...]  # of each receiver
 

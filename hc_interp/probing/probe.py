@@ -12,7 +12,6 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from hc_interp.analysis.statistics import Interval
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -22,8 +21,9 @@ from hc_interp.probing.controls import untrained_copy
 from hc_interp.probing.design import Design, Places
 from hc_interp.probing.features import Feature
 from hc_interp.progress import stage
-from hc_interp.provenance import provenance
-from hc_interp.results import Result
+from hc_interp.records.provenance import provenance
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import Interval
 
 Fitted = TypeVar("Fitted")
 

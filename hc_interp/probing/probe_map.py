@@ -10,7 +10,6 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -20,7 +19,8 @@ from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import Feature
 from hc_interp.probing.probe import Probe, fit_probes
-from hc_interp.results import Result
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import Interval
 
 
 @dataclass(frozen=True, eq=False)

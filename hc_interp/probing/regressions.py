@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.probing.blocks import Blocks
+from hc_interp.probing.fold_blocks import Blocks
 from hc_interp.probing.logistic import solve_logistic
 from hc_interp.probing.ridge import solve_ridge
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.sparse import csr_array
 
-from hc_interp.analysis.resampling import bootstrap_counts, bounds, weighted_sums
-from hc_interp.analysis.samples import check_level, generator
-from hc_interp.analysis.statistics import Interval
+from hc_interp.statistics.resampling import bootstrap_counts, bounds, weighted_sums
+from hc_interp.statistics.samples import check_level, generator
+from hc_interp.statistics.tests import Interval
 
 RESAMPLES = 1000
 TOGETHER = 64  # resamples at once: what they need of one fold stays in the cache

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.probing.blocks import Blocks
+from hc_interp.probing.fold_blocks import Blocks
 
 
 def solve_ridge(

@@ -3,7 +3,6 @@
 from hc_interp.components import Component, universe
 from hc_interp.errors import SearchError
 from hc_interp.models.hooked import HookedModel
-from hc_interp.search.objectives import OBJECTIVES
 
 COMPONENTS = ("heads+mlps", "heads")
 
@@ -18,3 +17,6 @@ def check_choice(components: str, objective: str) -> None:
 def universe_of(model: HookedModel, components: str) -> tuple[Component, ...]:
     """All heads, and all MLPs unless `components` is "heads"."""
     return universe(model.n_layers, model.n_heads, mlps=components == "heads+mlps")
+
+
+OBJECTIVES = ("kl", "task")

@@ -1,59 +1,21 @@
 """What a search draws: the rows that each seed trains on, those kept aside, and where random streams start."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from hc_interp.data.batch import Batch
-from hc_interp.data.encode import Data
 from hc_interp.data.examples import Examples
-from hc_interp.digest import digest
-from hc_interp.errors import DataError, SearchError
+from hc_interp.data.parts import Part, sources_of
+from hc_interp.errors import SearchError
 
-Part = Examples | Batch
 HELD_OUT = 512  # examples that no run trains on
 HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
 STREAMS = ("data", "order", "start", "noise", "exchanges")  # what a run draws
 WINDOW = 8  # batches whose rows are sorted by length together
-
-
-def as_parts(data: Data) -> list[Part]:
-    """The splits that `data` is made of, so that it can be counted and read more than once."""
-    parts = [data] if isinstance(data, Examples | Batch) or not isinstance(data, Iterable) else list(data)
-    for part in parts:
-        if not isinstance(part, Examples | Batch):
-            raise DataError(
-                f"Data holds a {type(part).__name__}; expected a split of a task (task.train), Examples, a Batch or an "
-                "iterable of these."
-            )
-    return parts
-
-
-def sources_of(parts: Sequence[Part]) -> list[str]:
-    """The source of each row over all parts; a row of a `Batch` is its own."""
-    found: list[str] = []
-    for place, part in enumerate(parts):
-        own = part.source if isinstance(part, Examples) else [f"{place}:{row}" for row in range(len(part))]
-        found.extend(own or ())
-    return found
-
-
-def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
-    """The rows (counted over all parts, ascending) of each part; parts without any are left out."""
-    starts = np.cumsum([0, *map(len, parts)])
-    chosen = np.asarray(rows)
-    cuts = [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(starts)]
-    return [part.rows(cut.tolist()) for part, cut in zip(parts, cuts, strict=True) if len(cut)]
-
-
-def fingerprint(parts: Sequence[Part]) -> str:
-    """A short name of the data in results."""
-    return digest([part.fingerprint() if isinstance(part, Examples) else part for part in parts])
 
 
 def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:

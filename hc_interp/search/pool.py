@@ -12,10 +12,10 @@ from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import check_labels, resolve_groups
+from hc_interp.data.parts import Part
 from hc_interp.errors import SearchError
 from hc_interp.metrics import group_mask
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.search.plan import Part
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,18 +13,18 @@ from torch import Tensor
 from hc_interp.components import Component
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import Data
+from hc_interp.data.parts import as_parts, fingerprint, sources_of
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.sources import Source, check_rows, check_source
+from hc_interp.metrics import group_cross_entropy, kl_divergence
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.progress import stage
-from hc_interp.provenance import provenance
+from hc_interp.records.provenance import provenance
 from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.node_gradients import NODES, dropped, gate_gradients, node_effects
-from hc_interp.search.objectives import group_cross_entropy, kl_divergence
-from hc_interp.search.plan import as_parts, fingerprint, sources_of
 from hc_interp.search.pool import Pool, build_pool
 from hc_interp.search.ranking import Ranking
 

@@ -13,12 +13,12 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sources import Source
+from hc_interp.metrics import group_cross_entropy, kl_divergence
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.progress import Stage
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
-from hc_interp.search.objectives import group_cross_entropy, kl_divergence
 from hc_interp.search.plan import Draws, epochs
 from hc_interp.search.pool import Pool
 

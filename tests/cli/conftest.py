@@ -26,7 +26,7 @@ def small_task(monkeypatch):
         return grammar() if name == "overlap-grammar" else load_task(name, data_dir, **options)
 
     monkeypatch.setattr(hc, "load_task", load)
-    monkeypatch.setattr("hc_interp.pipeline.load_task", load)
+    monkeypatch.setattr("hc_interp.experiment.run.load_task", load)
 
 
 @pytest.fixture(scope="session")

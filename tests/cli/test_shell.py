@@ -159,7 +159,7 @@ def test_ctrl_c_says_that_nothing_is_left_or_where_it_is(hc_interp_call, monkeyp
 
 
 def test_the_doctor_names_what_is_wrong_and_its_mend(hc_interp_call, monkeypatch, tmp_path) -> None:
-    from hc_interp import doctor
+    from hc_interp.cli import doctor
 
     monkeypatch.setattr(doctor, "_difference", lambda backend: 0.5 if backend == "nnsight" else 1e-7)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
@@ -185,7 +185,7 @@ def _no_browser(folder) -> None:
 
 
 def test_both_backends_are_really_used() -> None:
-    from hc_interp.doctor import _difference
+    from hc_interp.cli.doctor import _difference
 
     assert _difference("transformer_lens") < 1e-5
     assert _difference("nnsight") < 1e-5

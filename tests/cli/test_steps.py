@@ -85,7 +85,7 @@ def test_every_command_of_the_readme_runs(monkeypatch, capsys, small_task, tiny_
         raise NoBrowser("not for this run")
 
     # the run's own pictures are left to tests/figures
-    monkeypatch.setattr("hc_interp.figures.html_report.write_images", no_browser)
+    monkeypatch.setattr("hc_interp.reports.report.write_images", no_browser)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hc.toml").write_text(configuration(tiny_folder))
     seen = set()
@@ -138,18 +138,20 @@ def test_a_run_goes_on_where_it_was_stopped(monkeypatch, capsys, small_task, tin
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("hc_interp.pipeline.evaluate", stop)
+        patched.setattr("hc_interp.experiment.run.evaluate", stop)
         first = call(patched, capsys, *words)
     assert first.code == 130
     assert f"What was finished is in {out}. To go on:" in first.err
     line = first.err.strip().splitlines()[-1]
     assert shlex.split(line) == ["hc-interp", *words, "--resume"]
     kept = (out / "search.json").read_bytes()
-    monkeypatch.setattr("hc_interp.pipeline.search_masks", stop)  # what was finished is not made again
+    monkeypatch.setattr("hc_interp.experiment.run.search_masks", stop)  # what was finished is not made again
     other = call(monkeypatch, capsys, *words, "--resume", "--seed", "1")
     assert other.code == 2
     assert "settings.seed was 0 and is 1" in other.err
-    monkeypatch.setattr("hc_interp.pipeline.evaluate", lambda *a, **k: (_ for _ in ()).throw(hc.HCError("far enough")))
+    monkeypatch.setattr(
+        "hc_interp.experiment.run.evaluate", lambda *a, **k: (_ for _ in ()).throw(hc.HCError("far enough"))
+    )
     second = call(monkeypatch, capsys, *words, "--resume")
     assert "search: kept from before" in second.err
     assert "far enough" in second.err
@@ -160,8 +162,8 @@ def test_a_run_goes_on_where_it_was_stopped(monkeypatch, capsys, small_task, tin
 
 
 def test_demo_is_a_run_of_the_zoo(monkeypatch, capsys, tmp_path) -> None:
-    from hc_interp.analysis.run_results import RunResults
-    from hc_interp.run_settings import DEMO
+    from hc_interp.experiment.settings import DEMO
+    from hc_interp.runs.results import RunResults
 
     asked = []
     monkeypatch.setattr(hc, "run", lambda *a, **k: asked.append((a, k)) or RunResults(manifest={"seconds": {}}))
@@ -192,7 +194,7 @@ def test_a_stopped_search_says_where_finished_ones_are(monkeypatch, capsys, smal
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hc_interp.search.mask_search.run_once", stop)
+    monkeypatch.setattr("hc_interp.search.search_masks.run_once", stop)
     words = ["search", "--model", tiny_folder, "--task", "overlap-grammar", "--out", str(tmp_path / "found.json")]
     lost = call(monkeypatch, capsys, *words)
     assert lost.code == 130

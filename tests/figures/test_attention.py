@@ -7,7 +7,7 @@ import pytest
 from attention_model import attention_model, attention_texts
 
 from hc_interp import figures
-from hc_interp.analysis.attention import attention_profile
+from hc_interp.attention.profile import attention_profile
 from hc_interp.components import Head
 from hc_interp.errors import ComponentError, DataError, ResultError
 from hc_interp.figures.style import INCHES

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from hc_interp import figures
-from hc_interp.analysis.statistics import Interval
 from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
 from hc_interp.models.site import Site
 from hc_interp.probing.path_result import PathProbes
 from hc_interp.probing.probe_map import ProbeMap
+from hc_interp.statistics.tests import Interval
 
 WIDTHS = ("single", "double")
 

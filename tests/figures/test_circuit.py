@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from hc_interp.components import MLP, Head
 from hc_interp.errors import HCError
-from hc_interp.figures.circuit_figure import circuit
-from hc_interp.figures.circuit_graph import SHAPE, CircuitGraph, Edge, Node, circuit_graph
-from hc_interp.figures.circuit_key import FILL, key_entries, line_width, notice_lines
-from hc_interp.figures.circuit_layout import (
+from hc_interp.figures.circuit.circuit import circuit
+from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, Edge, Node, circuit_graph
+from hc_interp.figures.circuit.key import FILL, key_entries, line_width, notice_lines
+from hc_interp.figures.circuit.layout import (
     END_HALF_HEIGHT,
     SIZES,
     curve,

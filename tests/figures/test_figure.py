@@ -10,10 +10,10 @@ import pytest
 
 from hc_interp.errors import HCError
 from hc_interp.figures import images
-from hc_interp.figures.circuit_figure import circuit
+from hc_interp.figures.circuit.circuit import circuit
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.images import NoBrowser, write_images
-from hc_interp.figures.reading_figure import reading
+from hc_interp.figures.reading import reading
 
 
 @pytest.fixture(scope="module")

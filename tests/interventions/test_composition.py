@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.analysis.core import heuristic_core
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ComponentError, HCError, InterventionError
+from hc_interp.heads.core import heuristic_core
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask

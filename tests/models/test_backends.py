@@ -13,7 +13,8 @@ from hc_interp.errors import ModelError
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
-from hc_interp.interventions.paths import ROUTES, PatchPath
+from hc_interp.interventions.path_steps import ROUTES
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.geometry import model_inputs

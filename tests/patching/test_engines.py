@@ -15,13 +15,13 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import HCError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
-from hc_interp.interventions.paths import ROUTES
+from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.sites import Steer
 from hc_interp.metrics import logit_diff
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
 from hc_interp.patching import sweep as sweep_module
-from hc_interp.patching.groups import equal_lengths
+from hc_interp.patching.equal_lengths import equal_lengths
 from hc_interp.patching.path_effects import path_effects
 
 GROUPED = [(Head(0, 0), Head(1, 2)), (EMBED, MLP(1)), Head(1, 1)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hc_interp.patching.kernels import attend_first, attention, linear
+from hc_interp.patching.engine.kernels import attend_first, attention, linear
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

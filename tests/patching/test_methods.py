@@ -9,7 +9,6 @@ from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
 
 from hc_interp.components import EMBED, MLP, Head
 from hc_interp.data.align import encode_pairs
-from hc_interp.digest import digest
 from hc_interp.errors import HCError, ResultError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
@@ -17,12 +16,13 @@ from hc_interp.interventions.sites import Edit, Steer
 from hc_interp.metrics import logit_diff
 from hc_interp.models.site import Site
 from hc_interp.patching import measure as measure_module
-from hc_interp.patching.attribution import Attribution
 from hc_interp.patching.effects import PathEffects
+from hc_interp.patching.estimate.attribution import Attribution
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.patching.rows import rows_of
 from hc_interp.patching.shards import Kept
 from hc_interp.patching.sweep import Sweep
+from hc_interp.records.digest import digest
 
 ENDS = ([*SENDERS, Head(1, 1), (Head(0, 0), Head(1, 2), MLP(0)), EMBED], [*RECEIVERS, (Head(2, 0), Head(2, 2))], "each")
 MANY = ([Head(0, h) for h in range(3)], [Head(layer, h) for layer in (1, 2) for h in range(3)], "each")
@@ -45,14 +45,14 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
         worst = 0.0
         for part in sweep.parts:
             with torch.no_grad():
-                ground = sweep._run(part)
-                clean, corrupt = ground.paths.clean, ground.paths.corrupt
+                state = sweep._run(part)
+                clean, corrupt = state.paths.clean, state.paths.corrupt
                 nearer = {site: clean[site] + scale * (value - clean[site]) for site, value in corrupt.items()}
-                ground.paths.corrupt = nearer
+                state.paths.corrupt = nearer
                 exact = torch.stack(
-                    [m["effects"] for _, m in sorted(sweep.engine(ground).measure(range(len(sweep.rows))))]
+                    [m["effects"] for _, m in sorted(sweep.engine(state).measure(range(len(sweep.rows))))]
                 )
-                estimate = Attribution(sweep.stack, ground, sweep.rows, 1, 256).measure().T
+                estimate = Attribution(sweep.stack, state, sweep.rows, 1, 256).measure().T
             assert bool((estimate[~exact.bool().any(1)] == 0).all())
             assert exact.abs().max() / scale > 1e-2
             worst = max(worst, float((exact - estimate).abs().max() / exact.abs().max()))
@@ -64,9 +64,9 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
 def test_attribution_in_small_pieces_is_the_same(tiny_bert) -> None:
     sweep = sweep_of(tiny_bert, make_pairs(9), ENDS)
     with torch.no_grad():
-        ground = sweep.ground(sweep.parts[-1])
-        whole = Attribution(sweep.stack, ground, sweep.rows, 1, 256).measure()
-        pieces = Attribution(sweep.stack, ground, sweep.rows, 1, 0).measure()
+        state = sweep.state(sweep.parts[-1])
+        whole = Attribution(sweep.stack, state, sweep.rows, 1, 256).measure()
+        pieces = Attribution(sweep.stack, state, sweep.rows, 1, 0).measure()
     torch.testing.assert_close(whole, pieces, atol=1e-12, rtol=0)
 
 
@@ -75,9 +75,9 @@ def test_integrated_gradients_are_the_mean_over_the_way(tiny_bert) -> None:
     sweep = sweep_of(tiny_bert, make_pairs(5), ([EMBED], [Head(0, 1)], "v"))
     with torch.no_grad():
         part = sweep.parts[-1]
-        ground = sweep.ground(part)
-        found = Attribution(sweep.stack, ground, sweep.rows, 3, 256).measure()[:, 0]
-        clean, corrupt = (side[Site.embed()] for side in (ground.paths.clean, ground.paths.corrupt))
+        state = sweep.state(part)
+        found = Attribution(sweep.stack, state, sweep.rows, 3, 256).measure()[:, 0]
+        clean, corrupt = (side[Site.embed()] for side in (state.paths.clean, state.paths.corrupt))
         expected = 0.0
         for point in (1 / 6, 3 / 6, 5 / 6):
             start = clean + point * (corrupt - clean)

@@ -7,13 +7,14 @@ import pytest
 import torch
 from tiny import tiny_batch
 
-from hc_interp.analysis.core import heuristic_core
 from hc_interp.components import MLP, OUTPUT, Head, Subnetwork
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, HCError, InterventionError, LabelError
+from hc_interp.heads.core import heuristic_core
 from hc_interp.interventions.nodes import Ablate, Scale
-from hc_interp.interventions.paths import ROUTES, PatchPath
+from hc_interp.interventions.path_steps import ROUTES
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
 

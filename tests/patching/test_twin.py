@@ -11,7 +11,8 @@ from twin import Twin
 from hc_interp.components import MLP, Head, Subnetwork, is_upstream
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep
-from hc_interp.interventions.paths import ROUTES, PatchPath
+from hc_interp.interventions.path_steps import ROUTES
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.metrics import logit_diff
 from hc_interp.models.load import load
 from hc_interp.patching.path_effects import path_effects

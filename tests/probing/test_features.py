@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import word_overlap, words
 from hc_interp.errors import DataError, ModelError
+from hc_interp.models.word_tokens import word_positions, word_spans, word_tokens
 from hc_interp.probing.features import (
     FEATURES,
     Feature,
@@ -23,7 +24,6 @@ from hc_interp.probing.features import (
     subsequence,
     token_overlap,
 )
-from hc_interp.probing.word_places import word_positions, word_spans, word_tokens
 
 texts = st.lists(st.sampled_from(["the", "a", "Doctor", "saw", "don't", "near.", "!"]), max_size=8).map(" ".join)
 

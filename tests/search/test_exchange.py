@@ -14,11 +14,11 @@ from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep, Scale, SoftMask
 from hc_interp.interventions.sites import Steer
+from hc_interp.metrics import kl_divergence
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
 from hc_interp.search import exchange as module
 from hc_interp.search.exchange import exchange, kicked, linear_logits, mask_losses, ranked_trades
-from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.pool import build_pool
 from hc_interp.search.training import Objective
 

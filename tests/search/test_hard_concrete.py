@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hc_interp.components import kept_count
 from hc_interp.search.hard_concrete import (
     BETA,
     GAMMA,
@@ -20,6 +19,7 @@ from hc_interp.search.hard_concrete import (
     sample_gates,
     top_places,
 )
+from hc_interp.shares import kept_count
 
 alphas = st.lists(st.floats(-6, 6), min_size=1, max_size=12).map(lambda x: torch.tensor(x, dtype=torch.float64))
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tiny import tiny_batch
 
 from hc_interp.data.examples import Examples
+from hc_interp.data.parts import as_parts, fingerprint, pick, sources_of
 from hc_interp.errors import DataError, SearchError
-from hc_interp.search.plan import as_parts, draw_plan, epochs, fingerprint, held_out_rows, pick, seed_of, sources_of
+from hc_interp.search.plan import draw_plan, epochs, held_out_rows, seed_of
 
 
 def examples(n: int, n_sources: int) -> Examples:

@@ -12,8 +12,8 @@ from hc_interp.errors import InterventionError, SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Scale, SoftMask
 from hc_interp.interventions.sites import Patch, Steer
+from hc_interp.metrics import kl_divergence
 from hc_interp.models.site import Site
-from hc_interp.search.objectives import kl_divergence
 from hc_interp.search.ranking import Ranking
 from hc_interp.search.screens import attribution_patching, gradient_importance, leave_one_out
 

@@ -6,12 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hc_interp.figures.style import ON_DARK
 
-if TYPE_CHECKING:
-    from hc_interp.figures.figure import Figure
+
+class Captioned(Protocol):
+    """What stands on a page: a plotly figure with its words, as `hc.figures.Figure` has."""
+
+    @property
+    def plot(self) -> Any: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def caption(self) -> str: ...
 
 
 def _unbroken(value: Any) -> Any:
@@ -59,7 +67,7 @@ def svg_link(text: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
 
 
-def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any) -> str:
+def page(template: str, figures: Mapping[str, Sequence[Captioned]], **values: Any) -> str:
     """One HTML page; `figures[id]` are the widths of one figure, narrow first. Without figures there is no script."""
     from markupsafe import Markup
 
@@ -78,7 +86,7 @@ def page(template: str, figures: Mapping[str, Sequence["Figure"]], **values: Any
     return _environment().get_template(template).render(**own, **values)
 
 
-def figure_page(figure: "Figure") -> str:
+def figure_page(figure: Captioned) -> str:
     """A page with one figure and its caption."""
     words = {"id": "figure", "title": figure.title, "caption": figure.caption}
     return page("figure.html", {"figure": [figure]}, figure=words)

@@ -1,0 +1,144 @@
+"""`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hc_interp.components import Subnetwork
+from hc_interp.data.encode import batches
+from hc_interp.data.examples import Examples
+from hc_interp.data.labels import resolve_groups
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError, HCError
+from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.evaluation.subnetwork_logits import logits_under
+from hc_interp.interventions.nodes import Keep
+from hc_interp.interventions.sources import Source, check_source
+from hc_interp.metrics import correct, kl_divergence
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.records.provenance import provenance
+from hc_interp.search.result import MaskSearch
+from hc_interp.statistics.samples import check_level
+
+
+@torch.no_grad()
+def evaluate(
+    model: HookedModel,
+    task: Task,
+    subnetworks: Iterable[Subnetwork] | Mapping[str, Subnetwork] | None = None,
+    means: Source | None = None,
+    *,
+    interventions: Sequence[Intervention] = (),
+    cases: Sequence[str] | None = None,
+    batch_size: int = 64,
+    max_per_case: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Evaluation:
+    """Accuracy of the full model and of each subnetwork on `task.validation` and on each case.
+
+    An answer is right if the class of the largest logit is in the example's label group (HANS' rule: neutral and
+    contradiction both count as non-entailment). `means` replaces what a subnetwork lacks: mean activations, or any
+    other source, since conclusions depend on it. `interventions` stand before the subnetwork, in the row "full" too.
+    KL(full || subnetwork) is taken on validation, in nats, against that row. `max_per_case` draws at most so many
+    examples of each case and of validation, by `seed`, which also seeds the intervals.
+
+    Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for
+    logits that are not finite. Accuracy says which answers a subnetwork gives, not how it comes to them.
+    """
+    check_level(level)
+    named = named_subnetworks(subnetworks)
+    if named and means is None:
+        raise HCError(
+            f"{len(named)} subnetworks were given without means, so nothing says what the removed components are "
+            "replaced by. Pass means=hc.mean_activations(model, task.train), or another source: 0 or hc.Donors(...)."
+        )
+    before = model.check_interventions(interventions)
+    settings: dict[str, list[Intervention]] = {FULL: before}
+    if means is not None:
+        check_source(means, model)
+        settings |= {name: [*before, Keep(item, means)] for name, item in named.items()}
+    for listed in settings.values():
+        model.check_interventions(listed)
+    splits = _splits(task, cases, max_per_case, seed)
+    right: dict[str, Bool[Tensor, "subnetwork example"]] = {}
+    kl: Float[Tensor, "subnetwork example"] | None = None
+    with stage("evaluate", len(splits) * len(settings)) as progress:
+        for split, examples in splits.items():
+            encoded = batches(model, examples, batch_size=batch_size)
+            groups = resolve_groups(model.labels, examples)
+            gold = torch.tensor(examples.label, device=model.device)
+            answers = list(logits_under(model, encoded, settings, split, progress).values())
+            right[split] = torch.stack([correct(logits, gold, groups).bool() for logits in answers]).cpu()
+            if split == VALIDATION:
+                kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
+    return Evaluation(
+        names=tuple(settings),
+        subnetworks=(None, *named.values()),
+        correct=right,
+        kl=kl,
+        ids={split: examples.id or () for split, examples in splits.items()},
+        sources={split: examples.source or () for split, examples in splits.items()},
+        level=level,
+        seed=seed,
+        provenance=provenance(
+            model,
+            "; ".join(f"{split} {examples.fingerprint()}" for split, examples in splits.items()),
+            task=task.name,
+            means=means,
+            interventions=before,
+            max_per_case=max_per_case,
+        ),
+    )
+
+
+def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
+    """Subnetworks by name; without names they are counted from "0"."""
+    if subnetworks is None:
+        return {}
+    if isinstance(subnetworks, MaskSearch):
+        subnetworks = subnetworks.subnetworks
+    if isinstance(subnetworks, Subnetwork):
+        subnetworks = [subnetworks]
+    if not isinstance(subnetworks, Mapping) and isinstance(subnetworks, Iterable):
+        subnetworks = {str(place): item for place, item in enumerate(subnetworks)}
+    if not isinstance(subnetworks, Mapping) or not all(isinstance(item, Subnetwork) for item in subnetworks.values()):
+        raise HCError(
+            f"subnetworks was given as {type(subnetworks).__name__} of other things than Subnetworks. Pass "
+            "found.subnetworks of hc.search_masks, or a dict from names to hc.Subnetwork objects."
+        )
+    named = {str(name): item for name, item in subnetworks.items()}
+    if FULL in named:
+        raise HCError(f"A subnetwork is named {FULL!r}, which is the name of the whole model's row. Rename it.")
+    return named
+
+
+def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, seed: int) -> dict[str, Examples]:
+    if not isinstance(task, Task):
+        raise DataError(
+            f"evaluate was given a {type(task).__name__} where a Task was expected. Wrap a split: "
+            "hc.Task('mine', validation=examples)."
+        )
+    if max_per_case is not None and (not isinstance(max_per_case, Integral) or max_per_case < 1):
+        raise DataError(f"max_per_case is {max_per_case!r}; expected a whole number from 1, or None for all examples.")
+    if cases is None:
+        wanted = list(task.cases or {})
+    else:
+        wanted = [task.case_id(case) for case in ([cases] if isinstance(cases, str) else cases)]
+    if VALIDATION in wanted:
+        raise DataError(f"Task {task.name!r} has a case named {VALIDATION!r}, the name of the split. Rename the case.")
+    found = {} if task.validation is None else {VALIDATION: task.validation}
+    found |= {case: task.case(case) for case in wanted}
+    if not found:
+        raise DataError(
+            f"Task {task.name!r} has neither a validation split nor cases to evaluate on. Give it one: "
+            "hc.Task(..., validation=examples, cases={'name': examples})."
+        )
+    if max_per_case is None:
+        return found
+    return {name: examples.sample(max_per_case, seed) for name, examples in found.items()}

@@ -1,0 +1,224 @@
+"""Faithfulness, completeness and minimality of subnetworks, and their curve over sizes: CPR and CMD."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hc_interp.components import Subnetwork, components
+from hc_interp.data.encode import Data, batches
+from hc_interp.data.examples import Examples
+from hc_interp.data.labels import check_labels, resolve_groups
+from hc_interp.data.parts import as_parts, fingerprint, sources_of
+from hc_interp.errors import HCError
+from hc_interp.evaluation.evaluate import named_subnetworks
+from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve
+from hc_interp.evaluation.result import FULL
+from hc_interp.evaluation.subnetwork_logits import logits_under
+from hc_interp.interventions.nodes import Keep
+from hc_interp.interventions.sources import Source, check_source
+from hc_interp.metrics import Metric, correct, kl_divergence, path_metric
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.records.provenance import provenance
+from hc_interp.search.plan import seed_of
+from hc_interp.search.ranking import Ranking, best
+from hc_interp.shares import share_count
+
+FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of components kept, as in the MIB benchmark
+
+
+def faithfulness(
+    model: HookedModel,
+    data: Data,
+    subnetworks: Any,
+    means: Source,
+    *,
+    metric: str | Metric = "logit_diff",
+    n_subsets: int = 0,
+    minimality: bool = False,
+    interventions: Sequence[Intervention] = (),
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Faithfulness:
+    """How much of the full model's metric each subnetwork keeps, whether it is all of it, and whether each part counts.
+
+    With m the mean metric over the data (labels are the gold), M the full model and 0 the model with everything
+    replaced by `means`:
+
+    - *faithfulness* `(m(C) - m(0)) / (m(M) - m(0))`: 1 is the full model's metric, 0 that of nothing; beside it
+      KL(full || subnetwork) and the accuracy kept, accuracy(C) / accuracy(M);
+    - *incompleteness* (with `n_subsets` above 0): mean over random halves K of the subnetwork of
+      `|m(C without K) - m(M without K)| / |m(M) - m(0)|`: large if the full model gets by without K and C does not;
+    - *minimality* (with `minimality=True`): for each component v of C, `(m(C) - m(C without v)) / (m(M) - m(0))`; the
+      smallest says whether C holds something that it does not need.
+
+    Sources: Wang et al. 2022 (arXiv 2211.00593); Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises
+    `HCError` for what is no subnetwork. All numbers are of this data and this source. A subnetwork can be faithful by
+    other means than the full model's.
+    """
+    named = named_subnetworks(subnetworks)
+    if not named or n_subsets < 0:
+        raise HCError(
+            f"{len(named)} subnetworks and n_subsets={n_subsets} were given. Expected at least one subnetwork, like "
+            "found.subnetworks of hc.search_masks, and n_subsets from 0."
+        )
+    if EMPTY in named:
+        raise HCError(f"A subnetwork is named {EMPTY!r}, which is the name of the model without components. Rename it.")
+    wanted: dict[str, Subnetwork] = dict(named)
+    for name, item in named.items():
+        if minimality:
+            wanted |= {f"{name} without {part}": item.without(part) for part in item.sorted()}
+        whole = Subnetwork(frozenset(item.universe), item.universe)
+        for number, subset in enumerate(_halves(item, n_subsets, seed)):
+            wanted[f"{name} less {number}"] = item.without(subset)
+            wanted[f"{name} all less {number}"] = whole.without(subset)
+    values = _measure(model, data, wanted, means, metric, interventions, batch_size)
+    return Faithfulness(
+        names=tuple(named),
+        subnetworks=tuple(named.values()),
+        values=values.metric,
+        kl={name: values.kl[name] for name in named},
+        correct={name: values.correct[name] for name in (FULL, *named)},
+        n_subsets=n_subsets,
+        sources=values.sources,
+        seed=seed,
+        provenance=values.provenance | {"metric": _name(metric)},
+    )
+
+
+def faithfulness_curve(
+    model: HookedModel,
+    data: Data,
+    order: Ranking | Sequence[Any] | Mapping[float, Subnetwork],
+    means: Source,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    metric: str | Metric = "logit_diff",
+    interventions: Sequence[Intervention] = (),
+    batch_size: int = 64,
+    seed: int = 0,
+) -> FaithfulnessCurve:
+    """Faithfulness of the best components over the share kept, with the areas CPR and CMD.
+
+    `order` is a `Ranking`, components with the best first, or subnetworks by the fraction that they keep (of a search
+    over a grid of sparsities). A fraction f keeps `floor(f n + 0.5)` components; fractions that keep none are dropped
+    and named in `.dropped`. CPR is the area under the faithfulness curve over f, CMD the area between it and 1, both by
+    trapezoid over the fractions that are left, so they say nothing of smaller circuits. Higher CPR finds what helps the
+    metric, lower CMD what acts like the full model. Source: Mueller et al. 2025 (MIB, arXiv 2504.13151).
+    """
+    items, by_fraction = _sizes(model, order, fractions)
+    dropped = tuple(f for f, kept in by_fraction.items() if not len(kept))
+    kept = {f: item for f, item in by_fraction.items() if len(item)}
+    if len(kept) < 2:
+        raise HCError(
+            f"{len(kept)} of the fractions {list(by_fraction)} keep at least one of {items} components; an area needs "
+            "two. Give larger fractions."
+        )
+    values = _measure(
+        model, data, {f"{f:g}": item for f, item in kept.items()}, means, metric, interventions, batch_size
+    )
+    return FaithfulnessCurve(
+        fractions=tuple(kept),
+        subnetworks=tuple(kept.values()),
+        dropped=dropped,
+        values=values.metric,
+        sources=values.sources,
+        seed=seed,
+        provenance=values.provenance | {"metric": _name(metric)},
+    )
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Per-example metric of everything wanted, and of `FULL` and `EMPTY`."""
+
+    metric: dict[str, Float[np.ndarray, " example"]]
+    kl: dict[str, Float[np.ndarray, " example"]]
+    correct: dict[str, Float[np.ndarray, " example"]]
+    sources: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+@torch.no_grad()
+def _measure(
+    model: HookedModel,
+    data: Data,
+    wanted: Mapping[str, Subnetwork],
+    means: Source,
+    metric: str | Metric,
+    interventions: Sequence[Intervention],
+    batch_size: int,
+) -> _Values:
+    check_source(means, model)
+    score = path_metric(metric)
+    universes = {item.universe for item in wanted.values()}
+    if len(universes) > 1:
+        raise HCError(
+            f"The subnetworks are chosen from {len(universes)} different sets of components, so they do not share the "
+            "model in which nothing is kept. Give those of one search, or of one choice of components, at a time."
+        )
+    (universe,) = universes
+    kept = {EMPTY: Subnetwork(frozenset(), universe), **wanted}
+    before = model.check_interventions(interventions)
+    settings = {FULL: before} | {n: [*before, Keep(s, means)] for n, s in kept.items()}
+    for listed in settings.values():
+        model.check_interventions(listed)
+    parts = as_parts(data)
+    found: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
+    with stage("faithfulness", len(parts) * len(settings)) as progress:
+        for part in parts:
+            encoded = batches(model, part, batch_size=batch_size)
+            groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
+            label = part.label if isinstance(part, Examples) else part.labels
+            check_labels(torch.as_tensor(label).tolist(), groups, repr(part))
+            gold = torch.as_tensor(label, device=model.device)
+            logits = logits_under(model, encoded, settings, repr(part), progress)
+            for name, own in logits.items():
+                measured = score(own, gold, groups), kl_divergence(logits[FULL], own), correct(own, gold, groups)
+                found[name].append(list(measured))
+    metrics, kls, answers = (
+        {name: torch.cat([one[place] for one in own]).double().cpu().numpy() for name, own in found.items()}
+        for place in range(3)
+    )
+    origin = provenance(model, fingerprint(parts), means=means, interventions=before)
+    return _Values(metrics, kls, answers, tuple(sources_of(parts)), origin)
+
+
+def _halves(subnetwork: Subnetwork, n_subsets: int, seed: int) -> list[list[Any]]:
+    """Random halves of a subnetwork's components; the same for every subnetwork of these components."""
+    items = subnetwork.sorted()
+    rng = np.random.default_rng(seed_of(seed, "completeness"))
+    return [[items[i] for i in rng.permutation(len(items))[: (len(items) + 1) // 2]] for _ in range(n_subsets)]
+
+
+def _sizes(model: HookedModel, order: Any, fractions: Sequence[float]) -> tuple[int, dict[float, Subnetwork]]:
+    """The subnetwork of each fraction, smallest first, and how many components there are."""
+    if isinstance(order, Mapping):
+        found = {float(f): item for f, item in order.items()}
+        if wrong := [item for item in found.values() if not isinstance(item, Subnetwork)]:
+            raise HCError(f"The order holds {wrong[0]!r}. Expected a Subnetwork for each fraction that is kept.")
+        items = len(next(iter(found.values())).universe) if found else 0
+        for f, item in found.items():
+            if abs(len(item) - f * len(item.universe)) > 1:
+                raise HCError(
+                    f"The order holds a subnetwork of {len(item)} of {len(item.universe)} components at {f:g}. "
+                    "Expected the shares that are kept as keys: {1 - s: found.at(s)[0] for s in found.sparsities}."
+                )
+        return items, {f: found[f] for f in sorted(found)}
+    if bad := [f for f in fractions if not 0 <= f <= 1]:
+        raise HCError(f"fractions holds {bad[0]!r}. Expected shares of components that are kept, 0 to 1.")
+    shares = sorted(map(float, fractions))
+    if isinstance(order, Ranking):
+        n = len(order.universe)
+        return n, {f: best(order.scores, share_count(n, f), order.universe) for f in shares}
+    universe = tuple(model.check_component(item) for item in components(order))
+    n = len(universe)
+    return n, {f: Subnetwork(frozenset(universe[: share_count(n, f)]), universe) for f in shares}
+
+
+def _name(metric: str | Metric) -> str:
+    return metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))

@@ -1,0 +1,126 @@
+"""`Evaluation`: which answers of a model and its subnetworks are right, example by example, and tables of them."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hc_interp.components import Subnetwork
+from hc_interp.errors import DataError
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import bootstrap, clopper_pearson
+
+FULL, VALIDATION = "full", "validation"
+_HANS_CASE = re.compile(r"(?P<heuristic>.+?)_(?:le|ln|se|sn|ce|cn)_.+")
+_HANS_LABEL = {"e": "entailment", "n": "non-entailment"}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Result):
+    """Answers of the full model (row "full") and of its subnetworks.
+
+    `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is
+    KL(full || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
+
+    Intervals are bootstrap over sources: they say how far a number may move with other premises, not with another seed
+    of the search. Where every answer is right, or none, the bootstrap collapses to a point and the exact binomial
+    interval over sources (Clopper-Pearson) stands instead.
+    """
+
+    names: tuple[str, ...]
+    subnetworks: tuple[Subnetwork | None, ...]
+    correct: dict[str, Bool[Tensor, "subnetwork example"]]
+    kl: Float[Tensor, "subnetwork example"] | None
+    ids: dict[str, tuple[str, ...]]
+    sources: dict[str, tuple[str, ...]]
+    level: float
+    seed: int
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What accuracies are there for: "validation", then the cases."""
+        return tuple(self.correct)
+
+    def accuracy(self, split: str) -> Float[np.ndarray, " subnetwork"]:
+        """Accuracies on one split, in the order of `names`. Raises `DataError` for a split that was not evaluated."""
+        if split not in self.correct:
+            raise DataError(f"{split!r} was not evaluated; there are {', '.join(self.splits)}. Choose one of them.")
+        return self.correct[split].double().mean(1).numpy()
+
+    @cached_property
+    def _long(self) -> pd.DataFrame:
+        rows = []
+        for split, right in self.correct.items():
+            rows += self._rows(split, "accuracy", right.double().numpy().T)
+            if split == VALIDATION and self.kl is not None:
+                rows += self._rows(split, "kl", self.kl.double().numpy().T)
+        frame = pd.DataFrame(rows)
+        order = {name: place for place, name in enumerate(self.names)}
+        return frame.sort_values("subnetwork", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+    def _rows(self, split: str, metric: str, values: Float[np.ndarray, "example subnetwork"]) -> list[dict[str, Any]]:
+        sources = self.sources[split]
+        found = bootstrap(values, clusters=sources, level=self.level, seed=self.seed)
+        rows = []
+        for name, *numbers in zip(self.names, *map(np.atleast_1d, (found.value, found.low, found.high)), strict=True):
+            value, low, high = map(float, numbers)
+            if metric == "accuracy" and value in (0.0, 1.0):
+                n_sources = len(set(sources))
+                exact = clopper_pearson(int(value) * n_sources, n_sources, self.level)
+                low, high = float(exact.low), float(exact.high)
+            row = {"subnetwork": name, "case": split, "metric": metric, "value": value, "low": low, "high": high}
+            rows.append({**row, "n": found.n})
+        return rows
+
+    def to_frame(self, long: bool = False) -> pd.DataFrame:
+        """Wide: a row per subnetwork with sparsity, kl and an accuracy for validation and each case.
+
+        `long=True`: subnetwork, case, metric, value, low, high, n. What was not evaluated is NaN.
+        """
+        if long:
+            return self._long.copy()
+        nothing = np.full(len(self.names), np.nan)
+        columns: dict[str, Any] = {
+            "subnetwork": self.names,
+            "sparsity": [0.0 if item is None else item.sparsity for item in self.subnetworks],
+            VALIDATION: self.accuracy(VALIDATION) if VALIDATION in self.correct else nothing,
+            "kl": nothing if self.kl is None else self.kl.double().mean(1).numpy(),
+        }
+        return pd.DataFrame(columns | {case: self.accuracy(case) for case in self.splits if case != VALIDATION})
+
+    def by_heuristic(self) -> pd.DataFrame:
+        """Mean accuracy over the cases of each HANS heuristic and label: subnetwork, heuristic, label, accuracy, cases.
+
+        Each case counts once, whatever its size. Raises `DataError` if no case has an id of HANS' form, like
+        "lexical_overlap_ln_preposition".
+        """
+        rows = [
+            {
+                "subnetwork": name,
+                "heuristic": match["heuristic"],
+                "label": _HANS_LABEL[case.removeprefix(match["heuristic"] + "_")[1]],
+                "accuracy": value,
+            }
+            for case in self.splits
+            if (match := _HANS_CASE.fullmatch(case))
+            for name, value in zip(self.names, self.accuracy(case), strict=True)
+        ]
+        if not rows:
+            raise DataError(
+                f"None of {', '.join(self.splits)} is a HANS case. Expected ids like 'lexical_overlap_ln_preposition'; "
+                "use to_frame() for other tasks."
+            )
+        grouped = pd.DataFrame(rows).groupby(["subnetwork", "heuristic", "label"], sort=False)["accuracy"]
+        return grouped.agg(accuracy="mean", cases="size").reset_index()
+
+    def __repr__(self) -> str:
+        sizes = sum(right.shape[1] for right in self.correct.values())
+        shown = f"full model {self.accuracy(self.splits[0])[0]:.3f} on {self.splits[0]}"
+        n_cases = len([split for split in self.splits if split != VALIDATION])
+        return f"Evaluation({len(self.names) - 1} subnetworks, {n_cases} cases, {sizes} examples; {shown})"

@@ -1,0 +1,245 @@
+"""`hc.run`: the whole way from a checkpoint to a verdict, in one call that leaves a folder behind."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hc_interp.components import Head, is_upstream
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.load import load_task
+from hc_interp.data.task import Task
+from hc_interp.errors import HCError
+from hc_interp.evaluation.evaluate import evaluate
+from hc_interp.evaluation.result import Evaluation
+from hc_interp.experiment.settings import DEFAULT_CASE, DEMO, RunSettings
+from hc_interp.heads.core import HeuristicCore, heuristic_core
+from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
+from hc_interp.interventions.donors import Donors
+from hc_interp.interventions.means import MeanActivations, mean_activations
+from hc_interp.interventions.paths import PatchPath
+from hc_interp.models.hooked import HookedModel
+from hc_interp.models.load import load
+from hc_interp.models.site import Site
+from hc_interp.probing.probe import Probe, fit_probe
+from hc_interp.reading.reads_from import reads_from
+from hc_interp.reading.verdict import Verdict
+from hc_interp.runs.folder import Folder, check_free
+from hc_interp.runs.results import RunResults
+from hc_interp.search.result import MaskSearch
+from hc_interp.search.search_masks import search_masks
+
+__all__ = ["DEFAULT_CASE", "DEMO", "RunSettings", "run"]
+
+VALIDATION_EXAMPLES = 1000  # in-domain accuracy is one number: it can afford more than each of the cases
+
+
+def run(
+    model: HookedModel | Any,
+    task: Task | str,
+    out: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    settings: RunSettings | None = None,
+    labels: Any = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> RunResults:
+    """Search masks, find the core and the generalizing heads, patch the paths between, probe them, give a verdict.
+
+    `model` is a `HookedModel` or what `hc.load` takes, `task` a `Task` or what `hc.load_task` takes. The folder `out`
+    gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and `report.html`. With
+    `resume` an earlier run of the same call goes on there: parts that it finished are read back. `say` is called with a
+    line at each stage. Raises `HCError` for anything that a user can mend; what was finished stays.
+    """
+    settings = settings or RunSettings()
+    arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
+    # What can be refused is refused before the folder exists, so that the corrected call finds it free.
+    check_free(Path(out), overwrite, resume)
+    say("loading model and data")
+    task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
+    task = _thin(task, settings)
+    _pairs(task, settings)
+    model = model if isinstance(model, HookedModel) else load(model, labels=labels)
+    record = {"arguments": arguments, "settings": asdict(settings), **_identity(model, task)}
+    folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
+    with folder.stage("taking means"):
+        means = mean_activations(model, _split(task, "train").sample(settings.mean_examples, settings.seed))
+    results = RunResults(manifest=folder.manifest)
+    _find(folder, results, model, task, means, settings)
+    _test(folder, results, model, task, means, settings)
+    with folder.stage("drawing figures and the report"):
+        _draw(folder, results)
+    folder.finish()
+    return results
+
+
+def _find(
+    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+) -> None:
+    """Subnetworks, their accuracy, the core, the generalizing heads."""
+    with folder.stage("searching subnetworks"):
+        seeds = range(settings.seed, settings.seed + settings.seeds)
+        train = _split(task, "train")
+        results.search = folder.part(
+            "search",
+            MaskSearch,
+            lambda: search_masks(
+                model, train, settings.sparsity, seeds, means, steps=settings.search_steps, exchanges=settings.exchanges
+            ),
+        )
+        for seed, subnetwork in zip(seeds, results.search.subnetworks, strict=True):
+            subnetwork.save(folder.path / "subnetworks" / f"seed-{seed}.json")
+    subnetworks = results.search.subnetworks
+    with folder.stage("evaluating subnetworks"):
+        results.evaluation = folder.part(
+            "evaluation", Evaluation, lambda: evaluate(model, task, subnetworks, means, seed=settings.seed)
+        )
+    with folder.stage("finding core and generalizing heads"):
+        core = results.core = folder.part("core", HeuristicCore, lambda: heuristic_core(subnetworks))
+        results.generalizing = folder.part(
+            "generalizing",
+            GeneralizingHeads,
+            lambda: generalizing_heads(
+                model,
+                task,
+                core=core,
+                found=results.search,
+                means=means,
+                max_pairs=settings.select_pairs,
+                seed=settings.seed,
+            ),
+        )
+
+
+def _test(
+    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+) -> None:
+    """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
+    with folder.stage("testing what generalizing heads read"):
+        pairs = _pairs(task, settings)
+        donors = Donors(model, _split(task, "train").sample(settings.mean_examples, settings.seed), settings.seed)
+        folder.manifest["pairs"] = {
+            kind: {"case": settings.case, "n": len(part), "sha256": part.fingerprint()} for kind, part in pairs.items()
+        }
+        results.verdict = folder.part(
+            "verdict",
+            Verdict,
+            lambda: reads_from(
+                model,
+                pairs,
+                core=results.core,
+                generalizing=results.generalizing,
+                means=means,
+                donors=donors,
+                n_permutations=settings.permutations,
+                margin=settings.margin,
+                seed=settings.seed,
+            ),
+        )
+        if results.verdict.edges is not None:
+            folder.keep("edges", results.verdict.edges)
+    with folder.stage("probing what the paths carry"):
+        results.probes = _probes(folder, model, task, results, means, settings)
+
+
+def _probes(
+    folder: Folder, model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
+) -> dict[str, Probe]:
+    """Word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
+
+    Cut means that the value head reads what it would read if the senders stood at their means (route "all"): the core's
+    heads, or as many other heads (fewer where there are not so many).
+    """
+    assert results.core is not None
+    assert results.generalizing is not None
+    if not results.generalizing.heads or task.overlap is None:
+        return {}
+    receiver = _strongest(results.generalizing)
+    core = [head for head in results.core.heads if is_upstream(head, receiver)]
+    others = [
+        head
+        for head in model.components
+        if isinstance(head, Head) and is_upstream(head, receiver) and head not in results.core.heads
+    ]
+    chosen = np.random.default_rng(settings.seed).permutation(len(others))[: len(core)]
+    examples = task.overlap.sample(settings.probe_examples, settings.seed)
+
+    def fit(senders: list[Head]) -> Probe:
+        cut = [PatchPath(tuple(senders), receiver, through=("v",), source=means, route="all")] if senders else []
+        site = Site(receiver.layer, "v", receiver.head)
+        return fit_probe(model, examples, site, "token_overlap", interventions=cut, seed=settings.seed)
+
+    arms: dict[str, list[Head]] = {"clean": []}
+    if core:
+        arms["core paths cut"] = core
+    if len(chosen):
+        arms["random paths cut"] = [others[i] for i in sorted(chosen)]
+    return {
+        name: folder.part(f"probe-{name.replace(' ', '-')}", Probe, partial(fit, senders))
+        for name, senders in arms.items()
+    }
+
+
+def _strongest(found: GeneralizingHeads) -> Head:
+    """The generalizing head of largest |node effect|."""
+    effects = found.table.set_index("head")["node_effect"].abs()
+    return max(found.heads, key=lambda head: effects[str(head)])
+
+
+def _pairs(task: Task, settings: RunSettings) -> dict[str, ContrastPairs]:
+    """The test pairs of the run's case, one entry for each kind that exists."""
+    kinds = task.pair_kinds(settings.case)
+    if not kinds:
+        raise HCError(
+            f"{task.name} has no contrast pairs for {settings.case}: no path can be patched on it. "
+            "Choose another case (--case): `hc-interp tasks` lists those that have pairs."
+        )
+    found = {kind: task.contrast_pairs(settings.case, kind=kind, split="test") for kind in kinds}
+    rng = np.random.default_rng(settings.seed)
+    return {
+        kind: part.rows(sorted(rng.permutation(len(part))[: settings.test_pairs].tolist()))
+        for kind, part in found.items()
+    }
+
+
+def _split(task: Task, name: str) -> Any:
+    part = getattr(task, name)
+    if part is None:
+        raise HCError(
+            f"{task.name} lacks {name}, which a run needs: masks and means use train, accuracy uses validation and "
+            "cases. Build the Task with all of them."
+        )
+    return part
+
+
+def _thin(task: Task, settings: RunSettings) -> Task:
+    """At most the set number of examples in each split."""
+    n = settings.eval_per_case
+    return replace(
+        task,
+        train=_split(task, "train").sample(settings.train_examples, settings.seed),
+        validation=_split(task, "validation").sample(max(n, VALIDATION_EXAMPLES), settings.seed),
+        cases={name: part.sample(n, settings.seed) for name, part in _split(task, "cases").items()},
+    )
+
+
+def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
+    splits = {"train": _split(task, "train"), "validation": _split(task, "validation"), **_split(task, "cases")}
+    if task.overlap is not None:
+        splits["overlap"] = task.overlap
+    return {
+        "model": {"name": model.name, "fingerprint": model.fingerprint, "backend": model.backend_name},
+        "device": str(model.device),
+        "data": {"task": task.name, **{name: {"n": len(s), "sha256": s.fingerprint()} for name, s in splits.items()}},
+    }
+
+
+def _draw(folder: Folder, results: RunResults) -> None:
+    from hc_interp.reports.report import draw_run
+
+    folder.manifest["figures"] = draw_run(results, folder.path)

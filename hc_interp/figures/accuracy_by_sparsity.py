@@ -1,0 +1,110 @@
+"""What accuracy is left as components are removed, in domain and out of it."""
+
+from typing import Any
+
+import numpy as np
+
+from hc_interp.errors import HCError
+from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.figures.accuracy import HANS_CASE, LABELS
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent
+from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels
+
+PANEL, LINE = 170.0, 15.0  # points
+LOOKS = [
+    ("circle", BLUE, "solid"), ("square", ORANGE, "dash"), ("diamond", GREEN, "dot"), ("cross", VERMILLION, "dashdot"),
+    ("triangle-up", PURPLE, "longdash"), ("x", SKY, "longdashdot"), ("star", INK, "solid"),
+]  # fmt: skip
+
+
+def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> Figure:
+    """Accuracy against the share of components removed: a point per subnetwork, a line through the means.
+
+    In domain is the validation split; HANS' cases are averaged by heuristic, their entailment cases left out, where the
+    heuristic is right; other cases are averaged into one. Raises `HCError` for an evaluation of the full model alone.
+    """
+    import plotly.graph_objects as go
+
+    groups = _groups(evaluation)
+    if len(evaluation.names) < 2:
+        raise HCError(
+            "This evaluation has only the full model, so there is no sparsity to draw over. Evaluate the subnetworks "
+            "of a search over several sparsities: hc.search_masks(..., sparsity=[0.3, 0.5, 0.7])."
+        )
+    sparsity = np.array([0.0 if item is None else item.sparsity for item in evaluation.subnetworks])
+    rows_of_key = -(-len(groups) // (3 if width == "double" else 1))
+    rows = []
+    plot = go.Figure(
+        layout=layout(
+            width,
+            PANEL + LINE * rows_of_key,
+            xaxis={"tickformat": ".0%", "title": {"text": "share of components removed"}, "rangemode": "tozero"},
+            yaxis={"tickformat": ".0%", "range": [-0.02, 1.04], "title": {"text": "accuracy"}},
+            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "itemclick": False,
+                    "itemdoubleclick": False},
+        )
+    )  # fmt: skip
+    plot.update_layout(margin={"t": pixels(LINE * rows_of_key)})
+    for (name, splits), look in zip(groups.items(), LOOKS, strict=False):
+        values = np.stack([evaluation.accuracy(split) for split in splits]).mean(axis=0)
+        for trace in _traces(name, sparsity, values, evaluation, look):
+            plot.add_trace(trace)
+        rows += [
+            {"group": name, "subnetwork": who, "sparsity": float(at), "accuracy": float(value), "cases": len(splits)}
+            for who, at, value in zip(evaluation.names, sparsity, values, strict=True)
+        ]
+    return Figure(plot, "Accuracy as components are removed", _caption(evaluation, groups, sparsity), rows)
+
+
+def _groups(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Splits by the line that they are averaged into."""
+    groups: dict[str, list[str]] = {}
+    for split in evaluation.splits:
+        match = HANS_CASE.fullmatch(split)
+        if split == VALIDATION:
+            groups.setdefault("in domain", []).append(split)
+        elif match and match["label"] == "n":
+            groups.setdefault(f"{match['heuristic'].replace('_', ' ')}, {LABELS['n']}", []).append(split)
+        elif not match:
+            groups.setdefault("cases", []).append(split)
+    if not groups:
+        raise HCError(
+            "This evaluation has only entailment cases, on which the heuristic is right. Expected validation, or cases "
+            "that break it; evaluate those too."
+        )
+    return groups
+
+
+def _traces(
+    name: str, sparsity: np.ndarray, values: np.ndarray, evaluation: Evaluation, look: tuple[str, str, str]
+) -> list[dict[str, Any]]:
+    symbol, color, dash = look
+    at = np.unique(sparsity)
+    means = [float(values[sparsity == share].mean()) for share in at]
+    hover = [
+        f"{name}: {percent(value)}<br>{_who(who)}, {percent(share, 0)} removed"
+        for who, share, value in zip(evaluation.names, sparsity, values, strict=True)
+    ]
+    common = {"type": "scatter", "cliponaxis": False, "legendgroup": name}
+    marker = {"symbol": symbol, "color": color, "size": pixels(4.2)}
+    return [
+        {**common, "mode": "markers", "x": sparsity.round(4).tolist(), "y": values.round(4).tolist(), "name": name,
+         "hovertext": hover, "hoverinfo": "text", "showlegend": False, "marker": {**marker, "opacity": 0.5}},
+        {**common, "mode": "lines+markers", "x": at.round(4).tolist(), "y": means, "name": name, "hoverinfo": "skip",
+         "line": {"color": color, "dash": dash, "width": 1.5}, "marker": {**marker, "size": pixels(5)}},
+    ]  # fmt: skip
+
+
+def _who(name: str) -> str:
+    return "full model" if name == FULL else f"subnetwork {name}"
+
+
+def _caption(evaluation: Evaluation, groups: dict[str, list[str]], sparsity: np.ndarray) -> str:
+    counts = ", ".join(f"{name} ({len(splits)})" for name, splits in groups.items())
+    return (
+        f"The full model stands at 0 %, each small point is one of {len(evaluation.names) - 1} subnetworks at "
+        f"{len(set(sparsity[sparsity > 0]))} sparsities; lines join the means. Lines are means over cases: {counts}. "
+        "Where the lines part, generalization is lost before what was trained. It does not show that no better "
+        "subnetwork of that size exists: these are those that the searches found."
+    )

@@ -1,0 +1,93 @@
+"""`circuit`: from a verdict, or from path effects, to the diagram."""
+
+from typing import Any
+
+from hc_interp.components import MLP, component
+from hc_interp.errors import HCError
+from hc_interp.figures.circuit.drawing import draw
+from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
+from hc_interp.figures.circuit.key import key_entries, notice_height
+from hc_interp.figures.circuit.layout import lay_out
+from hc_interp.figures.circuit.tikz import tikz
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent
+from hc_interp.figures.style import Width, points
+from hc_interp.patching.effects import PathEffects
+from hc_interp.reading.verdict import Verdict
+
+MOST = {"single": 30, "double": 60}  # edges that can still be told apart
+TITLES = {False: "Paths between heuristic and generalizing heads", True: "Paths between heads"}
+NO_MLPS = " MLPs were not measured as senders."
+
+
+def circuit(
+    source: Verdict | PathEffects,
+    *,
+    core: Any = None,
+    generalizing: Any = None,
+    margin: float = 0.01,
+    alpha: float = 0.05,
+    most: int | None = None,
+    width: Width = "double",
+    labels: bool = True,
+) -> Figure:
+    """Draw heads, MLPs and the paths between them, layers upward, for a column of 3.3 or 6.9 inches.
+
+    `source` is a verdict, or path effects, whose heads `core=` and `generalizing=` (heads, or results with `.heads`)
+    name; without them they are called senders and receivers. A path qualifies where its Benjamini-Hochberg q is below
+    `alpha` and its whole |node share| interval lies above `margin`; the `most` strongest are drawn (30 in a single
+    column, 60 in a double one), lines as wide as the square root of |node share|, dashed where it is negative. An edge
+    ends at its receiver's q, k or v; `labels=False` leaves the letters out. Raises `HCError`.
+
+    The picture does not show paths that were not measured, and a missing edge is not evidence of a missing path.
+    """
+    effects, core, generalizing = _parts(source, core, generalizing)
+    points(width)  # raises for a width that is not one
+    most = MOST[width] if most is None else most
+    graph = circuit_graph(effects, core, generalizing, margin=margin, alpha=alpha, most=most)
+    entries, foot = key_entries(graph, width)
+    graph = lay_out(graph, width, foot, notice_height(graph, width), letters=labels)
+    return Figure(
+        plot=draw(graph, entries, width, labels),
+        title=TITLES[core is None and generalizing is None],
+        caption=_caption(graph, effects, labels),
+        data=graph.to_dict(),
+        tex=lambda: tikz(graph, entries, width, labels),
+    )
+
+
+def _parts(source: Any, core: Any, generalizing: Any) -> tuple[PathEffects, Any, Any]:
+    if isinstance(source, Verdict):
+        if core is not None or generalizing is not None:
+            raise HCError("A verdict has its own core and generalizing heads; leave core= and generalizing= out.")
+        if source.edges is None:
+            raise HCError(
+                f"This verdict has no paths to draw ({source.reason}). Pass path effects instead: "
+                "circuit(path_effects(...), core=core, generalizing=gen)."
+            )
+        return source.edges, source.core, source.generalizing
+    if not isinstance(source, PathEffects):
+        raise HCError(
+            f"circuit got a {type(source).__name__}. Expected the Verdict of reads_from, or the PathEffects of "
+            "path_effects, with core= and generalizing= to name its heads."
+        )
+    return source, core, generalizing
+
+
+def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool) -> str:
+    drawn = graph.notice() or f"{graph.qualified} of {graph.paths} measured paths qualify, and are drawn."
+    if graph.qualified > len(graph.edges):
+        drawn = (
+            f"{graph.qualified} of {graph.paths} measured paths qualify; the {len(graph.edges)} strongest by "
+            f"|node share| are drawn, {graph.qualified - len(graph.edges)} are not."
+        )
+    mlps = any(isinstance(component(row[0]), MLP) for row in effects.rows)
+    return (
+        f"{drawn} Layers go upward; a line runs from a sender into an input of a receiver (route {graph.route})"
+        f"{', named at its foot: q, k or v' * (labels and bool(graph.edges))}. It "
+        f"qualifies where q < {graph.alpha:g} (Benjamini-Hochberg) and the whole {percent(graph.level, 0)} interval of "
+        f"|node share| lies above {percent(graph.margin)}; its width grows with the square root of |node share|, "
+        f"dashed means that the path works against the receiver's own effect.{NO_MLPS * (not mlps)} Places within a "
+        "layer mean nothing. A path "
+        "that is not drawn was not shown to be absent, and shares of different edges do not add up."
+    )

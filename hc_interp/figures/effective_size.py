@@ -1,0 +1,101 @@
+"""How large a subnetwork must be to do as well as the model, over training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hc_interp.errors import HCError
+from hc_interp.evaluation.effective_size import EffectiveSize
+from hc_interp.figures.chart import legend_below
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Width, layout, pixels
+
+LOOKS = [
+    (BLUE, "circle", "solid"), (ORANGE, "square", "dash"), (GREEN, "diamond", "dot"), (VERMILLION, "cross", "dashdot"),
+    (PURPLE, "triangle-up", "longdash"),
+]  # fmt: skip
+
+
+def effective_size(
+    sizes: EffectiveSize | Mapping[str, EffectiveSize], *, width: Width = "double", every: bool = True
+) -> Figure:
+    """Effective size against training step: a line per group of cases, the mean over seeds, its range as a bar.
+
+    `sizes` is one result, or several by name ("in domain", "out of domain"). A step that is flagged `floor` is drawn
+    hollow, since there was nothing to lose there, and no line leads to it. `every=True` draws each seed, too. Raises
+    `HCError` for no sizes or more than five.
+    """
+    import plotly.graph_objects as go
+
+    named = {"effective size": sizes} if isinstance(sizes, EffectiveSize) else dict(sizes)
+    if not 1 <= len(named) <= len(LOOKS):
+        raise HCError(f"{len(named)} effective sizes were given. Expected 1 to {len(LOOKS)}, by name.")
+    plot = go.Figure(
+        layout=layout(
+            width,
+            200 if width == "double" else 190,
+            xaxis={"title": {"text": "training step"}, "rangemode": "tozero"},
+            yaxis={"title": {"text": "components kept"}, "range": [0, 104], "ticksuffix": "%"},
+            legend=legend_below(0.24 if width == "double" else 0.28),
+            showlegend=len(named) > 1,
+        )
+    )
+    rows = []
+    for (name, found), look in zip(named.items(), LOOKS, strict=False):
+        for trace in _traces(name, found, look, every):
+            plot.add_trace(trace)
+        rows += [{"group": name, **row} for row in found.by_step().to_dict("records")]
+    plot.update_layout(margin={"b": 58 if len(named) > 1 else 36})
+    return Figure(plot, "Effective size over training", _caption(named), rows)
+
+
+def _traces(name: str, found: EffectiveSize, look: tuple[str, str, str], every: bool) -> list[dict[str, Any]]:
+    color, symbol, dash = look
+    frame: Any = found.by_step()
+    floor = frame["flags"].str.contains("floor")
+    bars = {
+        "type": "data", "symmetric": False, "array": (frame["largest"] - frame["size"]).tolist(),
+        "arrayminus": (frame["size"] - frame["smallest"]).tolist(), "thickness": pixels(0.8), "width": 0,
+        "color": color,
+    }  # fmt: skip
+    hover = [
+        f"{name}, step {row['step']:,}: {row['size']:.1f} % [{row['smallest']:g}, {row['largest']:g}] over "
+        f"{row['seeds']} seeds{'<br>' + row['flags'] if row['flags'] else ''}"
+        for row in frame.to_dict("records")
+    ]
+    # a break in the line where there was nothing to lose
+    joined = [None if flat else size for flat, size in zip(floor, frame["size"], strict=True)]
+    symbols = [f"{symbol}-open" if flat else symbol for flat in floor]
+    common = {"type": "scatter", "legendgroup": name, "cliponaxis": False}
+    key = {"color": color, "symbol": symbol, "size": pixels(5.5)}
+    traces = [
+        {**common, "mode": "lines+markers", "x": [None], "y": [None], "line": {"color": color, "dash": dash},
+         "marker": key, "name": name},  # for the legend alone: the first real point may be hollow
+        {**common, "mode": "lines", "x": frame["step"].tolist(), "y": joined, "connectgaps": False, "hoverinfo": "skip",
+         "line": {"color": color, "dash": dash, "width": 1.5}, "showlegend": False, "name": name},
+        {**common, "mode": "markers", "x": frame["step"].tolist(), "y": frame["size"].tolist(), "error_y": bars,
+         "marker": {"color": color, "symbol": symbols, "size": pixels(5.5), "line": {"color": color, "width": 1.2}},
+         "hovertext": hover, "hoverinfo": "text", "name": name, "showlegend": False},
+    ]  # fmt: skip
+    if every:
+        single = found.to_frame()
+        traces.append(
+            {**common, "mode": "markers", "x": single["step"].tolist(), "y": single["size"].tolist(),
+             "marker": {"color": color, "symbol": symbol, "size": pixels(3), "opacity": 0.35}, "hoverinfo": "skip",
+             "showlegend": False, "name": name}
+        )  # fmt: skip
+    return traces
+
+
+def _caption(named: Mapping[str, EffectiveSize]) -> str:
+    first = next(iter(named.values()))
+    cases = "; ".join(f"{name}: {len(found.cases)} cases" for name, found in named.items())
+    flat = any(found.to_frame()["flags"].str.contains("floor").any() for found in named.values())
+    bounds = any(found.to_frame()["flags"].str.contains("grid_edge").any() for found in named.values())
+    return (
+        f"The smallest share of components on the grid whose subnetwork is at most {100 * first.margin:g} points worse "
+        f"than the full model at the same step ({cases}); points are means over {first.sizes['seed'].nunique()} seeds, "
+        "bars run from the smallest to the largest of them."
+        f"{' Hollow: the full model itself is below 10 % there, so there was nothing to lose.' * flat}"
+        f"{' Some sizes are the end of the grid: bounds, not measurements.' * bounds} "
+        "A growing size does not say which components are added, and a better search may find smaller subnetworks."
+    )

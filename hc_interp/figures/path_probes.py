@@ -1,0 +1,77 @@
+"""What a probe reads at a head's inputs before and after paths to it are cut."""
+
+from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent, score
+from hc_interp.figures.probe_scores import CHANCE
+from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, Width, layout
+from hc_interp.probing.differences import WORDS
+from hc_interp.probing.path_result import PathProbes
+
+ROW, BELOW = 30.0, 74.0
+# Arm: words, symbol, colour, how far above the row's middle.
+ARMS = {
+    "clean": ("clean", "circle", BLUE, 0.24),
+    "random": ("as many other heads' paths cut", "circle-open", INK, 0.08),
+    "cut": ("the senders' paths cut", "diamond", VERMILLION, -0.08),
+    "word": ("the word alone", "line-ns-open", ORANGE, -0.24),
+}
+
+
+def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = "double") -> Figure:
+    """A row per receiver input: the probe's score clean, under the senders' cut, and under random cuts.
+
+    The grey line is the range over random draws. A drop says what arrived over the paths, not that it was used.
+    """
+    import plotly.graph_objects as go
+
+    metric = metric or found.metrics[-1]
+    names = [f"{site.kind} of L{site.layer}H{site.head}" for site in found.sites]
+    scores = [found.scores(site, metric) for site in found.sites]
+    rows = list(range(len(names)))[::-1]
+    plot = go.Figure()
+    if len(found.random) > 1:
+        ends = [found.random_range(site, metric) for site in found.sites]
+        x = [value for low, high in ends for value in (low, high, None)]
+        y = [value for row in rows for value in (row + 0.08, row + 0.08, None)]
+        look = {"color": MUTED, "width": 4}
+        plot.add_trace(go.Scatter(x=x, y=y, mode="lines", line=look, opacity=0.35, hoverinfo="skip", showlegend=False))
+    for arm, (words, symbol, color, shift) in ARMS.items():
+        if arm not in scores[0]:
+            continue
+        values = [item[arm] for item in scores]
+        plot.add_trace(
+            interval_points(
+                words, [v.value for v in values], [row + shift for row in rows],
+                [v.low for v in values], [v.high for v in values], symbol=symbol, color=color,
+                hover=[f"{name}, {words}: {WORDS[metric]} {score(v)}" for name, v in zip(names, values, strict=True)],
+            )
+        )  # fmt: skip
+    chance = CHANCE.get(metric)
+    if chance is not None:
+        plot.add_vline(x=chance, line={"color": RULE, "width": 1.5}, layer="below")
+    inside = ROW * len(names)
+    lines = BELOW + 26 * (width == "single")
+    plot.update_layout(layout(width, inside + lines, legend=legend_below(38 / inside)))
+    plot.update_layout(margin={"b": int((lines - 12) * 96 / 72)})
+    plot.update_xaxes(title={"text": WORDS[metric], "standoff": 4})
+    plot.update_yaxes(tickvals=rows, ticktext=names, showgrid=False, ticks="", range=[-0.6, len(names) - 0.4])
+    return Figure(plot, "What reaches a head's inputs", _caption(found, metric), found.to_frame().to_dict("records"))
+
+
+def _caption(found: PathProbes, metric: str) -> str:
+    feature, level = found.clean.places.feature.name, found.clean.provenance["settings"]["level"]
+    counts = sorted({len(heads) for _, heads in found.senders})
+    many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    said = []
+    for site in found.sites:
+        scores = found.scores(site, metric)
+        if "difference" in scores:
+            said.append(f"{site}: {score(scores['difference'], '+')}")
+    between = f" Random cut less senders' cut: {'; '.join(said)}." if said else ""
+    draws = f" “Other heads” is the mean of {len(found.random)} draws, the grey line their range." * bool(said)
+    return (
+        f"{WORDS[metric]} of a linear probe for {feature}, with {percent(level, 0)} bootstrap intervals over sources: "
+        f"clean, with the paths of the {many} senders below cut (route {found.route}), and with those of as many other "
+        f"heads below.{draws}{between} It shows what can be read from what arrives, not that the head uses it."
+    )

@@ -1,0 +1,122 @@
+"""Evidence by ablation: does losing a head cost more out of distribution than in domain?"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from hc_interp.data.encode import batches
+from hc_interp.data.examples import Examples
+from hc_interp.data.labels import resolve_groups
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError, HCError
+from hc_interp.heads.evidence import N_PERMUTATIONS, HeadEvidence, judged, select_examples
+from hc_interp.heads.sets import Heads
+from hc_interp.interventions.means import MeanActivations
+from hc_interp.interventions.nodes import Ablate
+from hc_interp.metrics import correct
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.statistics.samples import as_units, unit_sums
+from hc_interp.statistics.tests import permutation_p
+
+
+def ablation_evidence(
+    model: HookedModel,
+    task: Task,
+    candidates: Heads,
+    means: MeanActivations | None,
+    *,
+    cases: Sequence[str] | None,
+    margin: float,
+    alpha: float,
+    max_examples: int,
+    interventions: Sequence[Intervention],
+    batch_size: int,
+    seed: int,
+) -> HeadEvidence:
+    """Accuracy lost by ablating each candidate, on at most `max_examples` examples of the cases and of validation.
+
+    Heads are redundant: where others take over, a head that carries generalization costs nothing here.
+    """
+    if means is None:
+        raise HCError(
+            "Method 'ablation' replaces heads by their means, and none were given. "
+            "Pass means=hc.mean_activations(model, task.train)."
+        )
+    if task.validation is None:
+        raise DataError(
+            f"Task {task.name!r} has no validation split to compare with; method 'ablation' needs one. "
+            "Give the task validation=..., or use method='contrast'."
+        )
+    parts = select_examples(task, cases, max_examples, seed)
+    inside = [task.validation.sample(max_examples, seed)]
+    lost = [
+        accuracy_lost(model, part, candidates, means, interventions, batch_size) for part in (parts.values(), inside)
+    ]
+    sources = [[s for part in group for s in part.source or ()] for group in (parts.values(), inside)]
+    outside_cost, inside_cost = lost[0].mean(axis=0), lost[1].mean(axis=0)
+    p = excess_test(lost[0], lost[1], sources[0], sources[1], seed)
+    excess = outside_cost - inside_cost
+    columns = {"cost_out": outside_cost, "cost_in": inside_cost, "excess": excess}
+    return HeadEvidence(judged(columns, p, excess >= margin, alpha), tuple(parts), tuple(sorted(set(sources[0]))))
+
+
+@torch.no_grad()
+def accuracy_lost(
+    model: HookedModel,
+    parts: Iterable[Examples],
+    heads: Heads,
+    means: MeanActivations,
+    interventions: Sequence[Intervention],
+    batch_size: int,
+) -> Float[np.ndarray, "example head"]:
+    """Correct before minus correct after ablating each head: 1, 0 or -1 per example."""
+    found = []
+    for part in parts:
+        groups = resolve_groups(model.labels, part)
+        lost = np.zeros((len(part), len(heads)))
+        encoded = batches(model, part, batch_size)
+        with stage("ablating heads", len(encoded) * len(heads)) as progress:
+            for item in encoded:
+                gold = item.batch.labels
+                assert gold is not None
+                before = correct(model.logits(item.batch, interventions), gold, groups)
+                for place, head in enumerate(heads):
+                    after = correct(model.logits(item.batch, [*interventions, Ablate(head, means)]), gold, groups)
+                    lost[item.index.numpy(), place] = (before - after).cpu().numpy()
+                    progress.advance()
+        found.append(lost)
+    return np.concatenate(found)
+
+
+def excess_test(
+    outside: Float[np.ndarray, "out head"],
+    inside: Float[np.ndarray, "in head"],
+    outside_sources: Sequence[str],
+    inside_sources: Sequence[str],
+    seed: int,
+) -> Float[np.ndarray, " head"]:
+    """One-sided p that the mean outside is larger, by relabelling sources as outside or inside.
+
+    Whole sources are relabelled. Tests that both have one distribution: a difference in spread alone can also show.
+    """
+    if outside.shape[1] == 0:
+        return np.empty(0)
+    values = np.concatenate([outside, inside])
+    names = [f"out {s}" for s in outside_sources] + [f"in {s}" for s in inside_sources]
+    codes, n_units = as_units(names, len(values))
+    sums, sizes = unit_sums(values, codes, n_units), np.bincount(codes, minlength=n_units).astype(float)
+    n_outside = len(set(outside_sources))
+    if n_outside in (0, n_units):
+        raise DataError(
+            f"{n_outside} of {n_units} sources are out of distribution; expected some on both sides. "
+            "Give the task both cases and a validation split."
+        )
+    is_out = np.zeros(n_units)
+    is_out[codes[: len(outside)]] = 1
+    rng = np.random.default_rng(seed)
+    labels = np.stack([is_out, *(rng.permutation(is_out) for _ in range(N_PERMUTATIONS))])
+    means = (labels @ sums) / (labels @ sizes)[:, None] - ((1 - labels) @ sums) / ((1 - labels) @ sizes)[:, None]
+    return np.atleast_1d(permutation_p(means[0], means[1:], exhaustive=False))

@@ -1,0 +1,217 @@
+"""`hc.reads_from`: do the generalizing heads read from the heuristic core? A test that can also answer no."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.errors import ComponentError, DataError, HCError
+from hc_interp.heads.sets import Heads, head_set, split_relay
+from hc_interp.interventions.donors import Donors
+from hc_interp.interventions.means import MeanActivations
+from hc_interp.interventions.path_steps import ROUTES
+from hc_interp.interventions.sources import check_source
+from hc_interp.metrics import Metric
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.patching.effects import PathEffects
+from hc_interp.patching.path_effects import path_effects
+from hc_interp.reading.decision import Decision, decide
+from hc_interp.reading.one_kind import MIN_NODE_EFFECT, MIN_SENDER_CHANGE, MIN_SOURCES, PERCENTILE, KindTest
+from hc_interp.reading.verdict import KindRecord, Verdict
+from hc_interp.records.provenance import provenance
+from hc_interp.statistics.samples import check_level
+
+VIA = {"direct": "direct", "mlps": "through MLPs", "all": "through other heads"}  # shortest first
+
+
+def reads_from(
+    model: HookedModel,
+    pairs: ContrastPairs | Mapping[str, ContrastPairs],
+    *,
+    core: Any,
+    generalizing: Any,
+    means: MeanActivations | None = None,
+    donors: Donors | None = None,
+    routes: Sequence[str] = ("all", "direct", "mlps"),
+    n_permutations: int = 199,
+    n_size_controls: int = 39,
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    metric: str | Metric = "logit_diff",
+    interventions: Sequence[Intervention] = (),
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Verdict:
+    """Test whether what the generalizing heads do depends on what the core heads send.
+
+    `pairs` are test pairs of one kind, or a dict of kinds. `core` and `generalizing` are results or lists of heads.
+
+    Statistic: T = sum over pairs of [metric(all core heads -> all generalizing heads patched) - metric(clean)], over
+    the same sum with the generalizing heads' `z` set to corrupt: 1 means that all they do comes from the core, 0 that
+    nothing does. Route "all" decides; "direct" and "mlps" only locate. T, its null and its controls are measured in
+    one way; the null is run for route "all" only.
+
+    - Null: the core relabelled within each layer among heads outside the generalizing ones; all labellings when there
+      are fewer than `n_permutations`, else so many random ones.
+    - Size controls: up to `n_size_controls` sets of other heads, matched head by head in layer and |dz|; T must exceed
+      their 95th percentile, each scaled up to the core's |dz| where it has less. They guard against a core that was
+      chosen for its size; the guard is rough where it holds the largest heads of its layers (`size_ratio` under 1).
+      A layer with fewer other heads than core heads leaves no such set, and the answer cannot be reads_from.
+    - A kind counts only if the core's sum |dz| is at least 1 % of its sum |z|, the generalizing heads' |node effect|
+      at least 0.05 in the metric, and its pairs come from at least 10 sources (the units of the bootstrap).
+    - Necessity and sufficiency (means, zero, donors of both sides) count where replacing the generalizing heads moves
+      the metric as the pairs do, by at least 0.05: `necessity.shares_under`. Opposite signs leave the answer open.
+    - Other heads that are read as much as the core, such as generalizing heads without a core head upstream, stay among
+      the labellings: then the core is nothing special, and the answer is open ("significance"); see the edges.
+    - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`; the interval at `level` is an
+      expanded percentile bootstrap over sources.
+
+    Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. No
+    generalizing heads, or none with a core head upstream, is an inconclusive verdict. Raises `DataError` for pairs that
+    chose the generalizing heads (split "select", or a common source), `ComponentError` for heads that are both core and
+    generalizing or not the model's, `AlignmentError` for unaligned pairs, `HCError` for other arguments.
+    """
+    _check_arguments(routes, n_permutations, n_size_controls, margin, alpha, level)
+    kinds = _kinds_of(pairs)
+    _refuse_selection_pairs(kinds, generalizing)
+    ends = Ends.of(model, core, generalizing)
+    for source in (means, donors):
+        if source is not None:
+            check_source(source, model)
+    before = model.check_interventions(interventions)
+    name = metric if isinstance(metric, str) else getattr(metric, "__name__", "custom")
+    settings = {
+        "margin": margin, "alpha": alpha, "level": level, "routes": tuple(routes), "metric": name,
+        "n_permutations": n_permutations, "n_size_controls": n_size_controls, "size_percentile": PERCENTILE,
+        "min_sender_change": MIN_SENDER_CHANGE, "min_node_effect": MIN_NODE_EFFECT, "min_sources": MIN_SOURCES,
+        "batch_size": batch_size, "seed": seed,
+    }  # fmt: skip
+    source_of = provenance(
+        model,
+        "+".join(part.fingerprint() for part in kinds.values()),
+        **settings,
+        interventions=before,
+    )
+    common = {**ends.fields, "settings": settings, "provenance": source_of}
+    if not ends.readers or not ends.core:
+        reason = "no core upstream" if ends.relay else "no generalizing heads"
+        nothing: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
+        return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=ends.notes, **nothing, **common)
+    test = KindTest(
+        model, ends.core, ends.unread, ends.readers, means, donors, tuple(dict.fromkeys(routes)), n_permutations,
+        n_size_controls, level, metric, tuple(before), batch_size, seed,
+    )  # fmt: skip
+    records = {kind: test.record(kind, part) for kind, part in kinds.items()}
+    decision = decide([record.evidence for record in records.values()], margin=margin, alpha=alpha)
+    # Edges are drawn on the pairs that showed the reading, or else could have shown it.
+    edges_kind = [*decision.kinds, *(kind for kind, record in records.items() if not record.why), *records][0]
+    return Verdict(
+        answer=decision.answer,
+        reason=decision.reason,
+        kinds=decision.kinds,
+        via=_via(decision, records, margin),
+        records=records,
+        p_holm=decision.p_holm,
+        edges=_edges(test, kinds[edges_kind]),
+        edges_kind=edges_kind,
+        notes=(*ends.notes, *(f"{kind}: {note}" for kind, record in records.items() for note in record.notes)),
+        **common,
+    )
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Who may send and who may receive."""
+
+    core: Heads
+    readers: Heads
+    relay: Heads
+    unread: Heads
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: HookedModel, core: Any, generalizing: Any) -> "Ends":
+        given, receiving = head_set(model, core, "core"), head_set(model, generalizing, "generalizing")
+        if common := sorted(set(given) & set(receiving)):
+            raise ComponentError(
+                f"{', '.join(map(str, common))}: both core and generalizing. Generalizing heads are heads outside the "
+                "core; take each out of one of the two."
+            )
+        readers, relay = split_relay(receiving, given)
+        known = head_set(model, getattr(generalizing, "relay", ()), "generalizing.relay")
+        last = max((head.layer for head in readers), default=0)
+        notes = [f"generalizing heads: {note}" for note in getattr(generalizing, "notes", ())]
+        if getattr(generalizing, "select_sources", None) is None:
+            notes.append("the generalizing heads are a plain list: whether these pairs chose them is not known")
+        read = tuple(head for head in given if head.layer < last)
+        relay = tuple(sorted({*relay, *known}))
+        return cls(read, readers, relay, tuple(head for head in given if head not in read), tuple(notes))
+
+    @property
+    def fields(self) -> dict[str, Heads]:
+        return {"core": self.core, "generalizing": self.readers, "relay": self.relay, "unread": self.unread}
+
+
+def _check_arguments(
+    routes: Sequence[str], n_permutations: int, n_size_controls: int, margin: float, alpha: float, level: float
+) -> None:
+    if isinstance(routes, str) or "all" not in routes or set(routes) - set(ROUTES):
+        raise HCError(
+            f"routes={routes!r} was given. Expected a tuple of some of {', '.join(ROUTES)}, 'all' among them, because "
+            "it decides; leave routes= out for all three."
+        )
+    for name, value in (("n_permutations", n_permutations), ("n_size_controls", n_size_controls)):
+        if isinstance(value, bool) or value != int(value) or value < 1:
+            raise HCError(f"{name}={value!r} was given. Expected a whole number from 1; 199 and 39 are the defaults.")
+    if not 0 < alpha < 1 or not 0 < margin < 1:
+        raise HCError(
+            f"margin={margin!r} and alpha={alpha!r} were given. Expected shares between 0 and 1; 5 % is 0.05."
+        )
+    check_level(level)
+
+
+def _kinds_of(pairs: Any) -> dict[str, ContrastPairs]:
+    """Pairs by kind; one `ContrastPairs` goes by its own kind."""
+    kinds = {pairs.kind or "given": pairs} if isinstance(pairs, ContrastPairs) else pairs
+    if not isinstance(kinds, Mapping) or not kinds or not all(isinstance(p, ContrastPairs) for p in kinds.values()):
+        raise DataError(
+            f"pairs were given as {type(pairs).__name__} {'' if pairs else '(empty)'}. Expected ContrastPairs or a "
+            "dict of kind: ContrastPairs, like {'order': task.contrast_pairs(case, 'order', split='test')}."
+        )
+    return {str(kind): part for kind, part in kinds.items()}
+
+
+def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: Any) -> None:
+    chosen: Iterable[str] | None = getattr(generalizing, "select_sources", None)
+    for kind, part in kinds.items():
+        if part.split == "select":
+            raise DataError(
+                f"The {kind} pairs are of the 'select' split, which is there to choose heads; a test on them would "
+                "find what was chosen. Pass task.contrast_pairs(case, kind, split='test')."
+            )
+        if common := set(chosen or ()) & set(part.sources):
+            raise DataError(
+                f"{len(common)} of the {len(set(part.sources))} sources of the {kind} pairs chose the generalizing "
+                f"heads (first: {min(common)!r}); a test on them would find what was chosen. Pass pairs of other "
+                "sources: task.contrast_pairs(case, kind, split='test')."
+            )
+
+
+def _via(decision: Decision, records: Mapping[str, KindRecord], margin: float) -> str:
+    """The shortest route whose interval is above the margin in a kind that showed it, if all shorter ones were run."""
+    for route, name in VIA.items():
+        found = [records[kind].routes.get(route) for kind in decision.kinds]
+        if decision.answer != "reads_from" or None in found:
+            return ""
+        if any(interval is not None and interval.low > margin for interval in found):
+            return name
+    return ""
+
+
+def _edges(test: KindTest, pairs: ContrastPairs) -> PathEffects:
+    """Each core head into each generalizing head through each of q, k, v: what a circuit diagram draws."""
+    return path_effects(
+        test.model, pairs, test.core, test.receivers, "each", route="direct", metric=test.metric,
+        interventions=test.interventions, batch_size=test.batch_size, level=test.level, seed=test.seed,
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""`Verdict`: what the reads-from test found, kind of pairs by kind of pairs, and what may be said about it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from hc_interp.components import Head
+from hc_interp.patching.effects import PathEffects
+from hc_interp.reading.decision import REASONS, Answer, Evidence
+from hc_interp.records.result import Result
+from hc_interp.statistics.tests import Interval
+
+SMALL_CONTROLS = 0.8  # size controls with less than this share of the core's |dz| are called small
+
+
+@dataclass(frozen=True, eq=False)
+class KindRecord(Result):
+    """All numbers of one kind of pairs.
+
+    `routes[route]` is the statistic T with its interval: the joint effect of the core on the generalizing heads as a
+    share of their node effect. `null` holds T of relabelled cores on route "all" (the observed one among them when
+    `exhaustive`). `size_controls` holds T of size-matched sets, `size_ratio` is their mean |dz| over the core's, and
+    `size_limit` their 95th percentile, each scaled up to the core's |dz| where it has less. A ratio well under 1 means
+    that the core holds the largest heads there are: then the limit rests on that scaling. Both are NaN, and there are
+    no controls, where a layer has fewer other heads than core heads (a note names it). `specificity` is T on
+    `specificity_heads`, which are neither core nor generalizing.
+    `sender_change` is the core's sum |dz| / sum |z|. `why` says why the kind is not informative ("" if it is).
+
+    Per pair: `effects[route]`, `node` (the generalizing heads' node effect) and `total`.
+    """
+
+    kind: str
+    why: str
+    routes: dict[str, Interval]
+    p: float
+    n_labellings: int
+    exhaustive: bool
+    null: Float[np.ndarray, " labelling"]
+    size_controls: Float[np.ndarray, " control"]
+    size_limit: float
+    size_ratio: float
+    specificity: Interval
+    specificity_heads: tuple[Head, ...]
+    node_effect: Interval
+    sender_change: float
+    necessity: dict[str, Interval]
+    sufficiency: dict[str, Interval]
+    effects: dict[str, Float[np.ndarray, " pair"]]
+    node: Float[np.ndarray, " pair"]
+    total: Float[np.ndarray, " pair"]
+    sources: tuple[str, ...]
+    ids: tuple[str, ...]
+    dropped: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def informative(self) -> bool:
+        return not self.why
+
+    @property
+    def evidence(self) -> Evidence:
+        """The numbers that decide."""
+        on_all = self.routes["all"]
+        necessity = tuple((float(item.low), float(item.high)) for item in self.necessity.values())
+        value, low, high = float(on_all.value), float(on_all.low), float(on_all.high)
+        return Evidence(self.kind, self.why, value, low, high, self.p, self.n_labellings, self.size_limit, necessity)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per route. Null, controls, specificity, necessity and sufficiency belong to route "all" alone."""
+        rows = []
+        for route, found in self.routes.items():
+            row: dict[str, Any] = {"kind": self.kind, "route": route, "T": found.value}
+            row |= {"low": found.low, "high": found.high, **(self._of_all() if route == "all" else {})}
+            row |= {
+                "node_effect": self.node_effect.value,
+                "sender_change": self.sender_change,
+                "informative": self.informative,
+                "why": self.why,
+                "n_pairs": len(self.ids),
+                "n_sources": len(set(self.sources)),
+                "dropped": self.dropped,
+            }
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _of_all(self) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "p": self.p,
+            "n_labellings": self.n_labellings,
+            "size_limit": self.size_limit,
+            "size_ratio": self.size_ratio,
+            "specificity": self.specificity.value,
+            "specificity_low": self.specificity.low,
+            "specificity_high": self.specificity.high,
+        }
+        for name, found in (("necessity", self.necessity), ("sufficiency", self.sufficiency)):
+            for source, interval in found.items():
+                row[f"{name}_{source}"] = interval.value
+                row[f"{name}_{source}_low"], row[f"{name}_{source}_high"] = interval.low, interval.high
+        return row
+
+    def __repr__(self) -> str:
+        on_all = self.routes["all"]
+        state = self.why or f"T = {on_all.value:.3f} [{on_all.low:.3f}, {on_all.high:.3f}], p = {self.p:.3g}"
+        return f"KindRecord({self.kind}, {len(self.ids)} pairs: {state})"
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict(Result):
+    """The answer to "do the generalizing heads read from the core?", with everything that it rests on.
+
+    `answer` is "reads_from", "does_not_read_from" or "inconclusive"; `reason` is a key of `decision.REASONS`; `kinds`
+    are the kinds of pairs that the answer rests on; `via` is the shortest route whose interval is above the margin:
+    "direct", "through MLPs" or "through other heads" ("" unless the answer is "reads_from", or where a shorter route
+    was not asked for). `records[kind]` are the numbers, `p_holm` p after Holm over informative kinds, `edges` the
+    single paths core -> generalizing head by input (route "direct", on the pairs of `edges_kind`). `core` holds the
+    core heads that can be read, `unread` those after the last generalizing head; `relay` the generalizing heads that
+    have no core head upstream.
+
+    An answer holds for these heads, pairs, corruption and metric. It is not a statement about training, or about
+    every input.
+    """
+
+    answer: Answer
+    reason: str
+    kinds: tuple[str, ...]
+    via: str
+    records: dict[str, KindRecord]
+    p_holm: dict[str, float]
+    edges: PathEffects | None
+    edges_kind: str
+    core: tuple[Head, ...]
+    generalizing: tuple[Head, ...]
+    relay: tuple[Head, ...]
+    unread: tuple[Head, ...]
+    settings: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per kind and route: `T low high p p_holm n_labellings size_limit specificity node_effect ...`."""
+        if not self.records:
+            return pd.DataFrame(columns=["kind", "route", "T", "low", "high", "p", "informative", "why"])
+        frame = pd.concat([record.to_frame() for record in self.records.values()], ignore_index=True)
+        holm = [self.p_holm.get(k, np.nan) if r == "all" else np.nan for k, r in zip(frame.kind, frame.route)]  # noqa: B905
+        frame.insert(frame.columns.get_loc("p") + 1, "p_holm", holm)  # type: ignore[arg-type]
+        return frame
+
+    def sentence(self) -> str:
+        """Plain sentences that claim no more than the numbers allow: the answer with its reason, then each kind's T, p,
+        p after Holm, size limit and specificity, then the kinds that could not tell.
+        """
+        return verdict_sentence(self)
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.answer}, {self.reason}; {', '.join(self.kinds or self.records) or 'no kinds tested'})"
+
+    def _repr_html_(self) -> str:
+        text = self.sentence().replace("&", "&amp;").replace("<", "&lt;")
+        return f"<p>{text}</p>{super()._repr_html_()}"
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """The answer and its reason; the numbers of every informative kind; the kinds that could not tell."""
+    said = [_answer(verdict)]
+    told = [_numbers(verdict, record) for record in verdict.records.values() if record.informative]
+    if told:
+        said.append(
+            f"Change of the {verdict.settings['metric']} when the generalizing heads see corrupt outputs of the core "
+            "heads, as a share of that when they are corrupted outright "
+            f"[{100 * verdict.settings['level']:g} % interval]: {'; '.join(told)}."
+        )
+    silent = [f"{kind} ({record.why})" for kind, record in verdict.records.items() if not record.informative]
+    if silent:
+        said.append(f"Pairs that cannot tell: {'; '.join(silent)}.")
+    return " ".join(said)
+
+
+def _answer(verdict: Verdict) -> str:
+    reason, kinds = REASONS[verdict.reason], " and ".join(verdict.kinds)
+    heads, core = f"the generalizing heads ({len(verdict.generalizing)})", f"the core heads ({len(verdict.core)})"
+    if verdict.answer == "reads_from":
+        via = f" {'directly' if verdict.via == 'direct' else verdict.via}" if verdict.via else ""
+        return f"On {kinds} pairs {heads} read from {core}{via}: {reason}."
+    if verdict.answer == "does_not_read_from":
+        margin = f"±{100 * verdict.settings['margin']:g} %"
+        return f"On {kinds} pairs {heads} do not read from {core}, to a margin of {margin}: {reason}."
+    return f"Whether {heads} read from {core} stays open ({verdict.reason}): {reason}."
+
+
+def _numbers(verdict: Verdict, record: KindRecord) -> str:
+    labellings = f"p = {record.p:.2g}, Holm p = {verdict.p_holm[record.kind]:.2g}, {record.n_labellings} labellings"
+    said = [f"{len(record.ids)} {record.kind} pairs {_share(record.routes['all'])} ({labellings})", _limit(record)]
+    if record.specificity_heads:
+        said.append(f"for heads that are neither core nor generalizing: {_share(record.specificity)}")
+    return ", ".join(said)
+
+
+def _limit(record: KindRecord) -> str:
+    if math.isnan(record.size_limit):
+        return "no sets of like-sized heads"
+    ratio = f"{100 * record.size_ratio:.0f} %"
+    small = f", scaled up from {ratio} of the core's |dz|" if record.size_ratio < SMALL_CONTROLS else ""
+    sets = f"{len(record.size_controls)} sets of like-sized heads"
+    return f"95th percentile of {sets}: {_percent(record.size_limit)} %{small}"
+
+
+def _share(found: Interval) -> str:
+    if math.isnan(float(found.value)):
+        return "undefined"
+    return f"{_percent(found.value)} % [{_percent(found.low)}, {_percent(found.high)}]"
+
+
+def _percent(share: Any) -> str:
+    text = f"{100 * float(share):.1f}"
+    return "0.0" if text == "-0.0" else text

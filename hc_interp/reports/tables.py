@@ -1,0 +1,82 @@
+"""The tables of a report: every number as text and as a file to download, and all settings."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hc_interp.records.provenance import versions
+from hc_interp.runs.results import RunResults
+
+SHOWN = 300  # rows that a table shows; its file has all
+
+
+def tables(run: RunResults) -> list[dict[str, Any]]:
+    """Each part of the run as a table, in the order of the evidence."""
+    found: list[tuple[str, str, pd.DataFrame]] = []
+    if run.evaluation is not None:
+        found.append(("accuracy", "Accuracy by subnetwork and case", run.evaluation.to_frame(long=True)))
+    if run.search is not None:
+        found.append(("search", "Mask searches", run.search.to_frame()))
+    if run.core is not None:
+        found.append(("core", "Components and how many subnetworks keep them", run.core.to_frame()))
+    if run.generalizing is not None:
+        found.append(("generalizing", "Candidates for generalizing heads", run.generalizing.to_frame()))
+    if run.paths is not None:
+        found.append(("paths", "Path effects", run.paths.to_frame()))
+    if run.verdict is not None:
+        found.append(("reads-from", "The reads-from test by kind of pairs and route", run.verdict.to_frame()))
+    if run.probes:
+        frames = [probe.to_frame().assign(probe=name) for name, probe in run.probes.items()]
+        found.append(("probes", "Probe scores", pd.concat(frames, ignore_index=True)))
+    return [table(*item) for item in found]
+
+
+def table(name: str, title: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns, the first rows as text, and the whole as a CSV `data:` link."""
+    csv = base64.b64encode(frame.to_csv(index=False, lineterminator="\n").encode()).decode()
+    rows = [[_cell(value) for value in row] for row in frame.head(SHOWN).itertuples(index=False, name=None)]
+    shown = {"columns": [str(column) for column in frame.columns], "rows": rows, "n": len(frame)}
+    return {"id": name, "title": title, "uri": f"data:text/csv;charset=utf-8;base64,{csv}", **shown}
+
+
+def _cell(value: Any) -> dict[str, Any]:
+    if value is pd.NA or value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return {"text": "\u2013", "number": True}
+    if isinstance(value, bool | np.bool_):
+        return {"text": "yes" if value else "no", "number": False}
+    if isinstance(value, float | np.floating):
+        return {"text": f"{value:.4g}", "number": True}
+    return {"text": str(value), "number": isinstance(value, int | np.integer)}
+
+
+def settings_groups(run: RunResults) -> list[dict[str, Any]]:
+    """Everything that shaped the numbers: the manifest, each part's settings and origin, versions."""
+    # A report is drawn before its run ends, so the run's state and files are not yet known.
+    settled = {name: value for name, value in run.manifest.items() if name not in ("status", "figures")}
+    groups = [{"title": "Run", "rows": _flat(settled)}] if settled else []
+    recorded: dict[str, Any] = {}
+    for name in ("search", "evaluation", "generalizing", "edges", "verdict"):
+        part = run.paths if name == "edges" else getattr(run, name)
+        if part is None:
+            continue
+        origin = dict(part.provenance)
+        recorded = recorded or origin.get("versions", {})
+        origin.pop("versions", None)
+        rows = _flat({**getattr(part, "settings", {}), **{"origin": origin}})
+        if rows:
+            groups.append({"title": f"{name.capitalize()}", "rows": rows})
+    used = recorded or run.manifest.get("versions") or versions()
+    return [*groups, {"title": "Versions", "rows": _flat(used)}]
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else str(value)))
+    return rows

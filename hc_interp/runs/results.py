@@ -1,0 +1,145 @@
+"""`RunResults`: everything that one run of the pipeline found, in memory or in a folder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, unquote
+
+from hc_interp.heads.core import HeuristicCore
+from hc_interp.evaluation.result import Evaluation
+from hc_interp.heads.generalizing import GeneralizingHeads
+from hc_interp.reading.verdict import Verdict
+from hc_interp.errors import ResultError
+from hc_interp.files import write_json
+from hc_interp.patching.effects import PathEffects
+from hc_interp.probing.probe import Probe
+from hc_interp.records.result import Result
+from hc_interp.search.result import MaskSearch
+
+MANIFEST, PROBE = "manifest.json", "probe-"
+PARTS: dict[str, type[Result]] = {
+    "search": MaskSearch,
+    "evaluation": Evaluation,
+    "core": HeuristicCore,
+    "generalizing": GeneralizingHeads,
+    "edges": PathEffects,
+    "verdict": Verdict,
+}
+
+
+@dataclass(eq=False)
+class RunResults:
+    """The parts of one run, filled in as it goes; what was not computed is None.
+
+    `manifest` is plain data: `settings` (with `demo: true` for a shortened run), versions, times, whatever the run
+    wrote down. In a folder each part is `<name>.json`, as its `save` writes it, and each probe `probe-<name>.json`.
+    """
+
+    manifest: dict[str, Any] = field(default_factory=dict)
+    search: MaskSearch | None = None
+    evaluation: Evaluation | None = None
+    core: HeuristicCore | None = None
+    generalizing: GeneralizingHeads | None = None
+    edges: PathEffects | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    def __setattr__(self, name: str, part: Any) -> None:
+        if name in PARTS and part is not None and not isinstance(part, PARTS[name]):
+            raise ResultError(
+                f"A run's {name} was given as {type(part).__name__}. Expected a {PARTS[name].__name__}, or None."
+            )
+        if name == "probes" and not (isinstance(part, Mapping) and all(isinstance(p, Probe) for p in part.values())):
+            raise ResultError(
+                f"A run's probes were given as {type(part).__name__}. Expected a mapping from names to probes: "
+                "{'clean': hc.fit_probe(...)}."
+            )
+        super().__setattr__(name, part)
+
+    @classmethod
+    def of(cls, results: Sequence[Result] | Mapping[str, Result]) -> Self:
+        """A run made of single results, each put where its kind belongs; probes are known by the mapping's names.
+
+        Raises `ResultError` for a kind that is no part of a run, and for two of one kind (probes may be several).
+        """
+        named = results if isinstance(results, Mapping) else {f"{i + 1}": item for i, item in enumerate(results)}
+        places = {kind: name for name, kind in PARTS.items()}
+        run, probes = cls(), {}
+        for name, item in named.items():
+            if isinstance(item, Probe):
+                probes[name if isinstance(results, Mapping) else f"{item.site}, {name}"] = item
+            elif (place := places.get(type(item))) is None:
+                kinds = ", ".join(kind.__name__ for kind in (*places, Probe))
+                raise ResultError(f"{name} is a {type(item).__name__}. Expected parts of a run: {kinds}.")
+            elif getattr(run, place) is not None:
+                raise ResultError(
+                    f"{name} is a second {type(item).__name__}. Expected one of each kind; only probes may be several."
+                )
+            else:
+                setattr(run, place, item)
+        run.probes = probes
+        return run
+
+    @property
+    def paths(self) -> PathEffects | None:
+        """The single paths: `edges`, or those of the verdict."""
+        return self.edges if self.edges is not None or self.verdict is None else self.verdict.edges
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The names of the parts that are there."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name))
+
+    def save(self, directory: str | Path) -> Path:
+        """Write each part into the folder."""
+        folder = Path(directory)
+        write_json(folder / MANIFEST, self.manifest)
+        for name in PARTS:
+            if (part := getattr(self, name)) is not None:
+                part.save(folder / f"{name}.json")
+        for name, probe in self.probes.items():
+            probe.save(folder / probe_file(name))
+        return folder
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read a folder that `save`, or a run, wrote. Raises `ResultError` where there is none or a part is broken."""
+        folder = Path(directory)
+        if not (folder / MANIFEST).is_file():
+            raise ResultError(
+                f"{folder} is not the folder of a run: it has no {MANIFEST}. Give the folder that the run wrote to."
+            )
+        found = {name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()}
+        probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
+        return cls(manifest=_read(folder / MANIFEST), probes=probes, **found)  # type: ignore[arg-type]
+
+    def _repr_html_(self) -> str:
+        parts = [self.verdict] if self.verdict is not None else [getattr(self, n) for n in self.present if n in PARTS]
+        return "".join([f"<p><b>{self!r}</b></p>", *(part._repr_html_() for part in parts)])
+
+    def __repr__(self) -> str:
+        return f"RunResults({', '.join(self.present) or 'empty'})"
+
+
+def probe_file(name: str) -> str:
+    """A probe's file: spaces as "-", every other unusual character as its code, so that the name can be read back."""
+    return PROBE + quote(name, safe=" ").replace("-", "%2D").replace(" ", "-") + ".json"
+
+
+def _probe_name(path: Path) -> str:
+    return unquote(path.stem.removeprefix(PROBE).replace("-", " "))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise ResultError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Expected the JSON object that a run wrote; "
+            "run it again, or restore the file."
+        ) from error
+    return record

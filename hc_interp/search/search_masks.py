@@ -1,0 +1,171 @@
+"""`search_masks`: subnetworks of a given size that answer as the full model does, one per seed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hc_interp.data.encode import Data
+from hc_interp.data.parts import as_parts, fingerprint, pick
+from hc_interp.errors import SearchError
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.sources import Source, check_rows, check_source
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.records.digest import digest
+from hc_interp.records.provenance import provenance
+from hc_interp.search.choice import check_choice, universe_of
+from hc_interp.search.plan import STREAMS, Draws, draw_plan, shaping
+from hc_interp.search.pool import build_pool
+from hc_interp.search.ranking import binary
+from hc_interp.search.result import HISTORY, ROUNDS, MaskSearch
+from hc_interp.search.store import RunFolder
+from hc_interp.search.training import Objective
+from hc_interp.search.training_run import EVAL_SIZE, run_once
+from hc_interp.shares import as_written
+
+SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
+TRADES = 2  # raised when other trades are made, so that a resumed search does not mix masks of two kinds
+
+
+def search_masks(
+    model: HookedModel,
+    data: Data,
+    sparsity: float | Sequence[float] = 0.5,
+    seeds: Iterable[int] = range(4),
+    means: Source | None = None,
+    *,
+    components: str = "heads+mlps",
+    objective: str = "kl",
+    interventions: Sequence[Intervention] = (),
+    steps: int = 120,
+    batch_size: int = 16,
+    exchanges: int = 16,
+    vary: Sequence[str] = STREAMS,
+    resume: str | Path | None = None,
+) -> MaskSearch:
+    """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
+
+    Each run trains one `log_alpha` per component with hard-concrete gates under a Lagrangian that drives the expected
+    sparsity to a target ramped from 0, weights frozen; the result keeps exactly `floor((1 - sparsity) n + 0.5)`
+    components, the largest `log_alpha`, ties by layer then head, and is scored as a binary mask. `objective="kl"`
+    minimises KL(full || masked) and never looks at labels, `"task"` the cross entropy of the label group. `means` is
+    what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
+    `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
+
+    Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
+    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each finished run
+    there and reads it back when the same search is made again, with these or other sparsities and seeds.
+
+    Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
+    their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
+    take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
+    same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. About 512 examples
+    (or a quarter of the data; one source where all are larger), of sources that no run trains on, are held out to score
+    all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+
+    Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
+    may do as well: the runs are samples of what training finds, not the best mask.
+    """
+    sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
+    _check(components, objective, steps, batch_size, exchanges, vary)
+    parts = as_parts(data)
+    if means is not None:
+        check_source(means, model)
+    before = tuple(model.check_interventions(interventions))
+    draws = {seed: Draws(seed, seeds[0], tuple(vary)) for seed in seeds}
+    n_train = SUBSET if exchanges else min(SUBSET, steps * batch_size)
+    plan = draw_plan(parts, sorted({own.seed_for("data") for own in draws.values()}), n_train, batch_size)
+    settings = {
+        "components": components, "objective": objective, "steps": int(steps), "batch_size": int(batch_size),
+        "exchanges": int(exchanges), "vary": [stream for stream in STREAMS if stream in vary],
+    }  # fmt: skip
+    source = mean_activations(model, parts, interventions=before) if means is None else means
+    name = fingerprint(parts)
+    shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
+    shared |= {"trades": TRADES} if exchanges else {}
+    folder = None
+    if resume is not None:
+        seen = shaping(parts, with_labels=objective == "task")
+        folder = RunFolder(Path(resume), digest(model, seen, source, list(before), settings | shared))
+        folder.check_writable()
+    wanted = [(share, seed) for share in sparsities for seed in seeds]
+    done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
+    if len(done) < len(wanted):
+        chosen = [part for rows in plan.groups for part in pick(parts, rows)]
+        pool = build_pool(model, chosen, with_gold=objective == "task", interventions=before, size=EVAL_SIZE)
+        check_rows(source, model, pool.batch)
+        goal = Objective(model, universe_of(model, components), source, pool, objective, before)
+        missing = [key for key in wanted if key not in done]
+        with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
+            for share, seed in missing:
+                done[share, seed] = run_once(goal, plan, share, draws[seed], settings, progress)
+                if folder is not None:
+                    folder.write(replace(done[share, seed], settings=folder.settings))
+    runs = [done[key] for key in wanted]
+    items = universe_of(model, components)
+    return MaskSearch(
+        subnetworks=tuple(binary(run.log_alpha, run.sparsity, items) for run in runs),
+        sparsities=tuple(run.sparsity for run in runs),
+        seeds=tuple(run.seed for run in runs),
+        log_alpha=torch.stack([run.log_alpha for run in runs]),
+        history=_stacked([run.history for run in runs], HISTORY),
+        kl_per_example=torch.stack([run.kl_per_example for run in runs]),
+        agrees=torch.stack([run.agrees for run in runs]),
+        exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
+        settings=settings
+        | {"held_out": len(plan.held_out), "train": len(plan.train[draws[seeds[0]].seed_for("data")])},
+        provenance=provenance(model, name, means=source, interventions=list(before), seeds=list(seeds), **settings),
+    )
+
+
+def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The runs' frames as one, each row with the number of its run."""
+    numbered = [frame.assign(run=i) for i, frame in enumerate(frames) if len(frame)]  # an empty one has no dtypes
+    stacked = pd.concat(numbered, ignore_index=True) if numbered else pd.DataFrame()
+    return stacked.reindex(columns=columns)
+
+
+def _sparsities(sparsity: Any) -> tuple[float, ...]:
+    if isinstance(sparsity, np.ndarray | torch.Tensor):
+        sparsity = np.atleast_1d(np.asarray(sparsity))
+    given = tuple(sparsity) if isinstance(sparsity, Iterable) and not isinstance(sparsity, str) else (sparsity,)
+    for share in given:
+        if not isinstance(share, Real) or not 0 <= as_written(share) < 1:
+            shown = f"{float(share):g}" if isinstance(share, Real) else repr(share)
+            raise SearchError(
+                f"sparsity={shown} was given. Expected the share of components to remove, a number from 0 up to but "
+                "without 1; half of them is 0.5, not 50."
+            )
+    found = tuple(map(as_written, given))
+    if not found or len(set(found)) < len(found):
+        raise SearchError(f"sparsity={list(found)} was given. Expected one share or several different ones.")
+    return found
+
+
+def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    found = tuple(seeds) if isinstance(seeds, Iterable) else (seeds,)
+    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in found)
+    if not found or not whole or len(set(found)) < len(found):
+        raise SearchError(
+            f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4)."
+        )
+    return tuple(map(int, found))
+
+
+def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int, vary: Sequence[str]) -> None:
+    check_choice(components, objective)
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if not isinstance(value, Integral) or value < 1:
+            raise SearchError(f"{name}={value!r} was given. Expected a whole number from 1.")
+    if not isinstance(exchanges, Integral) or exchanges < 0:
+        raise SearchError(
+            f"exchanges={exchanges!r} was given. Expected a number of rounds from 0, which leaves them out."
+        )
+    if isinstance(vary, str) or not set(vary) <= set(STREAMS):
+        raise SearchError(f"vary={vary!r} was given. Expected a tuple of some of {', '.join(map(repr, STREAMS))}.")

@@ -1,0 +1,82 @@
+"""One run of a search: training, trades, and the score of the binary mask on held-out data."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hc_interp.components import Subnetwork
+from hc_interp.errors import SearchError
+from hc_interp.interventions.nodes import Keep
+from hc_interp.metrics import kl_divergence
+from hc_interp.progress import Stage, stage
+from hc_interp.search.exchange import Round, exchange
+from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.plan import Draws, Plan
+from hc_interp.search.ranking import binary
+from hc_interp.search.result import HISTORY, ROUNDS
+from hc_interp.search.store import FinishedRun
+from hc_interp.search.training import Objective, Training
+from hc_interp.shares import kept_count
+
+EVAL_SIZE = 64
+
+
+def run_once(
+    goal: Objective, plan: Plan, sparsity: float, draws: Draws, settings: dict[str, Any], progress: Stage
+) -> FinishedRun:
+    """Train, trade and score one mask."""
+    rows = plan.train_places(draws.seed_for("data"))
+    steps = settings["steps"] if sparsity > 0 else 0
+    training = Training(goal, rows, sparsity, draws, steps, settings["batch_size"])
+    log_alpha = training.run(progress)
+    rounds: list[Round] = []
+    if sparsity > 0 and settings["exchanges"]:
+        rng = np.random.default_rng(draws.of("exchanges"))
+        with stage("exchanges", settings["exchanges"]) as own:
+            log_alpha, rounds = traded(goal, log_alpha, sparsity, rows, settings["exchanges"], rng, own)
+    kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.held_out_places)
+    if n_bad := int((~torch.isfinite(kl)).sum()):
+        raise SearchError(
+            f"The KL of the mask that was found (seed {draws.seed}, sparsity {sparsity:g}) is not finite on {n_bad} of "
+            f"{len(kl)} held-out examples. Expected finite logits under a binary mask; check the means, the model's "
+            "dtype (float16 overflows where float32 does not) and the interventions."
+        )
+    history = pd.DataFrame(training.history, columns=HISTORY[1:])
+    exchanges = pd.DataFrame([{"round": i} | asdict(own) for i, own in enumerate(rounds)], columns=ROUNDS[1:])
+    return FinishedRun("", sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)
+
+
+def traded(
+    goal: Objective,
+    log_alpha: Float[Tensor, " component"],
+    sparsity: float,
+    rows: Int[Tensor, " n"],
+    rounds: int,
+    rng: np.random.Generator,
+    progress: Stage,
+) -> tuple[Float[Tensor, " component"], list[Round]]:
+    """`log_alpha` with the values of traded components swapped, and what each round did."""
+    n_kept = kept_count(len(log_alpha), sparsity)
+    kept = torch.zeros(len(log_alpha), dtype=torch.bool)
+    kept[top_places(log_alpha, n_kept)] = True
+    best, history = exchange(goal, kept, rows, rounds, rng, progress)
+    left, entered = (kept & ~best).nonzero()[:, 0], (best & ~kept).nonzero()[:, 0]
+    found = log_alpha.clone()
+    found[left], found[entered] = log_alpha[entered], log_alpha[left]
+    return found, history
+
+
+@torch.no_grad()
+def score(goal: Objective, subnetwork: Subnetwork, rows: Tensor) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
+    """KL(full || subnetwork) and whether both give the same answer, for each of these rows of the pool."""
+    order = torch.argsort(goal.pool.lengths[rows], stable=True)
+    keep = [*goal.interventions, Keep(subnetwork, goal.source)]
+    parts = [goal.model.logits(goal.pool.take(cut), keep) for cut in rows[order].split(EVAL_SIZE)]
+    logits = torch.cat(parts)[torch.argsort(order)]
+    full = goal.pool.reference[rows]
+    return kl_divergence(full, logits).cpu(), (full.argmax(-1) == logits.argmax(-1)).cpu()

@@ -1,0 +1,109 @@
+"""The whole way on a tiny random model: every file is whole, nothing is written over, errors leave a trace."""
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+import torch
+from texts import word_tokenizer
+from tiny import LABELS
+from transformers import BertConfig, BertForSequenceClassification
+
+import hc_interp as hc
+from hc_interp.experiment.run import RunSettings, run
+from hc_interp.runs.folder import Folder
+
+SETTINGS = RunSettings(
+    seeds=2, search_steps=5, exchanges=1, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24,
+    test_pairs=20, permutations=19, probe_examples=150, demo=True,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def task():
+    return hc.load_task("overlap-grammar", seed=0, max_per_case=60)
+
+
+@pytest.fixture(scope="module")
+def model(task):
+    splits = [task.train, task.validation, *task.cases.values(), task.overlap]
+    tokenizer = word_tokenizer(text for part in splits for text in (*part.first, *part.second))
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=32, num_labels=3,
+        vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.4,
+    )  # fmt: skip
+    return hc.load(BertForSequenceClassification(config), tokenizer=tokenizer, labels=LABELS)
+
+
+@pytest.fixture(scope="module")
+def finished(model, task, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "first"
+    lines = []
+    return run(model, task, out, settings=SETTINGS, say=lines.append), out, lines
+
+
+def test_leaves_every_file(finished) -> None:
+    results, out, lines = finished
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    assert len(lines) >= 5
+    assert set(lines[1:]) <= set(manifest["seconds"])
+    assert manifest["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
+    assert manifest["model"]["fingerprint"]
+    assert manifest["data"]["train"]["sha256"]
+    assert manifest["versions"]["torch"]
+    for name in ("search", "evaluation", "core", "generalizing", "verdict"):
+        assert len(pd.read_csv(out / f"{name}.csv")) or name in ("generalizing", "verdict")
+    assert hc.Verdict.load(out / "verdict.json").answer == results.verdict.answer
+    assert len(hc.Evaluation.load(out / "evaluation.json").to_frame()) == 3
+    kept = [hc.Subnetwork.load(path) for path in sorted((out / "subnetworks").glob("*.json"))]
+    assert kept == list(results.search.subnetworks)
+    page = (out / "report.html").read_text()
+    assert "demo" in page.lower()
+    assert results.verdict.answer.replace("_", " ") in page.replace("_", " ")
+    assert list((out / "figures").glob("core-*"))
+    assert bool(list((out / "figures").glob("circuit-*"))) == (results.verdict.edges is not None)
+    assert not [path for path in out.rglob(".*") if path.is_file()]
+
+
+def test_does_not_write_over_a_run(finished, model, task) -> None:
+    _, out, _ = finished
+    with pytest.raises(hc.HCError, match="already exists"):
+        run(model, task, out, settings=SETTINGS)
+
+
+def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
+    old, other = tmp_path / "old", tmp_path / "other"
+    record = {"arguments": {}, "settings": dataclasses.asdict(SETTINGS)}
+    Folder.open(old, record, overwrite=False, resume=False, say=print)
+    (old / "stale.json").write_text("{}")
+    Folder.open(old, record, overwrite=True, resume=False, say=print)
+    assert [path.name for path in old.iterdir()] == ["manifest.json"]
+    other.mkdir()
+    for name in ("manifest.json", "thesis.tex"):
+        (other / name).write_text("{}")
+    with pytest.raises(hc.HCError, match="already exists"):
+        Folder.open(other, record, overwrite=True, resume=False, say=print)
+    assert (other / "thesis.tex").exists()
+
+
+def test_a_failure_is_in_the_manifest(model, task, tmp_path, monkeypatch) -> None:
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hc_interp.search.search_masks.MaskSearch.save", full)
+    with pytest.raises(OSError, match="No space"):
+        run(model, task, tmp_path / "out", settings=SETTINGS)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["status"].startswith("stopped in 'searching subnetworks'")
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
+    bare = dataclasses.replace(task, pairs=None)
+    with pytest.raises(hc.HCError, match="no contrast pairs"):
+        run(model, bare, tmp_path / "a", settings=SETTINGS)
+    with pytest.raises(hc.HCError, match="lacks train"):
+        run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)
