@@ -1,6 +1,6 @@
 # make demo   the whole experiment on a model and a grammar that come with the package, offline
 # make test   the tests
-# make lint   formatter, linter, type checker
+# make lint   formatter, linter, type checker, which room imports which
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
@@ -21,6 +21,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from hc_interp.components import Subnetwork
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
+from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.heads.evidence import N_PERMUTATIONS, HeadEvidence, judged, select_examples
 from hc_interp.heads.sets import Heads
 from hc_interp.interventions.means import MeanActivations
@@ -43,8 +44,6 @@ def presence_evidence(
     The subnetworks of one search share its data and objective, and heads that are kept together share the credit:
     presence predicts, it does not say that the head does it.
     """
-    from hc_interp.evaluation.evaluate import evaluate
-
     subnetworks = _subnetworks(found)
     if means is None:
         raise HCError(
