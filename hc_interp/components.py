@@ -58,8 +58,6 @@ EMBED = End("embed")
 OUTPUT = End("output")
 
 Component = Head | MLP
-Sender = Head | MLP | End
-Receiver = Head | MLP | End
 
 _PATTERN = re.compile(r"L(\d+)(?:H(\d+)|MLP)", re.IGNORECASE)
 

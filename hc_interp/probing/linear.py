@@ -27,12 +27,6 @@ class CrossFit:
     whole: Linear
 
 
-def fit_linear(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, kind: str, penalty: float) -> Linear:
-    """Logistic (binary) or ridge (real) regression on columns scaled to variance 1; weights are scaled back."""
-    blocks = _blocks(x, [y], np.zeros(len(y), dtype=int), kind)
-    return fit_all(blocks, Regressions.of([(0, (), penalty)], 1), kind=kind)[0]
-
-
 def cross_fit(
     x: Float[np.ndarray, "n d"],
     targets: Mapping[str, Float[np.ndarray, " n"]],
@@ -47,7 +41,7 @@ def cross_fit(
     """
     n_folds = int(folds.max()) + 1
     values = list(targets.values())
-    blocks = _blocks(x, values, folds, kind)
+    blocks = blocks_of(x, values, folds, kind)
     losses = _validation_losses(x, values[0], folds, blocks, kind)
     chosen = [PENALTIES[place] for place in losses.argmin(axis=1)]
     penalty = PENALTIES[losses.sum(axis=0).argmin()]
@@ -87,7 +81,7 @@ def predict(fits: Sequence[Linear], x: Float[np.ndarray, "n d"]) -> Float[np.nda
     return x.astype(float) @ weights.T + np.array([fit.intercept for fit in fits])
 
 
-def _blocks(
+def blocks_of(
     x: Float[np.ndarray, "n d"], values: Sequence[Float[np.ndarray, " n"]], folds: Int[np.ndarray, " n"], kind: str
 ) -> Blocks:
     """Labels in the activations' precision, which holds 0 and 1 exactly; numbers in their own."""

@@ -84,7 +84,7 @@ class Resamples:
         draws = score[1:][~np.isnan(score[1:])]
         if len(draws) == 0 or self.weights.shape[1] < 2 or np.isnan(score[0]):
             return Interval(float(score[0]), float("nan"), float("nan"), len(self.source))
-        low, high = bounds(draws[:, None], score[:1], None, self.level)[:, 0]
+        low, high = bounds(draws[:, None], score[:1], self.level)[:, 0]
         return Interval(float(score[0]), float(low), float(high), len(self.source))
 
 

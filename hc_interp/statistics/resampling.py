@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int8, Shaped, UInt16
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, stdtrit
 
-Method = Literal["percentile", "expanded", "bca"]
+Method = Literal["percentile", "expanded"]
 
 BLOCK = 2**22  # entries of one dense block: 32 MiB in float64
 NOISE = 1e-12  # relative spread under which draws differ by rounding alone
@@ -62,9 +62,8 @@ def ratio_bounds(
             top, bottom = numerator[:, columns], denominator if shared else denominator[:, columns]
             value = top.sum(axis=0) / bottom.sum(axis=0)
             draws = weighted_sums(counts, top) / weighted_sums(counts, bottom)
-            left_out = (top.sum(axis=0) - top) / (bottom.sum(axis=0) - bottom) if method == "bca" else None
             result[0, columns] = value
-            result[1:, columns] = bounds(draws, value, left_out, level) if len(numerator) > 1 else np.nan
+            result[1:, columns] = bounds(draws, value, level) if len(numerator) > 1 else np.nan
     return result
 
 
@@ -82,50 +81,22 @@ def expanded_level(level: float, n_units: int) -> float:
 
 
 def bounds(
-    draws: Float[np.ndarray, "resample column"],
-    value: Float[np.ndarray, " column"],
-    left_out: Float[np.ndarray, "unit column"] | None,
-    level: float,
+    draws: Float[np.ndarray, "resample column"], value: Float[np.ndarray, " column"], level: float
 ) -> Float[np.ndarray, "2 column"]:
-    """Low and high of bootstrap draws: BCa where the leave-one-out values are given, percentile otherwise.
-
-    Draws that differ by rounding alone give the value itself, twice. Source: Efron & Tibshirani 1993, chapters 13, 14.
-    """
-    ends = np.array([(1 - level) / 2, (1 + level) / 2])[:, None]
+    """Low and high percentiles of bootstrap draws; draws that differ by rounding alone give the value itself, twice."""
     with np.errstate(invalid="ignore"):
-        if left_out is None:
-            ends = np.broadcast_to(ends, (2, draws.shape[1]))
-        else:
-            ends = _bca_ends(draws, value, left_out, ends)
-        found = _quantiles(draws, ends)
+        found = _quantiles(draws, np.array([(1 - level) / 2, (1 + level) / 2])[:, None])
         constant = np.ptp(draws, axis=0) <= NOISE * np.abs(draws).max(axis=0)
     return np.where(constant, value, found)
 
 
-def _bca_ends(draws: np.ndarray, value: np.ndarray, left_out: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The percentiles to read instead of `ends`: corrected for median bias (z0) and acceleration."""
-    slack = NOISE * np.abs(draws).max(axis=0)  # a draw equal to the value but for rounding is a tie, half below
-    below = (draws < value - slack).mean(axis=0)
-    below_or_tied = (draws <= value + slack).mean(axis=0)
-    z0 = ndtri((below + below_or_tied) / 2)
-    influence = left_out.mean(axis=0) - left_out
-    largest = np.abs(influence).max(axis=0)
-    influence = influence / np.where(largest == 0, 1, largest)  # the cubes of small effects would underflow
-    spread = (influence**2).sum(axis=0)
-    cubed = (influence**3).sum(axis=0)
-    acceleration = np.divide(cubed, 6 * spread**1.5, out=np.zeros_like(cubed), where=spread != 0)
-    shifted = z0 + ndtri(ends)
-    return ndtr(z0 + shifted / (1 - acceleration * shifted))
-
-
-def _quantiles(draws: np.ndarray, at: Float[np.ndarray, "end column"]) -> Float[np.ndarray, "end column"]:
-    """Quantiles at other levels in every column, linear between draws (as `np.quantile`); NaN levels give NaN."""
+def _quantiles(draws: np.ndarray, at: Float[np.ndarray, "end 1"]) -> Float[np.ndarray, "end column"]:
+    """Quantiles of every column, linear between draws (as `np.quantile`); NaN in a column with a NaN."""
     ordered = np.sort(draws, axis=0)
-    position = np.nan_to_num(at) * (len(draws) - 1)
+    position = at * (len(draws) - 1)
     lower = np.floor(position).astype(int)
-    upper = np.minimum(lower + 1, len(draws) - 1)
-    low, high = np.take_along_axis(ordered, lower, axis=0), np.take_along_axis(ordered, upper, axis=0)
-    return np.where(np.isnan(at) | np.isnan(ordered[-1]), np.nan, low + (position - lower) * (high - low))
+    low, high = ordered[lower[:, 0]], ordered[np.minimum(lower[:, 0] + 1, len(draws) - 1)]
+    return np.where(np.isnan(ordered[-1]), np.nan, low + (position - lower) * (high - low))
 
 
 def _blocks(length: int, width: int) -> list[slice]:

@@ -79,11 +79,10 @@ def bootstrap(
     """Bootstrap intervals of the mean over the first axis, or of any function of the resampled rows.
 
     The mean of all columns costs one matrix product; a function `rows [m, *columns] -> [...]` is called once per
-    resample. `method="expanded"` widens percentiles for few rows, "bca" corrects bias and skew. Sources: Hesterberg
-    2015 (arXiv 1411.5279), Efron & Tibshirani 1993. Raises `DataError` for values or
-    clusters that cannot be resampled, `HCError` for other arguments. Constant data collapse to a point, so the
-    interval of an accuracy of exactly 0 or 1 is too narrow: use `clopper_pearson` there. With one row or cluster the
-    bounds are NaN.
+    resample. `method="expanded"` widens percentiles for few rows. Sources: Hesterberg 2015 (arXiv 1411.5279), Efron &
+    Tibshirani 1993. Raises `DataError` for values or clusters that cannot be resampled, `HCError` for other arguments.
+    Constant data collapse to a point, so the interval of an accuracy of exactly 0 or 1 is too narrow: use
+    `clopper_pearson` there. With one row or cluster the bounds are NaN.
     """
     check_options(level, n_resamples, method)
     rows = as_rows(values, "values")
@@ -100,9 +99,8 @@ def bootstrap(
     if n_units == 1:
         return _interval(np.stack([value, value * np.nan, value * np.nan]), value.shape, len(rows))
     draws = [statistic(np.repeat(rows, count[codes], axis=0)) for count in counts]
-    left_out = [statistic(rows[codes != unit]) for unit in range(n_units)] if method == "bca" else None
     level = expanded_level(level, n_units) if method == "expanded" else level
-    ends = bounds(_stack(draws), value.ravel(), None if left_out is None else _stack(left_out), level)
+    ends = bounds(_stack(draws), value.ravel(), level)
     return _interval(np.stack([value.ravel(), *ends]), value.shape, len(rows))
 
 

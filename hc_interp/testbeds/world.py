@@ -72,10 +72,6 @@ class World:
         """The test pairs of both kinds."""
         return {kind: self.task.contrast_pairs(language.CASE, kind, split="test") for kind in PAIR_KINDS}
 
-    def fresh_pairs(self, kind: str, n: int, seed: int) -> ContrastPairs:
-        """`n` new pairs from the distribution that the task's pairs come from: with many, the population."""
-        return language.contrast_pairs(n, kind, seed, f"fresh {kind}")
-
     def population(self, kind: str, n: int, seed: int) -> ContrastPairs:
         """`n` new pairs of the same distribution as two `Batch`es: no text is tokenized."""
         return language.encoded_pairs(n, kind, seed, f"fresh {kind}")

@@ -8,11 +8,16 @@ import hc_interp as hc
 from hc_interp.components import EMBED, OUTPUT, Head
 from hc_interp.errors import DataError, HCError
 from hc_interp.testbeds import World, competing_subnetworks, exchangeable, heuristic_core, mixed, null
-from hc_interp.testbeds.language import WORDS
+from hc_interp.testbeds.language import WORDS, contrast_pairs
 
 CUT = 1e-4  # in logits: what an edge outside the circuit may change, by the softmax's tails and rounding
 MAKERS = {f"core through {through}": (heuristic_core, {"through": through}) for through in hc.testbeds.THROUGH}
 MAKERS |= {make.__name__: (make, {}) for make in (competing_subnetworks, mixed, exchangeable, null)}
+
+
+def fresh_pairs(kind: str, n: int, seed: int) -> hc.ContrastPairs:
+    """New pairs from the distribution that the tasks' pairs come from."""
+    return contrast_pairs(n, kind, seed, f"fresh {kind}")
 
 
 @pytest.fixture(scope="module", params=sorted(MAKERS))
@@ -23,8 +28,8 @@ def world(request) -> World:
 
 def changes(world: World, kind: str, senders, route: str = "direct") -> dict[tuple[str, str, str], float]:
     """The largest change of a logit by cutting each edge: patching it from the other side of a pair, or from donors."""
-    pairs = world.fresh_pairs("overlap" if kind == "donors" else kind, 8, seed=5)
-    others = [side for k in ("order", "overlap") for side in world.fresh_pairs(k, 20, seed=6).sides]
+    pairs = fresh_pairs("overlap" if kind == "donors" else kind, 8, seed=5)
+    others = [side for k in ("order", "overlap") for side in fresh_pairs(k, 20, seed=6).sides]
     other = {"corruption": hc.Donors(world.model, others)} if kind == "donors" else {}
     receivers = [*world.model.components, OUTPUT]
     found = hc.path_effects(world.model, pairs, senders, receivers, "each", route=route, **other)
@@ -118,7 +123,7 @@ def test_seeds_and_noise() -> None:
 
 def test_pairs_are_what_their_kind_says() -> None:
     world = heuristic_core(seed=1)
-    for kind, pairs in {k: world.fresh_pairs(k, 40, seed=2) for k in ("order", "overlap")}.items():
+    for kind, pairs in {k: fresh_pairs(k, 40, seed=2) for k in ("order", "overlap")}.items():
         clean, corrupt = pairs.sides
         assert clean.first == corrupt.first
         for premise, one, two in zip(clean.first, clean.second, corrupt.second, strict=True):
@@ -127,13 +132,13 @@ def test_pairs_are_what_their_kind_says() -> None:
             assert (set(two.split()) <= set(premise.split())) == (kind == "order")
     assert all(part.split == "test" for part in world.pairs.values())
     with pytest.raises(DataError, match="'order' or 'overlap'"):
-        world.fresh_pairs("words", 3, seed=0)
+        fresh_pairs("words", 3, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["order", "overlap"])
 def test_a_population_is_of_the_same_pairs_as_tokens(kind) -> None:
     world = heuristic_core(seed=1)
-    found, texts = world.population(kind, 400, seed=2), world.fresh_pairs(kind, 400, seed=2)
+    found, texts = world.population(kind, 400, seed=2), fresh_pairs(kind, 400, seed=2)
     words = [[WORDS[i] for i in row] for row in found.clean.input_ids.tolist()]
     premises = [" ".join(row[1:5]) for row in words]
     for side, other in zip(found.sides, texts.sides, strict=True):
@@ -164,7 +169,7 @@ def test_exchangeable_edges_are_of_one_size() -> None:
         world = exchangeable(seed=seed)
         checkers = [head for head in world.generalizing if head.layer == 2]
         senders = [Head(0, i) for i in range(world.model.n_heads)]
-        frame = hc.path_effects(world.model, world.fresh_pairs("order", 6, 1), senders, checkers, "v").to_frame()
+        frame = hc.path_effects(world.model, fresh_pairs("order", 6, 1), senders, checkers, "v").to_frame()
         for sender, share in zip(frame["sender"], frame["node_share"], strict=True):
             weights[hc.component(sender) in world.core].append(share)
     core, others = (np.abs(weights[key]).mean() for key in (True, False))
