@@ -62,8 +62,7 @@ class Recipe:
     def batch(self) -> None:
         part = self.data.rows([(len(self.seconds) * BATCH + i) % len(self.data) for i in range(BATCH)])
         short = self.model.tokenize(part)
-        wide = (0, LENGTH - short.input_ids.shape[1])
-        batch = hc.Batch(*(F.pad(t, wide) for t in (short.input_ids, short.attention_mask, short.token_type_ids)))
+        batch = short.padded_to(LENGTH, 0)
         begun = time.perf_counter()
         with torch.no_grad():
             full = self.model.logits(batch)

@@ -25,8 +25,8 @@ def models() -> Shown:
 def tasks() -> Shown:
     """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
     from hc_interp.data.grammar import CASES
-    from hc_interp.data.load import TABLES, TASKS
     from hc_interp.data.pair_rules import pair_kinds
+    from hc_interp.data.tables import TABLES, TASKS
 
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
     cases = {case: list(pair_kinds(case)) for case in CASES}

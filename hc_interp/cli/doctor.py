@@ -149,7 +149,7 @@ def _tex() -> Iterator[Check]:
 
 
 def _data(data_dir: str | Path | None) -> Iterator[Check]:
-    from hc_interp.data.load import TABLES
+    from hc_interp.data.tables import TABLES
 
     if data_dir is None:
         yield Check("data", "good", "overlap-grammar needs none; name a folder with --data-dir to check the others")

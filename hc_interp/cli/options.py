@@ -17,7 +17,7 @@ def _models(incomplete: str) -> list[str]:
 
 
 def _tasks(incomplete: str) -> list[str]:
-    from hc_interp.data.load import TASKS
+    from hc_interp.data.tables import TASKS
 
     return [name for name in TASKS if name.startswith(incomplete)]
 

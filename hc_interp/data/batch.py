@@ -1,16 +1,21 @@
-"""`Batch`: what a model eats."""
+"""`Batch`: what a model eats, and the one place where batches are joined, padded and trimmed."""
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from hc_interp.data.places import places
 from hc_interp.errors import DataError
+from hc_interp.records.digest import digest
+
+TokenRow = dict[str, Int[Tensor, " pos"]]  # "input_ids" and, where there are any, "token_type_ids", without padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +107,89 @@ class Batch:
                 picked[name] = tuple(value[i] for i in index.tolist())
         return type(self)(**picked)
 
+    @classmethod
+    def of_rows(cls, rows: Sequence[TokenRow], pad_id: int) -> Self:
+        """The batch of these rows, padded to the longest. Raises `DataError` if there is no row."""
+        if not rows:
+            raise DataError("A batch of no rows was asked for; expected at least one row.")
+        columns = {
+            name: pad_sequence([row[name] for row in rows], True, pad_id if name == "input_ids" else 0)
+            for name in rows[0]
+        }
+        lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+        mask = (torch.arange(columns["input_ids"].shape[1]) < lengths[:, None]).long()
+        return cls(columns["input_ids"], mask, columns.get("token_type_ids"))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self], pad_id: int) -> Self:
+        """The rows of all batches as one batch, as wide as the widest.
+
+        Labels and ids are kept if all batches have them. Token types are kept if any batch has them; those of the other
+        batches are zeros. Raises `DataError` if there is no batch.
+        """
+        if not parts:
+            raise DataError("No batches were given to Batch.join; expected at least one.")
+        width = max(part.input_ids.shape[1] for part in parts)
+        wide = [part.padded_to(width, pad_id) for part in parts]
+        types = None
+        if any(part.token_type_ids is not None for part in wide):
+            blank = (torch.zeros_like(p.input_ids) if p.token_type_ids is None else p.token_type_ids for p in wide)
+            types = torch.cat(list(blank))
+        labels = [part.labels for part in wide if part.labels is not None]
+        named = all(part.ids is not None for part in wide)
+        return cls(
+            torch.cat([part.input_ids for part in wide]),
+            torch.cat([part.attention_mask for part in wide]),
+            types,
+            torch.cat(labels) if len(labels) == len(wide) else None,
+            tuple(name for part in wide for name in part.ids or ()) if named else None,
+        )
+
+    def token_rows(self) -> list[TokenRow]:
+        """Each row's tokens and token types without padding, on the CPU."""
+        columns = {"input_ids": self.input_ids.cpu()}
+        if self.token_type_ids is not None:
+            columns["token_type_ids"] = self.token_type_ids.cpu()
+        lengths = self.attention_mask.sum(1).tolist()
+        return [{name: value[row, :n] for name, value in columns.items()} for row, n in enumerate(lengths)]
+
+    def trim(self) -> Self:
+        """The batch without the columns that are padding in every row; itself if there are none."""
+        longest = int(self.attention_mask.sum(1).max()) if len(self) else self.input_ids.shape[1]
+        if longest == self.input_ids.shape[1]:
+            return self
+        return self._with({name: value[:, :longest] for name, value in self._by_position().items()})
+
+    def padded_to(self, width: int, pad_id: int) -> Self:
+        """The batch with padding up to `width` positions. Raises `DataError` if it is wider already."""
+        missing = width - self.input_ids.shape[1]
+        if missing < 0:
+            raise DataError(
+                f"{self!r} was to be padded to {width} tokens; expected at least {self.input_ids.shape[1]}. Use trim() "
+                "to cut off padding; tokens are never cut off."
+            )
+        if not missing:
+            return self
+        columns = self._by_position().items()
+        return self._with({n: pad(v, (0, missing), value=pad_id if n == "input_ids" else 0) for n, v in columns})
+
+    def fingerprint(self) -> str:
+        """SHA-256 over tokens, mask, token types, labels and ids, first 16 hex digits: names the data in results."""
+        return digest(self)
+
     def to(self, device: torch.device | str) -> Self:
         """The batch on a device; itself if it is there already."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {name: value.to(device) for name, value in own.items() if isinstance(value, Tensor)}
-        if all(value is own[name] for name, value in moved.items()):
-            return self
-        there = copy.copy(self)  # checked already: reading values back from a device would wait for it
-        for name, value in moved.items():
-            object.__setattr__(there, name, value)
-        return there
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: value.to(device) for name, value in columns.items() if isinstance(value, Tensor)}
+        return self if all(value is columns[name] for name, value in moved.items()) else self._with(moved)
+
+    def _by_position(self) -> dict[str, Int[Tensor, "batch pos"]]:
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def _with(self, values: dict[str, Any]) -> Self:
+        """A copy with other values that need no check: reading them back from a device would wait for it."""
+        changed = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(changed, name, value)
+        return changed

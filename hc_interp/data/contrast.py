@@ -4,20 +4,19 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 
 from hc_interp.data.batch import Batch
+from hc_interp.data.encode import Encoder
 from hc_interp.data.examples import Examples, Groups, as_groups
 from hc_interp.data.labels import check_labels
+from hc_interp.data.layout import aligned_rows, check_masks
 from hc_interp.data.places import places
-from hc_interp.errors import AlignmentError, DataError, LabelError
-
-if TYPE_CHECKING:
-    from hc_interp.data.encode import Encoder
+from hc_interp.errors import DataError, LabelError
 
 SPLIT_KEY = "hc_interp select/test"  # part of every hash: the same source falls on the same side on every machine
 
@@ -198,21 +197,21 @@ class ContrastPairs:
             raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
         return replace(self.rows([i for i, s in enumerate(self.sources) if side(s) == split]), split=split)
 
-    def aligned(self, model: "Encoder") -> Self:
+    def aligned(self, model: Encoder) -> Self:
         """The pairs whose sides the model's tokenizer lays out alike; `.dropped` counts the others.
 
         Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and when none is left.
         """
-        from hc_interp.data.align import aligned_rows
-
-        kept = aligned_rows(model, self)
+        if len(self) == 0:
+            raise DataError(f"There are no pairs of kind {self.kind!r} to encode; expected at least one.")
+        kept = aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
         return replace(self.rows(kept), dropped=(self.dropped or 0) + len(self) - len(kept))
 
     def fingerprint(self) -> str:
         """SHA-256 over both sides, gold and groups, first 16 hex digits: names the data in results."""
         digest = hashlib.sha256(repr((self.gold, self.groups, self.kind)).encode())
-        for part in (self.clean, self.corrupt):
-            digest.update((part.fingerprint() if isinstance(part, Examples) else _batch_hash(part)).encode())
+        for part in self.sides:
+            digest.update(part.fingerprint().encode())
         return digest.hexdigest()[:16]
 
     def identity(self) -> tuple[str, tuple[str, ...] | None]:
@@ -236,24 +235,3 @@ def _labels_under(part: Examples | Batch, groups: Groups | None) -> tuple[int, .
     if isinstance(part, Batch):
         return None if part.labels is None else tuple(part.labels.tolist())
     return part.label if part.groups in (None, groups) else None
-
-
-def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
-    """Raise `AlignmentError`, naming pair and position, for two batches of different shape or mask."""
-    if clean.input_ids.shape != corrupt.input_ids.shape:
-        raise AlignmentError(
-            f"The clean batch is {tuple(clean.input_ids.shape)}, the corrupt one {tuple(corrupt.input_ids.shape)}; "
-            "pairs need the same [batch, pos]. Tokenize both sides together, or pass Examples."
-        )
-    differs = (clean.attention_mask.cpu() != corrupt.attention_mask.cpu()).nonzero()
-    if len(differs):
-        row, position = differs[0].tolist()
-        raise AlignmentError(
-            f"Pair {ids[row]} is not aligned: at position {position} one side is padding and the other is not. "
-            "Both sides need the same number of tokens; leave this pair out or choose words of equal piece counts."
-        )
-
-
-def _batch_hash(batch: Batch) -> str:
-    parts = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
-    return hashlib.sha256(repr([None if p is None else p.tolist() for p in parts]).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Text to batches: tokens in buckets of similar length, with the way back to the original order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from hc_interp.data.batch import Batch
+from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.examples import Examples
+from hc_interp.data.parts import Data, as_parts
 from hc_interp.errors import DataError
 
 CHUNK = 256  # texts tokenized at once
@@ -38,9 +39,6 @@ class EncodedBatch:
         return len(self.batch)
 
 
-Data = Examples | Batch | Iterable[Examples | Batch]
-
-
 def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool = True) -> list[EncodedBatch]:
     """Encode a split of a task, one batch, or an iterable of either.
 
@@ -51,7 +49,7 @@ def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool 
     """
     found: list[EncodedBatch] = []
     start = 0
-    for part in _parts(data):
+    for part in as_parts(data):
         if len(part) == 0:
             raise DataError(
                 "The data has no examples; expected at least one. Check the file or the filter it came from."
@@ -75,19 +73,6 @@ def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool 
 def in_order(parts: Sequence[Tensor], indices: Sequence[Int[Tensor, " batch"]]) -> Tensor:
     """Join per-row values of several batches in the original order of the rows."""
     return torch.cat(list(parts))[torch.argsort(torch.cat([i.cpu() for i in indices])).to(parts[0].device)]
-
-
-def _parts(data: Data) -> list[Examples | Batch]:
-    if isinstance(data, Examples | Batch):
-        return [data]
-    if isinstance(data, Iterable) and not isinstance(data, str | dict | Tensor):
-        parts = list(data)
-        if all(isinstance(part, Examples | Batch) for part in parts):
-            return parts
-    raise DataError(
-        f"Data was given as {type(data).__name__}; expected a split of a task (task.train, task.case(name)), Examples, "
-        "a Batch (model.tokenize(first, second)) or an iterable of these."
-    )
 
 
 def _from_batch(model: Encoder, batch: Batch, size: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -115,9 +100,9 @@ def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def token_rows(model: Encoder, examples: Examples) -> list[dict[str, Int[Tensor, " pos"]]]:
+def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
     """Each example's tensors without padding. Raises `DataError` naming those that the model has no positions for."""
-    rows: list[dict[str, Tensor]] = [{} for _ in range(len(examples))]
+    rows: list[TokenRow] = [{} for _ in range(len(examples))]
     characters = [len(a) + len(b) for a, b in zip(examples.first, examples.second or examples.first, strict=True)]
     for places in buckets(characters, CHUNK):  # texts of similar length together: the tokenizer pads each chunk
         part = examples.rows(places)
@@ -129,12 +114,8 @@ def token_rows(model: Encoder, examples: Examples) -> list[dict[str, Int[Tensor,
                 [len(row) for row in model.tokenizer(*texts)["input_ids"]], part.id or (), model.max_positions
             )
             raise
-        lengths = batch.attention_mask.sum(1).tolist()
-        fields = {"input_ids": batch.input_ids.cpu()}
-        if batch.token_type_ids is not None:
-            fields["token_type_ids"] = batch.token_type_ids.cpu()
-        for row, (place, length) in enumerate(zip(places, lengths, strict=True)):
-            rows[place] = {name: value[row, :length] for name, value in fields.items()}
+        for place, row in zip(places, batch.token_rows(), strict=True):
+            rows[place] = row
     check_lengths([len(row["input_ids"]) for row in rows], examples.id or (), model.max_positions)
     return rows
 
@@ -156,21 +137,12 @@ def _pad_id(tokenizer: Any) -> int | None:
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
 
-def pad(model: Encoder, rows: Sequence[dict[str, Int[Tensor, " pos"]]]) -> Batch:
+def pad(model: Encoder, rows: Sequence[TokenRow]) -> Batch:
     """Right-pad to the longest row. Padding is masked, so a tokenizer without a padding token lends its end token."""
     pad_id = _pad_id(model.tokenizer)
-    longest = max(len(row["input_ids"]) for row in rows)
-    if pad_id is None and any(len(row["input_ids"]) < longest for row in rows):
+    if pad_id is None and len({len(row["input_ids"]) for row in rows}) > 1:
         raise DataError(
             "The tokenizer has neither a padding nor an end-of-text token, so texts of different lengths cannot "
             "share a batch. Set tokenizer.pad_token, or use batch_size=1."
         )
-    filled = {
-        name: torch.nn.utils.rnn.pad_sequence(
-            [row[name] for row in rows], batch_first=True, padding_value=(pad_id or 0) if name == "input_ids" else 0
-        )
-        for name in rows[0]
-    }
-    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-    mask = (torch.arange(longest) < lengths[:, None]).long()
-    return Batch(filled["input_ids"], mask, filled.get("token_type_ids"))
+    return Batch.of_rows(rows, pad_id or 0)

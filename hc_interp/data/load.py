@@ -10,8 +10,11 @@ import pandas as pd
 
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, Groups
+from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
-from hc_interp.data.readers import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, Table, read_table
+from hc_interp.data.pair_rules import make_pairs, pair_kinds
+from hc_interp.data.readers import read_table
+from hc_interp.data.tables import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, TASKS, Table
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
@@ -19,16 +22,6 @@ NLI_CLASSES = ("entailment", "neutral", "contradiction")
 THREE_WAY: Groups = ((0,), (1,), (2,))
 TWO_WAY: Groups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 QQP_CLASSES = ("not_duplicate", "duplicate")
-TASKS = {
-    "mnli-hans": "MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them",
-    "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
-    "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
-}
-TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
-    "mnli-hans": (MNLI_TRAIN, MNLI_VALIDATION, HANS),
-    "qqp-paws": (QQP_TRAIN, QQP_VALIDATION, PAWS),
-    "overlap-grammar": (),
-}
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 
@@ -76,13 +69,9 @@ class RulePairs:
     _made: dict[tuple[str, str], ContrastPairs] = field(default_factory=dict, repr=False)
 
     def kinds(self, case: str) -> tuple[str, ...]:
-        from hc_interp.data.pair_rules import pair_kinds
-
         return tuple(pair_kinds(case))
 
     def make(self, case: str, kind: str) -> ContrastPairs:
-        from hc_interp.data.pair_rules import make_pairs
-
         if (case, kind) not in self._made:
             clean, corrupt = make_pairs(case, self.cases[case], kind, seed=self.seed)
             self._made[case, kind] = ContrastPairs(clean, corrupt, clean.label or (), kind=kind)
@@ -134,8 +123,6 @@ def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task
 
 def _overlap_grammar(seed: int, max_per_case: int | None) -> Task:
     """The repository's own sentences: no source of `train` is in `validation`."""
-    from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
-
     made = in_domain_examples(GRAMMAR_IN_DOMAIN + GRAMMAR_VALIDATION, seed)
     sources = np.array(made.source)
     unique = sorted(set(sources))

@@ -2,28 +2,41 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import Data
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 
 Part = Examples | Batch
+Data = Part | Iterable[Part]
 
 
 def as_parts(data: Data) -> list[Part]:
-    """The splits that `data` is made of, so that it can be counted and read more than once."""
-    parts = [data] if isinstance(data, Examples | Batch) or not isinstance(data, Iterable) else list(data)
+    """The splits that `data` is made of, so that it can be counted and read more than once.
+
+    Raises `DataError` for anything but a split, a batch, or an iterable of these (which may be empty).
+    """
+    parts = listed(data)
     for part in parts:
         if not isinstance(part, Examples | Batch):
+            inside = "" if part is data else f" that holds a {type(part).__name__}"
             raise DataError(
-                f"Data holds a {type(part).__name__}; expected a split of a task (task.train), Examples, a Batch or an "
-                "iterable of these."
+                f"Data was given as {type(data).__name__}{inside}; expected a split of a task (task.train, "
+                "task.case(name)), Examples, a Batch (model.tokenize(first, second)) or an iterable of these."
             )
     return parts
+
+
+def listed(data: Any) -> list[Any]:
+    """The items of an iterable; one split or batch, a text, a dict or a tensor is one item."""
+    if isinstance(data, Iterable) and not isinstance(data, Examples | Batch | str | dict | Tensor):
+        return list(data)
+    return [data]
 
 
 def sources_of(parts: Sequence[Part]) -> list[str]:
@@ -45,4 +58,4 @@ def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
 
 def fingerprint(parts: Sequence[Part]) -> str:
     """A short name of the data in results."""
-    return digest([part.fingerprint() if isinstance(part, Examples) else part for part in parts])
+    return digest([part.fingerprint() for part in parts])

@@ -1,15 +1,17 @@
 """Which rows are meant: slices, places and boolean masks as one list of places."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from hc_interp.errors import DataError
 
+if TYPE_CHECKING:  # the grammar's case ids, which the command line lists, are to load without torch
+    from torch import Tensor
 
-def places(index: slice | Sequence[int] | np.ndarray | Tensor, n: int) -> list[int]:
+
+def places(index: "slice | Sequence[int] | np.ndarray | Tensor", n: int) -> list[int]:
     """The places in `range(n)` that `index` names, in its order; repeats stay, negative places count from the end.
 
     A boolean mask names the places where it is true. Raises `DataError` for a place outside, a mask of another length,
@@ -17,7 +19,7 @@ def places(index: slice | Sequence[int] | np.ndarray | Tensor, n: int) -> list[i
     """
     if isinstance(index, slice):
         return list(range(*index.indices(n)))
-    found = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+    found = np.asarray(index.cpu() if hasattr(index, "cpu") else index)  # pyright: ignore[reportAttributeAccessIssue]
     if found.ndim == 1 and found.dtype == bool and len(found) == n:
         return np.flatnonzero(found).tolist()
     if found.ndim == 1 and len(found) == 0:

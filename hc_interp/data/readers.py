@@ -1,63 +1,13 @@
 """Tables of the public data sets, from a directory of parquet files or from the Hugging Face hub."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hc_interp.data.frames import check_columns, check_filled, check_labels_column, check_texts
+from hc_interp.data.tables import Table
 from hc_interp.errors import DataError
-
-
-@dataclass(frozen=True)
-class HubTable:
-    """Where a table is on the hub; `limit` rows are drawn from it if it has more."""
-
-    path: str
-    name: str | None
-    split: str
-    revision: str | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its file in a data directory (without suffix), its place on the hub, and the columns that are read."""
-
-    file: str
-    hub: HubTable
-    texts: tuple[str, str]
-    labels: tuple[int, ...]
-    tags: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> list[str]:
-        return [*self.texts, "label", *self.tags]
-
-
-_NLI, _QQP = ("premise", "hypothesis"), ("question1", "question2")
-_GLUE, _SAMPLE = "nyu-mll/glue", 15_000  # as many training rows as the directory's sample has
-
-MNLI_TRAIN = Table("mnli/train_sample", HubTable(_GLUE, "mnli", "train", limit=_SAMPLE), _NLI, (0, 1, 2))
-MNLI_VALIDATION = Table("mnli/validation_matched", HubTable(_GLUE, "mnli", "validation_matched"), _NLI, (0, 1, 2))
-# datasets no longer runs loading scripts, and HANS has one: read the parquet files that the hub made from it.
-HANS = Table(
-    "hans/validation",
-    HubTable("jhu-cogsci/hans", None, "validation", revision="refs/convert/parquet"),
-    _NLI,
-    (0, 1),
-    ("heuristic", "subcase"),
-)
-QQP_TRAIN = Table("qqp/train_sample", HubTable(_GLUE, "qqp", "train", limit=_SAMPLE), _QQP, (0, 1))
-QQP_VALIDATION = Table("qqp/validation_sample", HubTable(_GLUE, "qqp", "validation"), _QQP, (0, 1))
-# PAWS-QQP may not be redistributed, so the hub has PAWS-Wiki only: the same construction over other texts.
-PAWS = Table(
-    "paws_qqp",
-    HubTable("google-research-datasets/paws", "labeled_final", "validation"),
-    ("sentence1", "sentence2"),
-    (0, 1),
-)
 
 
 def read_table(table: Table, data_dir: str | Path, seed: int = 0) -> pd.DataFrame:

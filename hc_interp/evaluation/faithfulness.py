@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 
 from hc_interp.components import Subnetwork, components
-from hc_interp.data.encode import Data, batches
+from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import check_labels, resolve_groups
-from hc_interp.data.parts import as_parts, fingerprint, sources_of
+from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve

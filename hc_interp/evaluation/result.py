@@ -1,6 +1,5 @@
 """`Evaluation`: which answers of a model and its subnetworks are right, example by example, and tables of them."""
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,13 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hc_interp.components import Subnetwork
+from hc_interp.data.grammar import case_of
 from hc_interp.errors import DataError
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
 
 FULL, VALIDATION = "full", "validation"
-_HANS_CASE = re.compile(r"(?P<heuristic>.+?)_(?:le|ln|se|sn|ce|cn)_.+")
-_HANS_LABEL = {"e": "entailment", "n": "non-entailment"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +99,9 @@ class Evaluation(Result):
         "lexical_overlap_ln_preposition".
         """
         rows = [
-            {
-                "subnetwork": name,
-                "heuristic": match["heuristic"],
-                "label": _HANS_LABEL[case.removeprefix(match["heuristic"] + "_")[1]],
-                "accuracy": value,
-            }
+            {"subnetwork": name, "heuristic": parts.heuristic, "label": parts.label, "accuracy": value}
             for case in self.splits
-            if (match := _HANS_CASE.fullmatch(case))
+            if (parts := case_of(case))
             for name, value in zip(self.names, self.accuracy(case), strict=True)
         ]
         if not rows:

@@ -1,8 +1,8 @@
 """How well the full model and its subnetworks do, case by case."""
 
-import re
 from typing import Any
 
+from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
 from hc_interp.figures.chart import interval_points
@@ -11,8 +11,6 @@ from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels
 
 ROW = 10.5  # points
-HANS_CASE = re.compile(r"(?P<heuristic>.+?)_[lsc](?P<label>[en])_(?P<name>.+)")
-LABELS = {"e": "entailment", "n": "non-entailment"}
 
 
 def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
@@ -80,12 +78,12 @@ def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
     """Cases in groups under a heading: validation, then HANS' heuristics by label, then what has no such name."""
     groups: dict[str, list[tuple[str | None, str]]] = {}
     for case in cases:
-        match = HANS_CASE.fullmatch(case)
+        parts = case_of(case)
         if case == VALIDATION:
             heading, words = "In domain", "validation"
-        elif match:
-            heading = f"{match['heuristic'].replace('_', ' ').capitalize()}, {LABELS[match['label']]}"
-            words = match["name"].replace("_", " ")
+        elif parts:
+            heading = f"{parts.heuristic.replace('_', ' ').capitalize()}, {parts.label}"
+            words = parts.subcase.replace("_", " ")
         else:
             heading, words = "Cases", case.replace("_", " ")
         groups.setdefault(heading, []).append((case, _plain(words)))

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
-from hc_interp.figures.accuracy import HANS_CASE, LABELS
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels
@@ -61,12 +61,12 @@ def _groups(evaluation: Evaluation) -> dict[str, list[str]]:
     """Splits by the line that they are averaged into."""
     groups: dict[str, list[str]] = {}
     for split in evaluation.splits:
-        match = HANS_CASE.fullmatch(split)
+        parts = case_of(split)
         if split == VALIDATION:
             groups.setdefault("in domain", []).append(split)
-        elif match and match["label"] == "n":
-            groups.setdefault(f"{match['heuristic'].replace('_', ' ')}, {LABELS['n']}", []).append(split)
-        elif not match:
+        elif parts and not parts.heuristic_is_right:
+            groups.setdefault(f"{parts.heuristic.replace('_', ' ')}, {parts.label}", []).append(split)
+        elif not parts:
             groups.setdefault("cases", []).append(split)
     if not groups:
         raise HCError(

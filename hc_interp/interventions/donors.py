@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hc_interp.data.batch import Batch
+from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.encode import batches
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel
@@ -26,18 +25,18 @@ class Donors:
     model: HookedModel
     data: Any = field(metadata=NAME_ONLY)  # what it holds is in the pools
     seed: int = 0
-    _pools: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict, repr=False)
+    _pools: dict[int, list[TokenRow]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for item in batches(self.model, self.data, with_labels=False):
-            for row in _rows(item.batch):
+            for row in item.batch.token_rows():
                 self._pools.setdefault(len(row["input_ids"]), []).append(row)
 
     def batch_for(self, batch: Batch) -> Batch:
         """The donors of a batch's rows, in order, with the batch's padding."""
         ids = batch.input_ids.clone()
         types = None if batch.token_type_ids is None else batch.token_type_ids.clone()
-        for place, row in enumerate(_rows(batch)):
+        for place, row in enumerate(batch.token_rows()):
             donor = self._choose(row)
             length = len(row["input_ids"])
             ids[place, :length] = donor["input_ids"].to(ids.device)
@@ -45,7 +44,7 @@ class Donors:
                 types[place, :length] = donor["token_type_ids"].to(ids.device)
         return Batch(ids, batch.attention_mask, types)
 
-    def _choose(self, row: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _choose(self, row: TokenRow) -> TokenRow:
         length = len(row["input_ids"])
         own = row["input_ids"]
         pool = [donor for donor in self._pools.get(length, []) if not torch.equal(donor["input_ids"], own)]
@@ -60,9 +59,3 @@ class Donors:
 
     def __repr__(self) -> str:
         return f"Donors({sum(map(len, self._pools.values()))} examples, seed {self.seed})"
-
-
-def _rows(batch: Batch) -> list[dict[str, Tensor]]:
-    names = [n for n in ("input_ids", "token_type_ids") if getattr(batch, n) is not None]
-    lengths = batch.attention_mask.sum(1).tolist()
-    return [{n: getattr(batch, n)[i, :length].cpu() for n in names} for i, length in enumerate(lengths)]

@@ -1,6 +1,7 @@
 """Sources: what a value is replaced by. One function gives the values of any source at any sites of a batch."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -130,17 +131,13 @@ def _same_tokens(left: Batch, right: Batch) -> bool:
 
 
 def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:
-    found = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
+    """These rows of a side, as wide as `like`."""
+    batch = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
     width = like.input_ids.shape[1]
-    if found.input_ids.shape[1] > width and bool(found.attention_mask[:, width:].any()):
+    if batch.input_ids.shape[1] > width:
+        batch = batch.trim()
+    if batch.input_ids.shape[1] > width:
         raise InterventionError(
             "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
         )
-    shown = (0, width - found.input_ids.shape[1])  # a negative width cuts padding off
-    types = found.token_type_ids
-    return Batch(
-        torch.nn.functional.pad(found.input_ids, shown),
-        torch.nn.functional.pad(found.attention_mask, shown),
-        None if types is None else torch.nn.functional.pad(types, shown),
-        ids=like.ids,
-    ).to(like.input_ids.device)
+    return replace(batch.padded_to(width, 0), labels=None, ids=like.ids).to(like.input_ids.device)

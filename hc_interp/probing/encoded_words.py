@@ -6,24 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from hc_interp.data.batch import Batch
+from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.encode import EncodedBatch, batches, buckets, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import concatenate
+from hc_interp.data.parts import listed
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
-
-Tokens = dict[str, Int[Tensor, " pos"]]
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """The rows of batches, without padding. They hold no words, so features come as numbers."""
 
-    tokens: tuple[Tokens, ...]
+    tokens: tuple[TokenRow, ...]
     id: tuple[str, ...]
     source: tuple[str, ...]
 
@@ -39,15 +36,9 @@ class Encoded:
             )
         if len({part.token_type_ids is None for part in parts}) > 1:
             raise DataError("Some batches have token_type_ids and some have none; expected them in all or in none.")
-        names = ("input_ids", "token_type_ids")
-        tokens = [
-            {name: getattr(part, name)[row, :length].cpu() for name in names if getattr(part, name) is not None}
-            for part in parts
-            for row, length in enumerate(part.attention_mask.sum(1).tolist())
-        ]
         ids = [name for part in parts for name in part.ids or [None] * len(part)]
         return cls(
-            tokens=tuple(tokens),
+            tokens=tuple(row for part in parts for row in part.token_rows()),
             id=tuple(str(row) if name is None else name for row, name in enumerate(ids)),
             source=tuple(map(str, sources)),
         )
@@ -83,10 +74,10 @@ class Encoded:
 
 def as_rows(data: Any, sources: Sequence[Any] | None) -> Examples | Encoded:
     """Texts, or the rows of one `Batch` or several with their sources. Raises `DataError` for anything else."""
-    parts = [data] if isinstance(data, Batch) else list(data) if isinstance(data, list | tuple) else []
-    if parts and all(isinstance(part, Batch) for part in parts):
-        return Encoded.of(parts, sources)
-    examples = as_examples(data)
+    items = listed(data)
+    if items and all(isinstance(item, Batch) for item in items):
+        return Encoded.of(items, sources)
+    examples = _joined(items, data)
     if sources is not None:
         raise DataError(
             f"{examples!r} were given together with sources. Expected sources for batches alone: examples carry their "
@@ -97,12 +88,12 @@ def as_rows(data: Any, sources: Sequence[Any] | None) -> Examples | Encoded:
 
 def as_examples(data: Any) -> Examples:
     """One `Examples` of a split or several. Raises `DataError` for anything else."""
-    if isinstance(data, Examples):
-        return data
-    if isinstance(data, Iterable) and not isinstance(data, str | dict):
-        parts = list(data)
-        if parts and all(isinstance(part, Examples) for part in parts):
-            return concatenate(parts)
+    return _joined(listed(data), data)
+
+
+def _joined(items: list[Any], data: Any) -> Examples:
+    if items and all(isinstance(item, Examples) for item in items):
+        return items[0] if len(items) == 1 else concatenate(items)
     raise DataError(
         f"Data was given as a {type(data).__name__}; expected Examples (a split of a task, such as task.overlap) or an "
         "iterable of them: words are looked for in texts."
@@ -114,5 +105,5 @@ def encode(model: HookedModel, rows: Examples | Encoded, size: int) -> list[Enco
     return rows.batches(model, size) if isinstance(rows, Encoded) else batches(model, rows, size, with_labels=False)
 
 
-def tokens_of(model: HookedModel, rows: Examples | Encoded) -> Sequence[Tokens]:
+def tokens_of(model: HookedModel, rows: Examples | Encoded) -> Sequence[TokenRow]:
     return rows.tokens if isinstance(rows, Encoded) else token_rows(model, rows)

@@ -1,12 +1,11 @@
 """`Pool`: the encoded examples that a search draws from, each with what the full model says about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import pad
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
@@ -33,12 +32,7 @@ class Pool:
 
     def take(self, rows: Int[Tensor, " n"]) -> Batch:
         """The batch of these rows, padded to the longest of them."""
-        batch = self.batch.rows(rows)
-        longest = int(self.lengths[rows].max())
-        cut = [
-            None if t is None else t[:, :longest] for t in (batch.input_ids, batch.attention_mask, batch.token_type_ids)
-        ]
-        return Batch(*cut, ids=batch.ids)  # type: ignore[arg-type]
+        return self.batch.rows(rows).trim()
 
 
 @torch.no_grad()
@@ -56,28 +50,9 @@ def build_pool(
             "ones, since masks are trained against them: check the weights, the dtype and the interventions."
         )
     pad_id = getattr(model.module.config, "pad_token_id", None) or 0
-    joined = _joined([piece.batch for piece in pieces], pad_id).rows(order)
+    joined = replace(Batch.join([piece.batch for piece in pieces], pad_id), labels=None).rows(order)
     lengths = joined.attention_mask.sum(1).cpu()
     return Pool(joined, lengths, reference, _gold(model, parts) if with_gold else None)
-
-
-def _joined(parts: Sequence[Batch], pad_id: int) -> Batch:
-    """The rows of all batches as one, as wide as the widest."""
-    longest = max(part.input_ids.shape[1] for part in parts)
-
-    def column(name: str, fill: int) -> Tensor:
-        values = [getattr(part, name) for part in parts]
-        blank = [torch.zeros_like(p.input_ids) if v is None else v for p, v in zip(parts, values, strict=True)]
-        return torch.cat([pad(value, (0, longest - value.shape[1]), value=fill) for value in blank])
-
-    typed = any(part.token_type_ids is not None for part in parts)
-    named = all(part.ids is not None for part in parts)
-    return Batch(
-        column("input_ids", pad_id),
-        column("attention_mask", 0),
-        column("token_type_ids", 0) if typed else None,
-        ids=tuple(name for part in parts for name in part.ids or ()) if named else None,
-    )
 
 
 def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"]:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from hc_interp.components import Component
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import Data
-from hc_interp.data.parts import as_parts, fingerprint, sources_of
+from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate

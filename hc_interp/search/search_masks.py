@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hc_interp.data.encode import Data
-from hc_interp.data.parts import as_parts, fingerprint, pick
+from hc_interp.data.parts import Data, as_parts, fingerprint, pick
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_rows, check_source

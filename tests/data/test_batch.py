@@ -117,3 +117,104 @@ def test_to() -> None:
     tensors = (moved.input_ids, moved.attention_mask, moved.token_type_ids, moved.labels)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert moved.ids == batch.ids
+
+
+@st.composite
+def batches_of_rows(draw, columns: bool | None = None) -> Batch:
+    """Any batch, with or without superfluous padding; `columns` says whether types, labels and ids are there."""
+    lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+    width = max(lengths) + draw(st.integers(0, 2))
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
+    tokens = torch.tensor(draw(st.lists(st.integers(1, 99), min_size=mask.numel(), max_size=mask.numel())))
+    n, typed, labelled, named = len(lengths), *(
+        draw(st.booleans()) if columns is None else columns for _ in range(3)
+    )  # fmt: skip
+    return Batch(
+        tokens.view(n, width) * mask,
+        mask,
+        tokens.view(n, width) % 2 * mask if typed else None,
+        draw(st.lists(st.integers(0, 2), min_size=n, max_size=n)) if labelled else None,
+        [f"row {i}" for i in range(n)] if named else None,
+    )
+
+
+def plain_rows(batch: Batch) -> list[dict]:
+    return [{name: value.tolist() for name, value in row.items()} for row in batch.token_rows()]
+
+
+def same(left: Batch, right: Batch) -> bool:
+    return left.fingerprint() == right.fingerprint()
+
+
+@settings(deadline=None)
+@given(st.lists(batches_of_rows(columns=True), min_size=1, max_size=4), st.integers(0, 9))
+def test_join_keeps_every_row_with_its_types_label_and_id(parts, pad_id) -> None:
+    joined = Batch.join(parts, pad_id)
+    assert plain_rows(joined) == [row for part in parts for row in plain_rows(part)]
+    assert joined.input_ids.shape[1] == max(part.input_ids.shape[1] for part in parts)
+    assert joined.labels.tolist() == [label for part in parts for label in part.labels.tolist()]
+    assert joined.ids == tuple(name for part in parts for name in part.ids)
+    start = 0
+    for part in parts:
+        again, start = joined.rows(slice(start, start + len(part))), start + len(part)
+        assert same(again.trim(), part.trim())
+
+
+@settings(deadline=None)
+@given(st.lists(batches_of_rows(), min_size=1, max_size=4))
+def test_join_of_batches_of_which_only_some_have_a_column(parts) -> None:
+    joined = Batch.join(parts, 0)
+    rows = [row for part in parts for row in plain_rows(part)]
+    if any(part.token_type_ids is not None for part in parts):
+        rows = [{"token_type_ids": [0] * len(row["input_ids"]), **row} for row in rows]
+    assert plain_rows(joined) == rows
+    assert (joined.token_type_ids is None) == all(part.token_type_ids is None for part in parts)
+    assert (joined.labels is None) == any(part.labels is None for part in parts)
+    assert (joined.ids is None) == any(part.ids is None for part in parts)
+
+
+@settings(deadline=None)
+@given(batches_of_rows(), st.integers(0, 4), st.integers(0, 9))
+def test_padding_then_trimming_is_the_identity(batch, more, pad_id) -> None:
+    short = batch.trim()
+    assert short.input_ids.shape[1] == int(batch.attention_mask.sum(1).max())
+    assert plain_rows(short) == plain_rows(batch)
+    wide = short.padded_to(short.input_ids.shape[1] + more, pad_id)
+    assert wide.input_ids[:, short.input_ids.shape[1] :].tolist() == [[pad_id] * more] * len(batch)
+    assert same(wide.trim(), short)
+    assert short.trim() is short.padded_to(short.input_ids.shape[1], pad_id) is short
+    Batch(wide.input_ids, wide.attention_mask, wide.token_type_ids, wide.labels, wide.ids)  # passes every check
+
+
+@settings(deadline=None)
+@given(batches_of_rows(), st.integers(0, 9))
+def test_a_batch_is_made_of_its_rows_again(batch, pad_id) -> None:
+    again = Batch.of_rows(batch.token_rows(), pad_id)
+    assert plain_rows(again) == plain_rows(batch)
+    assert torch.equal(again.attention_mask, batch.trim().attention_mask)
+    assert bool((again.input_ids[again.attention_mask == 0] == pad_id).all())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Batch.join([], 0), "No batches were given"),
+        (lambda: Batch.of_rows([], 0), "no rows was asked for"),
+        (lambda: full().padded_to(2, 0), r"padded to 2 tokens; expected at least 3. Use trim\(\)"),
+    ],
+)
+def test_what_cannot_be_joined_or_padded(make, message) -> None:
+    with pytest.raises(DataError, match=message):
+        make()
+
+
+def test_fingerprints_see_every_column() -> None:
+    columns = {"attention_mask": MASK, "token_type_ids": MASK * 0, "labels": [0, 1, 1, 0], "ids": tuple("abcd")}
+    variants = [full(), Batch(IDS + 1, **columns)]
+    for name, other in (
+        ("attention_mask", MASK * 0 + 1), ("token_type_ids", None), ("labels", [0, 1, 1, 1]), ("ids", tuple("abce")),
+    ):  # fmt: skip
+        variants.append(Batch(IDS, **{**columns, name: other}))
+    assert len({batch.fingerprint() for batch in variants}) == len(variants)
+    assert full().fingerprint() == Batch(IDS, **columns).fingerprint() == full().rows(range(4)).fingerprint()
+    assert full().rows([]).trim().input_ids.shape == (0, 3)

@@ -254,6 +254,18 @@ def test_rows_ids_and_classes():
     assert pairs.fingerprint() != pairs.reversed().fingerprint() != picked.fingerprint()
 
 
+def test_fingerprints_of_pairs_of_batches_see_both_sides():
+    clean, corrupt = Batch(torch.tensor([[1, 2]])), Batch(torch.tensor([[1, 3]]))
+    pairs = ContrastPairs(clean, corrupt, [0])
+    assert pairs.fingerprint() == ContrastPairs(clean.rows([0]), corrupt.rows([0]), [0]).fingerprint()
+    others = [
+        ContrastPairs(clean, clean, [0]),
+        ContrastPairs(corrupt, corrupt, [0]),
+        ContrastPairs(clean, corrupt, [1]),
+    ]
+    assert len({p.fingerprint() for p in [pairs, *others]}) == 4
+
+
 def test_unlabelled_or_otherwise_labelled_corrupt_side_cannot_be_reversed():
     part = Examples(["a"], label=[1], groups=TWO_WAY)
     three_way = Examples(["b"], label=[2], groups=[[0], [1], [2]])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hc_interp.data.grammar import CASES, case_examples, cases, in_domain_examples, lexicon
+from hc_interp.data.grammar import CASES, case_examples, case_of, cases, in_domain_examples, lexicon
 from hc_interp.data.grammar.constructions import SLOTS
 from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise, rewrite, tokens_of
 from hc_interp.data.overlap import word_overlap
@@ -56,6 +56,25 @@ def test_examples_depend_on_the_seed_alone_and_a_larger_n_only_adds(case, seed, 
 
 def test_another_seed_gives_other_examples():
     assert case_examples(CASES[0], 20, 0).fingerprint() != case_examples(CASES[0], 20, 1).fingerprint()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_id_is_its_heuristic_label_and_subcase(case):
+    parts = case_of(case)
+    assert parts.heuristic in ("lexical_overlap", "subsequence", "constituent")
+    assert parts.label == ("entailment" if parts.heuristic_is_right else "non-entailment")
+    mark = f"{parts.heuristic[0]}{parts.label[0]}"
+    assert case == f"{parts.heuristic}_{mark}_{parts.subcase}"
+    assert set(case_examples(case, 20, seed=0).label) == {0 if parts.heuristic_is_right else 1}
+
+
+@pytest.mark.parametrize("name", ["validation", "paws_duplicate", "lexical_overlap", "_ln_passive", "a_ln_", "a_xn_b"])
+def test_other_names_have_no_parts(name):
+    assert case_of(name) is None
+
+
+def test_a_case_of_another_heuristic_is_taken_apart_at_its_first_mark():
+    assert case_of("my_heuristic_ce_a_sn_b") == ("my_heuristic", "entailment", "a_sn_b")
 
 
 def test_slash_and_dash_are_alike_in_a_case_id():

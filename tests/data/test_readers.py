@@ -11,9 +11,10 @@ import pytest
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
-from hc_interp.data.load import TASKS, load_task
+from hc_interp.data.load import load_task
 from hc_interp.data.overlap import word_overlap, words
-from hc_interp.data.readers import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, read_table
+from hc_interp.data.readers import read_table
+from hc_interp.data.tables import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, TASKS
 from hc_interp.errors import DataError
 
 TABLES = (MNLI_TRAIN, MNLI_VALIDATION, HANS, QQP_TRAIN, QQP_VALIDATION, PAWS)

@@ -5,6 +5,7 @@ label is proved by `meaning.label` before an example is given out.
 """
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 
@@ -145,10 +146,26 @@ _VERBS: dict[str, tuple[str, ...]] = {
 _TRIES = 2_000
 
 
-def gold(case: str) -> int:
-    """0 (entailment) or 1 (non-entailment): the label of all examples of a case."""
-    mark = re.match(r"(?:lexical_overlap_l|subsequence_s|constituent_c)([en])_", case)
-    return int(mark is not None and mark[1] == "n")
+class Case(NamedTuple):
+    """The parts of a case id: "lexical_overlap_ln_passive" has heuristic "lexical_overlap" and subcase "passive".
+
+    `label` is that of all examples of the case, "entailment" or "non-entailment".
+    """
+
+    heuristic: str
+    label: str
+    subcase: str
+
+    @property
+    def heuristic_is_right(self) -> bool:
+        """Whether the heuristic, which always answers entailment, is right on the case."""
+        return self.label == "entailment"
+
+
+def case_of(name: str) -> Case | None:
+    """The parts of a case id of HANS' form, `<heuristic>_<le|ln|se|sn|ce|cn>_<subcase>`; None for any other name."""
+    match = re.fullmatch(r"(.+?)_[lsc]([en])_(.+)", name)
+    return match and Case(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
 
 
 def known_case(case: str) -> str:
@@ -169,7 +186,8 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
     if n < 1:
         raise DataError(f"case_examples was asked for n={n} examples; expected 1 or more.")
     rng = np.random.default_rng([seed, CASES.index(case)])
-    wanted, templates = gold(case), TEMPLATES[case]
+    parts, templates = case_of(case), TEMPLATES[case]
+    wanted = int(parts is not None and not parts.heuristic_is_right)
     rows: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
     tries = 0
     while len(rows) < n:

@@ -1,0 +1,28 @@
+"""The names of tasks and cases, which the command line lists, load without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hc_interp.data.tables import TABLES, TASKS
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("tables", ("torch", "pandas", "numpy")),
+        ("grammar", ("torch", "transformers")),
+        ("pair_rules", ("torch", "transformers")),
+    ],
+)
+def test_names_load_without_what_is_heavy(module, heavy):
+    code = f"import sys, hc_interp.data.{module}; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_task_has_its_tables():
+    assert TABLES.keys() == TASKS.keys()
+    for table in (table for tables in TABLES.values() for table in tables):
+        assert table.columns == [*table.texts, "label", *table.tags]
