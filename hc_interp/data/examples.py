@@ -3,13 +3,15 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 
 from hc_interp.data.places import places
 from hc_interp.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Groups = tuple[tuple[int, ...], ...]
 
@@ -109,7 +111,9 @@ class Examples:
         chosen = np.random.default_rng(seed).choice(len(self), size=n, replace=False)
         return self.rows(np.sort(chosen))
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> "pd.DataFrame":
+        import pandas as pd  # the grammar is to load without it
+
         columns = {name: getattr(self, name) for name in ("id", "first", "second", "label", "source")}
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
