@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -37,10 +38,12 @@ class Measurements:
         self.total = empty(self.n_pairs, 1)[:, 0] * float("nan")
 
 
-def check_method(method: str, sweep: Sweep) -> None:
-    """Raise `HCError` for a method that there is not, or an estimate of what it cannot estimate."""
+def check_method(method: str, sweep: Sweep, steps: int) -> None:
+    """Raise `HCError` for a method that there is not, or an estimate of what it cannot estimate or in no steps."""
     if method not in METHODS:
         raise HCError(f"method={method!r}; choose one of {', '.join(METHODS)}.")
+    if not isinstance(steps, Integral) or steps < 1:
+        raise HCError(f"ig_steps={steps!r} was given. Expected a whole number from 1; 1 is EAP, more are EAP-IG.")
     if method != "exact" and (sweep.route != "direct" or not sweep.fast):
         what = f"route={sweep.route!r}" if sweep.route != "direct" else "these interventions on this model"
         raise HCError(

@@ -71,10 +71,11 @@ def path_effects(
     defined. `metric` is "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
 
     `method="exact"` measures every path. `"attribution"` estimates every path to first order from one backward pass
-    (EAP; with `ig_steps` above 1 EAP-IG): hundreds of times cheaper, of direct paths only, and wrong where the effect
-    is not small; see `patching/estimate/attribution.py`. `"auto"` estimates all and then measures those exactly that
-    may be among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which it is; an estimated
-    row has no response and no node share.
+    (EAP): hundreds of times cheaper, of direct paths only, and wrong where the effect is not small. `ig_steps` above 1
+    averages the estimates of as many runs, whose inputs move from near corrupt to clean in equal steps (EAP-IG; Hanna
+    et al. 2024, arXiv 2403.17806): see `patching/estimate/attribution.py`. `"auto"` estimates all and then measures
+    those exactly that may be among the `top` share of largest |effect|. `to_frame()["method"]` says of each row which
+    it is; an estimated row has no response and no node share.
 
     Pairs run at most `batch_size` at a time, pairs of equal length together, and as many paths at a time as
     `memory_mib` allows (working memory; as much again may hold values of the clean and corrupt runs). The number of
@@ -89,7 +90,7 @@ def path_effects(
     Raises `DataError` for what are no pairs, `AlignmentError` for unaligned ones, `LabelError` for labels that are not
     the model's, `ComponentError` for components that it lacks, `InterventionError` for no senders or receivers, a
     path that cannot be, and a receiver that a PatchPath among `interventions` holds already, `ResultError` for a resume
-    folder of another sweep, and `HCError` for a method, shard or memory bound that cannot be.
+    folder of another sweep, and `HCError` for a method, number of steps, shard or memory bound that cannot be.
     """
     _check_pairs(pairs)
     rows = rows_of(senders, receivers, through, joint)
@@ -104,7 +105,7 @@ def path_effects(
     encoded = encode_pairs(model, pairs, batch_size)
     groups = resolve_groups(model.labels, pairs)
     sweep = Sweep(model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib)
-    check_method(method, sweep)
+    check_method(method, sweep, ig_steps)
     places, kept = _pieces(sweep, pairs, method, resume, shard, joint)
     if method == "exact":
         found = measure_exact(sweep, places, kept)
@@ -116,6 +117,7 @@ def path_effects(
             found = measure_auto(sweep, top, ig_steps, seed)
     chosen = torch.tensor(places) if method == "exact" else torch.arange(len(places))
     settings = {"route": route, "corruption": corruption, "joint": joint, "interventions": interventions}
+    settings |= {} if method == "exact" else {"ig_steps": ig_steps}
     return PathEffects(
         rows=tuple(rows[place].name for place in places),
         downstream=tuple(bool(rows[place].active) for place in places),

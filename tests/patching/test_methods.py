@@ -61,41 +61,6 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
     assert errors[1] < errors[0] / 8  # the error is of second order in the change
 
 
-def test_attribution_in_small_pieces_is_the_same(tiny_bert) -> None:
-    sweep = sweep_of(tiny_bert, make_pairs(9), ENDS)
-    with torch.no_grad():
-        state = sweep.state(sweep.parts[-1])
-        whole = Attribution(sweep.stack, state, sweep.rows, 1, 256).measure()
-        pieces = Attribution(sweep.stack, state, sweep.rows, 1, 0).measure()
-    torch.testing.assert_close(whole, pieces, atol=1e-12, rtol=0)
-
-
-def test_integrated_gradients_are_the_mean_over_the_way(tiny_bert) -> None:
-    """For one direct path from the input: the mean slope over inputs between clean and corrupt, times the change."""
-    sweep = sweep_of(tiny_bert, make_pairs(5), ([EMBED], [Head(0, 1)], "v"))
-    with torch.no_grad():
-        part = sweep.parts[-1]
-        state = sweep.state(part)
-        found = Attribution(sweep.stack, state, sweep.rows, 3, 256).measure()[:, 0]
-        clean, corrupt = (side[Site.embed()] for side in (state.paths.clean, state.paths.corrupt))
-        expected = 0.0
-        for point in (1 / 6, 3 / 6, 5 / 6):
-            start = clean + point * (corrupt - clean)
-
-            def score(step, start=start):
-                def move(value):
-                    change = (corrupt - clean) @ tiny_bert.geometry.w_in(0, "v")[1]
-                    value = value.clone()
-                    value[:, :, 1] += step * change
-                    return value
-
-                edits = [Edit(Site.embed(), lambda own: start), Edit(Site(0, "v"), move)]
-                return logit_diff(tiny_bert.logits(part.clean, edits), part.gold, GROUPS)
-
-            expected = expected + (score(1e-5) - score(-1e-5)) / 2e-5 / 3
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
-
-
 @pytest.mark.parametrize("method", ["attribution", "auto"])
 def test_rows_say_which_are_estimates(tiny_bert, tmp_path, method) -> None:
     pairs = make_pairs(20)
@@ -142,6 +107,9 @@ def test_estimates_of_what_cannot_be_estimated(tiny_bert) -> None:
         path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", method="eap")
     with pytest.raises(HCError, match="ranks all paths"):
         path_effects(tiny_bert, make_pairs(5), ["L0H1", "L0H2"], "L2H1", shard="1/2", method="auto")
+    for steps in (0, -1, 2.0, None):
+        with pytest.raises(HCError, match=f"ig_steps={steps} was given. Expected a whole number from 1"):
+            path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", method="attribution", ig_steps=steps)
     with pytest.raises(HCError, match="top=0"):
         path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", method="auto", top=0)
 

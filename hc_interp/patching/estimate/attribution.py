@@ -1,9 +1,14 @@
-"""Edge attribution: the first-order estimate of direct paths, from one backward pass and LayerNorm tangents.
+"""Edge attribution: the first-order estimate of direct paths, from backward passes and the Jacobians of norms.
 
 EAP (Syed et al. 2023, arXiv 2310.10348) takes the gradient at a receiver's input times the sender's change. On a
-post-norm model the change passes LayerNorms on its way; it is carried by their exact Jacobian-vector products at the
-clean run. On a pre-norm model it stays as it is, and the gradient goes back through the norm that the receiver reads
-by. EAP-IG (Hanna et al. 2024, arXiv 2403.17806) averages the gradient on the way from clean to corrupt.
+post-norm model the change passes LayerNorms on its way; it is carried by their exact Jacobian-vector products. On a
+pre-norm model it stays as it is, and the gradient goes back through the norm that the receiver reads by.
+
+EAP-IG (Hanna et al. 2024, arXiv 2403.17806, equation 3) is the mean of this over m = `steps` runs. Run k = 1 .. m
+enters layer 0 with `corrupt + k/m (clean - corrupt)`, so the last one is the clean run, and one step is EAP. Gradients
+and norms are each run's own; the sender's change is `corrupt - clean` in all of them. (The code that the authors
+published, github.com/hannamw/EAP-IG, counts k from 0 to m - 1: its first run is the corrupt one, and the clean run is
+left out.)
 """
 
 from collections.abc import Sequence
@@ -32,7 +37,8 @@ End = tuple[Any, Through]  # a receiver and its inputs
 class Attribution:
     """First-order effects of all rows on one batch without padding.
 
-    A row's estimate is the sum over its senders and receivers: to first order they do not interact.
+    A row's estimate is the sum over its senders and receivers: to first order they do not interact. `steps` above 1
+    is EAP-IG.
     """
 
     stack: Stack
@@ -45,18 +51,22 @@ class Attribution:
         """Estimated effects; exactly 0 where the receivers are not downstream."""
         senders = list(dict.fromkeys(s for row in self.rows for s in row.senders))
         ends = list(dict.fromkeys((r, _through(r, row)) for row in self.rows for r in row.active))
-        batch, length, d_model = self.state.paths.clean[Site.embed()].shape
+        clean, corrupt = (side[Site.embed()] for side in (self.state.paths.clean, self.state.paths.corrupt))
+        batch, length, d_model = clean.shape
         found = torch.zeros(batch, len(self.rows), dtype=self.state.clean_score.dtype, device=self.state.gold.device)
         if not ends:
             return found
         edges = found.new_zeros(len(senders), len(ends), batch)
-        slopes = gradients(self.stack, self.state, by_site(self.state.paths.prefix), self.steps)
+        edits = by_site(self.state.paths.prefix)
         widest = max(sum(_layer(r) == layer for r, _ in ends) for layer in range(self.stack.depth + 1))
         one = (2 * len(senders) + 2 * widest + 8) * length * d_model * found.element_size()
         on_cpu = found.device.type == "cpu"
         step = max(1, min(batch, (CACHE if on_cpu else self.memory_mib * 2**20) // one))
-        for start in range(0, batch, step):
-            self._carry(slice(start, start + step), senders, ends, slopes, edges)
+        for k in range(self.steps, 0, -1):
+            slopes = gradients(self.stack, self.state, edits, clean + (1 - k / self.steps) * (corrupt - clean))
+            for start in range(0, batch, step):
+                self._carry(slice(start, start + step), senders, ends, slopes, edges)
+        edges /= self.steps
         place = {s: i for i, s in enumerate(senders)}, {e: i for i, e in enumerate(ends)}
         for column, row in enumerate(self.rows):
             for sender in row.senders:
@@ -66,7 +76,7 @@ class Attribution:
         return found
 
     def _carry(self, part: slice, senders: list, ends: list[End], slopes: Gradients, edges: Tensor) -> None:
-        """Tangents of all senders, layer by layer, and their products with the gradients of the ends they reach."""
+        """Add the products of all senders' tangents, layer by layer, with the gradients of the ends they reach."""
         on_way: list[int] = []
         tangents: list[Tensor] = []
 
@@ -79,7 +89,7 @@ class Attribution:
                 columns = [ends.index(end) for end in receivers]
                 left, right = (torch.stack(values, dim=1).flatten(2) for values in (tangents, gradient))
                 products = torch.bmm(left, right.mT).permute(1, 2, 0)
-                edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] = products.to(edges.dtype)
+                edges[torch.tensor(on_way)[:, None], torch.tensor(columns), part] += products.to(edges.dtype)
 
         n = self.stack.depth
         if EMBED in senders:
@@ -91,19 +101,16 @@ class Attribution:
             for item in senders:
                 if isinstance(item, Head) and item.layer == layer:
                     join(item, change[:, :, item.head] @ self.stack.w_o[layer][item.head])
-            clean = self.state.paths.clean
-            stream, attn_out, mid, mlp_out = (
-                clean[Site(layer, kind)][part] for kind in ("resid_pre", "attn_out", "resid_mid", "mlp_out")
-            )
-            tangents[:] = self.stack.carry_attention(layer, stream + attn_out, tangents)
+            seen = self.stack.read if layer == n - 1 else slice(None)  # nothing after reads another position
+            tangents[:] = [tangent[:, seen] for tangent in tangents]
+            tangents[:] = self.stack.carry_attention(layer, slopes.attention_sum[layer][part], tangents)
             mlps = [end for end in ends if end[0] == MLP(layer)]
             arrive(mlps, [slopes.mlp[layer][part]] if mlps else [])
             if MLP(layer) in senders:
-                join(MLP(layer), self._change(Site(layer, "mlp_out"))[part])
-            tangents[:] = self.stack.carry_mlp(layer, mid + mlp_out, tangents)
-            if layer == n - 1:
-                outputs = [end for end in ends if end[0] == OUTPUT]
-                arrive(outputs, [slopes.output[part]] if outputs else [])
+                join(MLP(layer), self._change(Site(layer, "mlp_out"))[part, seen])
+            tangents[:] = self.stack.carry_mlp(layer, slopes.mlp_sum[layer][part], tangents)
+        outputs = [end for end in ends if end[0] == OUTPUT]
+        arrive(outputs, [slopes.output[part]] if outputs else [])
 
     def _change(self, site: Site) -> Tensor:
         return self.state.paths.corrupt[site] - self.state.paths.clean[site]
@@ -114,7 +121,7 @@ class Attribution:
         names = [name for name in INPUTS if name in through]
         gradient = torch.cat([slopes.qkv[head.layer][part, :, INPUTS.index(name), head.head] for name in names], dim=-1)
         gradient = gradient @ torch.cat([self.stack.by_head(head.layer, name)[head.head] for name in names])
-        return self.stack.to_stream(head.layer, self.state.paths.clean[Site(head.layer, "resid_pre")][part], gradient)
+        return self.stack.to_stream(head.layer, slopes.stream[head.layer][part], gradient)
 
 
 def _through(receiver: Any, row: Row) -> Through:
