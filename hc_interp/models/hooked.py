@@ -73,8 +73,10 @@ class HookedModel:
     """A wrapped copy of a fine-tuned transformer.
 
     `.module` is the Hugging Face module (a copy, weights frozen, in evaluation mode); `.bridge` is a TransformerLens
-    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. `.labels` names the classes in
-    logit order; it is None for a language model that is not read at label words.
+    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. The model's own passes run in
+    module trees of their own over these parameters, always in evaluation mode: after `.module.train()` only calls of
+    `.module` itself have dropout. `.labels` names the classes in logit order; it is None for a language model that is
+    not read at label words.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class HookedModel:
         self.readout = Readout.of(module, tokenizer, labels, name)
         self.name = name
         self.backend_name = backend
-        self.geometry = Geometry.of(module)
+        self.geometry = Geometry.of(share_tree(module))
         self._tails: dict[int, HookedModel] = {}
         self._idle = threading.Lock()
 
@@ -328,15 +330,19 @@ class HookedModel:
         return self.run(batch, interventions).logits
 
     def __getstate__(self) -> dict[str, Any]:
-        """To another process, or into a deep copy, goes what the model is made of; the rest is built again there."""
+        """To another process, or into a deep copy, goes what the model is made of; the rest is built again there.
+
+        As in a `copy()`, weights are frozen there and the module is in evaluation mode.
+        """
         kept = ("module", "tokenizer", "readout", "name", "backend_name")
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, geometry=Geometry.of(state["module"]), _tails={}, _idle=threading.Lock())
+        module = state["module"].eval().requires_grad_(False)
+        self.__dict__.update(state, geometry=Geometry.of(share_tree(module)), _tails={}, _idle=threading.Lock())
 
     def copy(self) -> "HookedModel":
-        """An independent copy with its own weights."""
+        """An independent copy with its own weights, frozen, in evaluation mode."""
         return HookedModel(
             copy.deepcopy(self.module), self.tokenizer, labels=self.labels, backend=self.backend_name, name=self.name
         )

@@ -48,9 +48,9 @@ def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
 
 
 def share_tree(module: nn.Module) -> nn.Module:
-    """A copy of the module tree over the same parameters and buffers."""
+    """A copy of the module tree over the same parameters and buffers, in evaluation mode."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, shared)
+    return copy.deepcopy(module, shared).eval()
 
 
 class TransformerLensBackend:

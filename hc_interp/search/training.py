@@ -112,7 +112,7 @@ class Training:
             self._record(step, kl, sparsity, log_alpha, l1, l2)
             descent.zero_grad()
             ascent.zero_grad()
-            (loss + lagrangian(sparsity, target, l1, l2)).backward()
+            (loss + lagrangian(sparsity, target, l1, l2)).backward(inputs=[log_alpha, l1, l2])
             descent.step()
             ascent.step()
             progress.advance()

@@ -123,7 +123,7 @@ class Encoder(Stack):
         return linear(act(w.activation, linear(mid, w.mlp_in.weight, w.mlp_in.bias)), w.mlp_out.weight, w.mlp_out.bias)
 
     def logits(self, row: Tensor) -> Tensor:
-        flat = self.parts.read(self.model.module, row.reshape(-1, row.shape[-1]))
+        flat = self.parts.read(self.geometry.module, row.reshape(-1, row.shape[-1]))
         return flat.view(*row.shape[:-1], -1)
 
     def before_mlp(self, layer: int, sums: Tensor) -> Tensor:
