@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 
 from hc_interp.data.examples import Examples, Groups
+from hc_interp.data.label_evidence import check_case_labels, check_label_map, is_named, numbers_of_names
 from hc_interp.errors import DataError
 
 FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
+CASE_COLUMNS = ("subcase", "case")  # columns that may hold ids of HANS' cases
 
 
 def examples_from_frame(
@@ -22,9 +24,11 @@ def examples_from_frame(
     """Turn a table into `Examples`; `where` (a path or a split's name) is what errors call it.
 
     `columns` says which column holds `first`, `second`, `label`, `id`, `source`; what it leaves out is the column of
-    that name, where there is one. `label_map` turns the table's labels into the numbers of groups; without it they must
-    be integers.
-    Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
+    that name, where there is one. `label_map` turns the table's labels into the numbers of groups; without it they are
+    integers, or names that are found in `classes`. A column "subcase" or "case" with ids of HANS' cases is compared
+    with the labels.
+    Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type;
+    `LabelError` for names that are not among `classes`, and for labels that contradict names or cases.
     """
     given = dict(columns or {})
     if unknown := set(given) - set(FIELDS):
@@ -43,7 +47,11 @@ def examples_from_frame(
         if name in columns:
             check_texts(frame, columns[name], where)
     values: dict[str, Any] = {name: tuple(frame[column]) for name, column in columns.items() if name != "label"}
-    label = check_labels_column(frame, columns["label"], where, label_map) if "label" in columns else None
+    label = None
+    if "label" in columns:
+        label = check_labels_column(frame, columns["label"], where, label_map, classes=classes, groups=groups)
+        for column in [name for name in CASE_COLUMNS if name in frame and classes is not None]:
+            check_case_labels(frame[column].astype(str).tolist(), label, classes or (), groups, where)
     return Examples(**values, label=label, groups=groups, classes=classes)
 
 
@@ -81,9 +89,18 @@ def check_labels_column(
     where: str,
     label_map: Mapping[object, int] | None = None,
     allowed: Sequence[int] | None = None,
+    classes: Sequence[str] | None = None,
+    groups: Groups | None = None,
 ) -> tuple[int, ...]:
-    """The labels as integers. `allowed` are the only values that may occur."""
+    """The labels as integers. `allowed` are the only integers that may occur.
+
+    Names are turned into the number of the group that holds the class of that name, where `classes` are known.
+    """
     values = frame[column].tolist()
+    if label_map is not None and classes is not None:
+        check_label_map(label_map, classes, groups, where)
+    if label_map is None and classes is not None and is_named(values):
+        label_map = numbers_of_names(values, classes, groups, f"{where}, column {column!r},")
     if label_map is not None:
         for row, value in enumerate(values):
             if value not in label_map:
@@ -96,8 +113,8 @@ def check_labels_column(
         row = next((r for r, v in enumerate(values) if type(v) is not int), 0)
         raise DataError(
             f"{where} has labels of type {frame[column].dtype} in column {column!r} (row {row}: {values[row]!r}); "
-            "expected integers without gaps. Pass label_map={'name': 0, ...}, or drop rows without a label and "
-            "convert the rest."
+            "expected integers without gaps. Pass label_map={'name': 0, ...}, or classes=[...] where labels are their "
+            "names, or drop rows without a label and convert the rest."
         )
     for row, value in enumerate(values):
         if allowed is not None and value not in allowed:

@@ -137,6 +137,42 @@ def _readings(names: Sequence[str]) -> list[Atoms]:
     return found
 
 
+def group_numbers(
+    names: Sequence[str], classes: Sequence[str], groups: Groups | None, whole: bool = False
+) -> dict[str, int] | None:
+    """The number of the group that each name belongs to; None if a name fits none.
+
+    "not entailment" belongs to a group of neutral and contradiction, and so does "neutral" unless `whole` asks for
+    names that mean all of a group.
+    """
+    groups = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
+    for class_atoms in _readings(classes):
+        covered = [frozenset().union(*(class_atoms[i] for i in group)) for group in groups]
+        together = [atoms for atoms in _readings(names) if frozenset().union(*atoms) == frozenset().union(*covered)]
+        found = {}
+        for place, name in enumerate(names):
+            # What a name means beside all others, or else each thing that it may mean alone ("no" in NLI is two).
+            meanings = [atoms[place] for atoms in together] or [alone[0] for alone in _readings([name])]
+            touched = {i for i, cover in enumerate(covered) for atoms in meanings if atoms & cover}
+            fits = [i for i in touched if any(a == covered[i] if whole else a <= covered[i] for a in meanings)]
+            if len(touched) == 1 and fits:
+                found[name] = fits[0]
+        if len(found) == len(set(names)):
+            return found
+    return None
+
+
+def same_order(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether both lists name the same classes in the same order, whatever the spelling."""
+    return any(a == b for a in _readings(names) for b in _readings(others))
+
+
+def in_another_order(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether both lists name the same classes, but not in the same order, whatever the spelling."""
+    same_classes = any(set(a) == set(b) for a in _readings(names) for b in _readings(others))
+    return same_classes and not same_order(names, others)
+
+
 def _by_name(model_labels: tuple[str, ...], groups: Groups, classes: tuple[str, ...]) -> Groups:
     for data_atoms in _readings(classes):
         for model_atoms in _readings(model_labels):

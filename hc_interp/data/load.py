@@ -11,17 +11,27 @@ import pandas as pd
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, Groups
 from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
+from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
 from hc_interp.data.pair_rules import make_pairs, pair_kinds
 from hc_interp.data.readers import read_table
-from hc_interp.data.tables import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, TASKS, Table
+from hc_interp.data.tables import (
+    HANS,
+    MNLI_TRAIN,
+    MNLI_VALIDATION,
+    NLI_CLASSES,
+    PAWS,
+    QQP_CLASSES,
+    QQP_TRAIN,
+    QQP_VALIDATION,
+    TASKS,
+    Table,
+)
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
-NLI_CLASSES = ("entailment", "neutral", "contradiction")
 THREE_WAY: Groups = ((0,), (1,), (2,))
 TWO_WAY: Groups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
-QQP_CLASSES = ("not_duplicate", "duplicate")
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 
@@ -40,7 +50,7 @@ def load_task(
     `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`; overlap-grammar is made by
     rule and reads none. `max_per_case` draws at most so many examples of each case, by `seed`, which also draws the
     `overlap` split and the words that replace others in pairs. Raises `DataError` for an unknown task and for missing
-    or faulty files.
+    or faulty files, `LabelError` for labels that contradict their names or HANS' subcases.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1)
@@ -88,6 +98,7 @@ def _mnli_hans(data_dir: str | Path, seed: int, max_per_case: int | None) -> Tas
     # Both orders of a sentence, and its near-twins, have the same words: they stay on one side of every split.
     hans = replace(hans, source=tuple(" ".join(sorted(words(text))) for text in hans.first))
     names = [f"{heuristic}_{subcase}" for heuristic, subcase in zip(frame["heuristic"], frame["subcase"], strict=True)]
+    check_case_labels(names, hans.label or (), NLI_CLASSES, TWO_WAY, f"{HANS.file} in {data_dir}", hans.id)
     cases = _cases(hans, names, max_per_case, seed)
     return Task(
         "mnli-hans",

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.data.frames import check_columns, check_filled, check_labels_column, check_texts
+from hc_interp.data.label_evidence import class_names, is_named, names_in_parquet, numbers_of_names
+from hc_interp.data.labels import group_numbers
 from hc_interp.data.tables import Table
 from hc_interp.errors import DataError
 
@@ -13,17 +15,25 @@ from hc_interp.errors import DataError
 def read_table(table: Table, data_dir: str | Path, seed: int = 0) -> pd.DataFrame:
     """Read a table's columns from `data_dir`, or with `datasets` when it is "hub", and check every row.
 
-    Raises `DataError` naming the path, column and row of what is missing, unreadable, empty, or of the wrong type.
+    Labels are numbered as `table.classes` are: text labels, and numbers whose names the file or the hub gives, are
+    mapped by name; numbers without names are taken as they are.
+    Raises `DataError` naming the path, column and row of what is missing, unreadable, empty, or of the wrong type;
+    `LabelError` for names of labels that are unknown.
     """
-    frame, where = _from_hub(table, seed) if str(data_dir) == "hub" else _from_directory(table, Path(data_dir))
+    frame, names, where = _from_hub(table, seed) if str(data_dir) == "hub" else _from_directory(table, Path(data_dir))
     check_filled(frame, where)
     for column in (*table.texts, *table.tags):
         check_texts(frame, column, where)
-    check_labels_column(frame, "label", where, allowed=table.labels)
-    return frame
+    allowed = table.labels if names is None else range(len(names))
+    labels = check_labels_column(frame, "label", where, allowed=allowed, classes=table.classes)
+    if names is not None and not is_named(frame["label"]):
+        used = [names[label] for label in labels]  # a name that no row uses, like "hidden", may be unknown
+        numbers = group_numbers(names, table.classes, None) or numbers_of_names(used, table.classes, None, where)
+        labels = [numbers[names[label]] for label in labels]
+    return frame.assign(label=np.array(labels))
 
 
-def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, str]:
+def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, tuple[str, ...] | None, str]:
     import pyarrow.parquet
 
     if not directory.is_dir():
@@ -38,8 +48,10 @@ def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, str]:
             "pass data_dir='hub' to download the data."
         )
     try:
-        check_columns(pyarrow.parquet.read_schema(path).names, table.columns, str(path))
-        return pd.read_parquet(path, columns=table.columns), str(path)
+        schema = pyarrow.parquet.read_schema(path)
+        check_columns(schema.names, table.columns, str(path))
+        frame = pd.read_parquet(path, columns=table.columns)
+        return frame, names_in_parquet(schema.metadata, "label"), str(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are both
         raise DataError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}). It may be truncated or of another "
@@ -47,7 +59,7 @@ def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, str]:
         ) from error
 
 
-def _from_hub(table: Table, seed: int) -> tuple[pd.DataFrame, str]:
+def _from_hub(table: Table, seed: int) -> tuple[pd.DataFrame, tuple[str, ...] | None, str]:
     import datasets
 
     hub = table.hub
@@ -65,4 +77,5 @@ def _from_hub(table: Table, seed: int) -> tuple[pd.DataFrame, str]:
     check_columns(loaded.column_names, table.columns, where)
     if hub.limit is not None and len(loaded) > hub.limit:
         loaded = loaded.select(np.sort(np.random.default_rng(seed).choice(len(loaded), hub.limit, replace=False)))
-    return pd.DataFrame(loaded.select_columns(table.columns).to_dict()), where
+    frame = pd.DataFrame(loaded.select_columns(table.columns).to_dict())
+    return frame, class_names(loaded.features["label"]), where

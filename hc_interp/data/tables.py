@@ -16,13 +16,20 @@ class HubTable:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its file in a data directory (without suffix), its place on the hub, and the columns that are read."""
+    """A table: its file in a data directory (without suffix), its place on the hub, and the columns that are read.
+
+    `classes` names what the labels 0, 1, ... mean.
+    """
 
     file: str
     hub: HubTable
     texts: tuple[str, str]
-    labels: tuple[int, ...]
+    classes: tuple[str, ...]
     tags: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        return tuple(range(len(self.classes)))
 
     @property
     def columns(self) -> list[str]:
@@ -30,26 +37,29 @@ class Table:
 
 
 _NLI, _QQP = ("premise", "hypothesis"), ("question1", "question2")
+NLI_CLASSES = ("entailment", "neutral", "contradiction")
+HANS_CLASSES = ("entailment", "non-entailment")
+QQP_CLASSES = ("not_duplicate", "duplicate")
 _GLUE, _SAMPLE = "nyu-mll/glue", 15_000  # as many training rows as the directory's sample has
 
-MNLI_TRAIN = Table("mnli/train_sample", HubTable(_GLUE, "mnli", "train", limit=_SAMPLE), _NLI, (0, 1, 2))
-MNLI_VALIDATION = Table("mnli/validation_matched", HubTable(_GLUE, "mnli", "validation_matched"), _NLI, (0, 1, 2))
+MNLI_TRAIN = Table("mnli/train_sample", HubTable(_GLUE, "mnli", "train", limit=_SAMPLE), _NLI, NLI_CLASSES)
+MNLI_VALIDATION = Table("mnli/validation_matched", HubTable(_GLUE, "mnli", "validation_matched"), _NLI, NLI_CLASSES)
 # datasets no longer runs loading scripts, and HANS has one: read the parquet files that the hub made from it.
 HANS = Table(
     "hans/validation",
     HubTable("jhu-cogsci/hans", None, "validation", revision="refs/convert/parquet"),
     _NLI,
-    (0, 1),
+    HANS_CLASSES,
     ("heuristic", "subcase"),
 )
-QQP_TRAIN = Table("qqp/train_sample", HubTable(_GLUE, "qqp", "train", limit=_SAMPLE), _QQP, (0, 1))
-QQP_VALIDATION = Table("qqp/validation_sample", HubTable(_GLUE, "qqp", "validation"), _QQP, (0, 1))
+QQP_TRAIN = Table("qqp/train_sample", HubTable(_GLUE, "qqp", "train", limit=_SAMPLE), _QQP, QQP_CLASSES)
+QQP_VALIDATION = Table("qqp/validation_sample", HubTable(_GLUE, "qqp", "validation"), _QQP, QQP_CLASSES)
 # PAWS-QQP may not be redistributed, so the hub has PAWS-Wiki only: the same construction over other texts.
 PAWS = Table(
     "paws_qqp",
     HubTable("google-research-datasets/paws", "labeled_final", "validation"),
     ("sentence1", "sentence2"),
-    (0, 1),
+    QQP_CLASSES,
 )
 
 TASKS = {

@@ -10,6 +10,7 @@ import pandas as pd
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, Groups, as_groups
 from hc_interp.data.frames import examples_from_frame
+from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
 
@@ -32,7 +33,8 @@ class Task:
     than the task has labels (over all its splits and pairs) is an error when it is used. `pairs` maps (case, kind) to
     `ContrastPairs`, or makes them.
 
-    Raises `LabelError` for a label outside the groups, `DataError` for an empty split or one that is not `Examples`.
+    Raises `LabelError` for a label outside the groups and for a case of HANS whose labels contradict its id,
+    `DataError` for an empty split or one that is not `Examples`.
     """
 
     name: str
@@ -59,6 +61,10 @@ class Task:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._stamped(getattr(self, name), name))
         cases = {str(case): self._stamped(part, f"case {case!r}") for case, part in (self.cases or {}).items()}
+        for case, part in cases.items():
+            if part.label and part.classes:
+                where = f"Case {case!r} of task {self.name!r}"
+                check_case_labels([case] * len(part), part.label, part.classes, part.groups, where, part.id)
         object.__setattr__(self, "cases", cases)
         self._case_ids.update({_key(case): case for case in cases})
         if isinstance(self.pairs, Mapping):
@@ -91,24 +97,28 @@ class Task:
         """Build a task from pandas frames that share their columns and labels.
 
         `columns` says which column is `first`, `second`, `label`, `id`, `source` (by default the column of that name);
-        `label_map` turns labels into the numbers of groups. Raises `DataError` naming split, column and row.
+        `label_map` turns labels into the numbers of groups; labels that are names ("entailment") are found among
+        `classes`. Raises `DataError` naming split, column and row, `LabelError` for names that are not among `classes`
+        and for labels that contradict their names or a HANS case ("ln_preposition" in column "subcase" or "case").
         """
 
-        def read(frame: pd.DataFrame | None, where: str) -> Examples | None:
-            return None if frame is None else examples_from_frame(frame, where, columns, label_map)
+        known = as_groups(groups), None if classes is None else tuple(classes)
 
-        found = {
-            case: examples_from_frame(f, f"case {case!r}", columns, label_map) for case, f in (cases or {}).items()
-        }
+        def read(frame: pd.DataFrame, where: str) -> Examples:
+            return examples_from_frame(frame, where, columns, label_map, *known)
+
+        def split(frame: pd.DataFrame | None, where: str) -> Examples | None:
+            return None if frame is None else read(frame, where)
+
         return cls(
             name,
-            train=read(train, "train"),
-            validation=read(validation, "validation"),
-            cases=found,
-            groups=as_groups(groups),
-            overlap=read(overlap, "overlap"),
+            train=split(train, "train"),
+            validation=split(validation, "validation"),
+            cases={case: read(frame, f"case {case!r}") for case, frame in (cases or {}).items()},
+            groups=known[0],
+            overlap=split(overlap, "overlap"),
             pairs=pairs,
-            classes=None if classes is None else tuple(classes),
+            classes=known[1],
         )
 
     def case_id(self, name: str) -> str:

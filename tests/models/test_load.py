@@ -111,7 +111,8 @@ def test_settings_of_the_checkpoint_that_change_its_output(setting) -> None:
 
 
 def test_labels(saved) -> None:
-    edit_config(saved, id2label={"0": "Contradiction", "1": "Entailment", "2": "Neutral"})
+    names = ("Contradiction", "Entailment", "Neutral")
+    edit_config(saved, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)})
     assert load(saved, device="cpu").labels == ("contradiction", "entailment", "neutral")
     edit_config(saved, id2label={str(i): f"LABEL_{i}" for i in range(3)})
     with pytest.raises(LabelError, match=r"mine does not name its labels .* labels=\["):
