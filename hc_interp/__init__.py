@@ -33,6 +33,7 @@ _PUBLIC = {
         "ComponentError",
         "DataError",
         "HCError",
+        "HCWarning",
         "InterventionError",
         "LabelError",
         "ModelError",

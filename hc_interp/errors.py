@@ -38,3 +38,7 @@ class SearchError(HCError):
 
 class ResultError(HCError):
     """A result file that is missing, truncated, of another kind or of another version."""
+
+
+class HCWarning(UserWarning):
+    """Something that is allowed but probably not meant."""

@@ -1,11 +1,13 @@
 """`hc-interp`: the command line. Each command is a thin shell over one public function; results pass as files."""
 
 import sys
+import warnings
+from typing import Any
 
 import typer
 
 from hc_interp.cli.shell import app
-from hc_interp.errors import HCError
+from hc_interp.errors import HCError, HCWarning
 
 # Each module registers its commands; --help lists them in this order.
 # isort: off
@@ -17,9 +19,19 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point: an error that a user can mend is one paragraph and exit code 2."""
+    """Entry point: an error that a user can mend is one paragraph and exit code 2; a warning is one paragraph."""
+    show = warnings.showwarning
+
+    def say(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+        if issubclass(category, HCWarning):
+            typer.echo(f"hc-interp: warning: {message}", err=True)
+        else:
+            show(message, category, *where, **options)
+
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = say
+            app()
     except HCError as error:
         typer.echo(f"hc-interp: {error}", err=True)
         sys.exit(2)

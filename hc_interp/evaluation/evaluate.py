@@ -1,5 +1,7 @@
 """`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -13,7 +15,7 @@ from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
 from hc_interp.data.task import Task
-from hc_interp.errors import DataError, HCError
+from hc_interp.errors import DataError, HCError, HCWarning
 from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
@@ -49,7 +51,9 @@ def evaluate(
     examples of each case and of validation, by `seed`, which also seeds the intervals.
 
     Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for
-    logits that are not finite. Accuracy says which answers a subnetwork gives, not how it comes to them.
+    logits that are not finite. Warns (`HCWarning`) where the full model's accuracy on validation is, with its whole
+    interval, below the share of the most frequent label: labels may be in a wrong order (`Evaluation.suspicion`).
+    Accuracy says which answers a subnetwork gives, not how it comes to them.
     """
     check_level(level)
     named = named_subnetworks(subnetworks)
@@ -77,7 +81,7 @@ def evaluate(
             right[split] = torch.stack([correct(logits, gold, groups).bool() for logits in answers]).cpu()
             if split == VALIDATION:
                 kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
-    return Evaluation(
+    found = Evaluation(
         names=tuple(settings),
         subnetworks=(None, *named.values()),
         correct=right,
@@ -94,7 +98,18 @@ def evaluate(
             interventions=before,
             max_per_case=max_per_case,
         ),
+        majority=None if before else _majority(splits.get(VALIDATION)),
     )
+    if found.suspicion:
+        warnings.warn(found.suspicion, HCWarning, stacklevel=3)  # past the decorator
+    return found
+
+
+def _majority(examples: Examples | None) -> float | None:
+    """The share of the most frequent label."""
+    if examples is None or not examples.label:
+        return None
+    return max(Counter(examples.label).values()) / len(examples)
 
 
 def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:

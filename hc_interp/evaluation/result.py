@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ class Evaluation(Result):
 
     `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is
     KL(full || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
+    `majority` is the share of the most frequent label on validation: what always giving that label would reach (None
+    without that split, and where interventions change the row "full").
 
     Intervals are bootstrap over sources: they say how far a number may move with other premises, not with another seed
     of the search. Where every answer is right, or none, the bootstrap collapses to a point and the exact binomial
@@ -39,6 +42,7 @@ class Evaluation(Result):
     level: float
     seed: int
     provenance: dict[str, Any] = field(default_factory=dict)
+    majority: float | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -50,6 +54,26 @@ class Evaluation(Result):
         if split not in self.correct:
             raise DataError(f"{split!r} was not evaluated; there are {', '.join(self.splits)}. Choose one of them.")
         return self.correct[split].double().mean(1).numpy()
+
+    @property
+    def suspicion(self) -> str:
+        """What suggests that labels are in another order than the model's; empty where nothing does.
+
+        The full model's accuracy on validation is below `majority` with its whole interval. The interval is exact
+        binomial (Clopper-Pearson) with as many trials as there are sources, so that few examples raise no suspicion.
+        """
+        if self.majority is None:
+            return ""
+        value, n = float(self.accuracy(VALIDATION)[0]), len(set(self.sources[VALIDATION]))
+        high = float(clopper_pearson(ceil(value * n), n, self.level).high)
+        if high >= self.majority:
+            return ""
+        return (
+            f"The full model answers {value:.1%} of {VALIDATION} correctly (at most {high:.1%} by its "
+            f"{self.level:.0%} interval), but always giving the most frequent label would reach {self.majority:.1%}. "
+            "This suggests a wrong label order: compare model.labels and the labels of the data with what each "
+            "stands for."
+        )
 
     @cached_property
     def _long(self) -> pd.DataFrame:

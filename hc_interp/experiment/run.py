@@ -99,6 +99,9 @@ def _find(
         results.evaluation = folder.part(
             "evaluation", Evaluation, lambda: evaluate(model, task, subnetworks, means, seed=settings.seed)
         )
+        if results.evaluation.suspicion:
+            folder.manifest["warnings"] = [results.evaluation.suspicion]
+            folder.say(f"warning: {results.evaluation.suspicion}")
     with folder.stage("finding core and generalizing heads"):
         core = results.core = folder.part("core", HeuristicCore, lambda: heuristic_core(subnetworks))
         results.generalizing = folder.part(

@@ -74,6 +74,7 @@ def evaluation_words(evaluation: Evaluation) -> list[str]:
         full, *parts = evaluation.accuracy(VALIDATION)
         also = f"; its {len(parts)} subnetworks from {span(np.array(parts))}" if parts else ""
         words.append(f"In domain the full model answers {percent(full)} correctly{also}.")
+        words += [f"Warning: {evaluation.suspicion}"] * bool(evaluation.suspicion)
     if splits:
         table = np.stack([evaluation.accuracy(split) for split in splits])
         means = table.mean(axis=0)

@@ -1,5 +1,6 @@
 """Named tasks from directories, from the hub and from the grammar; every fault of a file is named."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.examples import Examples
+from hc_interp.data.label_evidence import names_in_parquet
 from hc_interp.data.labels import resolve_groups
 from hc_interp.data.load import load_task
 from hc_interp.data.overlap import word_overlap, words
 from hc_interp.data.readers import read_table
 from hc_interp.data.tables import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, TASKS
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, LabelError
 
 TABLES = (MNLI_TRAIN, MNLI_VALIDATION, HANS, QQP_TRAIN, QQP_VALIDATION, PAWS)
 SWAP = "lexical_overlap_ln_subject/object_swap"
@@ -261,3 +263,139 @@ def balanced(part: Examples) -> None:
     assert labels.mean() == 0.5
     assert abs(overlap[labels == 0].mean() - overlap[labels == 1].mean()) < 0.1
     assert overlap.std() > 0.1
+
+
+def spellings(table):
+    """The classes of a table in another order and spelling, so that every number means something else."""
+    return [name.upper().replace("_", "-") for name in table.classes[::-1]]
+
+
+def renumbered(table, labels):
+    return [len(table.classes) - 1 - label for label in labels]
+
+
+def features(frame, names):
+    """`datasets` features of a table whose labels are named."""
+    import datasets
+
+    kinds = {column: datasets.Value("string" if frame[column].dtype == object else "int64") for column in frame}
+    kinds |= {column: datasets.Value("string") for column in frame if isinstance(frame[column].iloc[0], str)}
+    return datasets.Features({**kinds, "label": datasets.ClassLabel(names=names)})
+
+
+def task_of(table):
+    return "qqp-paws" if "q" in table.file else "mnli-hans"
+
+
+def labels_of(task):
+    """Every label of a task by the id of its example."""
+    parts = [task.train, task.validation, task.overlap, *task.cases.values()]
+    return {name: label for part in parts for name, label in zip(part.id, part.label, strict=True)}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.file)
+@pytest.mark.parametrize("how", ["parquet", "text", "category", "hub", "hub text"])
+def test_named_labels_are_mapped_by_name(directory, monkeypatch, table, how):
+    import datasets
+
+    expected = labels_of(load_task(task_of(table), data_dir=directory))
+    names, frame = spellings(table), table_frame(table)
+    frame["label"] = renumbered(table, frame["label"])
+    if "text" in how or how == "category":
+        frame["label"] = [names[label] for label in frame["label"]]
+    if how == "category":
+        frame["label"] = frame["label"].astype("category")
+    named = how in ("parquet", "hub")
+    given = datasets.Dataset.from_pandas(frame, features=features(frame, names) if named else None)
+    if how.startswith("hub"):
+        plain = {t.hub: datasets.Dataset.from_pandas(table_frame(t)) for t in TABLES}
+
+        def load_dataset(path, name=None, *, split, revision=None):
+            hub = next(t.hub for t in TABLES if (t.hub.path, t.hub.name, t.hub.split) == (path, name, split))
+            return given if hub == table.hub else plain[hub]
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    elif how == "parquet":
+        given.to_parquet(directory / f"{table.file}.parquet")
+    else:
+        frame.to_parquet(directory / f"{table.file}.parquet")
+    found = labels_of(load_task(task_of(table), data_dir="hub" if how.startswith("hub") else directory))
+    assert found == expected
+
+
+@pytest.mark.parametrize("how", ["parquet", "text"])
+def test_three_names_are_read_where_two_classes_are_asked_for(directory, how):
+    import datasets
+
+    names, frame = ["contradiction", "entailment", "neutral"], table_frame(HANS)
+    frame["label"] = [(0, 2)[row % 2] if label else 1 for row, label in enumerate(frame["label"])]
+    if how == "text":
+        frame["label"] = [names[label] for label in frame["label"]]
+    given = datasets.Dataset.from_pandas(frame, features=None if how == "text" else features(frame, names))
+    given.to_parquet(directory / "hans/validation.parquet")
+    assert read_table(HANS, directory).label.tolist() == table_frame(HANS).label.tolist()
+
+
+@pytest.mark.parametrize("how", ["parquet", "text"])
+def test_unknown_names_are_named(directory, how):
+    import datasets
+
+    frame, names = table_frame(MNLI_TRAIN), ["entailment", "perhaps", "never"]
+    if how == "text":
+        frame["label"] = [names[label] for label in frame["label"]]
+    given = datasets.Dataset.from_pandas(frame, features=None if how == "text" else features(frame, names))
+    given.to_parquet(directory / "mnli/train_sample.parquet")
+    with pytest.raises(LabelError, match=r"mnli/train_sample.parquet.* labels named 'perhaps', 'never', which are not"):
+        load_task("mnli-hans", data_dir=directory)
+
+
+@pytest.mark.parametrize("names", [["0", "1"], ["LABEL_0", "LABEL_1"]])
+def test_numbers_are_no_names(directory, names):
+    import datasets
+
+    frame = table_frame(PAWS)
+    given = datasets.Dataset.from_pandas(frame, features=features(frame, names))
+    given.to_parquet(directory / "paws_qqp.parquet")
+    assert read_table(PAWS, directory).label.tolist() == frame.label.tolist()
+
+
+def test_names_are_read_from_metadata_in_both_forms():
+    def metadata(names):
+        return {b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()}
+
+    assert names_in_parquet(metadata(["b", "a"]), "label") == ("b", "a")
+    assert names_in_parquet(metadata({"1": "b", "10": "c", "0": "a"}), "label") == ("a", "b", "c")
+    assert names_in_parquet(metadata(["b", "a"]), "other") is None
+    assert names_in_parquet({b"pandas": b"{}"}, "label") is names_in_parquet(None, "label") is None
+
+
+def flipped(rows):
+    """HANS with the labels of some rows exchanged; a place for all rows is None."""
+    frame = table_frame(HANS)
+    return [1 - v if rows is None or row in rows else v for row, v in enumerate(frame.label)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (None, r"24 of 24 labels .* row 0 \(id hans-0\): label 1 in 'lexical_overlap_le_conj.*seem to be exchanged"),
+        ((7, 3), r"2 of 24 labels .* row 3 \(id hans-3\): label 0 in .*ln_subject/.* Some labels are wrong"),
+    ],
+)
+def test_labels_that_contradict_the_subcases_are_an_error(directory, rows, message):
+    spoil(directory, HANS, label=flipped(rows))
+    with pytest.raises(LabelError, match=rf"hans/validation in .* has {message}"):
+        load_task("mnli-hans", data_dir=directory)
+
+
+def test_labels_that_contradict_the_subcases_are_an_error_from_the_hub(monkeypatch):
+    import datasets
+
+    def load_dataset(path, name=None, *, split, revision=None):
+        table = next(t for t in TABLES if (t.hub.path, t.hub.name, t.hub.split) == (path, name, split))
+        frame = table_frame(table)
+        return datasets.Dataset.from_pandas(frame.assign(label=flipped(None)) if table is HANS else frame)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(LabelError, match=r"hans/validation in hub has 24 of 24 labels"):
+        load_task("mnli-hans", data_dir="hub")

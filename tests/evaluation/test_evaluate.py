@@ -1,5 +1,8 @@
 """Accuracy, KL and their tables against a slow loop over examples, one at a time."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from hc_interp.components import Head, Subnetwork
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
-from hc_interp.errors import ComponentError, DataError, HCError, InterventionError
+from hc_interp.errors import ComponentError, DataError, HCError, HCWarning, InterventionError
 from hc_interp.evaluation import evaluate as evaluate_module
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
@@ -54,8 +57,11 @@ def model():
 
 @pytest.fixture(scope="module")
 def task() -> Task:
-    two = [[0], [1, 2]]
-    cases = {SWAP: examples(12, 1, two), PREPOSITION: examples(10, 2, two), ENTAILED: examples(8, 3, two)}
+    sizes = {SWAP: 12, PREPOSITION: 10, ENTAILED: 8}
+    cases = {
+        case: replace(examples(n, seed, [[0], [1, 2]]), label=[int(case != ENTAILED)] * n)
+        for seed, (case, n) in enumerate(sizes.items(), 1)
+    }
     return Task("tiny", train=examples(30, 4), validation=examples(20, 0), cases=cases, classes=LABELS)
 
 
@@ -260,3 +266,69 @@ def test_logits_that_are_not_finite_are_an_error(task):
         model.module.classifier.bias[0] = float("nan")
     with pytest.raises(HCError, match="logits of 'full' on 'validation' are NaN or infinite for 20 of 20"):
         evaluate(model, task)
+
+
+def answered_by(model, n: int, seed: int = 5, wrong: int = 0) -> Examples:
+    """Examples whose labels are what the model answers, shifted by `wrong`."""
+    drawn = examples(n, seed)
+    drawn = replace(drawn, source=[f"s{i}" for i in range(n)])
+    answers = model.logits(model.tokenize(drawn)).argmax(1)
+    return replace(drawn, label=((answers + wrong) % 3).tolist())
+
+
+def test_an_accuracy_below_the_majority_is_a_warning(model):
+    data = answered_by(model, 60, wrong=1)
+    with pytest.warns(HCWarning, match=r"answers 0\.0% of validation correctly .* wrong label order") as warned:
+        found = evaluate(model, Task("t", validation=data, classes=LABELS))
+    most = max(data.label.count(label) for label in range(3)) / 60
+    assert found.majority == most
+    assert f"would reach {most:.1%}" in found.suspicion
+    assert [str(item.message) for item in warned] == [found.suspicion]
+    assert warned[0].filename == __file__
+
+
+def test_a_permuted_order_is_caught_by_its_accuracy(model):
+    """The same answers under two orders of names: right, and below what always saying the commonest would reach."""
+    task = Task("t", validation=answered_by(model, 200), classes=LABELS)
+    turned = load(model.module, tokenizer=model.tokenizer, labels=[*LABELS[1:], LABELS[0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HCWarning)
+        assert evaluate(model, task).suspicion == ""
+    with pytest.warns(HCWarning, match="wrong label order"):
+        assert evaluate(turned, task).accuracy("validation")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "majority", "suspected"),
+    [
+        (0, 3, 0.67, False),  # the interval of none of three ends at .71
+        (0, 3, 0.72, True),
+        (0, 10, 0.3, False),
+        (0, 10, 0.4, True),
+        (20, 100, 0.28, False),  # .20 [.13, .29]
+        (20, 100, 0.30, True),
+        (60, 100, 0.5, False),
+    ],
+)
+@pytest.mark.parametrize("copies", [1, 5])  # examples of one source count once
+def test_few_examples_raise_no_suspicion(right, n, majority, suspected, copies):
+    correct = {"validation": torch.tensor([[True] * right + [False] * (n - right)]).repeat_interleave(copies, 1)}
+    sources = {"validation": tuple(f"s{i // copies}" for i in range(n * copies))}
+    made = Evaluation(("full",), (None,), correct, None, sources, sources, 0.95, 0, majority=majority)
+    assert bool(made.suspicion) == suspected
+
+
+def test_other_accuracies_raise_no_suspicion(model):
+    """Neither a challenge set, nor a model with heads cut, is expected to be better than the majority."""
+    data = answered_by(model, 60, wrong=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HCWarning)
+        assert evaluate(model, Task("t", cases={"c": data}, classes=LABELS)).majority is None
+        task = Task("t", validation=data, classes=LABELS)
+        assert evaluate(model, task, interventions=[Ablate([Head(0, 1)], 0)]).majority is None
+
+
+def test_the_suspicion_is_saved(tmp_path, model):
+    with pytest.warns(HCWarning):
+        found = evaluate(model, Task("t", validation=answered_by(model, 60, wrong=1), classes=LABELS))
+    assert Evaluation.load(found.save(tmp_path / "e.json")).suspicion == found.suspicion != ""

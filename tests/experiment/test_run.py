@@ -107,3 +107,27 @@ def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
         run(model, bare, tmp_path / "a", settings=SETTINGS)
     with pytest.raises(hc.HCError, match="lacks train"):
         run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)
+
+
+def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path) -> None:
+    data = task.validation.sample(200)
+    answers = model.logits(model.tokenize(data)).argmax(1)
+    wrong = dataclasses.replace(data, label=((answers + 1) % 3).tolist())
+    turned, out, lines = dataclasses.replace(task, validation=wrong), tmp_path / "out", []
+    with pytest.warns(hc.HCWarning, match="wrong label order"):
+        found = run(model, turned, out, settings=SETTINGS, say=lines.append)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["warnings"] == [found.evaluation.suspicion]
+    assert f"warning: {found.evaluation.suspicion}" in lines
+    assert "This suggests a wrong label order" in (out / "report.html").read_text()
+    again = []
+    run(model, turned, out, settings=SETTINGS, say=again.append, resume=True)
+    assert f"warning: {found.evaluation.suspicion}" in again
+    assert json.loads((out / "manifest.json").read_text())["warnings"] == manifest["warnings"]
+
+
+def test_a_run_without_suspicion_says_nothing_of_it(finished) -> None:
+    results, _, lines = finished
+    assert results.evaluation.suspicion == ""
+    assert "warnings" not in results.manifest
+    assert not any("warning" in line for line in lines)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -16,7 +17,7 @@ import pytest
 from hc_interp.errors import ResultError
 from hc_interp.figures.images import NoBrowser
 from hc_interp.reports.report import draw_run, report
-from hc_interp.reports.words import edge_words, reading_words
+from hc_interp.reports.words import edge_words, evaluation_words, reading_words
 from hc_interp.runs.results import RunResults
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source", "wbr"}
@@ -160,6 +161,16 @@ def test_words_do_not_say_things_twice_and_count_what_leads_nowhere(results, sma
     assert "135 paths" in first
     assert "3 of them lead nowhere" in first
     assert "of the 132 paths" in second
+
+
+def test_an_accuracy_below_the_majority_is_said(results, tmp_path):
+    made = results.evaluation()
+    assert not any("label order" in words for words in evaluation_words(made))
+    suspect = replace(made, majority=0.99)
+    assert "would reach 99.0%. This suggests a wrong label order" in suspect.suspicion
+    assert evaluation_words(suspect)[1] == f"Warning: {suspect.suspicion}"
+    page = report(results.run(evaluation=suspect), tmp_path / "r.html").read_text()
+    assert page.count("This suggests a wrong label order") == 1
 
 
 @pytest.mark.parametrize("part", ["search", "evaluation", "core", "generalizing", "edges", "probes", "verdict"])
