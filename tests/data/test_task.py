@@ -266,7 +266,7 @@ def test_word_overlap_regroup_and_concatenate():
         concatenate([three, regroup(three, TWO_WAY)])
 
 
-def labelled(labels, **columns):
+def label_frame(labels, **columns):
     texts = [f"text {i}" for i in range(len(labels))]
     return pd.DataFrame({"first": texts, "label": labels, **columns})
 
@@ -283,7 +283,7 @@ def labelled(labels, **columns):
     ],
 )
 def test_from_frames_maps_names_to_classes(classes, groups, labels, numbers):
-    frame = labelled(labels)
+    frame = label_frame(labels)
     made = Task.from_frames("t", frame, frame, {"c": frame}, classes=classes, groups=groups, overlap=frame)
     assert made.train.label == made.validation.label == made.overlap.label == made.case("c").label == numbers
     assert made.train.groups == groups
@@ -293,15 +293,15 @@ def test_from_frames_names_what_it_does_not_know():
     with pytest.raises(
         LabelError, match=r"case 'c', column 'label', has labels named 'maybe not', which are not known"
     ):
-        Task.from_frames("t", cases={"c": labelled(["entailment", "maybe not"])}, classes=NLI)
+        Task.from_frames("t", cases={"c": label_frame(["entailment", "maybe not"])}, classes=NLI)
     with pytest.raises(LabelError, match="labels named 'not entailment'"):  # of three classes it could be two
-        Task.from_frames("t", labelled(["entailment", "not entailment"]), classes=NLI)
+        Task.from_frames("t", label_frame(["entailment", "not entailment"]), classes=NLI)
     with pytest.raises(DataError, match=r"row 0: '1'\); expected integers"):
-        Task.from_frames("t", labelled(["1", "0"]), classes=NLI)
+        Task.from_frames("t", label_frame(["1", "0"]), classes=NLI)
 
 
 def test_a_label_map_does_not_contradict_the_classes():
-    frame, turned = labelled(["entailment", "other"]), {"Entailment": 1, "entailment": 1, "other": 0}
+    frame, turned = label_frame(["entailment", "other"]), {"Entailment": 1, "entailment": 1, "other": 0}
     with pytest.raises(LabelError, match=r"label_map makes 'Entailment' the label 1, but by classes=.* it is label 0"):
         Task.from_frames("t", frame, label_map=turned, groups=TWO_WAY, classes=NLI)
     made = Task.from_frames("t", frame, label_map=turned, groups=((1, 2), (0,)), classes=NLI)
@@ -314,18 +314,18 @@ def test_a_label_map_does_not_contradict_the_classes():
 def test_a_case_of_hans_is_not_entailed(case, groups):
     entailed = groups.index((0,))
     labels = [1 - entailed, entailed, 1 - entailed]
-    for given in ({"cases": {case: labelled(labels)}}, {"overlap": labelled(labels, subcase=case)}):
+    for given in ({"cases": {case: label_frame(labels)}}, {"overlap": label_frame(labels, subcase=case)}):
         with pytest.raises(LabelError, match=r"1 of 3 labels that contradict .* in row 1.* Some labels are wrong"):
             Task.from_frames("t", groups=groups, classes=NLI, **given)
+    examples = Examples(["a"] * 3, label=labels, id=["x0", "x1", "x2"])
     with pytest.raises(LabelError, match=r"\(id x1\): label .* are all non-entailment"):
-        examples = Examples(["a"] * 3, label=labels, id=["x0", "x1", "x2"])
         Task("t", cases={case: examples}, groups=groups, classes=NLI)
-    right = labelled([1 - entailed] * 3)
+    right = label_frame([1 - entailed] * 3)
     assert len(Task.from_frames("t", cases={case: right}, groups=groups, classes=NLI).case(case)) == 3
 
 
 def test_a_case_of_hans_is_entailed():
-    frame = labelled([1, 1], subcase=["le_passive", "se_understood_object"])
+    frame = label_frame([1, 1], subcase=["le_passive", "se_understood_object"])
     with pytest.raises(LabelError, match=r"validation has 2 of 2 labels .* row 0: .* all entailment .* exchanged"):
         Task.from_frames("t", validation=frame, groups=TWO_WAY, classes=NLI)
     assert Task.from_frames("t", validation=frame, groups=((1, 2), (0,)), classes=NLI).validation.label == (1, 1)
@@ -333,12 +333,12 @@ def test_a_case_of_hans_is_entailed():
 
 @pytest.mark.parametrize("case", ["se_mine", "le_monde", "article_ln_x", "ln", "", "x"])
 def test_other_ids_say_nothing(case):
-    frame = labelled([0, 1], subcase=case)
+    frame = label_frame([0, 1], subcase=case)
     made = Task.from_frames("t", frame, cases={case: frame}, groups=TWO_WAY, classes=NLI)
     assert made.case(case).label == (0, 1)
 
 
 def test_classes_without_entailment_say_nothing():
-    frame = labelled([0, 1])
+    frame = label_frame([0, 1])
     for classes, groups in ((None, None), (("red", "blue"), None), (NLI, ((0, 1), (2,)))):
         assert Task.from_frames("t", cases={SWAP: frame}, groups=groups, classes=classes).case(SWAP).label == (0, 1)
