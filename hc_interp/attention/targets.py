@@ -72,10 +72,13 @@ def shuffled_places(layout: Layout, seed: int | Sequence[int]) -> Int[Tensor, " 
     """Where each token goes when the first text's words change places: `to[i]`. All other tokens stay.
 
     Words fill the same stretch of tokens in another order, so that a longer word shifts those after it; punctuation
-    between words keeps its turn.
+    between words keeps its turn. Words that share a token (some vocabularies join Chinese characters) move as one.
     """
     to = np.arange(len(layout))
-    filled = [word for word in layout.first if word]
+    filled: list[tuple[int, ...]] = []
+    for word in filter(None, layout.first):
+        shared = filled.pop() if filled and word[0] <= filled[-1][-1] else ()
+        filled.append(tuple(sorted({*shared, *word})))
     order = np.random.default_rng(seed).permutation(len(filled))
     slots = sorted(range(len(filled)), key=lambda i: filled[i][0])
     inside = {place for word in filled for place in word}

@@ -1,17 +1,49 @@
 """Word overlap, the shallow feature, and the split of examples that probes for it use."""
 
 import re
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
+import regex
 
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError
 
+# What is not seen: soft hyphens, joiners, variation selectors, but for the zero width space, which parts words.
+_UNSEEN = r"\p{Default_Ignorable_Code_Point}--\u200b"
+_MARK = rf"[\p{{M}}[{_UNSEEN}]]"
+_LETTER = rf"[[\w\p{{N}}]--{_MARK}--[\p{{Han}}\p{{Hiragana}}\u02bc]]"
+_RUN = rf"{_LETTER}(?:{_LETTER}|{_MARK})*+"
+_APOSTROPHES = "'\u2019\u2018\u02bc\uff07\u00b4"
+_WORD = regex.compile(
+    rf"{_RUN}(?:[{_APOSTROPHES}]{_RUN})?|\p{{Han}}{_MARK}*+|\p{{Hiragana}}(?:{_MARK}|\u30fc)*+", regex.V1
+)
+_ASCII_WORD = re.compile(r"\w+(?:'\w+)?", re.ASCII)  # what `_WORD` finds in ASCII, several times as fast
+_NOT_SEEN = regex.compile(rf"[{_UNSEEN}]", regex.V1)
+STRAIGHT = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
+
 
 def words(text: str) -> list[str]:
-    """Words in lower case, without punctuation."""
-    return re.findall(r"\w+(?:'\w+)?", text.lower())
+    """Words in lower case, without punctuation.
+
+    Two ways to write one word are one: canonical equivalents are composed (Unicode's NFC), apostrophes are straight,
+    and characters that are not seen are left out. As in Unicode's rules for word boundaries (UAX 29), a Chinese
+    character is a word, and so is a Hiragana one; Katakana in a row are one word. Texts in scripts whose words only a
+    dictionary can tell (Thai, Lao, Khmer, Burmese) are parted at spaces and zero width spaces only: segment them first.
+    """
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return [word for word, _, _ in located_words(text)]
+
+
+def located_words(text: str) -> list[tuple[str, int, int]]:
+    """Each word of `words`, with the start and the end of its characters in the text as given."""
+    return [(_normal(match[0]), *match.span()) for match in _WORD.finditer(text)]
+
+
+def _normal(word: str) -> str:
+    return unicodedata.normalize("NFC", _NOT_SEEN.sub("", word).translate(STRAIGHT).lower())
 
 
 def word_overlap(first: str, second: str) -> float:

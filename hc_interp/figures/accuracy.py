@@ -8,9 +8,11 @@ from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
 from hc_interp.figures.chart import interval_points
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
-from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels
+from hc_interp.figures.plain_text import plain
+from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
 
 ROW = 10.5  # points
+NAMES = 0.75  # the most that cases' names take of the width
 
 
 def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
@@ -26,7 +28,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
         raise HCError("This evaluation has no accuracies. Expected a task with a validation split or cases.")
     rows = _rows(list(dict.fromkeys(long["case"])))
     places = {case: place for place, (case, _) in enumerate(rows) if case is not None}
-    height = ROW * len(rows) + 56
+    height, room = ROW * len(rows) + 56, NAMES * points(width)
     plot = go.Figure(
         layout=layout(
             width,
@@ -34,7 +36,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
             xaxis={"range": [-0.02, 1.02], "tickformat": ".0%", "title": {"text": "accuracy"}},
             yaxis={
                 "tickvals": list(range(len(rows))),
-                "ticktext": [words if case else f"<b>{words}</b>" for case, words in rows],
+                "ticktext": [plain(words, room) if case else f"<b>{plain(words, room)}</b>" for case, words in rows],
                 "showline": False, "showgrid": False, "range": [len(rows) - 0.4, -0.6], "ticks": "",
             },
             shapes=[_line(place) for place in places.values()],
@@ -70,8 +72,8 @@ def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _hover(row: dict[Any, Any]) -> str:
-    name = "full model" if row["subnetwork"] == FULL else f"subnetwork {row['subnetwork']}"
-    return f"{row['case']}<br>{name}: {share_of(row['value'], row['low'], row['high'])}, n = {row['n']}"
+    name = "full model" if row["subnetwork"] == FULL else f"subnetwork {plain(row['subnetwork'])}"
+    return f"{plain(row['case'])}<br>{name}: {share_of(row['value'], row['low'], row['high'])}, n = {row['n']}"
 
 
 def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
@@ -86,19 +88,14 @@ def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
             words = parts.subcase.replace("_", " ")
         else:
             heading, words = "Cases", case.replace("_", " ")
-        groups.setdefault(heading, []).append((case, _plain(words)))
-    return [row for heading, rows in groups.items() for row in [(None, _plain(heading)), *rows]]
+        groups.setdefault(heading, []).append((case, words))
+    return [row for heading, rows in groups.items() for row in [(None, heading), *rows]]
 
 
 def _line(place: int) -> dict[str, Any]:
     """A hairline under a case's points; headings have none, since nothing stands on them."""
     ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": place, "y1": place, "layer": "below"}
     return {"type": "line", "line": {"color": RULE, "width": 1}, **ends}
-
-
-def _plain(words: str) -> str:
-    """Text that plotly's small HTML leaves as it is."""
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _caption(evaluation: Evaluation, long: Any) -> str:

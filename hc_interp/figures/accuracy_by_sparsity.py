@@ -9,7 +9,8 @@ from hc_interp.errors import HCError
 from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
-from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels
+from hc_interp.figures.plain_text import plain
+from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels, points
 
 PANEL, LINE = 170.0, 15.0  # points
 LOOKS = [
@@ -48,7 +49,7 @@ def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> 
     plot.update_layout(margin={"t": pixels(LINE * rows_of_key)})
     for (name, splits), look in zip(groups.items(), LOOKS, strict=False):
         values = np.stack([evaluation.accuracy(split) for split in splits]).mean(axis=0)
-        for trace in _traces(name, sparsity, values, evaluation, look):
+        for trace in _traces(name, sparsity, values, evaluation, look, points(width) / 2):
             plot.add_trace(trace)
         rows += [
             {"group": name, "subnetwork": who, "sparsity": float(at), "accuracy": float(value), "cases": len(splits)}
@@ -77,27 +78,32 @@ def _groups(evaluation: Evaluation) -> dict[str, list[str]]:
 
 
 def _traces(
-    name: str, sparsity: np.ndarray, values: np.ndarray, evaluation: Evaluation, look: tuple[str, str, str]
+    name: str,
+    sparsity: np.ndarray,
+    values: np.ndarray,
+    evaluation: Evaluation,
+    look: tuple[str, str, str],
+    room: float,
 ) -> list[dict[str, Any]]:
     symbol, color, dash = look
     at = np.unique(sparsity)
     means = [float(values[sparsity == share].mean()) for share in at]
     hover = [
-        f"{name}: {percent(value)}<br>{_who(who)}, {percent(share, 0)} removed"
+        f"{plain(name)}: {percent(value)}<br>{_who(who)}, {percent(share, 0)} removed"
         for who, share, value in zip(evaluation.names, sparsity, values, strict=True)
     ]
-    common = {"type": "scatter", "cliponaxis": False, "legendgroup": name}
+    common = {"type": "scatter", "cliponaxis": False, "legendgroup": name, "name": plain(name, room)}
     marker = {"symbol": symbol, "color": color, "size": pixels(4.2)}
     return [
-        {**common, "mode": "markers", "x": sparsity.round(4).tolist(), "y": values.round(4).tolist(), "name": name,
+        {**common, "mode": "markers", "x": sparsity.round(4).tolist(), "y": values.round(4).tolist(),
          "hovertext": hover, "hoverinfo": "text", "showlegend": False, "marker": {**marker, "opacity": 0.5}},
-        {**common, "mode": "lines+markers", "x": at.round(4).tolist(), "y": means, "name": name, "hoverinfo": "skip",
+        {**common, "mode": "lines+markers", "x": at.round(4).tolist(), "y": means, "hoverinfo": "skip",
          "line": {"color": color, "dash": dash, "width": 1.5}, "marker": {**marker, "size": pixels(5)}},
     ]  # fmt: skip
 
 
 def _who(name: str) -> str:
-    return "full model" if name == FULL else f"subnetwork {name}"
+    return "full model" if name == FULL else f"subnetwork {plain(name)}"
 
 
 def _caption(evaluation: Evaluation, groups: dict[str, list[str]], sparsity: np.ndarray) -> str:

@@ -10,11 +10,13 @@ from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.head_grid import axes, dots, grid
 from hc_interp.figures.numbers import score
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import Width, layout, pixels, text_width
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
 ROW = 11.0  # points a token
+NAME = 90.0  # points that a token's name may take
 MOST = 6  # panels on one page
 TITLES = {"same_word": "same word in the premise", "separators": "separators", "cls": "first token",
           "previous": "previous token", "next": "next token", "order": "moved with word order"}  # fmt: skip
@@ -73,19 +75,21 @@ def attention(
 
 
 def _trace(pattern: Any, tokens: list[str], rows: list[int], name: str, **more: Any) -> dict[str, Any]:
-    hover = [[f"{name}: {tokens[q]} → {tokens[k]}: {pattern[q, k]:.3f}" for k in range(len(tokens))] for q in rows]
+    names = [plain(token) for token in tokens]
+    hover = [[f"{name}: {names[q]} → {names[k]}: {pattern[q, k]:.3f}" for k in range(len(tokens))] for q in rows]
     return cells(
         x=list(range(len(tokens))), y=rows, z=pattern[rows].round(4), hovertext=hover, coloraxis="coloraxis", **more
     )
 
 
 def _axes(plot: Any, tokens: list[str], rows: list[int]) -> None:
+    names = [plain(token, NAME) for token in tokens]
     plot.update_xaxes(
-        tickvals=list(range(len(tokens))), ticktext=tokens, tickangle=-90, showgrid=False, showline=False, ticks=""
+        tickvals=list(range(len(tokens))), ticktext=names, tickangle=-90, showgrid=False, showline=False, ticks=""
     )
     plot.update_yaxes(
         tickvals=rows,
-        ticktext=[tokens[q] for q in rows],
+        ticktext=[names[q] for q in rows],
         autorange="reversed",
         showgrid=False,
         showline=False,
@@ -94,6 +98,11 @@ def _axes(plot: Any, tokens: list[str], rows: list[int]) -> None:
     plot.update_layout(
         coloraxis={"cmin": 0, "cmax": 1, "colorscale": SEQUENTIAL, "colorbar": colorbar("weight", tickvals=[0, 0.5, 1])}
     )
+
+
+def _longest(tokens: list[str]) -> float:
+    """Points that the longest name takes."""
+    return min(max(map(text_width, tokens)), NAME)
 
 
 def _menu(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width: Width) -> Any:
@@ -107,7 +116,7 @@ def _menu(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width: 
         {"label": name, "method": "update", "args": [{"visible": [i == place for i in range(len(names))]}]}
         for place, name in enumerate(names)
     ]
-    below = max(text_width(token) for token in tokens) + 12
+    below = _longest(tokens) + 12
     plot.update_layout(layout(width, ROW * len(rows) * 1.4 + below + 46))
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 8}}
     plot.update_layout(updatemenus=[menu], margin={"t": pixels(38)})
@@ -120,7 +129,7 @@ def _panels(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width
 
     wide = 2 if width == "double" and len(patterns) > 1 else 1
     down = -(-len(patterns) // wide)
-    names = max(text_width(token) for token in tokens) + 6
+    names = _longest(tokens) + 6
     cell = ROW * len(rows)
     total = down * (cell + 16) + names + 12
     plot = make_subplots(

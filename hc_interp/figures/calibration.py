@@ -8,10 +8,12 @@ from hc_interp.errors import DataError
 from hc_interp.figures.chart import SEQUENTIAL
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, points, text_width
 
 COLUMNS = ("world", "core", "verdict", "rate", "low", "high", "n")
 ROW, HEAD = 22.0, 30.0  # points
+SLACK = 1.3  # of a column's width: letters are narrower than estimated
 DARK = 0.55  # rates above it are written in white
 
 
@@ -31,13 +33,16 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
     names = [f"{world}, {core}" if core != "" else str(world) for world, core in rows]
     room = min(max(map(text_width, names)) + 8, points(width) * 0.5)
     narrow = width == "single"
+    left = room * (0.72 if narrow else 1)
+    column = SLACK * (points(width) - left) / len(verdicts)
     plot = go.Figure(
         layout=layout(
             width,
             HEAD + (ROW + 3 * narrow) * len(rows) + 8,
             xaxis={"side": "top", "tickvals": list(range(len(verdicts))), "range": [-0.5, len(verdicts) - 0.5],
-                   "ticktext": [_broken(name) for name in verdicts], "tickangle": 0, "automargin": False},
-            yaxis={"tickvals": list(range(len(rows))), "ticktext": [_broken(n) if narrow else n for n in names],
+                   "ticktext": [_broken(name, column) for name in verdicts], "tickangle": 0, "automargin": False},
+            yaxis={"tickvals": list(range(len(rows))),
+                   "ticktext": [_broken(n, left) if narrow else plain(n, left) for n in names],
                    "range": [len(rows) - 0.5, -0.5], "automargin": False},
             shapes=[_rule(place - 0.5) for place in _borders(rows)],
             annotations=[
@@ -46,7 +51,7 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
             ],
         )
     )  # fmt: skip
-    plot.update_layout(margin={"l": pixels(room * (0.72 if narrow else 1)), "t": pixels(HEAD), "r": 8, "b": 6})
+    plot.update_layout(margin={"l": pixels(left), "t": pixels(HEAD), "r": 8, "b": 6})
     plot.update_xaxes(showgrid=False, showline=False, ticks="")
     plot.update_yaxes(showgrid=False, showline=False, ticks="")
     plot.add_trace(
@@ -91,17 +96,17 @@ def _words(row: dict[Any, Any] | None, x: int, y: int, narrow: bool) -> dict[str
 
 def _hover(row: dict[Any, Any] | None, name: str, verdict: str) -> str:
     if row is None:
-        return f"{name}: {verdict} was not counted"
-    return f"{name}<br>{verdict}: {share_of(row['rate'], row['low'], row['high'])}, n = {row['n']}"
+        return f"{plain(name)}: {plain(verdict)} was not counted"
+    return f"{plain(name)}<br>{plain(verdict)}: {share_of(row['rate'], row['low'], row['high'])}, n = {row['n']}"
 
 
-def _broken(name: str) -> str:
+def _broken(name: str, room: float) -> str:
     """Underscores read as spaces; a long name takes two lines."""
-    words = str(name).replace("_", " ").replace("&", "&amp;").replace("<", "&lt;").split()
+    words = str(name).replace("_", " ").split()
     if len(" ".join(words)) <= 14:
-        return " ".join(words)
+        return plain(" ".join(words), room)
     half = min(range(1, len(words) + 1), key=lambda i: abs(len(" ".join(words[:i])) - len(" ".join(words[i:]))))
-    return f"{' '.join(words[:half])}<br>{' '.join(words[half:])}".removesuffix("<br>")
+    return "<br>".join(plain(" ".join(line), room) for line in (words[:half], words[half:]) if line)
 
 
 def _borders(rows: list[tuple[Any, Any]]) -> list[int]:

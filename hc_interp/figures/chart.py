@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.style import FONT_POINTS, INK, MUTED, ORANGE, pixels
+from hc_interp.figures.plain_text import plain
+from hc_interp.figures.style import FONT_POINTS, INK, MUTED, ORANGE, Width, pixels, points
 
 # One hue from light to dark: its order is the order of lightness. Two hues for signed values: both ends are dark, and
 # the sign of what matters is written into the cell.
@@ -34,6 +35,15 @@ def interval_points(
         "type": "scatter", "mode": "markers", "name": name, "x": value, "y": list(y), "error_x": bars,
         "marker": {"symbol": symbol, "color": color, "size": pixels(size), "line": {"color": color, "width": 1.4}},
         "hovertext": hover, "hoverinfo": "text" if hover is not None else "all", "cliponaxis": False, **more,
+    }  # fmt: skip
+
+
+def named_rows(names: Sequence[str], width: Width) -> dict[str, Any]:
+    """A y axis with a row for each name, from the top down; names are cut only where they are shown."""
+    return {
+        "type": "category", "categoryorder": "array", "categoryarray": list(names)[::-1], "showgrid": False,
+        "ticks": "", "tickmode": "array", "tickvals": list(range(len(names))),
+        "ticktext": [plain(name, points(width) / 2) for name in reversed(names)],
     }  # fmt: skip
 
 

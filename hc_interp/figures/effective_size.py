@@ -7,7 +7,8 @@ from hc_interp.errors import HCError
 from hc_interp.evaluation.effective_size import EffectiveSize
 from hc_interp.figures.chart import legend_below
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Width, layout, pixels
+from hc_interp.figures.plain_text import plain
+from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Width, layout, pixels, points
 
 LOOKS = [
     (BLUE, "circle", "solid"), (ORANGE, "square", "dash"), (GREEN, "diamond", "dot"), (VERMILLION, "cross", "dashdot"),
@@ -41,14 +42,16 @@ def effective_size(
     )
     rows = []
     for (name, found), look in zip(named.items(), LOOKS, strict=False):
-        for trace in _traces(name, found, look, every):
+        for trace in _traces(plain(name, points(width) / 2), name, found, look, every):
             plot.add_trace(trace)
         rows += [{"group": name, **row} for row in found.by_step().to_dict("records")]
     plot.update_layout(margin={"b": 58 if len(named) > 1 else 36})
     return Figure(plot, "Effective size over training", _caption(named), rows)
 
 
-def _traces(name: str, found: EffectiveSize, look: tuple[str, str, str], every: bool) -> list[dict[str, Any]]:
+def _traces(
+    words: str, name: str, found: EffectiveSize, look: tuple[str, str, str], every: bool
+) -> list[dict[str, Any]]:
     color, symbol, dash = look
     frame: Any = found.by_step()
     floor = frame["flags"].str.contains("floor")
@@ -58,30 +61,30 @@ def _traces(name: str, found: EffectiveSize, look: tuple[str, str, str], every: 
         "color": color,
     }  # fmt: skip
     hover = [
-        f"{name}, step {row['step']:,}: {row['size']:.1f} % [{row['smallest']:g}, {row['largest']:g}] over "
+        f"{plain(name)}, step {row['step']:,}: {row['size']:.1f} % [{row['smallest']:g}, {row['largest']:g}] over "
         f"{row['seeds']} seeds{'<br>' + row['flags'] if row['flags'] else ''}"
         for row in frame.to_dict("records")
     ]
     # a break in the line where there was nothing to lose
     joined = [None if flat else size for flat, size in zip(floor, frame["size"], strict=True)]
     symbols = [f"{symbol}-open" if flat else symbol for flat in floor]
-    common = {"type": "scatter", "legendgroup": name, "cliponaxis": False}
+    common = {"type": "scatter", "legendgroup": name, "name": words, "cliponaxis": False}
     key = {"color": color, "symbol": symbol, "size": pixels(5.5)}
     traces = [
         {**common, "mode": "lines+markers", "x": [None], "y": [None], "line": {"color": color, "dash": dash},
-         "marker": key, "name": name},  # for the legend alone: the first real point may be hollow
+         "marker": key},  # for the legend alone: the first real point may be hollow
         {**common, "mode": "lines", "x": frame["step"].tolist(), "y": joined, "connectgaps": False, "hoverinfo": "skip",
-         "line": {"color": color, "dash": dash, "width": 1.5}, "showlegend": False, "name": name},
+         "line": {"color": color, "dash": dash, "width": 1.5}, "showlegend": False},
         {**common, "mode": "markers", "x": frame["step"].tolist(), "y": frame["size"].tolist(), "error_y": bars,
          "marker": {"color": color, "symbol": symbols, "size": pixels(5.5), "line": {"color": color, "width": 1.2}},
-         "hovertext": hover, "hoverinfo": "text", "name": name, "showlegend": False},
+         "hovertext": hover, "hoverinfo": "text", "showlegend": False},
     ]  # fmt: skip
     if every:
         single = found.to_frame()
         traces.append(
             {**common, "mode": "markers", "x": single["step"].tolist(), "y": single["size"].tolist(),
              "marker": {"color": color, "symbol": symbol, "size": pixels(3), "opacity": 0.35}, "hoverinfo": "skip",
-             "showlegend": False, "name": name}
+             "showlegend": False}
         )  # fmt: skip
     return traces
 

@@ -7,6 +7,7 @@ import numpy as np
 from hc_interp.figures.chart import SIGNED, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points
 from hc_interp.patching.effects import PathEffects
 
@@ -50,7 +51,9 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
         )  # fmt: skip
         plot.add_trace(trace, row=1 if side_by_side else place + 1, col=place + 1 if side_by_side else 1)
     height = rows * (CELL * len(senders) + 28) + 46
-    bar = colorbar(unit, len=min(height - 40, 160) * PIXELS_PER_POINT, lenmode="pixels", **_ticks(largest, shares))
+    bar = colorbar(
+        plain(unit, BESIDE), len=min(height - 40, 160) * PIXELS_PER_POINT, lenmode="pixels", **_ticks(largest, shares)
+    )
     end = _root(largest)
     plot.update_layout(
         layout(width, height, coloraxis={"colorscale": SIGNED, "cmin": -end, "cmax": end, "colorbar": bar})
@@ -120,5 +123,7 @@ def _hover(part: Rows, sender: str, receiver: str, unit: str, value: str) -> str
     low, high = ("low", "high") if value == "effect" else (f"{value}_low", f"{value}_high")
     number, *ends = (_at(part, sender, receiver, column) for column in (value, low, high))
     q = _at(part, sender, receiver, "q")
-    plain = f"{number:.3g} [{ends[0]:.3g}, {ends[1]:.3g}]"
-    return f"{sender} → {receiver}<br>{unit} {plain if value == 'effect' else share_of(number, *ends)}, q {q:.2g}"
+    numbers = f"{number:.3g} [{ends[0]:.3g}, {ends[1]:.3g}]"
+    return (
+        f"{sender} → {receiver}<br>{plain(unit)} {numbers if value == 'effect' else share_of(number, *ends)}, q {q:.2g}"
+    )

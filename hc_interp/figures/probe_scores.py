@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from hc_interp.errors import HCError
-from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.chart import interval_points, legend_below, named_rows
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, Width, layout
 from hc_interp.probing.differences import WORDS, gain, metric
 from hc_interp.probing.probe import Probe
@@ -62,7 +63,7 @@ def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width 
         plot.update_xaxes(title={"text": _title(panel, metrics), "standoff": 4}, **at)
     plot.update_layout(layout(width, inside + below, legend=legend_below(34 / inside)))
     plot.update_layout(margin={"b": int((below - 12) * 96 / 72)})
-    plot.update_yaxes(categoryorder="array", categoryarray=list(named)[::-1], showgrid=False, ticks="")
+    plot.update_yaxes(named_rows(list(named), width))
     plot.update_yaxes(range=[-0.6, len(named) - 0.4])
     data = [{"probe": name, **row} for name, p in named.items() for row in p.to_frame().to_dict("records")]
     return Figure(plot, "What a linear probe reads", _caption(named, bool(gains)), data)
@@ -90,7 +91,7 @@ def _traces(named: dict[str, Probe], panel: str, shown: set[str]) -> list[dict[s
             words, [s.value for _, s in rows], [n for n, _ in rows],
             [s.low for _, s in rows], [s.high for _, s in rows],
             symbol=symbol, color=color, legendgroup=words, showlegend=words not in shown,
-            hover=[f"{n}: {words}, {WORDS[panel]} {score(s)}" for n, s in rows],
+            hover=[f"{plain(n)}: {words}, {WORDS[panel]} {score(s)}" for n, s in rows],
         )  # fmt: skip
         shown.add(words)
         traces.append(trace)
@@ -101,7 +102,8 @@ def _gains(gains: Mapping[str, Interval]) -> dict[str, Any]:
     found = list(gains.values())
     return interval_points(
         "gain", [i.value for i in found], list(gains), [i.low for i in found], [i.high for i in found],
-        color=BLUE, showlegend=False, hover=[f"{n}: {score(i, '+')} over the word alone" for n, i in gains.items()],
+        color=BLUE, showlegend=False,
+        hover=[f"{plain(n)}: {score(i, '+')} over the word alone" for n, i in gains.items()],
     )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from hc_interp.errors import HCError
-from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.chart import interval_points, legend_below, named_rows
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, VERMILLION, Width, layout, pixels
 from hc_interp.reading.verdict import KindRecord, Verdict
 from hc_interp.statistics.tests import Interval
@@ -46,7 +47,7 @@ def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
                 "nticks": 5,
                 "title": {"text": "T (share of own effect)"},
             },
-            yaxis={"categoryorder": "array", "categoryarray": names[::-1], "showgrid": False, "ticks": ""},
+            yaxis=named_rows(names, width),
             legend=legend_below(36 / (ROW * len(rows))),
             shapes=[_margin(verdict), _zero()],
         )
@@ -59,7 +60,7 @@ def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
 
 def _traces(verdict: Verdict, rows: list[tuple[str, str]], names: list[str]) -> list[dict[str, Any]]:
     found = [verdict.records[kind].routes[route] for kind, route in rows]
-    hover = [f"{name}: T {share(i)}" for name, i in zip(names, found, strict=True)]
+    hover = [f"{plain(name)}: T {share(i)}" for name, i in zip(names, found, strict=True)]
     traces = [
         interval_points(
             f"T, {percent(verdict.settings['level'], 0)} interval",
@@ -142,7 +143,7 @@ def _beyond(verdict: Verdict) -> list[dict[str, Any]]:
         {
             "type": "scatter", "mode": "markers", "name": "goes on beyond the axis", "cliponaxis": False,
             "x": [x for *_, x in marks], "y": [row for row, *_ in marks], "hoverinfo": "text",
-            "hovertext": [f"{row}: {what} {share(i)}" for row, what, i, *_ in marks],
+            "hovertext": [f"{plain(row)}: {what} {share(i)}" for row, what, i, *_ in marks],
             "marker": {"symbol": [symbol for *_, symbol, _ in marks], "color": BLUE, "size": pixels(6)},
         }
     ]  # fmt: skip

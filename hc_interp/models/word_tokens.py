@@ -5,7 +5,7 @@ from typing import Any
 
 from hc_interp.data.encode import CHUNK
 from hc_interp.data.examples import Examples
-from hc_interp.data.overlap import words
+from hc_interp.data.overlap import located_words
 from hc_interp.errors import DataError, ModelError
 from hc_interp.models.hooked import HookedModel
 
@@ -17,7 +17,8 @@ def word_positions(model: HookedModel, examples: Examples) -> list[list[int | No
     """The token that stands for each word of the second texts, in the order of `data.overlap.words`.
 
     A word of several pieces is read at its first piece, where a bidirectional model has seen all of it; in a causal
-    model at its last. None: the tokenizer dropped the word. Raises what `word_tokens` raises.
+    model at its last. None: the tokenizer dropped the word. Words that share a token (Chinese characters, which some
+    vocabularies join) are all read at it. Raises what `word_tokens` raises.
     """
     at = -1 if model.geometry.family.causal else 0
     return [[tokens[at] if tokens else None for tokens in second] for _, second in word_tokens(model, examples)]
@@ -55,14 +56,7 @@ def word_tokens(model: HookedModel, examples: Examples) -> list[tuple[list[Piece
 
 def word_spans(text: str) -> list[Span]:
     """Start and end of each of the text's words, as characters of the text as given."""
-    lower = text.lower()
-    origin = [place for place, character in enumerate(text) for _ in character.lower()]  # "İ" becomes two characters
-    spans, end = [], 0
-    for word in words(text):
-        start = lower.index(word, end)  # between two words stands no word character, so this is the word itself
-        end = start + len(word)
-        spans.append((origin[start], origin[end - 1] + 1))
-    return spans
+    return [(start, end) for _, start, end in located_words(text)]
 
 
 def _token_spans(offsets: Sequence[Any], sides: Sequence[int | None], side: int) -> list[tuple[int, Span]]:

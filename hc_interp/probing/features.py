@@ -18,6 +18,7 @@ from hc_interp.data.overlap import words
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.word_tokens import word_positions
+from hc_interp.probing.classes import target_of
 from hc_interp.probing.encoded_words import Encoded, tokens_of
 from hc_interp.probing.lexical import (
     Words,
@@ -109,6 +110,7 @@ class FeatureValues(Result):
 
     `word[i]` is what stands there: the word (of a pair-level feature the second text's last word; of a feature given as
     an array of token values, and of data that is encoded, the token's number). Control tasks give labels to words.
+    `classes` names the classes 0 and 1 of values of the user's own.
     """
 
     name: str
@@ -118,6 +120,7 @@ class FeatureValues(Result):
     position: Int[np.ndarray, " place"]
     value: Float[np.ndarray, " place"]
     word: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.value)
@@ -126,24 +129,34 @@ class FeatureValues(Result):
         """The places with these numbers, in this order."""
         word = tuple(self.word[i] for i in index)
         picked = self.row[index], self.position[index], self.value[index], word
-        return FeatureValues(self.name, self.level, self.kind, *picked)
+        return FeatureValues(self.name, self.level, self.kind, *picked, self.classes)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per place: row, position, word, value."""
         return pd.DataFrame({name: getattr(self, name) for name in ("row", "position", "word", "value")})
 
+    @property
+    def target(self) -> str:
+        """What a probe predicts here, in words: numbers, or which classes."""
+        if self.kind == "real":
+            return "numbers"
+        low, high = self.classes or ("0", "1")
+        return f"class {high} against {low}"
+
     def __repr__(self) -> str:
-        return f"FeatureValues({self.name}, {self.kind}, {len(self)} places in {len(np.unique(self.row))} examples)"
+        size = f"{len(self)} places in {len(np.unique(self.row))} examples"
+        return f"FeatureValues({self.name}, {self.kind}: {self.target}, {size})"
 
 
 def feature_values(model: HookedModel, examples: Examples | Encoded, feature: "str | Feature | Any") -> FeatureValues:
     """The values of a feature on examples and the tokens to read them at.
 
-    `feature` is a name of `FEATURES`, a `Feature`, or values of your own: one number per example (pair level), or per
-    example one number for each of its tokens, special tokens included (token level; a padded `[example, pos]` array
-    will do). Values of your own that are all 0 or 1 are binary. NaN is left out. Pair-level features are read at
-    position 0, [CLS] (in a causal model at the last token). Raises `DataError` for an unknown name and for values that
-    do not fit.
+    `feature` is a name of `FEATURES`, a `Feature`, or values of your own: one per example (pair level), or per example
+    one for each of its tokens, special tokens included (token level; a padded `[example, pos]` array will do). Of your
+    own values integers, booleans, text and pandas' categories are two classes (binary), floats are numbers (real),
+    unless all of them are 0 or 1, or -1 or +1. NaN and None are left out. Pair-level features are read at position 0,
+    [CLS] (in a causal model at the last token). Raises `DataError` for an unknown name, for values that do not fit and
+    for more than two classes.
     """
     if isinstance(feature, str):
         feature = named_feature(feature)
@@ -203,23 +216,24 @@ def _from_rule(model: HookedModel, examples: Examples | Encoded, feature: Featur
 
 
 def _from_array(model: HookedModel, examples: Examples | Encoded, given: Any) -> FeatureValues:
-    """Values of the user's own; level and kind are read from their shape and their range."""
+    """Values of the user's own; the level is read from their shape, the kind from their type."""
     try:
-        rows = [np.asarray(row, dtype=float) for row in given]
+        rows = [_column(row) for row in given]
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"A feature was given as {type(given).__name__}, which cannot be read as numbers ({error}). Pass a name "
-            "of hc.features.FEATURES, a Feature, one number per example or one row of numbers per example."
+            f"A feature was given as {type(given).__name__}, which cannot be read as numbers or classes ({error}). "
+            "Pass a name of hc.features.FEATURES, a Feature, one value per example or one row of values per example."
         ) from error
     if len(rows) != len(examples) or any(row.ndim != rows[0].ndim or row.ndim > 1 for row in rows):
         raise DataError(
-            f"A feature of {len(rows)} entries was given for {len(examples)} examples. Expected one number per "
-            "example, or one row per example with a number for each token; compute it on the same examples."
+            f"A feature of {len(rows)} entries was given for {len(examples)} examples. Expected one value per "
+            "example, or one row per example with a value for each token; compute it on the same examples."
         )
-    filled = np.concatenate([row.ravel() for row in rows])
-    kind: Kind = "binary" if np.isin(filled[~np.isnan(filled)], (0, 1)).all() else "real"
+    categories = getattr(getattr(given, "dtype", None), "categories", None)
+    value, classes = target_of([item for row in rows for item in row.ravel()], categories)
+    kind: Kind = "binary" if classes else "real"
     if rows[0].ndim == 0:
-        return _at_summary(model, examples, "custom", kind, filled)
+        return _at_summary(model, examples, "custom", kind, value, classes)
     tokens = [row["input_ids"] for row in tokens_of(model, examples)]
     padded = len({len(row) for row in rows}) == 1
     for place, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
@@ -231,13 +245,24 @@ def _from_array(model: HookedModel, examples: Examples | Encoded, given: Any) ->
     lengths = [len(ids) for ids in tokens]
     row = np.repeat(np.arange(len(examples)), lengths)
     position = np.concatenate([np.arange(n) for n in lengths])
-    value = np.concatenate([v[:n] for v, n in zip(rows, lengths, strict=True)])
+    by_row = np.split(value, np.cumsum([len(row) for row in rows])[:-1])
+    value = np.concatenate([v[:n] for v, n in zip(by_row, lengths, strict=True)])
     word = tuple(str(int(i)) for ids in tokens for i in ids)
-    return FeatureValues("custom", "token", kind, row, position, value, word)
+    return FeatureValues("custom", "token", kind, row, position, value, word, classes)
+
+
+def _column(row: Any) -> np.ndarray:
+    """One example's value or values, each as it was given: in a list, 1 beside None or NaN stays an integer."""
+    return np.array(row if isinstance(row, list | tuple) else np.asarray(row), dtype=object)
 
 
 def _at_summary(
-    model: HookedModel, examples: Examples | Encoded, name: str, kind: Kind, value: np.ndarray
+    model: HookedModel,
+    examples: Examples | Encoded,
+    name: str,
+    kind: Kind,
+    value: np.ndarray,
+    classes: tuple[str, ...] = (),
 ) -> FeatureValues:
     """A pair-level feature, read where the model sums its input up."""
     position = np.zeros(len(examples), dtype=int)
@@ -247,4 +272,4 @@ def _at_summary(
         last = tuple(str(int(row["input_ids"][-1])) for row in examples.tokens)
     else:
         last = tuple((words(text) or [""])[-1] for text in (examples.second or examples.first))
-    return FeatureValues(name, "pair", kind, np.arange(len(examples)), position, value, last)
+    return FeatureValues(name, "pair", kind, np.arange(len(examples)), position, value, last, classes)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hc_interp.data.examples import Examples
-from hc_interp.data.overlap import words
+from hc_interp.data.overlap import STRAIGHT, words
 from hc_interp.errors import DataError
 
 Words = Sequence[str]
@@ -123,4 +123,5 @@ def _constituents(parse: str, name: str) -> list[list[str]]:
             "or None where there is none."
         )
     # Parsers split "don't" into "do n't"; joined again, and "''" and the like fall to `words`.
-    return [words(" ".join(leaves[a:b]).replace(" n't", "n't").replace(" '", "'")) for a, b in spans]
+    straight = [leaf.translate(STRAIGHT) for leaf in leaves]
+    return [words(" ".join(straight[a:b]).replace(" n't", "n't").replace(" '", "'")) for a, b in spans]

@@ -83,7 +83,8 @@ class PathProbes(Result):
             found = self.scores(site)
             arms = ", ".join(f"{name} {found[name].value:.3f}" for name in ("clean", "cut", "random") if name in found)
             said.append(f"{site} {arms}")
-        return f"PathProbes({self.clean.places.feature.name}, {main}; route {self.route}): " + "; ".join(said)
+        feature = self.clean.places.feature
+        return f"PathProbes({feature.name}, {feature.target}, {main}; route {self.route}): " + "; ".join(said)
 
     def _metric(self, metric: str | None) -> str:
         if metric is None:

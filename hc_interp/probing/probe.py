@@ -32,6 +32,8 @@ Fitted = TypeVar("Fitted")
 class Probe(Result):
     """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or the number.
 
+    `places.feature` says which of the two, and what the classes are called (`kind`, `classes`).
+
     `scores` are of `predicted`, one prediction for each of `places` by a probe that has not seen its source; the
     weights are fitted to all places, as is `concept`, which `hc.Erase` works with.
     """
@@ -75,7 +77,8 @@ class Probe(Result):
             f"{name} {self.scores[name].value:.3f} [{self.scores[name].low:.3f}, {self.scores[name].high:.3f}]"
             for name in shown
         )
-        return f"Probe({self.places.feature.name} at {self.site}: {scores}; {len(self.places)} places)"
+        feature = self.places.feature
+        return f"Probe({feature.name} at {self.site}, {feature.target}: {scores}; {len(self.places)} places)"
 
 
 def fit_probe(
@@ -98,11 +101,13 @@ def fit_probe(
     """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
 
     Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe
-    is a logistic regression for binary features, a ridge regression for real ones; folds, and the choice of the
-    penalty inside each training part, keep all places of a source together. `max_tokens` limits the places, by whole
-    examples. Activations that need more than `memory_gib` gibibytes stream to a temporary file. `data` is `Examples`
-    or several, or a `Batch` or several: these hold no words, so the feature is an array of values, and no sources, so
-    `sources` names one for each row (rows of one premise on two sides of a split would let a probe score by memory).
+    is a logistic regression for binary features, a ridge regression for real ones: of an array's values integers,
+    booleans and text are two classes, floats are numbers, and the probe's `repr` says which was taken. Folds, and the
+    choice of the penalty inside each training part, keep all places of a source together. `max_tokens` limits the
+    places, by whole examples. Activations that need more than `memory_gib` gibibytes stream to a temporary file. `data`
+    is `Examples` or several, or a `Batch` or several: these hold no words, so the feature is an array of values, and no
+    sources, so `sources` names one for each row (rows of one premise on two sides of a split would let a probe score by
+    memory).
 
     `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
     `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe

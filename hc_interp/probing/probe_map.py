@@ -98,7 +98,8 @@ class ProbeMap(Result):
         main = "auc" if self.places.feature.kind == "binary" else "r2"
         best = max(self.probes, key=lambda probe: probe.scores[main].value)
         shown = f"best {best.site}, {main} {best.scores[main].value:.3f}"
-        return f"ProbeMap({self.places.feature.name} at {len(self)} sites; {shown})"
+        feature = self.places.feature
+        return f"ProbeMap({feature.name} at {len(self)} sites, {feature.target}; {shown})"
 
 
 def probe_map(

@@ -1,5 +1,7 @@
 """Attention by kind of target, on heads that were written by hand, and against a slow count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -139,3 +141,18 @@ def test_bad_input(model, texts, profile) -> None:
         profile.score("L0H0", "diagonal")
     with pytest.raises(ComponentError, match="the profile has L0H0 to L1H3"):
         profile.score("L5H0", "cls")
+
+
+def test_words_that_share_a_token_move_as_one(model) -> None:
+    """As Chinese characters do, which a vocabulary may join: places stay a permutation, and joined words together."""
+    first = ((1,), (2,), (2, 3), (3,), (5, 6))
+    plain = layouts(model, attention_texts(1))[0]
+    length = 8
+    layout = replace(
+        plain, first=first, asks=torch.zeros(length, dtype=torch.bool), tokens={"input_ids": torch.arange(length)}
+    )
+    orders = {tuple(shuffled_places(layout, seed).tolist()) for seed in range(40)}
+    assert len(orders) == 6  # of three units
+    for to in orders:
+        assert sorted(to) == list(range(length))
+        assert to[3] == to[2] + 1

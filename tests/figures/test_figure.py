@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from browser import need_browser
 
 from hc_interp.errors import HCError
 from hc_interp.figures import images
@@ -19,14 +20,6 @@ from hc_interp.figures.reading import reading
 @pytest.fixture(scope="module")
 def figure(small) -> Figure:
     return circuit(small.edges, core=small.core, generalizing=small.generalizing, width="single")
-
-
-def need_browser():
-    pytest.importorskip("kaleido", reason="kaleido is not installed")
-    from choreographer.browsers.chromium import Chromium
-
-    if Chromium.find_browser(skip_local=False) is None:
-        pytest.skip("no Chrome or Chromium is installed")
 
 
 def unpack(text: str, name: str) -> bytes:

@@ -2,15 +2,20 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import LABELS, tiny_module
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import word_overlap, words
 from hc_interp.errors import DataError, ModelError
+from hc_interp.models.load import load
 from hc_interp.models.word_tokens import word_positions, word_spans, word_tokens
 from hc_interp.probing.features import (
     FEATURES,
@@ -69,8 +74,8 @@ def test_spans_are_the_words_of_any_text(text: str) -> None:
     spans = word_spans(text)
     assert len(spans) == len(words(text))
     for (start, end), word in zip(spans, words(text), strict=True):
-        assert word in text[start:end].lower()
-    assert all(left[1] <= right[0] or left == right for left, right in itertools.pairwise(spans))
+        assert words(text[start:end]) == [word]
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
 
 
 def test_a_word_is_read_at_its_first_piece_and_punctuation_nowhere(model) -> None:
@@ -133,7 +138,12 @@ def test_values_of_ones_own(model, examples) -> None:
         ([[0.0]] * 120, "tokens. Give one for each token"),
         ([float("inf")] * 120, "expected finite numbers"),
         ([float("nan")] * 120, "defined nowhere"),
-        (["yes"] * 120, "cannot be read as numbers"),
+        (["yes"] * 120, "'yes' at all 120 places"),
+        ([-1] * 120, "-1 at all 120 places"),
+        ([1j] * 120, "cannot be read as numbers"),
+        ([{}] * 120, "cannot be read as numbers"),
+        ([[[1]]] * 120, "120 entries was given"),
+        (["yes", 1] * 60, "cannot be read as numbers"),
         (3, "cannot be read as numbers"),
         (Feature("short", "token", "real", lambda first, second: [1.0]), "one for each word of the second text"),
         (Feature("list", "pair", "real", lambda first, second: [1.0]), "expected one number"),
@@ -198,6 +208,12 @@ LABELLED = (
 )
 
 
+def test_a_parse_may_have_curly_apostrophes() -> None:
+    examples = Examples(("The doctor doesn\u2019t dance.",) * 2, ("doesn't dance", "The doctor doesn\u2019t"))
+    parse = "( ( The doctor ) ( ( does n\u2019t ) dance ) . )"
+    assert constituent(examples, [parse, parse]).tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("parse", [BINARY, LABELLED])
 @pytest.mark.parametrize(
     ("second", "expected"),
@@ -224,3 +240,22 @@ def test_all_pieces_of_a_word_belong_to_it_in_both_texts(model) -> None:
     pair = Examples(("The doctors saw.",), ("Doctors don't",))
     # [CLS] [UNK] doctor ##s saw . [SEP] doctor ##s don ' t [SEP]
     assert word_tokens(model, pair) == [([(1,), (2, 3), (4,)], [(7, 8), (9, 10, 11)])]
+
+
+def test_words_of_any_script_are_found_among_the_tokens() -> None:
+    """Marks, curly apostrophes and Chinese characters: a word's pieces are those of its characters as given."""
+    names = ["[PAD]", "[UNK]", "e\u0301", "t", "cafe\u0301", "don", "\u2019", "我们", "的", "हि", "न्दी", "."]
+    core = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
+    pieces = sorted(names[2:], key=len, reverse=True)
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("|".join(map(re.escape, pieces))), "isolated")]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="[UNK]", pad_token="[PAD]")
+    model = load(tiny_module("llama"), tokenizer=tokenizer, labels=LABELS)
+    pair = Examples(("cafe\u0301 don\u2019t.",), ("हिन्दी 我们的 café don't",))
+    # cafe don (apostrophe) t . / हि न्दी 我们 的 [UNK] don [UNK] t
+    assert word_tokens(model, pair) == [
+        ([(0,), (1, 2, 3)], [(5, 6), (7,), (7,), (8,), (9,), (10, 11, 12)]),
+    ]
+    assert word_positions(model, pair) == [[6, 7, 7, 8, 9, 12]]
+    assert token_overlap(words(pair.first[0]), words("café don't")) == [1, 1]

@@ -30,6 +30,7 @@ from hc_interp.figures.circuit.layout import (
     port_letters,
 )
 from hc_interp.figures.numbers import share_of
+from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, text_width
 
 
@@ -165,7 +166,7 @@ def _patches(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
 
 
 def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
-    return {"text": text, "x": x, "y": y, "xanchor": anchor, "yanchor": "middle", "showarrow": False}
+    return {"text": plain(text), "x": x, "y": y, "xanchor": anchor, "yanchor": "middle", "showarrow": False}
 
 
 def _words(graph: CircuitGraph, entries: Sequence[Entry], width: Width) -> list[dict[str, Any]]:

@@ -57,7 +57,10 @@ def tikz(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
         font = rf"font=\fontsize{{{LETTERS:g}}}{{{LETTERS + 1:g}}}\selectfont\sffamily"
         look = f"{font}, fill={_name(PAPER)}, inner sep=0.3bp, anchor=base"
         letters = port_letters(graph, size)
-        lines += [rf"\node[{look}] at ({x:.1f},{y - RISE * LETTERS:.1f}) {{{text}}};" for text, x, y in letters]
+        lines += [
+            rf"\node[{look}] at ({x:.1f},{y - RISE * LETTERS:.1f}) {{{text.translate(ESCAPES)}}};"
+            for text, x, y in letters
+        ]
     return "\n".join([*lines, r"\end{tikzpicture}", ""])
 
 
@@ -103,7 +106,7 @@ def _edges(graph: CircuitGraph, size: Sizes) -> list[str]:
 
 def _node(node: Node, size: Sizes) -> list[str]:
     half = end_half_width(node.name) if node.kind == "end" else {"mlp": size.mlp}.get(node.kind, size.radius)
-    word = rf"\node[text={_name(TEXT[node.kind])}] at ({node.x:.1f},{node.y:.1f}) {{{node.short}}};"
+    word = rf"\node[text={_name(TEXT[node.kind])}] at ({node.x:.1f},{node.y:.1f}) {{{node.short.translate(ESCAPES)}}};"
     return [_glyph(node.kind, node.x, node.y, half), word]
 
 
