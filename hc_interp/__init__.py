@@ -53,17 +53,19 @@ _PUBLIC = {
     "patching.effects": ("PathEffects",),
     "patching.path_effects": ("path_effects",),
     "experiment.run": ("run",),
+    "experiment.settings": ("RunSettings",),
     "probing.path_probes": ("probe_paths",),
     "probing.path_result": ("PathProbes",),
     "probing.probe": ("Probe", "fit_probe"),
     "probing.probe_map": ("ProbeMap", "probe_map"),
+    "runs.results": ("RunResults",),
     "search.result": ("MaskSearch",),
     "search.search_masks": ("search_masks",),
     "search.ranking": ("Ranking",),
     "search.screens": ("attribution_patching", "gradient_importance", "leave_one_out"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-_MODULES = {"features": "probing.features", "figures": "figures", "testbeds": "testbeds"}
+_MODULES = {"features": "probing.features", "figures": "figures", "reports": "reports", "testbeds": "testbeds"}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -1,11 +1,14 @@
 """`hc-interp models`, `tasks`, `doctor` and `schema`: what there is, and whether it works here."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from hc_interp.cli.config import schema as schema_of
+from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
 
@@ -45,10 +48,6 @@ def doctor(
     data_dir: Annotated[Path | None, typer.Option(help="Folder whose data files are looked for, too.")] = None,
 ) -> Shown:
     """Check versions, backends, GPU, browser, TeX and data here; say what mends what is wrong (exit code 1)."""
-    from rich.table import Table
-
-    from hc_interp.cli.doctor import examine
-
     checks = examine(data_dir)
     table = Table.grid(padding=(0, 1))
     for check in checks:
@@ -63,7 +62,5 @@ def doctor(
 @command("schema", panel=ABOUT)
 def schema() -> Shown:
     """JSON Schema of the files that --config takes, for editors: every setting of every command."""
-    import json
-
     record = schema_of(COMMANDS)
     return Shown(record, json.dumps(record, indent=1))

@@ -7,20 +7,24 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from rich.table import Table
 
 from hc_interp.cli.show import Shown
 from hc_interp.errors import HCError
+from hc_interp.experiment.settings import bounds, in_words
 
-WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path, as text"}
-JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
+SHIFTING = ("default", "minimum", "exclusiveMinimum")  # what commands that share a setting may differ in
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One parameter of a command: `kind` is its type, `many` says that it is a list of such."""
+    """One parameter of a command: `kind` is its type, `many` says that it is a list of such, `ends` bound each."""
 
     name: str
     kind: type
@@ -29,8 +33,7 @@ class Setting:
     required: bool = False
     default: Any = None
     choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
+    ends: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -40,45 +43,42 @@ class Setting:
     def expected(self) -> str:
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        ends = [f"{word} {end:g}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
-        words = " ".join([WORDS[self.kind], *ends])
+        words = "a path, as text" if self.kind is Path else in_words(self.kind, self.ends)
         return f"a list, each {words}" if self.many else words
 
-    def fits(self, value: Any) -> bool:
-        if self.many:
-            return isinstance(value, list) and all(self._fits(item) for item in value)
-        return self._fits(value)
+    @cached_property
+    def _type(self) -> TypeAdapter[Any]:
+        """The setting as a file gives it: a path is text there."""
+        one: Any = Literal[self.choices] if self.choices else str if self.kind is Path else self.kind
+        one = Annotated[one, Field(**self.ends)]
+        whole = list[one] if self.many else one  # pyright: ignore[reportInvalidTypeForm]
+        return TypeAdapter(whole, config=ConfigDict(strict=True))
 
-    def _fits(self, value: Any) -> bool:
-        allowed = {Path: str, float: (int, float)}.get(self.kind, self.kind)
-        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):  # type: ignore[arg-type]
+    def fits(self, value: Any) -> bool:
+        try:
+            self._type.validate_python(value)
+        except ValidationError:
             return False
-        if self.choices:
-            return value in self.choices
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        return True
 
     def schema(self) -> dict[str, Any]:
         """The setting in JSON Schema."""
-        own: dict[str, Any] = {"type": JSON_TYPES[self.kind]}
-        if self.choices:
-            own["enum"] = list(self.choices)
-        own |= {name: end for name, end in (("minimum", self.low), ("maximum", self.high)) if end is not None}
-        whole: dict[str, Any] = {"type": "array", "items": own} if self.many else own
         given = {} if self.default is None else {"default": plain(self.default)}
-        return {**whole, "description": self.help, **given}
+        return {**self._type.json_schema(), "description": self.help, **given}
 
 
 def settings_of(function: Callable[..., Any]) -> list[Setting]:
-    """A command's settings, read from its signature."""
+    """A command's settings, read from its signature: their types, typer's options, and fields that declare the ends."""
     found = []
     for name, parameter in inspect.signature(function).parameters.items():
-        annotation, info = get_args(parameter.annotation)
+        annotation, info, *declared = get_args(parameter.annotation)
         kind, many, choices = _kind(annotation)
+        typed = {end: value for end, value in (("ge", info.min), ("le", info.max)) if value is not None}
+        ends = bounds(declared[0].metadata) if declared else typed
         required = parameter.default is inspect.Parameter.empty
         found.append(
             Setting(
-                name, kind, info.help or "", many, required, None if required else parameter.default, choices,
-                info.min, info.max,
+                name, kind, info.help or "", many, required, None if required else parameter.default, choices, ends,
             )
         )  # fmt: skip
     return found
@@ -152,7 +152,7 @@ def schema(commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
         own = {setting.key: setting.schema() for setting in settings}
         tables[command] = {"type": "object", "properties": own, "additionalProperties": False}
         for key, record in own.items():
-            shared.setdefault(key, {name: record[name] for name in record if name not in ("default", "minimum")})
+            shared.setdefault(key, {name: record[name] for name in record if name not in SHIFTING})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of hc-interp",
@@ -166,8 +166,6 @@ def explained(
     command: str, settings: list[Setting], given: Mapping[str, Any], sources: Mapping[str, Any], config: Path | None
 ) -> Shown:
     """Every setting of a command with its value, where that came from, and what it does."""
-    from rich.table import Table
-
     where = {"COMMANDLINE": "command line", "DEFAULT_MAP": str(config), "ENVIRONMENT": "environment"}
     rows = [
         {

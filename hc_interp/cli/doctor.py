@@ -3,11 +3,14 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
+
+import hc_interp as hc
 
 State = Literal["good", "limited", "bad"]
 
@@ -65,12 +68,10 @@ def _packages() -> Iterator[Check]:
 
 
 def _backends() -> Iterator[Check]:
-    from hc_interp.errors import HCError
-
     for backend in ("transformer_lens", "nnsight"):
         try:
             difference = _difference(backend)
-        except (HCError, ImportError, AttributeError, RuntimeError, TypeError) as error:
+        except (hc.HCError, ImportError, AttributeError, RuntimeError, TypeError) as error:
             words = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             yield Check(f"backend {backend}", "bad", words, "pip install -c constraints.txt .  (the tested versions)")
             continue
@@ -84,16 +85,13 @@ def _difference(backend: str) -> float:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from hc_interp.data.batch import Batch
-    from hc_interp.models.load import load
-
     config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=9)
     config.num_labels = 3
     module = BertForSequenceClassification(config).eval()
     ids = torch.arange(1, 7)[None]
-    model = load(module, labels=("a", "b", "c"), backend=backend)
+    model = hc.load(module, labels=("a", "b", "c"), backend=backend)
     with torch.no_grad():
-        return float((model.logits(Batch(ids)) - module(ids).logits).abs().max())
+        return float((model.logits(hc.Batch(ids)) - module(ids).logits).abs().max())
 
 
 def _zoo() -> Iterator[Check]:
@@ -125,15 +123,11 @@ def _gpu() -> Iterator[Check]:
 
 def _browser() -> Iterator[Check]:
     """What draws .svg, .pdf and .png: kaleido with a browser, which is started once."""
-    import tempfile
-
-    from hc_interp.figures.images import NoBrowser, try_browser
-
     try:
         with tempfile.TemporaryDirectory() as folder:
-            try_browser(Path(folder))
+            hc.figures.images.try_browser(Path(folder))
         yield Check("browser", "good", ".svg, .pdf and .png can be drawn")
-    except NoBrowser as error:
+    except hc.figures.images.NoBrowser as error:
         first, _, mend = str(error).partition(". ")
         yield Check("browser", "limited", first, mend)
 

@@ -1,10 +1,14 @@
 """From what was typed to what the public functions take: models, tasks, heads, sources of replacement."""
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from hc_interp.errors import HCError, ResultError
+import hc_interp as hc
+from hc_interp.components import Head, components, heads_of, is_upstream
+from hc_interp.errors import ComponentError, HCError, ResultError
 
 
 def names(text: str | None) -> list[str] | None:
@@ -13,8 +17,6 @@ def names(text: str | None) -> list[str] | None:
 
 def load(model: str, task: str, data_dir: str | None, labels: str | None) -> tuple[Any, Any]:
     """Model and task; the task first, since it is refused sooner."""
-    import hc_interp as hc
-
     quiet()
     found = hc.load_task(task, data_dir=data_dir)
     return hc.load(model, labels=names(labels)), found
@@ -32,11 +34,9 @@ def is_file(text: str) -> bool:
     return text.endswith(".json")
 
 
-def ends(text: str, model: Any) -> Any:
-    """Senders or receivers: the heads of a result's file, or heads, mlps, embed, output and names, comma separated."""
-    from hc_interp.patching.rows import ends_named
-
-    return heads_of(text) if is_file(text) else ends_named(text, model)
+def ends(text: str) -> Any:
+    """Senders or receivers: a result from its file, or heads, mlps, embed, output and names, comma separated."""
+    return heads_in(text) if is_file(text) else text
 
 
 def result_of(path: str | Path) -> Any:
@@ -47,12 +47,12 @@ def result_of(path: str | Path) -> Any:
     return Result.load(path)
 
 
-def heads_of(text: str) -> Any:
+def heads_in(text: str) -> Any:
     """A result with `.heads` from its file, or the heads that are named."""
     if not is_file(text):
         return names(text)
     found = result_of(text)
-    if not hasattr(found, "heads"):
+    if heads_of(found) is found:
         raise ResultError(
             f"{text} holds a {type(found).__name__}, which names no heads. Expected what hc-interp core or "
             "hc-interp generalizing wrote, or heads themselves, like L2H9,L3H4."
@@ -62,11 +62,6 @@ def heads_of(text: str) -> Any:
 
 def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
     """Subnetworks by name: those of searches, as `hc-interp search` wrote them, and single ones."""
-    import json
-
-    from hc_interp.components import Subnetwork
-    from hc_interp.search.result import MaskSearch
-
     found: dict[str, Any] = {}
     for path in paths:
         try:
@@ -75,17 +70,15 @@ def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
             raise ResultError(f"{path} cannot be read ({error}). Expected a file of hc-interp search.") from error
         prefix = f"{path.stem}-" if len(paths) > 1 else ""
         if single:
-            found[path.stem] = Subnetwork.load(path)
+            found[path.stem] = hc.Subnetwork.load(path)
             continue
-        search = MaskSearch.load(path)
+        search = hc.MaskSearch.load(path)
         found |= {f"{prefix}{place}": item for place, item in enumerate(search.subnetworks)}
     return found
 
 
 def source(kind: str, model: Any, task: Any, n: int, seed: int) -> Any:
     """What a removed component is replaced by."""
-    import hc_interp as hc
-
     if kind == "zero":
         return 0
     if task.train is None:
@@ -105,41 +98,23 @@ def split(task: Any, name: str) -> Any:
     return found
 
 
-def test_pairs(task: Any, case: str, n: int, seed: int) -> dict[str, Any]:
-    """Test pairs of each kind that the case has."""
-    if not (kinds := task.pair_kinds(case)):
-        raise HCError(
-            f"{task.name} has no contrast pairs for {case}. Choose another --case: hc-interp tasks lists them."
-        )
-    return {kind: task.contrast_pairs(case, kind=kind, split="test").sample(n, seed) for kind in kinds}
-
-
 def site_named(text: str) -> Any:
     """A site from its name, as it prints: L3H7.v, L3.resid_post, embed, pooled."""
-    import re
-
-    from hc_interp.errors import ComponentError
-    from hc_interp.models.site import Site
-
     if text in ("embed", "pooled"):
-        return Site(None, text)
+        return hc.Site(None, text)
     match = re.fullmatch(r"L(\d+)(?:H(\d+))?\.(\w+)", text)
     if not match:
         raise ComponentError(f"{text!r} names no site. Expected one like L3H7.v, L3.z, L3.resid_post, embed or pooled.")
     layer, head, kind = match.groups()
-    return Site(int(layer), kind, None if head is None else int(head))
+    return hc.Site(int(layer), kind, None if head is None else int(head))
 
 
 def cut_paths(senders: str, site: Any, means: Any) -> Any:
     """Everything that these heads send to the site's head replaced by its mean, on every route."""
-    import hc_interp as hc
-    from hc_interp.components import Head, components, is_upstream
-
     if site.head is None or site.kind not in ("q", "k", "v"):
         raise HCError(f"--cut was given with the site {site}. Expected q, k or v of one head, like L3H7.v.")
     receiver = Head(site.layer, site.head)
-    found = heads_of(senders)
-    heads = [head for head in components(getattr(found, "heads", found)) if is_upstream(head, receiver)]
+    heads = [head for head in components(heads_of(heads_in(senders))) if is_upstream(head, receiver)]
     if not heads:
         raise HCError(f"None of the heads of --cut {senders} is upstream of {receiver}. Choose a later site.")
     return hc.PatchPath(tuple(heads), receiver, through=(site.kind,), source=means, route="all")
@@ -147,16 +122,12 @@ def cut_paths(senders: str, site: Any, means: Any) -> Any:
 
 def results_of(paths: list[Path]) -> Any:
     """The run in a folder that `hc.run` left, or results by the names of their files."""
-    from hc_interp.runs.results import RunResults
-
     if len(paths) == 1 and paths[0].is_dir():
-        return RunResults.load(paths[0])
+        return hc.RunResults.load(paths[0])
     return {path.stem: result_of(path) for path in paths}
 
 
 def run_of(paths: list[Path]) -> Any:
     """One run: that of a folder, or single result files, each put where its kind belongs."""
-    from hc_interp.runs.results import RunResults
-
     found = results_of(paths)
-    return found if isinstance(found, RunResults) else RunResults.of(found)
+    return found if isinstance(found, hc.RunResults) else hc.RunResults.of(found)

@@ -5,7 +5,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import hc_interp as hc
+from hc_interp.cli.inputs import heads_in, load, names, source, split, subnetworks_of
 from hc_interp.cli.options import (
+    DEFAULT,
+    FIELDS,
     PAIRS,
     WORK,
     CoreFile,
@@ -17,6 +21,7 @@ from hc_interp.cli.options import (
     Replace,
     Seed,
     TaskName,
+    option,
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
@@ -33,31 +38,26 @@ def search(
     data_dir: DataDir = None,
     labels: Labels = None,
     sparsity: Annotated[
-        list[float], typer.Option(help="Share of components removed; give it several times for a grid.")
-    ] = [0.5],  # noqa: B006  (read only)
-    seeds: Annotated[int, typer.Option(help="Subnetworks at each sparsity.", min=1)] = 6,
-    seed: Seed = 0,
+        list[float],
+        typer.Option(help="Share of components removed; give it several times for a grid."),
+        FIELDS["sparsity"],
+    ] = [DEFAULT.sparsity],  # noqa: B006  (read only)
+    seeds: Annotated[int, option("seeds")] = DEFAULT.seeds,
+    seed: Seed = DEFAULT.seed,
     components: Annotated[Literal["heads+mlps", "heads"], typer.Option(help="What may be removed.")] = "heads+mlps",
     objective: Annotated[
         Literal["kl", "task"], typer.Option(help="kl: answer as the full model does; task: answer correctly.")
     ] = "kl",
     replace: Replace = "means",
-    steps: Annotated[int, typer.Option(help="Training steps of each search.", min=1, rich_help_panel=WORK)] = 120,
-    exchanges: Annotated[
-        int, typer.Option(help="Rounds in which the mask then trades components.", min=0, rich_help_panel=WORK)
-    ] = 16,
+    steps: Annotated[int, option("search_steps")] = DEFAULT.search_steps,
+    exchanges: Annotated[int, option("exchanges")] = DEFAULT.exchanges,
     resume: Annotated[
         Path | None, typer.Option(help="Folder that keeps finished searches and is read when you run this again.")
     ] = None,
-    train_examples: Annotated[
-        int, typer.Option(help="Training examples that searches draw from.", min=1, rich_help_panel=WORK)
-    ] = 8000,
-    mean_examples: MeanExamples = 1000,
+    train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each seed (hc.search_masks)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import load, source, split
-
     loaded, data = load(model, task, data_dir, labels)
     found = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
@@ -84,13 +84,10 @@ def evaluate(
         typer.Option(help="At most so many examples of each case (default: all).", min=1, rich_help_panel=WORK),
     ] = None,
     replace: Replace = "means",
-    mean_examples: MeanExamples = 1000,
-    seed: Seed = 0,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+    seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import load, names, source, subnetworks_of
-
     named = subnetworks_of(subnetworks or [])
     loaded, data = load(model, task, data_dir, labels)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
@@ -119,9 +116,6 @@ def core(
     share: Annotated[float, typer.Option(help="Share of subnetworks that keep a component of the core.", max=1)] = 1.0,
 ) -> Shown:
     """The components that subnetworks share: the heuristic core (hc.heuristic_core)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import subnetworks_of
-
     found = hc.heuristic_core(subnetworks_of(searches).values(), share)
     frame = found.to_frame()
     return written(found, out, frame[frame["in_core"]])
@@ -146,15 +140,12 @@ def generalizing(
     margin: Annotated[float, typer.Option(help="Smallest effect that counts.", min=0, max=1)] = 0.01,
     alpha: Annotated[float, typer.Option(help="Largest q (Benjamini-Hochberg).", min=0, max=1)] = 0.05,
     max_pairs: Annotated[int, typer.Option(help="Pairs, or examples.", min=1, rich_help_panel=PAIRS)] = 512,
-    mean_examples: MeanExamples = 1000,
-    seed: Seed = 0,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+    seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """The heads outside the core that carry generalization, on data that the verdict does not use
     (hc.generalizing_heads)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import heads_of, load, names, source, subnetworks_of
-
-    heads = heads_of(core)
+    heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
     loaded, data = load(model, task, data_dir, labels)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)

@@ -1,11 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share. What a run's settings declare is declared there alone."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from hc_interp.experiment.settings import RunSettings, bounds
+
 PAIRS, WORK = "Pairs", "Amount of work"
+DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
+PANELS = {
+    **dict.fromkeys(("seed", "sparsity", "margin")),
+    **dict.fromkeys(("case", "select_pairs", "test_pairs", "permutations"), PAIRS),
+}
 
 
 def _models(incomplete: str) -> list[str]:
@@ -28,6 +35,15 @@ def _cases(incomplete: str) -> list[str]:
     return [name for name in CASES if name.startswith(incomplete)]
 
 
+def option(setting: str) -> Any:
+    """The option for a setting of a run: its help, and its closed ends; open ones are the setting's own to refuse."""
+    ends = bounds(FIELDS[setting].metadata)
+    return typer.Option(
+        help=FIELDS[setting].description, min=ends.get("ge"), max=ends.get("le"),
+        rich_help_panel=PANELS.get(setting, WORK), autocompletion=_cases if setting == "case" else None,
+    )  # fmt: skip
+
+
 ZOO = "zoo:<name>, a folder that save_pretrained wrote, or a hub id."
 Model = Annotated[str, typer.Option(help=ZOO, autocompletion=_models)]
 TaskName = Annotated[
@@ -35,22 +51,13 @@ TaskName = Annotated[
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")]
 Labels = Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Seed = Annotated[int, option("seed")]
 Out = Annotated[Path, typer.Option(help="File for the result (.json), for later commands and for Python.")]
-
-CASE = "lexical_overlap_ln_subject/object_swap"
-Case = Annotated[
-    str,
-    typer.Option(
-        help="Case whose pairs are patched; see hc-interp tasks.", autocompletion=_cases, rich_help_panel=PAIRS
-    ),
-]
+Case = Annotated[str, option("case")]
 Replace = Annotated[
     Literal["means", "positional", "zero", "donors"],
     typer.Option(help="What a removed component is replaced by: means over positions, means by position, 0, or the "
                  "values of another example of the same length. Conclusions depend on it."),
 ]  # fmt: skip
-MeanExamples = Annotated[
-    int, typer.Option(help="Training examples that means or donors are taken from.", min=1, rich_help_panel=WORK)
-]
+MeanExamples = Annotated[int, option("mean_examples")]
 CoreFile = Annotated[str, typer.Option(help="The core: a result's file, like core.json, or heads like L2H9,L3H4.")]

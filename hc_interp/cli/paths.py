@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from hc_interp.cli.options import CASE, PAIRS, WORK, Case, DataDir, Labels, Model, Out, Seed, TaskName
+import hc_interp as hc
+from hc_interp.cli.inputs import ends, load
+from hc_interp.cli.options import DEFAULT, PAIRS, WORK, Case, DataDir, Labels, Model, Out, Seed, TaskName
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
@@ -27,7 +29,7 @@ def patch(
     method: Annotated[
         Literal["exact", "attribution", "auto"], typer.Option(help="Measured, estimated, or the strongest measured.")
     ] = "exact",
-    case: Case = CASE,
+    case: Case = DEFAULT.case,
     kind: Annotated[str, typer.Option(help="order or overlap.", rich_help_panel=PAIRS)] = "order",
     split: Annotated[
         Literal["select", "test"], typer.Option(help="Half of the pairs.", rich_help_panel=PAIRS)
@@ -40,16 +42,13 @@ def patch(
     shard: Annotated[
         str | None, typer.Option(help="i/N: this part of the paths alone; see hc-interp join.", rich_help_panel=WORK)
     ] = None,
-    seed: Seed = 0,
+    seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Path effects of every sender on every receiver (hc.path_effects); on a cluster, one --shard i/N a job."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import ends, load
-
     loaded, data = load(model, task, data_dir, labels)
     chosen = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
-        loaded, chosen, ends(senders, loaded), ends(receivers, loaded), through,
+        loaded, chosen, ends(senders), ends(receivers), through,
         route=route, method=method, memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
     )  # fmt: skip
     return written(effects, out, effects.top(10)[COLUMNS])
@@ -61,7 +60,5 @@ def join(
     out: Out,
 ) -> Shown:
     """Put the shards of one sweep together."""
-    from hc_interp.patching.effects import PathEffects
-
-    effects = PathEffects.join([PathEffects.load(part) for part in parts])
+    effects = hc.PathEffects.join([hc.PathEffects.load(part) for part in parts])
     return written(effects, out, effects.top(10)[COLUMNS])

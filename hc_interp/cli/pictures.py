@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+import hc_interp as hc
+from hc_interp.cli.inputs import names, results_of, run_of
 from hc_interp.cli.shell import command
 from hc_interp.cli.show import Shown
 
@@ -25,9 +27,6 @@ def figures(
     most: Annotated[int | None, typer.Option(help="Circuit: draw at most so many paths.", min=1)] = None,
 ) -> Shown:
     """Every figure that results allow, ready for a paper: circuit, paths, accuracy, core, searches, probes, verdict."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import names, results_of
-
     drawn = hc.figures.draw(results_of(results), width=width, margin=margin, most=most)
     files = hc.figures.write_all(drawn, out, names(format) or ())
     lines = [f"{figure.title}: {figure.caption}" for figure in drawn.values()]
@@ -47,8 +46,5 @@ def report(
     ] = False,
 ) -> Shown:
     """One page with the question, the verdict, the evidence and every number (hc.report)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import run_of
-
     path = hc.report(run_of(results), out, static=static)
     return Shown({"file": str(path), "bytes": path.stat().st_size}, f"written to {path}")

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+import hc_interp as hc
+from hc_interp.cli.inputs import cut_paths, heads_in, load, site_named, source, split
 from hc_interp.cli.options import (
-    CASE,
-    PAIRS,
-    WORK,
+    DEFAULT,
+    FIELDS,
     Case,
     CoreFile,
     DataDir,
@@ -17,6 +18,7 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    option,
 )  # fmt: skip
 from hc_interp.cli.shell import command
 from hc_interp.cli.show import Shown, written
@@ -37,14 +39,11 @@ def probe(
             help="Read with these heads' paths to the site's head cut (set to means): core.json, or L2H9,L3H4."
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(help="Examples that the probe reads.", min=1, rich_help_panel=WORK)] = 1500,
-    mean_examples: MeanExamples = 1000,
-    seed: Seed = 0,
+    examples: Annotated[int, option("probe_examples")] = DEFAULT.probe_examples,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+    seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Whether a feature can be read linearly at a site, beside its controls (hc.fit_probe)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import cut_paths, load, site_named, source, split
-
     place = site_named(site)
     loaded, data = load(model, task, data_dir, labels)
     interventions = []
@@ -65,26 +64,21 @@ def reads_from(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
-    case: Case = CASE,
-    pairs: Annotated[int, typer.Option(help="Test pairs of each kind.", min=1, rich_help_panel=PAIRS)] = 128,
-    permutations: Annotated[int, typer.Option(help="Relabellings of the null.", min=1, rich_help_panel=PAIRS)] = 199,
-    margin: Annotated[
-        float, typer.Option(help="Share of the node effect below which nothing counts as read.", min=0, max=1)
-    ] = 0.05,
+    case: Case = DEFAULT.case,
+    pairs: Annotated[int, option("test_pairs")] = DEFAULT.test_pairs,
+    permutations: Annotated[int, option("permutations")] = DEFAULT.permutations,
+    margin: Annotated[float, option("margin"), FIELDS["margin"]] = DEFAULT.margin,
     alpha: Annotated[float, typer.Option(help="Level of the test.", min=0, max=1)] = 0.05,
-    mean_examples: MeanExamples = 1000,
-    seed: Seed = 0,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+    seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """The verdict: do the generalizing heads read from the core? On test pairs of every kind (hc.reads_from)."""
-    import hc_interp as hc
-    from hc_interp.cli.inputs import heads_of, load, source, test_pairs
-
-    heads = heads_of(core), heads_of(generalizing)
+    heads = heads_in(core), heads_in(generalizing)
     loaded, data = load(model, task, data_dir, labels)
-    means, donors = (source(kind, loaded, data, mean_examples, seed) for kind in ("means", "donors"))
+    chosen, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     verdict = hc.reads_from(
-        loaded, test_pairs(data, case, pairs, seed), core=heads[0], generalizing=heads[1], means=means, donors=donors,
-        n_permutations=permutations, margin=margin, alpha=alpha, seed=seed,
+        loaded, chosen, core=heads[0], generalizing=heads[1], means=means, n_permutations=permutations, margin=margin,
+        alpha=alpha, seed=seed,
     )  # fmt: skip
     shown = written(verdict, out)
     return Shown(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+import hc_interp as hc
 from hc_interp.cli.config import Setting, explained, read_config, settings_of
 from hc_interp.cli.show import Shown, show
 
@@ -28,9 +29,7 @@ NOTHING = "Nothing was written: a result appears whole or not at all."
 
 def _say_version(value: bool) -> None:
     if value:
-        from hc_interp import __version__
-
-        typer.echo(f"hc-interp {__version__}")
+        typer.echo(f"hc-interp {hc.__version__}")
         raise typer.Exit
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from hc_interp.records.result import Result
+from hc_interp.files import json_text
 
 ROWS = 40  # of a table that people see; machines get all
 
@@ -23,18 +23,14 @@ class Shown:
 
 def show(shown: Shown, as_json: bool) -> None:
     if as_json:
-        from hc_interp.files import json_text
-
         typer.echo(json_text(shown.record))
     elif isinstance(shown.text, str):
         typer.echo(shown.text)
     else:
-        from rich.console import Console
-
         Console().print(shown.text)
 
 
-def written(result: "Result", out: Path, frame: Any = None) -> Shown:
+def written(result: Any, out: Path, frame: Any = None) -> Shown:
     """Save a result, and show its first rows (or those of `frame`), what it is, and where it lies."""
     path = result.save(out)
     table = (result.to_frame() if frame is None else frame).head(ROWS)

@@ -175,6 +175,18 @@ class Task:
             )
         return pairs
 
+    def test_pairs(self, case: str, n: int, seed: int = 0) -> dict[str, ContrastPairs]:
+        """At most `n` pairs of each kind of a case, of the "test" split: what a verdict on this seed rests on.
+
+        Raises `DataError` for a case without pairs, and for one that does not exist.
+        """
+        if not (kinds := self.pair_kinds(case)):
+            raise DataError(
+                f"{self.name} has no contrast pairs for {case}: no path can be patched on it. Choose another case "
+                "(--case): `hc-interp tasks` lists those that have pairs."
+            )
+        return {kind: self.contrast_pairs(case, kind, split="test").sample(n, seed) for kind in kinds}
+
     def _count_labels(self) -> int | None:
         """How many labels all that has no groups or classes of its own has; None where none has labels."""
         given = [self.train, self.validation, self.overlap, *(self.cases or {}).values()]

@@ -1,38 +1,35 @@
 """`hc.run`: the whole way from a checkpoint to a verdict, in one call that leaves a folder behind."""
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hc_interp.components import Head, is_upstream
-from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.load import load_task
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
-from hc_interp.experiment.settings import DEFAULT_CASE, DEMO, RunSettings
+from hc_interp.experiment.settings import RunSettings
 from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
-from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations, mean_activations
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
+from hc_interp.probing.path_probes import random_senders
 from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
+from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import Folder, check_free
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks
-
-__all__ = ["DEFAULT_CASE", "DEMO", "RunSettings", "run"]
+from hc_interp.statistics.samples import generator
 
 VALIDATION_EXAMPLES = 1000  # in-domain accuracy is one number: it can afford more than each of the cases
 
@@ -43,7 +40,7 @@ def run(
     out: str | Path,
     *,
     data_dir: str | Path | None = None,
-    settings: RunSettings | None = None,
+    settings: RunSettings | Mapping[str, Any] | None = None,
     labels: Any = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -55,25 +52,30 @@ def run(
     gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and `report.html`. With
     `resume` an earlier run of the same call goes on there: parts that it finished are read back. `say` is called with a
     line at each stage. Raises `HCError` for anything that a user can mend; what was finished stays.
+
+    `settings` say how much of everything is done: `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields;
+    `help(hc.RunSettings)` lists them. `hc.RunResults`, which is returned, holds each part of the run as its step's
+    function gives it, and `hc.RunResults.load(out)` reads it back.
     """
-    settings = settings or RunSettings()
+    settings = RunSettings.model_validate({} if settings is None else settings)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
     # What can be refused is refused before the folder exists, so that the corrected call finds it free.
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
     task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
+    training = _split(task, "train")
     task = _thin(task, settings)
-    _pairs(task, settings)
+    task.test_pairs(settings.case, settings.test_pairs, settings.seed)
     model = model if isinstance(model, HookedModel) else load(model, labels=labels)
-    record = {"arguments": arguments, "settings": asdict(settings), **_identity(model, task)}
+    record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
     with folder.stage("taking means"):
-        means = mean_activations(model, _split(task, "train").sample(settings.mean_examples, settings.seed))
+        means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
     results = RunResults(manifest=folder.manifest)
     _find(folder, results, model, task, means, settings)
     _test(folder, results, model, task, means, settings)
     with folder.stage("drawing figures and the report"):
-        _draw(folder, results)
+        folder.manifest["figures"] = draw_run(results, folder.path)
     folder.finish()
     return results
 
@@ -124,8 +126,7 @@ def _test(
 ) -> None:
     """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
     with folder.stage("testing what generalizing heads read"):
-        pairs = _pairs(task, settings)
-        donors = Donors(model, _split(task, "train").sample(settings.mean_examples, settings.seed), settings.seed)
+        pairs = task.test_pairs(settings.case, settings.test_pairs, settings.seed)
         folder.manifest["pairs"] = {
             kind: {"case": settings.case, "n": len(part), "sha256": part.fingerprint()} for kind, part in pairs.items()
         }
@@ -138,7 +139,6 @@ def _test(
                 core=results.core,
                 generalizing=results.generalizing,
                 means=means,
-                donors=donors,
                 n_permutations=settings.permutations,
                 margin=settings.margin,
                 seed=settings.seed,
@@ -156,7 +156,7 @@ def _probes(
     """Word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
 
     Cut means that the value head reads what it would read if the senders stood at their means (route "all"): the core's
-    heads, or as many other heads (fewer where there are not so many).
+    heads, or as many other heads, matched to them by layer (`random_senders`).
     """
     assert results.core is not None
     assert results.generalizing is not None
@@ -164,27 +164,22 @@ def _probes(
         return {}
     receiver = _strongest(results.generalizing)
     core = [head for head in results.core.heads if is_upstream(head, receiver)]
-    others = [
-        head
-        for head in model.components
-        if isinstance(head, Head) and is_upstream(head, receiver) and head not in results.core.heads
-    ]
-    chosen = np.random.default_rng(settings.seed).permutation(len(others))[: len(core)]
     examples = task.overlap.sample(settings.probe_examples, settings.seed)
 
-    def fit(senders: list[Head]) -> Probe:
+    def fit(senders: Sequence[Head]) -> Probe:
         cut = [PatchPath(tuple(senders), receiver, through=("v",), source=means, route="all")] if senders else []
         site = Site(receiver.layer, "v", receiver.head)
         return fit_probe(model, examples, site, "token_overlap", interventions=cut, seed=settings.seed)
 
-    arms: dict[str, list[Head]] = {"clean": []}
+    arms: dict[str, Sequence[Head]] = {"clean": []}
     if core:
         arms["core paths cut"] = core
-    if len(chosen):
-        arms["random paths cut"] = [others[i] for i in sorted(chosen)]
+        rng = generator(settings.seed)
+        arms["random paths cut"] = random_senders(model, results.core.heads, receiver, exclude=(), rng=rng)
     return {
         name: folder.part(f"probe-{name.replace(' ', '-')}", Probe, partial(fit, senders))
         for name, senders in arms.items()
+        if senders or name == "clean"
     }
 
 
@@ -192,22 +187,6 @@ def _strongest(found: GeneralizingHeads) -> Head:
     """The generalizing head of largest |node effect|."""
     effects = found.table.set_index("head")["node_effect"].abs()
     return max(found.heads, key=lambda head: effects[str(head)])
-
-
-def _pairs(task: Task, settings: RunSettings) -> dict[str, ContrastPairs]:
-    """The test pairs of the run's case, one entry for each kind that exists."""
-    kinds = task.pair_kinds(settings.case)
-    if not kinds:
-        raise HCError(
-            f"{task.name} has no contrast pairs for {settings.case}: no path can be patched on it. "
-            "Choose another case (--case): `hc-interp tasks` lists those that have pairs."
-        )
-    found = {kind: task.contrast_pairs(settings.case, kind=kind, split="test") for kind in kinds}
-    rng = np.random.default_rng(settings.seed)
-    return {
-        kind: part.rows(sorted(rng.permutation(len(part))[: settings.test_pairs].tolist()))
-        for kind, part in found.items()
-    }
 
 
 def _split(task: Task, name: str) -> Any:
@@ -240,9 +219,3 @@ def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
         "device": str(model.device),
         "data": {"task": task.name, **{name: {"n": len(s), "sha256": s.fingerprint()} for name, s in splits.items()}},
     }
-
-
-def _draw(folder: Folder, results: RunResults) -> None:
-    from hc_interp.reports.report import draw_run
-
-    folder.manifest["figures"] = draw_run(results, folder.path)

@@ -1,41 +1,97 @@
-"""How much of everything a run does."""
+"""`RunSettings`: how much of everything a run does, declared once for Python, the command line and TOML files."""
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hc_interp.errors import HCError
+from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
+from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 
-DEFAULT_CASE = "lexical_overlap_ln_subject/object_swap"
+WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+ENDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """How much of everything a run does. The defaults are for a real run; `DEMO` is for a first look."""
+class RunSettings(BaseModel):
+    """How much of everything a run does. The defaults are for a real run; `DEMO` is for a first look.
 
-    seeds: int = 6
-    sparsity: float = 0.5
-    search_steps: int = 120
-    exchanges: int = 16
-    mean_examples: int = 1000
-    train_examples: int = 8000
-    eval_per_case: int = 300
-    select_pairs: int = 256
-    test_pairs: int = 128
-    permutations: int = 199
-    probe_examples: int = 1500
-    margin: float = 0.05
-    case: str = DEFAULT_CASE
-    seed: int = 0
-    demo: bool = False
+    Raises `HCError` for a name that is no setting and for a value that its setting does not take.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    case: str = Field(
+        default="lexical_overlap_ln_subject/object_swap",
+        description="Case whose pairs are patched; see hc-interp tasks.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
+    sparsity: float = Field(
+        default=SPARSITY, ge=0, lt=1, description="Share of components removed; half of them is 0.5, not 50."
+    )
+    margin: float = Field(
+        default=MARGIN, gt=0, lt=1, description="Share of the node effect below which nothing counts as read."
+    )
+    seeds: int = Field(default=SEEDS, ge=1, description="Subnetworks at each sparsity.")
+    search_steps: int = Field(default=STEPS, ge=1, description="Training steps of each search.")
+    exchanges: int = Field(default=EXCHANGES, ge=0, description="Rounds in which each mask then trades components.")
+    train_examples: int = Field(default=8000, ge=1, description="Training examples that searches draw from.")
+    mean_examples: int = Field(default=1000, ge=1, description="Training examples that means or donors are taken from.")
+    eval_per_case: int = Field(default=300, ge=1, description="Examples of each case that accuracy is measured on.")
+    probe_examples: int = Field(default=1500, ge=1, description="Examples that a probe reads.")
+    select_pairs: int = Field(default=256, ge=1, description="Pairs that choose the generalizing heads.")
+    test_pairs: int = Field(default=128, ge=1, description="Pairs of each kind that the verdict rests on.")
+    permutations: int = Field(default=PERMUTATIONS, ge=1, description="Relabellings of the null.")
+    demo: bool = Field(default=False, description="Whether the run is shortened, so that its verdict is not evidence.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """A number of numpy as Python's own."""
+        return value.item() if hasattr(value, "item") else value
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+        name, value = next(iter(first["loc"]), None), first["input"]
+        if name is None:
+            raise HCError(f"settings={given!r} was given. Expected hc.RunSettings(...), or a dict of its fields.")
+        if name not in cls.model_fields:
+            near = difflib.get_close_matches(str(name), cls.model_fields, n=1, cutoff=0)
             raise HCError(
-                f"sparsity={self.sparsity:g} was given. Expected the share of components to remove, from 0 up to but "
-                "without 1; half of them is 0.5, not 50."
+                f"{name}={value!r} was given, which is no setting of a run; did you mean {near[0]}? Expected some of "
+                f"{', '.join(cls.model_fields)}."
             )
-        for name in ("seeds", "test_pairs", "permutations", "select_pairs", "train_examples"):
-            if getattr(self, name) < 1:
-                raise HCError(f"{name}={getattr(self, name)} was given. Expected 1 or more.")
+        field = cls.model_fields[str(name)]
+        words = in_words(field.annotation, bounds(field.metadata))
+        raise HCError(f"{name}={value!r} was given. Expected {words}. {field.description}")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some settings changed, which are checked as all are."""
+        return type(self)(**{**self.model_dump(), **(update or {})})
+
+
+def bounds(metadata: Iterable[Any]) -> dict[str, Any]:
+    """The ends that a field was declared with, by the names that `Field` gives them: some of ge, gt, le, lt."""
+    return {name: getattr(end, name) for end in metadata for name in ENDS if hasattr(end, name)}
+
+
+def in_words(kind: Any, ends: Mapping[str, float]) -> str:
+    """What a setting takes."""
+    return " ".join([WORDS[kind], *(ENDS[name].format(end) for name, end in ends.items())])
 
 
 DEMO = RunSettings(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hc_interp.components import Head, components, execution_order
+from hc_interp.components import Head, components, execution_order, heads_of
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel
 
@@ -14,7 +14,7 @@ def head_set(model: HookedModel, given: Any, role: str) -> Heads:
 
     Raises `ComponentError` for anything that is not a head of this model.
     """
-    found = components(given.heads if hasattr(given, "heads") else given)
+    found = components(heads_of(given))
     for item in found:
         if not isinstance(item, Head):
             raise ComponentError(

@@ -65,10 +65,11 @@ def path_effects(
     `PathEffects.to_frame` has the effects on three scales.
 
     `senders` and `receivers` are results that have `.heads`, or lists; an item is a component, a name, or a tuple of
-    them that acts as one. `through` is some of q, k, v, patched together (`("q", "k")` or `"qk"`), or `"each"`: a row
-    per input; an MLP and `output` have one, "in". `joint=True` patches all senders into all receivers at once, in one
-    row. Corrupt values are the pairs' other sides, or another source's (`corruption=`), for which shares are not
-    defined. `metric` is "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
+    them that acts as one. "heads" and "mlps" name all of the model's, each one an item. `through` is some of q, k, v,
+    patched together (`("q", "k")` or `"qk"`), or `"each"`: a row per input; an MLP and `output` have one, "in".
+    `joint=True` patches all senders into all receivers at once, in one row. Corrupt values are the pairs' other sides,
+    or another source's (`corruption=`), for which shares are not defined. `metric` is "logit_diff", "prob_diff" or a
+    function `(logits, gold, groups) -> [batch]`.
 
     `method="exact"` measures every path. `"attribution"` estimates every path to first order from one backward pass
     (EAP): hundreds of times cheaper, of direct paths only, and wrong where the effect is not small. `ig_steps` above 1
@@ -93,7 +94,7 @@ def path_effects(
     folder of another sweep, and `HCError` for a method, number of steps, shard or memory bound that cannot be.
     """
     _check_pairs(pairs)
-    rows = rows_of(senders, receivers, through, joint)
+    rows = rows_of(senders, receivers, through, joint, model.components)
     for row in rows:
         check_path(row.senders, row.receivers, route)
         check_ends_exist(model, (*row.senders, *row.receivers))

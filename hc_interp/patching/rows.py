@@ -1,15 +1,14 @@
 """`Row`: one path to be measured, and how arguments become rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from hc_interp.components import MLP, Head, Subnetwork, component, heads_of, is_upstream
+from hc_interp.components import Component, Head, Subnetwork, ends_named, heads_of, is_upstream
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.path_steps import INPUTS
 from hc_interp.interventions.paths import path_ends, path_inputs
-from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.effects import label
 
 Members = tuple[Any, ...]
@@ -39,12 +38,14 @@ def _label(members: Members) -> str:
     return label(members)
 
 
-def rows_of(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row]:
+def rows_of(senders: Any, receivers: Any, through: Any, joint: bool, among: Sequence[Component]) -> list[Row]:
     """Every sender with every receiver (with `joint`, one row of all), by each input where `through` is "each".
+
+    `among` are the model's components, which "heads" and "mlps" stand for.
 
     Raises `InterventionError` for no senders or receivers and for inputs that there are not.
     """
-    sending, receiving = _members(senders, "senders"), _members(receivers, "receivers")
+    sending, receiving = _members(senders, "senders", among), _members(receivers, "receivers", among)
     each = isinstance(through, str) and through == "each"
     together = INPUTS if each else path_inputs(through, [item for group in receiving for item in group])
     if joint:
@@ -59,21 +60,14 @@ def rows_of(senders: Any, receivers: Any, through: Any, joint: bool) -> list[Row
     return rows
 
 
-def ends_named(text: str, model: HookedModel) -> list[Any]:
-    """Senders or receivers from one text: "heads" and "mlps" are all of the model's, anything else is a name."""
-    kinds = {"heads": Head, "mlps": MLP}
-    found: list[Any] = []
-    for name in (part.strip() for part in text.split(",")):
-        found += [i for i in model.components if isinstance(i, kinds[name])] if name in kinds else [component(name)]
-    return list(dict.fromkeys(found))
-
-
-def _members(given: Any, role: str) -> list[Members]:
+def _members(given: Any, role: str, among: Sequence[Component]) -> list[Members]:
     """Each item as a tuple of components; a subnetwork is read as its components, another result as its heads."""
     items = given if isinstance(given, Subnetwork) else heads_of(given)
     if isinstance(items, str) or not isinstance(items, Iterable):
         items = (items,)
-    found = [path_ends(item) for item in items]
+    found: list[Members] = []
+    for item in items:
+        found += [(end,) for end in ends_named(item, among)] if isinstance(item, str) else [path_ends(item)]
     if not found:
         raise InterventionError(
             f"path_effects was given no {role} ({given!r}); a path needs at least one. Pass heads, like ['L3H7'], or a "

@@ -16,6 +16,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.decision import Decision, decide
+from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
 from hc_interp.reading.one_kind import MIN_NODE_EFFECT, MIN_SENDER_CHANGE, MIN_SOURCES, PERCENTILE, KindTest
 from hc_interp.reading.verdict import KindRecord, Verdict
 from hc_interp.records.provenance import provenance
@@ -33,9 +34,9 @@ def reads_from(
     means: MeanActivations | None = None,
     donors: Donors | None = None,
     routes: Sequence[str] = ("all", "direct", "mlps"),
-    n_permutations: int = 199,
+    n_permutations: int = PERMUTATIONS,
     n_size_controls: int = 39,
-    margin: float = 0.05,
+    margin: float = MARGIN,
     alpha: float = 0.05,
     level: float = 0.95,
     metric: str | Metric = "logit_diff",

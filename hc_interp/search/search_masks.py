@@ -19,6 +19,7 @@ from hc_interp.progress import stage
 from hc_interp.records.digest import digest
 from hc_interp.records.provenance import provenance
 from hc_interp.search.choice import check_choice, universe_of
+from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 from hc_interp.search.plan import STREAMS, Draws, draw_plan, shaping
 from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
@@ -35,20 +36,22 @@ TRADES = 2  # raised when other trades are made, so that a resumed search does n
 def search_masks(
     model: HookedModel,
     data: Data,
-    sparsity: float | Sequence[float] = 0.5,
-    seeds: Iterable[int] = range(4),
+    sparsity: float | Sequence[float] = SPARSITY,
+    seeds: int | Iterable[int] = SEEDS,
     means: Source | None = None,
     *,
     components: str = "heads+mlps",
     objective: str = "kl",
     interventions: Sequence[Intervention] = (),
-    steps: int = 120,
+    steps: int = STEPS,
     batch_size: int = 16,
-    exchanges: int = 16,
+    exchanges: int = EXCHANGES,
     vary: Sequence[str] = STREAMS,
     resume: str | Path | None = None,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
+
+    `seeds` are whole numbers, or a number of them: `seeds=4` means `range(4)`.
 
     Each run trains one `log_alpha` per component with hard-concrete gates under a Lagrangian that drives the expected
     sparsity to a target ramped from 0, weights frozen; the result keeps exactly `floor((1 - sparsity) n + 0.5)`
@@ -148,11 +151,14 @@ def _sparsities(sparsity: Any) -> tuple[float, ...]:
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    found = tuple(seeds) if isinstance(seeds, Iterable) else (seeds,)
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        seeds = range(int(seeds))
+    found = tuple(seeds) if isinstance(seeds, Iterable) else ()
     whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
         raise SearchError(
-            f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4)."
+            f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4), or "
+            "seeds=4, which means the same."
         )
     return tuple(map(int, found))
 

@@ -50,7 +50,7 @@ def test_leaves_every_file(finished) -> None:
     assert manifest["status"] == "finished"
     assert len(lines) >= 5
     assert set(lines[1:]) <= set(manifest["seconds"])
-    assert manifest["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
+    assert manifest["settings"] == json.loads(json.dumps(SETTINGS.model_dump()))
     assert manifest["model"]["fingerprint"]
     assert manifest["data"]["train"]["sha256"]
     assert manifest["versions"]["torch"]
@@ -76,7 +76,7 @@ def test_does_not_write_over_a_run(finished, model, task) -> None:
 
 def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
     old, other = tmp_path / "old", tmp_path / "other"
-    record = {"arguments": {}, "settings": dataclasses.asdict(SETTINGS)}
+    record = {"arguments": {}, "settings": SETTINGS.model_dump()}
     Folder.open(old, record, overwrite=False, resume=False, say=print)
     (old / "stale.json").write_text("{}")
     Folder.open(old, record, overwrite=True, resume=False, say=print)

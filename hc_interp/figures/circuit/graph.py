@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, component, components
+from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, component, components, heads_of
 from hc_interp.errors import HCError
 from hc_interp.patching.effects import PathEffects
 
@@ -166,7 +166,7 @@ def _roles(frame: pd.DataFrame, core: Any, generalizing: Any) -> dict[Any, Kind]
         both: dict[Any, Kind] = dict.fromkeys(sides[0] & sides[1], "both")
         found = {**dict.fromkeys(sides[0], "sender"), **dict.fromkeys(sides[1], "receiver"), **both}
     else:
-        given = [components(getattr(part, "heads", part) or ()) for part in (core, generalizing)]
+        given = [components(heads_of(part) or ()) for part in (core, generalizing)]
         found = {**dict.fromkeys(given[0], "core"), **dict.fromkeys(given[1], "generalizing")}
     return {item: kind for item, kind in found.items() if isinstance(item, Head)}
 

@@ -7,14 +7,13 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from hc_interp.reports.words import lead
-from hc_interp.runs.results import RunResults
+import hc_interp as hc
 
 
-def summary(run: RunResults, folder: str | Path) -> RenderableType:
+def summary(run: Any, folder: str | Path) -> RenderableType:
     """What was found and where it lies; claims no more than `verdict.sentence()`."""
     numbers = Table.grid(padding=(0, 2))
-    for name, value in lead(run):
+    for name, value in hc.reports.lead(run):
         numbers.add_row(name, f"[bold]{value}[/bold]")
     files = Table.grid(padding=(0, 2))
     for name, path in _files(run, Path(folder)):
@@ -32,17 +31,22 @@ def summary(run: RunResults, folder: str | Path) -> RenderableType:
     )
 
 
-def record(run: RunResults, folder: str | Path) -> dict[str, Any]:
+def record(run: Any, folder: str | Path) -> dict[str, Any]:
     """The same for machines."""
     verdict = run.verdict
     found = (
         {} if verdict is None else {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
     )
     files = {name: str(path) for name, path in _files(run, Path(folder))}
-    return {**found, "numbers": dict(lead(run)), "files": files, "seconds": run.manifest.get("seconds", {}).get("all")}
+    return {
+        **found,
+        "numbers": dict(hc.reports.lead(run)),
+        "files": files,
+        "seconds": run.manifest.get("seconds", {}).get("all"),
+    }
 
 
-def _files(run: RunResults, folder: Path) -> list[tuple[str, Path]]:
+def _files(run: Any, folder: Path) -> list[tuple[str, Path]]:
     drawn = [folder / name for name in run.manifest.get("figures", {}).get("files", [])]
     circuits = [path for path in drawn if path.name in ("circuit-single.svg", "circuit-double.html")]
     found = [("report", folder / "report.html")]
