@@ -100,7 +100,7 @@ def check_labels_column(
     if label_map is not None and classes is not None:
         check_label_map(label_map, classes, groups, where)
     if label_map is None and classes is not None and is_named(values):
-        label_map = dict(numbers_of_names(values, classes, groups, f"{where}, column {column!r},"))
+        label_map = {**numbers_of_names(values, classes, groups, f"{where}, column {column!r},")}
     if label_map is not None:
         for row, value in enumerate(values):
             if value not in label_map:
