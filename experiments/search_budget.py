@@ -17,8 +17,8 @@ import torch
 
 import hc_interp as hc
 from hc_interp.search.hard_concrete import sample_gates
+from hc_interp.search.objective import Objective
 from hc_interp.search.pool import build_pool
-from hc_interp.search.training import Objective
 
 MODEL = "zoo:minilm-nli"
 N_MEANS = 4096

@@ -32,8 +32,8 @@ import hc_interp as hc
 from hc_interp.metrics import kl_divergence
 from hc_interp.search.exchange import MODELLED
 from hc_interp.search.hard_concrete import sample_gates
+from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
-from hc_interp.search.training import Objective
 from hc_interp.statistics.tests import bootstrap
 
 LENGTH = 128  # what the published code pads to

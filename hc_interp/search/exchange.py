@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hc_interp.errors import SearchError
 from hc_interp.progress import SILENT, Stage
-from hc_interp.search.training import Objective
+from hc_interp.search.objective import Objective
 
 START, MOST = 128, 1024  # examples of the first rounds and of the last
 MODELLED = 512  # examples at most whose logits predict trades

@@ -4,27 +4,25 @@ Each gives a `Ranking`, whose `top(sparsity)` is a subnetwork.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import Component
 from hc_interp.data.batch import Batch
 from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
-from hc_interp.interventions.sources import Source, check_rows, check_source
-from hc_interp.metrics import group_cross_entropy, kl_divergence
+from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
-from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.node_gradients import NODES, dropped, gate_gradients, node_effects
-from hc_interp.search.pool import Pool, build_pool
+from hc_interp.search.objective import Objective, check_choice
 from hc_interp.search.ranking import Ranking
 
 Score = Callable[[Batch, Tensor], Float[Tensor, "component batch"]]  # of a batch, and where its rows stand
@@ -50,12 +48,14 @@ def gradient_importance(
 
     A slope at the full model says nothing of what happens far from it, or when several components go together.
     """
-    goal = _Goal(model, data, means, components, objective, interventions, batch_size)
+    screen = _Screen.of(model, data, means, components, objective, interventions, batch_size)
+    goal = screen.objective
 
     def score(batch: Batch, rows: Tensor) -> Tensor:
-        return gate_gradients(model, batch, goal.items, goal.source, goal.answer_loss(rows), goal.interventions).abs().T
+        loss = goal.answer_loss(rows)
+        return gate_gradients(model, batch, goal.universe, goal.source, loss, goal.interventions).abs().T
 
-    ranking = goal.rank("gradient importance", score, normalize=normalize)
+    ranking = screen.rank("gradient importance", score, normalize=normalize)
     return _by_layer(ranking) if normalize else ranking
 
 
@@ -86,24 +86,24 @@ def attribution_patching(
     """
     if nodes not in NODES:
         raise SearchError(f"nodes={nodes!r} was given. Expected one of {', '.join(map(repr, NODES))}.")
-    goal = _Goal(model, data, means, components, objective, interventions, batch_size, kinds=NODES[nodes])
+    screen = _Screen.of(model, data, means, components, objective, interventions, batch_size, nodes)
+    goal = screen.objective
     passes = dropped(model.n_layers) if grad_drop and model.n_layers > 1 else [()]
 
     def score(batch: Batch, rows: Tensor) -> Tensor:
         loss = goal.answer_loss(rows)
         if nodes == "components":
             found = [
-                gate_gradients(model, batch, goal.items, goal.source, loss, goal.interventions, drop) for drop in passes
+                gate_gradients(model, batch, goal.universe, goal.source, loss, goal.interventions, drop)
+                for drop in passes
             ]
         else:
             found = node_effects(model, batch, nodes, goal.source, loss, goal.interventions, passes, qk_fix=qk_fix)
         # In a pass that drops its layer a node has no effect, so it is in one pass fewer.
         return torch.stack(found).abs().sum(0).T / max(1, len(passes) - 1)
 
-    if nodes != "components":
-        goal.items = universe_of(model, "heads")
     name = "attribution patching" if nodes == "components" else f"attribution patching of {nodes}"
-    return goal.rank(name, score, nodes=nodes, qk_fix=qk_fix, grad_drop=grad_drop)
+    return screen.rank(name, score, nodes=nodes, qk_fix=qk_fix, grad_drop=grad_drop)
 
 
 def leave_one_out(
@@ -121,27 +121,35 @@ def leave_one_out(
     One pass for each component, from its layer on. Exact for one component; components that can stand in for each other
     score low together.
     """
-    goal = _Goal(model, data, means, components, objective, interventions, batch_size)
+    screen = _Screen.of(model, data, means, components, objective, interventions, batch_size)
+    goal = screen.objective
 
     @torch.no_grad()
     def score(batch: Batch, rows: Tensor) -> Tensor:
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
         below = model.run(batch, goal.interventions, capture=streams).captured
         found = []
-        for item in goal.items:
+        for item in goal.universe:
             edits = model.compile(batch, [*goal.interventions, Ablate(item, goal.source)])
             start = (item.layer, below[Site(item.layer, "resid_pre")])
             found.append(goal.loss(model.run_edits(batch, edits, start=start).logits, rows))
         return torch.stack(found) - goal.full_loss(rows)
 
-    return goal.rank("leave one out", score)
+    return screen.rank("leave one out", score)
 
 
-class _Goal:
-    """Checked arguments, encoded data and the losses that screens share."""
+@dataclass(frozen=True, eq=False)
+class _Screen:
+    """What a screen computes with: the objective on all examples, and what its ranking is to say of them."""
 
-    def __init__(
-        self,
+    objective: Objective
+    batch_size: int
+    sources: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
         model: HookedModel,
         data: Data,
         means: Source | None,
@@ -149,53 +157,32 @@ class _Goal:
         objective: str,
         interventions: Sequence[Intervention],
         batch_size: int,
-        kinds: Sequence[str] = ("z", "mlp_out"),
-    ) -> None:
+        nodes: str = "components",
+    ) -> Self:
+        """Check the arguments and encode the data; nodes that are inputs of heads are scored for heads alone."""
         check_choice(components, objective)
-        self.model, self.objective, self.interventions = model, objective, model.check_interventions(interventions)
-        self.batch_size = batch_size
+        before = model.check_interventions(interventions)
         parts = as_parts(data)
-        self.sources = tuple(sources_of(parts))
         if means is None:
-            means = mean_activations(model, parts, interventions=self.interventions, kinds=kinds)
+            means = mean_activations(model, parts, interventions=before, kinds=NODES[nodes])
         check_source(means, model)
-        self.source: Source = means
-        self.pool: Pool = build_pool(
-            model, parts, with_gold=objective == "task", interventions=self.interventions, size=batch_size
-        )
-        check_rows(means, model, self.pool.batch)
-        self.items: tuple[Component, ...] = universe_of(model, components)
-        self.provenance = provenance(
-            model, fingerprint(parts), means=means, interventions=list(self.interventions), objective=objective
-        )
-
-    def answer_loss(self, rows: Tensor) -> Callable[[Tensor], Float[Tensor, " batch"]]:
-        """Minus the log probability of the label group, or of the full model's answer; of logits, per example."""
-        gold = self.pool.gold
-        if gold is None:
-            reference = self.pool.reference
-            gold = torch.nn.functional.one_hot(reference.argmax(-1), reference.shape[-1]).bool()
-        return lambda logits: group_cross_entropy(logits, gold[rows])
-
-    def loss(self, logits: Tensor, rows: Tensor) -> Float[Tensor, " batch"]:
-        if self.pool.gold is None:
-            return kl_divergence(self.pool.reference[rows], logits)
-        return group_cross_entropy(logits, self.pool.gold[rows])
-
-    def full_loss(self, rows: Tensor) -> Float[Tensor, " batch"]:
-        return self.loss(self.pool.reference[rows], rows)
+        scored = components if nodes == "components" else "heads"
+        goal = Objective.of(model, parts, means, scored, objective, before, batch_size)
+        record = provenance(model, fingerprint(parts), means=means, interventions=before, objective=objective)
+        return cls(goal, batch_size, tuple(sources_of(parts)), record)
 
     def rank(self, method: str, score: Score, **settings: Any) -> Ranking:
         """Scores of all rows, a batch of similar lengths at a time."""
-        order = torch.argsort(self.pool.lengths, stable=True)
+        pool, items = self.objective.pool, self.objective.universe
+        order = torch.argsort(pool.lengths, stable=True)
         found = []
         with stage(method, len(order)) as progress:
             for rows in order.split(self.batch_size):
-                found.append(score(self.pool.take(rows), rows.to(self.pool.reference.device)).detach().cpu())
+                found.append(score(pool.take(rows), rows.to(pool.reference.device)).detach().cpu())
                 progress.advance(len(rows))
         per_example = torch.cat(found, dim=1)[:, torch.argsort(order)]
-        settings |= {"objective": self.objective, "components": len(self.items)}
-        return Ranking(method, tuple(self.items), per_example, self.sources, settings, self.provenance)
+        settings |= {"objective": self.objective.name, "components": len(items)}
+        return Ranking(method, items, per_example, self.sources, settings, self.provenance)
 
 
 def _by_layer(ranking: Ranking) -> Ranking:

@@ -13,19 +13,17 @@ import torch
 from hc_interp.data.parts import Data, as_parts, fingerprint, pick
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
-from hc_interp.interventions.sources import Source, check_rows, check_source
+from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.digest import digest
 from hc_interp.records.provenance import provenance
-from hc_interp.search.choice import check_choice, universe_of
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
+from hc_interp.search.objective import Objective, check_choice, universe_of
 from hc_interp.search.plan import STREAMS, Draws, draw_plan, shaping
-from hc_interp.search.pool import build_pool
 from hc_interp.search.ranking import binary
 from hc_interp.search.result import HISTORY, ROUNDS, MaskSearch
 from hc_interp.search.store import RunFolder
-from hc_interp.search.training import Objective
 from hc_interp.search.training_run import EVAL_SIZE, run_once
 from hc_interp.shares import as_written
 
@@ -100,9 +98,7 @@ def search_masks(
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
         chosen = [part for rows in plan.groups for part in pick(parts, rows)]
-        pool = build_pool(model, chosen, with_gold=objective == "task", interventions=before, size=EVAL_SIZE)
-        check_rows(source, model, pool.batch)
-        goal = Objective(model, universe_of(model, components), source, pool, objective, before)
+        goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE)
         missing = [key for key in wanted if key not in done]
         with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
             for share, seed in missing:

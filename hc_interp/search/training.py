@@ -1,6 +1,5 @@
 """Training one mask: gradient descent in `log_alpha`, gradient ascent in the two Lagrange multipliers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,19 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hc_interp.components import Component
-from hc_interp.data.batch import Batch
 from hc_interp.errors import SearchError
-from hc_interp.interventions.nodes import SoftMask
-from hc_interp.interventions.sources import Source
-from hc_interp.metrics import group_cross_entropy, kl_divergence
-from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.models.site import Site
 from hc_interp.progress import Stage
 from hc_interp.search.hard_concrete import expected_sparsity, lagrangian, mean_gates, ramped_target, sample_gates
+from hc_interp.search.objective import Objective
 from hc_interp.search.plan import Draws, epochs
-from hc_interp.search.pool import Pool
 
 # Chosen on a 6-layer NLI model at sparsity 0.5, by held-out KL of the binary mask.
 INIT_MEAN, INIT_STD = 2.0, 0.3  # gates nearly open (from 0 or 1 the result is worse), yet few steps close them
@@ -29,53 +20,6 @@ MULTIPLIER_RATE = 1.0  # gradient ascent
 L2_START = 40.0  # from 0, l1 winds up during the ramp and drives the sparsity far past its target
 RAMP = 0.75  # share of the steps in which the target grows
 NOISE = 1e-6  # uniform noise stays this far from 0 and 1, where its logit is infinite
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What masks are trained on: the model, what replaces a closed component, and the loss."""
-
-    model: HookedModel
-    universe: tuple[Component, ...]
-    source: Source
-    pool: Pool
-    name: str
-    interventions: tuple[Intervention, ...] = ()
-
-    def logits(
-        self,
-        gates: Float[Tensor, "*batch component"],
-        rows: Int[Tensor, " batch"],
-        start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
-    ) -> Tensor:
-        """Logits of these rows, all under one mask or each under its own; from the layer and stream of `start` on."""
-        batch = self.pool.take(rows)  # checked, and on the device, since the full model read it
-        return self.model.run_edits(batch, self._edits(batch, gates), start=start).logits
-
-    def streams(
-        self, gates: Float[Tensor, " component"], rows: Int[Tensor, " batch"], last: int
-    ) -> list[Float[Tensor, "batch pos d_model"]]:
-        """What enters each layer up to `last` under a mask."""
-        batch, sites = self.pool.take(rows), [Site(layer, "resid_pre") for layer in range(last + 1)]
-        run = self.model.run_edits(batch, self._edits(batch, gates), sites, stop_after=sites[-1])
-        return [run.captured[site] for site in sites]
-
-    def _edits(self, batch: Batch, gates: Float[Tensor, "*batch component"]) -> list[SiteEdit]:
-        mask = SoftMask(gates.to(self.model.dtype), self.source, self.universe)
-        return self.model.compile(batch, [*self.interventions, mask])
-
-    def kl(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        return kl_divergence(self.pool.reference[rows], logits)
-
-    def loss(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        if self.name == "kl":
-            return self.kl(logits, rows)
-        assert self.pool.gold is not None
-        return group_cross_entropy(logits, self.pool.gold[rows])
-
-    def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " part"]]:
-        """The rows in parts of similar length."""
-        return rows[torch.argsort(self.pool.lengths[rows], stable=True)].split(size)
 
 
 @dataclass

@@ -16,11 +16,12 @@ from hc_interp.metrics import kl_divergence
 from hc_interp.progress import Stage, stage
 from hc_interp.search.exchange import Round, exchange
 from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.objective import Objective
 from hc_interp.search.plan import Draws, Plan
 from hc_interp.search.ranking import binary
 from hc_interp.search.result import HISTORY, ROUNDS
 from hc_interp.search.store import FinishedRun
-from hc_interp.search.training import Objective, Training
+from hc_interp.search.training import Training
 from hc_interp.shares import kept_count
 
 EVAL_SIZE = 64

@@ -19,8 +19,8 @@ from hc_interp.models.load import load
 from hc_interp.models.site import Site
 from hc_interp.search import exchange as module
 from hc_interp.search.exchange import exchange, kicked, linear_logits, mask_losses, ranked_trades
+from hc_interp.search.objective import Objective
 from hc_interp.search.pool import build_pool
-from hc_interp.search.training import Objective
 
 
 @pytest.fixture(scope="module")

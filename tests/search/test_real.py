@@ -11,7 +11,7 @@ from hc_interp.data.load import load_task
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.interventions.means import mean_activations
 from hc_interp.models.load import load
-from hc_interp.models.zoo import ZOO
+from hc_interp.models.zoo_cards import ZOO
 from hc_interp.search.search_masks import search_masks
 
 pytestmark = pytest.mark.skipif(
