@@ -8,7 +8,7 @@ from torch import Tensor
 
 import hc_interp as hc
 from hc_interp.data.batch import Batch
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import Handler, Tap
 
 
@@ -23,7 +23,7 @@ class PlainHooks:
     def execute(self, batch: Batch, handlers: Mapping[Tap, Handler]) -> Tensor:
         hooks = [self._hook(tap, handler) for tap, handler in handlers.items()]
         try:
-            return self.module(batch.input_ids, **model_inputs(batch, self.module)).logits
+            return self.module(batch.input_ids, **Geometry.of(self.module).inputs(batch)).logits
         finally:
             for hook in hooks:
                 hook.remove()

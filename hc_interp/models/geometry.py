@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
-from hc_interp.errors import ModelError
-from hc_interp.models.families import FAMILIES, Family, unsupported
+from hc_interp.models.families import family_of
+from hc_interp.models.families.family import Family
 
 _NOT_BY_LAYER = ("head", "norm_final", "rotary")
 
@@ -26,10 +26,7 @@ class Geometry:
     @classmethod
     def of(cls, module: nn.Module) -> "Geometry":
         """Raises `ModelError` for an architecture that hc_interp cannot wrap."""
-        name = type(module).__name__
-        if name not in FAMILIES:
-            raise ModelError(unsupported(f"The module is a {name}"))
-        return cls(module, FAMILIES[name])
+        return cls(module, family_of(module))
 
     @property
     def config(self) -> Any:
@@ -64,15 +61,13 @@ class Geometry:
     @cached_property
     def d_mlp(self) -> int:
         """Width of the MLP's hidden layer."""
-        names = ("intermediate_size", "hidden_dim", "n_inner")
-        return next((size for name in names if (size := getattr(self.config, name, None))), 4 * self.d_model)
+        return getattr(self.config, self.family.d_mlp, None) or 4 * self.d_model
 
     @property
     def max_positions(self) -> int:
-        """Longest input: RoBERTa's position table starts after its padding index."""
-        positions = self.config.max_position_embeddings
-        offset = self.config.pad_token_id + 1 if self.family.trunk == "roberta" else 0
-        return positions - offset
+        """Longest input, in tokens."""
+        offset = self.config.pad_token_id + 1 if self.family.padded_positions else 0
+        return self.config.max_position_embeddings - offset
 
     def path(self, part: str, layer: int | None = None) -> str:
         """Dotted path of a `Family` part in the module; `layer` where a part is in every layer."""
@@ -84,6 +79,15 @@ class Geometry:
     def part(self, name: str, layer: int | None = None) -> Any:
         """The module of a `Family` part."""
         return self.module.get_submodule(self.path(name, layer))
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """Keyword arguments of a forward pass; token types only where the model has them, no cache in a decoder."""
+        inputs: dict[str, Any] = {"attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None and (getattr(self.config, "type_vocab_size", 0) or 0) > 1:
+            inputs["token_type_ids"] = batch.token_type_ids
+        if self.family.causal:
+            inputs["use_cache"] = False
+        return inputs
 
     def norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
         """The two norms of a layer: after attention and MLP (post-LN) or before them (pre-LN)."""
@@ -215,14 +219,3 @@ def attend(
 ) -> Float[Tensor, "batch query head d_head"]:
     """Each head's `z`: its values, averaged by its pattern."""
     return torch.einsum("bhqk,bkhd->bqhd", pattern, v)
-
-
-def model_inputs(batch: Batch, module: nn.Module) -> dict[str, Any]:
-    """Keyword arguments of a forward pass; token types only where the model has them, no cache in a decoder."""
-    inputs: dict[str, Any] = {"attention_mask": batch.attention_mask}
-    config: Any = module.config
-    if batch.token_type_ids is not None and (getattr(config, "type_vocab_size", 0) or 0) > 1:
-        inputs["token_type_ids"] = batch.token_type_ids
-    if FAMILIES[type(module).__name__].causal:
-        inputs["use_cache"] = False
-    return inputs

@@ -92,10 +92,10 @@ class HookedModel:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.readout = Readout.of(module, tokenizer, labels, name)
+        self.geometry = Geometry.of(share_tree(module))
+        self.readout = Readout.of(self.geometry, tokenizer, labels, name)
         self.name = name
         self.backend_name = backend
-        self.geometry = Geometry.of(share_tree(module))
         self._tails: dict[int, HookedModel] = {}
         self._idle = threading.Lock()
 
@@ -132,7 +132,7 @@ class HookedModel:
     @cached_property
     def bridge(self) -> Any:
         """The TransformerLens `TransformerBridge` over the same parameters; yours: what you hook there stays there."""
-        return build_bridge(self.module, self.tokenizer)
+        return build_bridge(self.module, self.geometry.family.adapter, self.tokenizer)
 
     @cached_property
     def nnsight(self) -> Any:
@@ -144,7 +144,7 @@ class HookedModel:
         """Runs the model in a module tree of its own, so that nothing done to `.bridge` or `.nnsight` reaches here."""
         if self.backend_name == "nnsight":
             return NNsightBackend(build_nnsight(share_tree(self.module)), self.geometry)
-        return TransformerLensBackend(build_bridge(self.module), self.geometry)
+        return TransformerLensBackend(build_bridge(self.module, self.geometry.family.adapter), self.geometry)
 
     @property
     def device(self) -> torch.device:

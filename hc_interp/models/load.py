@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.families import FAMILIES, unsupported
+from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.validate import validate
+from hc_interp.models.zoo import load_zoo
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -45,8 +46,7 @@ def load(
     else:
         module, tokenizer, name = _from_name(source, tokenizer)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if type(module).__name__ not in FAMILIES:
-        raise ModelError(unsupported(f"{name} is a {type(module).__name__}"))
+    family = family_of(module, name)
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ModelError(f"dtype={dtype!r} cannot hold weights. Give a floating type of torch, like torch.float32.")
     cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
@@ -59,7 +59,8 @@ def load(
         ) from error
     _check_weights(module, name)
     tokenizer = _with_padding(tokenizer)
-    _name_padding(module, tokenizer)
+    if family.readout == "last":
+        _name_padding(module, tokenizer)
     model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
     validate(model)
     return model
@@ -68,8 +69,6 @@ def load(
 def _from_name(source: Any, tokenizer: Any) -> tuple[nn.Module, Any, str]:
     """Module, tokenizer (the given one, else the checkpoint's) and name of a zoo model, folder or hub id."""
     if isinstance(source, str) and source.startswith("zoo:"):
-        from hc_interp.models.zoo import load_zoo
-
         module, found = load_zoo(source.removeprefix("zoo:"))
         return module, found if tokenizer is None else tokenizer, source
     if isinstance(source, str | Path) and Path(source).is_dir():
@@ -139,7 +138,7 @@ def _name_padding(module: nn.Module, tokenizer: Any) -> None:
     """A decoder's classifier takes no batch before its config names a padding token; which one, does not matter here,
     since the wrapper reads by the attention mask."""
     config: Any = module.config
-    if FAMILIES[type(module).__name__].readout == "last" and config.pad_token_id is None:
+    if config.pad_token_id is None:
         found = getattr(tokenizer, "pad_token_id", None)
         config.pad_token_id = found if found is not None else config.eos_token_id or 0
 

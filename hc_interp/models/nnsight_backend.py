@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
-from hc_interp.models.geometry import Geometry, model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import TAP_SHAPES, Handler, Tap
 
 # Which side of which part of a `Family` a tap is.
@@ -58,7 +58,7 @@ class NNsightBackend:
         from nnsight import save
 
         visits = self._visits(handlers)
-        inputs = model_inputs(batch, self.geometry.module)
+        inputs = self.geometry.inputs(batch)
         # The block below does not run here: nnsight runs it beside the forward pass, pausing at each value it asks for.
         # An exception of a handler (StopForward too) unwinds the pass and leaves the trace as itself.
         with self.wrapped.trace(batch.input_ids, **inputs) as tracer:

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import LabelError
-from hc_interp.models.families import FAMILIES
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.labels import check_single_label, read_labels
 
 
@@ -30,15 +30,14 @@ class Readout:
     mask_token: int | None = None
 
     @classmethod
-    def of(cls, module: nn.Module, tokenizer: Any, labels: Sequence[str] | None, name: str) -> Self:
+    def of(cls, geometry: Geometry, tokenizer: Any, labels: Sequence[str] | None, name: str) -> Self:
         """Raises `LabelError` for labels that do not fit the model: see `read_labels` and `label_tokens`; `ModelError`
         for a classifier that does not choose one class: see `check_single_label`."""
-        family = FAMILIES[type(module).__name__]
+        family = geometry.family
         if family.readout != "vocabulary":
-            head: Any = module.get_submodule(family.head)
-            outputs = head.weight.shape[0]  # the config may say another number
-            check_single_label(module.config, outputs, name)
-            return cls(family.readout, read_labels(module.config, outputs, labels, name))
+            outputs = geometry.part("head").weight.shape[0]  # the config may say another number
+            check_single_label(geometry.config, outputs, name)
+            return cls(family.readout, read_labels(geometry.config, outputs, labels, name))
         if labels is None:
             return cls(family.readout, None)
         mask_token = None if family.causal else getattr(tokenizer, "mask_token_id", None)

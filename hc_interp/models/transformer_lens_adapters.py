@@ -173,27 +173,3 @@ class Qwen3ClassifierAdapter(Scored, Qwen3Adapter):
 
 class GemmaClassifierAdapter(Scored, GemmaAdapter):
     """`GemmaForSequenceClassification`."""
-
-
-# What TransformerLens lacks: the entry points name these.
-CLASSIFIERS = {
-    "BertForSequenceClassification": BertClassifierAdapter,
-    "RobertaForSequenceClassification": RobertaClassifierAdapter,
-    "ElectraForSequenceClassification": ElectraClassifierAdapter,
-    "DistilBertForSequenceClassification": DistilBertClassifierAdapter,
-    "GPT2ForSequenceClassification": GPT2ClassifierAdapter,
-    "LlamaForSequenceClassification": LlamaClassifierAdapter,
-    "MistralForSequenceClassification": MistralClassifierAdapter,
-    "Qwen2ForSequenceClassification": Qwen2ClassifierAdapter,
-    "Qwen3ForSequenceClassification": Qwen3ClassifierAdapter,
-    "GemmaForSequenceClassification": GemmaClassifierAdapter,
-}
-ADAPTERS = CLASSIFIERS | {
-    "BertForMaskedLM": BertArchitectureAdapter,
-    "GPT2LMHeadModel": GPT2ArchitectureAdapter,
-    "LlamaForCausalLM": LlamaAdapter,
-    "MistralForCausalLM": MistralAdapter,
-    "Qwen2ForCausalLM": Qwen2Adapter,
-    "Qwen3ForCausalLM": Qwen3Adapter,
-    "GemmaForCausalLM": GemmaAdapter,
-}

@@ -1,13 +1,14 @@
 """The TransformerLens backend: taps are hook points of a `TransformerBridge`."""
 
 import copy
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
-from hc_interp.models.geometry import Geometry, model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import Handler, Tap
 
 # One table for all architectures: TransformerLens names the same place alike in each of them, but for the head.
@@ -26,17 +27,18 @@ HOOK_NAMES = {
 }
 
 
-def build_bridge(module: nn.Module, tokenizer: Any = None) -> Any:
-    """A `TransformerBridge` over the same parameters; `module` itself is left as it is."""
+def build_bridge(module: nn.Module, adapter: str, tokenizer: Any = None) -> Any:
+    """A `TransformerBridge` over the same parameters; `module` itself is left as it is.
+
+    `adapter` names the module's TransformerLens adapter, as a `Family` does.
+    """
     from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
     from transformer_lens.model_bridge.sources import build_bridge_from_module
-
-    from hc_interp.models.transformer_lens_adapters import ADAPTERS
 
     architecture = type(module).__name__
     # Under a name of its own, so that what TransformerLens gives other code for this architecture stays as it is.
     registered = f"hc_interp.{architecture}"
-    ArchitectureAdapterFactory.register_adapter(registered, ADAPTERS[architecture])
+    ArchitectureAdapterFactory.register_adapter(registered, pkgutil.resolve_name(adapter))
     bridge = build_bridge_from_module(share_tree(module), registered, hf_config=copy.deepcopy(module.config))
     bridge.cfg.architecture = architecture
     if tokenizer is not None:
@@ -64,7 +66,7 @@ class TransformerLensBackend:
 
     def execute(self, batch: Batch, handlers: Mapping[Tap, Handler]) -> Tensor:
         hooks = [(self._hook_name(tap), _as_hook(fn)) for tap, fn in handlers.items()]
-        inputs = model_inputs(batch, self.geometry.module)
+        inputs = self.geometry.inputs(batch)
         with self.bridge.hooks(fwd_hooks=hooks):
             return self.bridge(batch.input_ids, **inputs)
 

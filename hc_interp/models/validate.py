@@ -10,7 +10,7 @@ from torch import Tensor
 from hc_interp.data.batch import Batch
 from hc_interp.errors import ModelError
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.geometry import attend, model_inputs
+from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Run
 from hc_interp.models.site import LAYER_KINDS, Site
 
@@ -28,7 +28,7 @@ def validate(model: HookedModel) -> None:
 
 def _compare(model: HookedModel) -> None:
     batch = _probe_batch(model)
-    plain = model.module(batch.input_ids, **model_inputs(batch, model.module)).logits
+    plain = model.module(batch.input_ids, **model.geometry.inputs(batch)).logits
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
     sites = [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
     run = model.run(batch, capture=sites)

@@ -18,7 +18,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.budget import Budget
 from hc_interp.patching.engine.decoder import Decoder
-from hc_interp.patching.engine.encoder import PARTS, Encoder
+from hc_interp.patching.engine.encoder import Encoder
 from hc_interp.patching.engine.exact import ExactEngine
 from hc_interp.patching.engine.stack import Stack
 from hc_interp.patching.equal_lengths import equal_lengths
@@ -31,7 +31,8 @@ NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 
 def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
     """Whether the fast engine computes this model under these interventions; the general one computes all others."""
-    known = type(model.module).__name__ in PARTS or model.geometry.family.causal
+    family = model.geometry.family
+    known = family.causal or family.classify is not None
     return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
 
 

@@ -15,7 +15,6 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
-from hc_interp.models.geometry import model_inputs
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 
@@ -68,7 +67,7 @@ def test_neutral_interventions_are_bit_equal(any_model) -> None:
     ):
         assert torch.equal(any_model.logits(batch, [neutral]), plain)
     with torch.no_grad():
-        module = any_model.module(batch.input_ids, **model_inputs(batch, any_model.module)).logits
+        module = any_model.module(batch.input_ids, **any_model.geometry.inputs(batch)).logits
     if any_model.geometry.family.causal:  # TransformerLens takes a decoder's attention apart, and rounds otherwise
         torch.testing.assert_close(module, plain, atol=1e-13, rtol=0)
     else:

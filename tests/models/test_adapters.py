@@ -15,9 +15,8 @@ from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapt
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 from hc_interp.models.families import FAMILIES
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
-from hc_interp.models.transformer_lens_adapters import ADAPTERS, CLASSIFIERS
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -41,16 +40,16 @@ def found(target: str) -> type:
 
 
 def test_entry_points_are_the_adapters() -> None:
-    assert {name: found(target) for name, target in entry_points().items()} == CLASSIFIERS
-    assert set(ADAPTERS) == set(FAMILIES)
-    assert all(issubclass(adapter, ArchitectureAdapter) for adapter in ADAPTERS.values())
+    classifiers = {name: family.adapter for name, family in FAMILIES.items() if family.readout != "vocabulary"}
+    assert entry_points() == classifiers
+    assert all(issubclass(found(family.adapter), ArchitectureAdapter) for family in FAMILIES.values())
 
 
 def test_plain_transformer_lens(family) -> None:
     """What a user of TransformerLens writes: no hc_interp model anywhere."""
     module, batch = tiny_module(family), tiny_batch(4)
     architecture = type(module).__name__
-    inputs = model_inputs(batch, module)
+    inputs = Geometry.of(module).inputs(batch)
     with torch.no_grad():
         plain = module(batch.input_ids, **inputs).logits
     ArchitectureAdapterFactory.register_adapter(architecture, found(entry_points()[architecture]))
@@ -103,4 +102,4 @@ def test_a_changed_weight_is_seen_by_the_bridge(place) -> None:
     model.module.get_parameter(place).mul_(2)
     after = model.logits(batch)
     assert not torch.allclose(before, after)
-    assert torch.equal(after, model.module(batch.input_ids, **model_inputs(batch, model.module)).logits)
+    assert torch.equal(after, model.module(batch.input_ids, **model.geometry.inputs(batch)).logits)

@@ -17,7 +17,6 @@ from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.geometry import model_inputs
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 from hc_interp.models.taps import TAP_SHAPES, Tap
@@ -179,7 +178,7 @@ def test_float32(family) -> None:
 
 def plain_logits(model):
     with torch.no_grad():
-        return model.module(BATCH.input_ids, **model_inputs(BATCH, model.module)).logits
+        return model.module(BATCH.input_ids, **model.geometry.inputs(BATCH)).logits
 
 
 def test_neutral_interventions_are_bit_equal(seen, means) -> None:
@@ -308,7 +307,7 @@ def _noted(visited, tap):
 def test_the_nnsight_object_is_the_users_own(seen) -> None:
     """Another tree over the same parameters: what is read there is what a capture gives; `.module` stays plain."""
     layer = seen.nnsight.get(seen.geometry.path("block", 1))
-    with seen.nnsight.trace(BATCH.input_ids, **model_inputs(BATCH, seen.module)):
+    with seen.nnsight.trace(BATCH.input_ids, **seen.geometry.inputs(BATCH)):
         value = layer.output.save()
     assert torch.equal(value, seen.run(BATCH, capture=[Site(1, "resid_post")]).captured[Site(1, "resid_post")])
     theirs, own = (list(module.parameters()) for module in (seen.nnsight, seen.module))
@@ -318,7 +317,7 @@ def test_the_nnsight_object_is_the_users_own(seen) -> None:
 
 def test_both_objects_serve_either_backend(any_model) -> None:
     logits = any_model.logits(BATCH)
-    with any_model.nnsight.trace(BATCH.input_ids, **model_inputs(BATCH, any_model.module)):
+    with any_model.nnsight.trace(BATCH.input_ids, **any_model.geometry.inputs(BATCH)):
         found = any_model.nnsight.output.logits.save()
     torch.testing.assert_close(found, logits, atol=1e-13, rtol=0)
 

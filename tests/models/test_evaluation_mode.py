@@ -11,7 +11,7 @@ from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sites import Edit
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
 from hc_interp.patching.path_effects import path_effects
@@ -64,7 +64,7 @@ def equal(found, expected) -> None:
 
 def plain(module, batch=BATCH):
     with torch.no_grad():
-        return module(batch.input_ids, **model_inputs(batch, module)).logits
+        return module(batch.input_ids, **Geometry.of(module).inputs(batch)).logits
 
 
 def test_after_train_only_the_module_drops(family) -> None:
@@ -98,8 +98,8 @@ def test_train_before_anything_is_built(backend) -> None:
     logits = plain(model.module.eval())
     model.module.train()
     with torch.no_grad():
-        assert torch.equal(model.bridge(BATCH.input_ids, **model_inputs(BATCH, model.module)), logits)
-    with model.nnsight.trace(BATCH.input_ids, **model_inputs(BATCH, model.module)) as tracer:
+        assert torch.equal(model.bridge(BATCH.input_ids, **model.geometry.inputs(BATCH)), logits)
+    with model.nnsight.trace(BATCH.input_ids, **model.geometry.inputs(BATCH)) as tracer:
         found = tracer.result.logits.save()
     assert torch.equal(found, logits)
 

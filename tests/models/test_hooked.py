@@ -16,7 +16,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.interventions.sites import Edit, Steer
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, KINDS, LAYER_KINDS, Site
 
@@ -54,7 +54,7 @@ def same(model, found, expected):
 
 def plain_logits(module, batch):
     with torch.no_grad():
-        return module(batch.input_ids, **model_inputs(batch, module)).logits
+        return module(batch.input_ids, **Geometry.of(module).inputs(batch)).logits
 
 
 def test_sizes(any_model) -> None:
@@ -282,7 +282,7 @@ def test_what_is_done_to_the_users_objects_stays_there(backend) -> None:
     plain = model.logits(BATCH)
     model.bridge.add_hook("blocks.1.attn.o.hook_in", lambda value, hook: value * 0)
     with torch.no_grad():
-        assert not torch.allclose(model.bridge(BATCH.input_ids, **model_inputs(BATCH, model.module)), plain)
+        assert not torch.allclose(model.bridge(BATCH.input_ids, **model.geometry.inputs(BATCH)), plain)
     assert torch.equal(model.logits(BATCH), plain)
 
 

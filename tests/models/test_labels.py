@@ -9,6 +9,7 @@ from torch import nn
 
 from hc_interp.errors import LabelError, ModelError
 from hc_interp.models.families import FAMILIES as HEADS
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.labels import read_labels
 from hc_interp.models.load import load
 from hc_interp.models.readout import Readout
@@ -146,7 +147,7 @@ def test_names_that_contradict_each_other_are_refused(family, tmp_path) -> None:
         with pytest.raises(LabelError, match=r"contradicts itself: id2label is .* label2id is .*labels=\['contradic"):
             load(source, device="cpu")
         for given in (LABELS, LABELS[::-1]):  # whoever says which is right is believed
-            assert Readout.of(named(family, LABELS, turned), None, given, "m").labels == given
+            assert Readout.of(Geometry.of(named(family, LABELS, turned)), None, given, "m").labels == given
         with pytest.raises(LabelError, match="another order"):
             load(source, labels=["neutral", "entailment", "contradiction"], device="cpu")
 

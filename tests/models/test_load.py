@@ -11,7 +11,7 @@ from transformers import BertModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from hc_interp.errors import LabelError, ModelError
 from hc_interp.models import transformer_lens_backend
-from hc_interp.models.geometry import model_inputs
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 
 TEXTS = ["the doctor saw the lawyer .", "a lawyer saw the old doctor"]
@@ -53,7 +53,7 @@ def same(model, batch, found, expected):
 
 def plain_logits(module, batch):
     with torch.no_grad():
-        return module(batch.input_ids, **model_inputs(batch, module)).logits
+        return module(batch.input_ids, **Geometry.of(module).inputs(batch)).logits
 
 
 def test_a_saved_folder(saved) -> None:

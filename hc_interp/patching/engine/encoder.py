@@ -1,8 +1,8 @@
 """`Encoder`: a post-norm encoder classifier as a `Stack`; its output reads the first position."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -14,48 +14,19 @@ from hc_interp.patching.engine.kernels import attend_first, attention, linear
 from hc_interp.patching.engine.stack import Stack
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a family's block calls the parts that `Family` does not name, and how it reads its first position."""
-
-    mlp_in: str
-    activation: str
-    read: Callable[[Any, Tensor], Tensor]
-
-
-def _from_sequence(module: Any, first: Tensor) -> Tensor:
-    return module.classifier(first[:, None])
-
-
-PARTS = {
-    "BertForSequenceClassification": Parts(
-        "intermediate.dense",
-        "intermediate.intermediate_act_fn",
-        lambda module, first: module.classifier(module.bert.pooler(first[:, None])),
-    ),
-    "RobertaForSequenceClassification": Parts("intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence),
-    "ElectraForSequenceClassification": Parts("intermediate.dense", "intermediate.intermediate_act_fn", _from_sequence),
-    "DistilBertForSequenceClassification": Parts(
-        "ffn.lin1", "ffn.activation", lambda module, first: module.classifier(module.pre_classifier(first).relu())
-    ),
-}
-
-
 class EncoderLayer:
     """One layer's weights, with those that are composed from several."""
 
-    def __init__(self, model: HookedModel, layer: int, parts: Parts) -> None:
+    def __init__(self, model: HookedModel, layer: int) -> None:
         geometry = model.geometry
-        block = geometry.part("block", layer)
         self.norm_1: Any
         self.norm_2: Any
         self.norm_1, self.norm_2 = geometry.norms(layer)
         self.q, self.k, self.v = (geometry.part(name, layer) for name in "qkv")
-        self.mlp_in: Any = block.get_submodule(parts.mlp_in)
+        self.mlp_in: Any = geometry.part("mlp_in", layer)
         self.mlp_out: Any = geometry.part("mlp_out", layer)
-        self.activation: Any = block
-        for name in parts.activation.split("."):
-            self.activation = getattr(self.activation, name)
+        # attrgetter: an activation need not be a module
+        self.activation: Any = attrgetter(geometry.path("activation", layer))(geometry.module)
         self.w_o = geometry.w_out(layer)
 
     @cached_property
@@ -88,8 +59,7 @@ class Encoder(Stack):
 
     def __init__(self, model: HookedModel) -> None:
         super().__init__(model)
-        self.parts = PARTS[type(model.module).__name__]
-        self.layers = [EncoderLayer(model, i, self.parts) for i in range(model.n_layers)]
+        self.layers = [EncoderLayer(model, i) for i in range(model.n_layers)]
 
     def attention_reads(self, layer: int, x: Tensor) -> Tensor:
         return x
@@ -123,7 +93,9 @@ class Encoder(Stack):
         return linear(act(w.activation, linear(mid, w.mlp_in.weight, w.mlp_in.bias)), w.mlp_out.weight, w.mlp_out.bias)
 
     def logits(self, row: Tensor) -> Tensor:
-        flat = self.parts.read(self.geometry.module, row.reshape(-1, row.shape[-1]))
+        classify = self.geometry.family.classify
+        assert classify is not None
+        flat = classify(self.geometry.module, row.reshape(-1, row.shape[-1]))
         return flat.view(*row.shape[:-1], -1)
 
     def before_mlp(self, layer: int, sums: Tensor) -> Tensor:

@@ -1,0 +1,5 @@
+"""Gemma (Gemma Team 2024): Llama's layers."""
+
+from hc_interp.models.families.llama import llama_like
+
+CLASSES = llama_like("Gemma")
