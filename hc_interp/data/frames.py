@@ -100,7 +100,8 @@ def check_labels_column(
     if label_map is not None and classes is not None:
         check_label_map(label_map, classes, groups, where)
     if label_map is None and classes is not None and is_named(values):
-        label_map = {**numbers_of_names(values, classes, groups, f"{where}, column {column!r},")}
+        numbers = numbers_of_names(values, classes, groups, f"{where}, column {column!r},")
+        return tuple(numbers[value] for value in values)
     if label_map is not None:
         for row, value in enumerate(values):
             if value not in label_map:

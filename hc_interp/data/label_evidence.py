@@ -5,26 +5,24 @@ contradicts are an error. Numbers without a name and without such an id are take
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hc_interp.data.examples import Groups
 from hc_interp.data.grammar import CASES, case_of
-from hc_interp.data.labels import group_numbers, normalise
+from hc_interp.data.labels import group_numbers, is_name, normalise
 from hc_interp.errors import LabelError
 
 _HEURISTICS = {parts.heuristic for case in CASES if (parts := case_of(case))}
 _BY_SUBCASE = {  # "ln_passive": the parts of "lexical_overlap_ln_passive"
     case.removeprefix(f"{parts.heuristic}_"): parts for case in CASES if (parts := case_of(case))
 }
-_NUMBER = re.compile(r"((label|class)[ _-]?)?-?\d+", re.IGNORECASE)
 
 
 def is_named(labels: Iterable[Any]) -> bool:
-    """Whether labels are texts and at least one is a name; "1", "LABEL_1" and "class 1" are none."""
+    """Whether labels are texts, at least one of which is a name."""
     texts = list(labels)
-    return all(isinstance(text, str) for text in texts) and any(not _NUMBER.fullmatch(text.strip()) for text in texts)
+    return all(isinstance(text, str) for text in texts) and any(map(is_name, texts))
 
 
 def class_names(feature: Any) -> tuple[str, ...] | None:

@@ -137,6 +137,11 @@ def _readings(names: Sequence[str]) -> list[Atoms]:
     return found
 
 
+def is_name(text: str) -> bool:
+    """Whether a label is a name: "", "1", "LABEL_1" and "class 1" are none."""
+    return not re.fullmatch(r"|((label|class)[ _-]?)?-?\d+", text.strip().lower())
+
+
 def group_numbers(
     names: Sequence[str], classes: Sequence[str], groups: Groups | None, whole: bool = False
 ) -> dict[str, int] | None:

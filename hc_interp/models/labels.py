@@ -1,13 +1,10 @@
 """Which class a logit stands for. Never guessed: checkpoints order the same labels differently."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hc_interp.data.labels import in_another_order, normalise, same_order
+from hc_interp.data.labels import in_another_order, is_name, normalise, same_order
 from hc_interp.errors import LabelError, ModelError
-
-_NUMBERED = re.compile(r"((label|class)[ _-]?)?\d+")
 
 
 def check_single_label(config: Any, outputs: int, name: str) -> None:
@@ -85,7 +82,7 @@ def _in_order(names: Mapping[Any, Any], outputs: int) -> tuple[str, ...] | None:
     """The names of all outputs; None where one is missing, no name ("LABEL_0", "class 1", "2"), or there twice."""
     by_index = {str(index): str(label).strip().lower() for index, label in names.items()}
     found = tuple(by_index.get(str(index), "") for index in range(outputs))
-    unnamed = len(by_index) != outputs or any(not label or _NUMBERED.fullmatch(label) for label in found)
+    unnamed = len(by_index) != outputs or not all(map(is_name, found))
     return None if unnamed or len(set(found)) != outputs else found
 
 
