@@ -12,7 +12,7 @@ def check_single_label(config: Any, outputs: int, name: str) -> None:
     problem = getattr(config, "problem_type", None)
     if outputs > 1 and problem in (None, "single_label_classification"):
         return
-    given = f"problem_type={problem!r} in its config" if problem else f"{outputs} output"
+    given = f"{outputs} output" if outputs == 1 else f"problem_type={problem!r} in its config"
     raise ModelError(
         f"{name} has {given}, so it does not choose one of several classes. Expected a classifier with one output for "
         "each class, of which one is right. Load such a checkpoint; where the config is wrong, set "
