@@ -11,7 +11,7 @@ from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.encode import batches
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel
-from hc_interp.records.digest import NAME_ONLY
+from hc_interp.records.digest import NOT_HASHED
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Donors:
     """
 
     model: HookedModel
-    data: Any = field(metadata=NAME_ONLY)  # what it holds is in the pools
+    data: Any = field(metadata=NOT_HASHED)  # what it holds is in the pools
     seed: int = 0
     _pools: dict[int, list[TokenRow]] = field(default_factory=dict, repr=False)
 

@@ -12,7 +12,7 @@ from hc_interp.data.encode import batches
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.records.digest import NAME_ONLY
+from hc_interp.records.digest import NOT_HASHED
 from hc_interp.records.result import Result
 
 
@@ -27,9 +27,9 @@ class MeanActivations(Result):
 
     values: dict[str, Tensor]
     positional: bool
-    n_positions: int = field(metadata=NAME_ONLY)
+    n_positions: int = field(metadata=NOT_HASHED)
     model: str
-    data: str = field(metadata=NAME_ONLY)
+    data: str = field(metadata=NOT_HASHED)
 
     def value(self, site: Site, batch: Batch) -> Tensor:
         """The mean for a site, shaped to broadcast over `batch`."""

@@ -1,16 +1,24 @@
-"""A short name for everything that shaped a result, so that work which is resumed is known to be the same work."""
+"""A short name for everything that shaped a result, so that work which is resumed is known to be the same work.
 
+Fields and source text are hashed, never bytecode: another version of Python compiles the same text to other code.
+"""
+
+import ast
 import dataclasses
 import hashlib
+import inspect
+import textwrap
 from functools import partial
-from types import CodeType, FunctionType, MethodType
-from typing import Any, Protocol, runtime_checkable
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-NAME_ONLY = {"name only": True}  # metadata of a dataclass field
+from hc_interp.errors import HCError
+
+NOT_HASHED = {"hashed": False}  # metadata of a dataclass field
 
 
 @runtime_checkable
@@ -23,54 +31,61 @@ class Identified(Protocol):
 def digest(*values: Any) -> str:
     """SHA-256 over the content of settings, first 16 hex digits.
 
-    A function is known by its name, its code, and the values of its defaults and of the variables that it closes over;
-    any other callable object by its type and attributes. What they look up in a module is not seen. An object that has
-    `identity()` is known by what that returns. Fields of a dataclass that are marked `NAME_ONLY` say where its content
-    came from, and are left out.
+    A function is known by its name, its source text, and the values of its defaults and of the variables that it closes
+    over; one written in C by its name; any other callable object by its type and attributes. What they look up in a
+    module is not seen. An object that has `identity()` is known by what that returns. Fields of a dataclass that are
+    marked `NOT_HASHED` say where its content came from, and are left out.
+
+    Raises `HCError` for a function whose source text cannot be read.
     """
-    found = hashlib.sha256()
-    _feed(found, values)
-    return found.hexdigest()[:16]
+    sha = hashlib.sha256()
+    _feed(sha, values)
+    return sha.hexdigest()[:16]
 
 
-def _feed(found: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
+def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
     """`inside` are the functions and objects that `value` is a part of: one that refers to itself is not fed again."""
     if id(value) in inside:
-        found.update(b"itself")
+        sha.update(b"itself")
         return
     if isinstance(value, Tensor | np.ndarray):
         array = torch.as_tensor(value).detach().cpu().contiguous()
-        found.update(repr((array.dtype, tuple(array.shape))).encode())
-        found.update(array.flatten().view(torch.uint8).numpy().data if array.numel() else b"")
-    elif isinstance(value, Identified) and not isinstance(value, type):
-        _feed(found, value.identity(), inside)
+        sha.update(repr((array.dtype, tuple(array.shape))).encode())
+        sha.update(array.flatten().view(torch.uint8).numpy().data if array.numel() else b"")
+    elif isinstance(value, Identified) and callable(value.identity) and not isinstance(value, type):
+        _feed(sha, value.identity(), inside)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        own = [field for field in dataclasses.fields(value) if field.init and not field.metadata.get("name only")]
-        fields = {field.name: getattr(value, field.name) for field in own}
-        _feed(found, (type(value).__name__, fields), inside)
+        hashed = [field for field in dataclasses.fields(value) if field.init and field.metadata.get("hashed", True)]
+        fields = {field.name: getattr(value, field.name) for field in hashed}
+        _feed(sha, (type(value).__name__, fields), inside)
     elif isinstance(value, dict):
-        _feed(found, tuple(value.items()), inside)
+        _feed(sha, tuple(value.items()), inside)
     elif isinstance(value, list | tuple):
-        found.update(f"{type(value).__name__} of {len(value)}".encode())
+        sha.update(f"{type(value).__name__} of {len(value)}".encode())
         for item in value:
-            _feed(found, item, inside)
-    elif isinstance(value, CodeType):
-        _feed(found, (value.co_code, value.co_names, value.co_consts), inside)
+            _feed(sha, item, inside)
+    elif isinstance(value, set | frozenset):  # whose order differs from one process to the next
+        _feed(sha, (type(value).__name__, sorted(digest(item) for item in value)), inside)
     elif isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
-        own = (value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells)
-        _feed(found, own, inside | {id(value)})
+        parts = (value.__qualname__, _source(value), value.__defaults__, value.__kwdefaults__, cells)
+        _feed(sha, parts, inside | {id(value)})
     elif isinstance(value, MethodType):
-        _feed(found, (value.__func__, value.__self__), inside)
+        _feed(sha, (value.__func__, value.__self__), inside)
+    elif isinstance(value, BuiltinFunctionType):
+        owner = value.__self__  # the module of a function, the object of a method
+        module = owner is None or isinstance(owner, ModuleType)
+        _feed(sha, (value.__module__, value.__qualname__, None if module else owner), inside)
     elif isinstance(value, partial):
-        _feed(found, (value.func, value.args, value.keywords), inside)
+        _feed(sha, (value.func, value.args, value.keywords), inside)
     elif isinstance(value, torch.nn.Module):
-        _feed(found, (type(value).__qualname__, value.state_dict()), inside)
+        _feed(sha, (type(value).__qualname__, value.state_dict()), inside)
     elif callable(value) or type(value).__repr__ is object.__repr__:  # that repr is an address: another one tomorrow
-        own = {} if isinstance(value, type) else getattr(value, "__dict__", {})
-        _feed(found, (getattr(value, "__qualname__", type(value).__qualname__), own), inside | {id(value)})
+        attributes = {} if isinstance(value, type) else getattr(value, "__dict__", {})
+        name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__qualname__))
+        _feed(sha, (name, attributes), inside | {id(value)})
     else:
-        found.update(repr(value).encode())
+        sha.update(repr(value).encode())
 
 
 def _empty(cell: Any) -> bool:
@@ -80,3 +95,45 @@ def _empty(cell: Any) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _source(function: FunctionType) -> str:
+    """The text of a function's definition as it stands in its file, whatever the function was wrapped to look like."""
+    code = function.__code__
+    try:
+        lines = inspect.findsource(code)[0]
+        nodes = [node for node in ast.walk(ast.parse("".join(lines))) if _defines(node, code)]
+    except (OSError, TypeError, SyntaxError) as error:
+        raise _sourceless(function) from error
+    if len(nodes) > 1:  # several lambdas begin on one line
+        nodes = sorted((node for node in nodes if _holds(node.body, code)), key=lambda node: -node.col_offset)[:1]
+    if not nodes:
+        raise _sourceless(function)
+    if isinstance(nodes[0], ast.Lambda):
+        return ast.get_source_segment("".join(lines), nodes[0]) or ""
+    return textwrap.dedent("".join(lines[code.co_firstlineno - 1 : nodes[0].end_lineno]))
+
+
+def _defines(node: ast.AST, code: CodeType) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]:
+    """Whether code with this name and first line (that of the first decorator) can come from this node."""
+    if isinstance(node, ast.Lambda):
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+    return code.co_name == node.name and first == code.co_firstlineno
+
+
+def _holds(body: Any, code: CodeType) -> bool:
+    """Whether each instruction of the code stands inside the body of a lambda, by the positions that Python keeps."""
+    begin, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
+    spans = [((row, left), (below, right)) for row, below, left, right in code.co_positions() if right]
+    return bool(spans) and all(begin <= first and last <= end for first, last in spans)
+
+
+def _sourceless(function: FunctionType) -> HCError:
+    return HCError(
+        f"The source text of the function {function.__qualname__} cannot be read ({function.__code__.co_filename}), so "
+        "work with it could not be known again. Expected a function that is written in a file: define it in a module, "
+        "one lambda on a line, or leave resume= out."
+    )
