@@ -182,7 +182,7 @@ def probe(auc, control=0.62, seed=0, feature="token_overlap"):
     return Probe(
         place=(3, "v", 7), scores=scores, weights=torch.from_numpy(rng.normal(size=32)), intercept=0.1, penalty=1.0,
         predicted=rng.normal(size=50), places=Places(values, whole, whole % 5, tuple(map(str, whole))), seed=0,
-        provenance=PROVENANCE,
+        level=0.95, provenance=PROVENANCE,
     )  # fmt: skip
 
 

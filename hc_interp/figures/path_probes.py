@@ -60,7 +60,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
 
 
 def _caption(found: PathProbes, metric: str) -> str:
-    feature, level = found.clean.places.feature.name, found.clean.provenance["settings"]["level"]
+    feature, level = found.clean.places.feature.name, found.clean.level
     counts = sorted({len(heads) for _, heads in found.senders})
     many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     said = []

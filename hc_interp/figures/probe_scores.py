@@ -109,7 +109,7 @@ def _gains(gains: Mapping[str, Interval]) -> dict[str, Any]:
 
 def _caption(named: dict[str, Probe], gains: bool) -> str:
     features = ", ".join(dict.fromkeys(probe.places.feature.name for probe in named.values()))
-    levels = {probe.provenance.get("settings", {}).get("level") for probe in named.values()}
+    levels = {probe.level for probe in named.values()}
     level = next(iter(levels)) if len(levels) == 1 else None
     interval = f"{percent(level, 0)} bootstrap intervals" if level else "bootstrap intervals"
     return (

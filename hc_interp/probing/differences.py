@@ -68,4 +68,4 @@ def same_places(first: Probe, second: Probe) -> bool:
 
 
 def _resamples(probe: Probe) -> Resamples:
-    return Resamples.of(probe.places.source, level=probe.provenance["settings"]["level"], seed=probe.seed)
+    return Resamples.of(probe.places.source, level=probe.level, seed=probe.seed)

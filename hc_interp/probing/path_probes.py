@@ -18,7 +18,7 @@ from hc_interp.probing.features import Feature
 from hc_interp.probing.path_result import PathProbes
 from hc_interp.probing.probe import each_site, fit_site
 from hc_interp.probing.probe_map import ProbeMap
-from hc_interp.records.provenance import provenance
+from hc_interp.records.provenance import described, provenance
 from hc_interp.statistics.samples import generator
 
 INPUTS = ("q", "k", "v", "q_in", "k_in", "v_in")
@@ -94,8 +94,9 @@ def probe_paths(
 
     settings = {"feature": places.name, "interventions": before, "senders": given, "source": source, "route": route}
     origin = provenance(model, design.examples.fingerprint(), seed=seed, level=level, n_folds=n_folds, **settings)
+    shared = {"seed": seed, "level": level, "provenance": origin, "interventions": tuple(map(described, before))}
     values = read({})
-    clean = ProbeMap.of(each_site(sites, lambda site: fit_site(design, site, values[site], None, seed, origin)))
+    clean = ProbeMap.of(each_site(sites, lambda site: fit_site(design, site, values[site], None, **shared)))
     predicted = []
     for cut in arms:
         values = read(cut)

@@ -100,8 +100,7 @@ class PathProbes(Result):
 
     @cached_property
     def _resamples(self) -> Resamples:
-        level = self.clean.provenance["settings"]["level"]
-        return Resamples.of(self.clean.places.source, level=level, seed=self.clean.seed)
+        return Resamples.of(self.clean.places.source, level=self.clean.level, seed=self.clean.seed)
 
     @cached_property
     def _scorers(self) -> dict[str, Callable[[Float[np.ndarray, " place"]], Score]]:

@@ -21,7 +21,7 @@ from hc_interp.probing.controls import untrained_copy
 from hc_interp.probing.design import Design, Places
 from hc_interp.probing.features import Feature
 from hc_interp.progress import stage
-from hc_interp.records.provenance import provenance
+from hc_interp.records.provenance import described, provenance
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 
@@ -35,7 +35,8 @@ class Probe(Result):
     `places.feature` says which of the two, and what the classes are called (`kind`, `classes`).
 
     `scores` are of `predicted`, one prediction for each of `places` by a probe that has not seen its source; the
-    weights are fitted to all places, as is `concept`, which `hc.Erase` works with.
+    weights are fitted to all places, as is `concept`, which `hc.Erase` works with. `level` is that of all intervals.
+    `interventions` are those that the activations were read under, each by its declared fields; None: not recorded.
     """
 
     place: tuple[int | None, str, int | None]
@@ -46,8 +47,10 @@ class Probe(Result):
     predicted: Float[np.ndarray, " place"]
     places: Places
     seed: int
+    level: float
     provenance: dict[str, Any] = field(repr=False)
     concept: Concept | None = None
+    interventions: tuple[dict[str, Any], ...] | None = None
 
     @property
     def site(self) -> Site:
@@ -189,7 +192,9 @@ def fit_probes(
     fresh = read(untrained_copy(model, seed)) if untrained else {}
     settings = {"feature": places.name, "interventions": interventions, "n_folds": n_folds, "max_tokens": max_tokens}
     origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
-    return each_site(sites, lambda site: fit_site(design, site, values[site], fresh.get(site), seed, origin))
+    shared = {"seed": seed, "level": level, "provenance": origin}
+    shared["interventions"] = tuple(map(described, interventions))
+    return each_site(sites, lambda site: fit_site(design, site, values[site], fresh.get(site), **shared))
 
 
 def each_site(sites: Sequence[Site], fit: Callable[[Site], Fitted]) -> list[Fitted]:
@@ -211,10 +216,12 @@ def fit_site(
     site: Site,
     x: Float[np.ndarray, "place d"],
     untrained: Float[np.ndarray, "place d"] | None,
-    seed: int,
-    origin: dict[str, Any],
+    **shared: Any,
 ) -> Probe:
-    """The probe at one site. Shuffled values and controls are read by the very probe that reads the feature."""
+    """The probe at one site; `shared` are the fields that all sites share.
+
+    Shuffled values and controls are read by the very probe that reads the feature.
+    """
     values = design.places.feature
     found = design.fit(x)
     predicted = dict(found.predicted)
@@ -228,7 +235,6 @@ def fit_site(
         penalty=found.penalty,
         predicted=predicted[""].astype(np.float32),
         places=design.places,
-        seed=seed,
-        provenance=origin,
         concept=Concept.of(x, values.value),
+        **shared,
     )

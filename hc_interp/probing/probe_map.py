@@ -22,6 +22,8 @@ from hc_interp.probing.probe import Probe, fit_probes
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 
+SHARED = ("seed", "level", "provenance", "interventions")  # fields that probes which were fitted together have alike
+
 
 @dataclass(frozen=True, eq=False)
 class ProbeMap(Result):
@@ -38,8 +40,10 @@ class ProbeMap(Result):
     penalties: tuple[float, ...]
     predicted: Float[np.ndarray, "site place"]
     seed: int
+    level: float
     provenance: dict[str, Any] = field(repr=False)
     concepts: tuple[Concept | None, ...]
+    interventions: tuple[dict[str, Any], ...] | None = None
 
     @classmethod
     def of(cls, probes: Sequence[Probe]) -> Self:
@@ -52,9 +56,8 @@ class ProbeMap(Result):
             intercepts=tuple(probe.intercept for probe in probes),
             penalties=tuple(probe.penalty for probe in probes),
             predicted=np.stack([probe.predicted for probe in probes]),
-            seed=probes[0].seed,
-            provenance=probes[0].provenance,
             concepts=tuple(probe.concept for probe in probes),
+            **{name: getattr(probes[0], name) for name in SHARED},
         )
 
     @cached_property
@@ -69,7 +72,7 @@ class ProbeMap(Result):
             self.predicted,
             self.concepts,
         )
-        shared = {"places": self.places, "seed": self.seed, "provenance": self.provenance}
+        shared = {"places": self.places, **{name: getattr(self, name) for name in SHARED}}
         names = ("place", "scores", "weights", "intercept", "penalty", "predicted", "concept")
         return tuple(Probe(**dict(zip(names, row, strict=True)), **shared) for row in zip(*own, strict=True))
 

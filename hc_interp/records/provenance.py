@@ -1,9 +1,12 @@
 """What a result must carry so that it can be made again: versions, seed, model and data fingerprints, settings."""
 
+import dataclasses
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from hc_interp.components import MLP, End, Head
 
 PACKAGES = (
     "hc-interp",
@@ -43,3 +46,21 @@ def provenance(model: Any, data: str, **settings: Any) -> dict[str, Any]:
         },
         "versions": versions(),
     }
+
+
+def described(item: Any) -> dict[str, Any]:
+    """An intervention by its declared fields, as a result can hold them, with its `type` and, in `words`, its `repr`.
+
+    A field that is neither a component nor plain (means, donors) is known by its own `type` and `words` alone.
+    """
+    declared = dataclasses.fields(item) if dataclasses.is_dataclass(item) else ()
+    fields = {field.name: _field(getattr(item, field.name)) for field in declared if field.repr}
+    return {"type": type(item).__name__, "words": repr(item), **fields}
+
+
+def _field(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | Head | MLP | End):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(_field(item) for item in value)
+    return {"type": type(value).__name__, "words": repr(value)}

@@ -1,32 +1,27 @@
 """What the probes of a run show, in words: against the word alone, and before and after paths are cut."""
 
-import re
 from collections.abc import Mapping
+from typing import Any
 
+from hc_interp.components import Head
 from hc_interp.figures.numbers import score
 from hc_interp.probing.differences import WORDS, change, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
-# How `PatchPath` stands in a probe's recorded settings.
-PATH = re.compile(
-    r"PatchPath\(senders=\(?(?P<senders>[^()]*?),?\)?, receivers=\(?(?P<receivers>[^()]*?),?\)?, "
-    r"through=\((?P<through>[^()]*)\), source=(?P<source>.*), route='(?P<route>\w+)'\)"
-)
 INPUTS = {"q": "queries (q)", "k": "keys (k)", "v": "values (v)"}
 SOURCES = {
     "MeanActivations": "their mean activations",
     "Donors": "those in another example",
     "ContrastPairs": "those in the corrupt example",
-    "0": "0",
 }
 
 
 def probe_words(probes: Mapping[str, Probe]) -> list[str]:
     """A paragraph for each probe, and one for what they show together."""
-    clean = next((name for name, probe in probes.items() if _edits(probe) == "[]"), None)
+    clean = next((name for name, probe in probes.items() if probe.interventions == ()), None)
     words = [_one(name, probe) for name, probe in probes.items()]
-    words += [_cut(name, probe) for name, probe in probes.items() if name != clean and _edits(probe)]
+    words += [_cut(name, probe.interventions) for name, probe in probes.items() if probe.interventions]
     if clean is not None:
         reference = probes[clean]
         others = {name: probe for name, probe in probes.items() if name != clean and probe.site == reference.site}
@@ -38,11 +33,6 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
                 "change of it says what travels on the paths."
             )
     return words
-
-
-def _edits(probe: Probe) -> str:
-    """The interventions that a probe's activations were read under, as its settings record them."""
-    return str(probe.provenance.get("settings", {}).get("interventions", ""))
 
 
 def _one(name: str, probe: Probe) -> str:
@@ -79,20 +69,19 @@ def _changes(clean: str, reference: Probe, others: Mapping[str, Probe]) -> str:
     return f"Change of {WORDS[metric(reference)]} against {clean}, on the same places. {'; '.join(said)}."
 
 
-def _cut(name: str, probe: Probe) -> str:
+def _cut(name: str, interventions: tuple[dict[str, Any], ...]) -> str:
     """Which senders, receivers, inputs and source a name such as "core paths cut" stands for."""
-    edits = _edits(probe)
-    match = PATH.fullmatch(edits.removeprefix("[").removesuffix("]"))
-    if match is None or "PatchPath(" in match["source"]:
-        return f"“{name}” means: read under {edits}."
-    senders = [item.strip(" '") for item in match["senders"].split(",")]
-    receivers = match["receivers"].replace("'", "")
+    if [item["type"] for item in interventions] != ["PatchPath"]:
+        return f"“{name}” means: read under [{', '.join(item['words'] for item in interventions)}]."
+    path = interventions[0]
+    senders, receivers, source = path["senders"], path["receivers"], path["source"]
     inputs = "input"  # the one that an MLP and the output have
-    if re.search(r"L\d+H", receivers):
-        inputs = ", ".join(INPUTS[letter] for letter in re.findall("[qkv]", match["through"]))
-    kind = match["source"].split("(")[0]
+    if any(isinstance(item, Head) for item in receivers):
+        inputs = ", ".join(INPUTS[letter] for letter in path["through"])
+    values = SOURCES.get(source["type"], source["words"]) if isinstance(source, dict) else source
+    ends = ", ".join(map(str, receivers))
     return (
         f"“{name}” means: what {'the' if len(senders) > 1 else 'the one'} sender{'s' * (len(senders) > 1)} "
-        f"{', '.join(senders)} give{'s' * (len(senders) == 1)} the {inputs} of {receivers} is replaced by "
-        f"{SOURCES.get(kind, match['source'])} (route {match['route']}); everything else stays clean."
+        f"{', '.join(map(str, senders))} give{'s' * (len(senders) == 1)} the {inputs} of "
+        f"{ends} is replaced by {values} (route {path['route']}); everything else stays clean."
     )

@@ -254,7 +254,6 @@ def test_a_map_has_a_cell_per_head_and_a_column_for_streams(results):
 @pytest.fixture(scope="module")
 def paths(results):
     clean = ProbeMap.of([probe_at(results, Site(3, kind, 7), 0.9) for kind in "qv"])
-    clean = replace(clean, provenance={"settings": {"level": 0.95}})
     target = clean.places.feature.value
     rng = np.random.default_rng(0)
     good, noise = (target + rng.normal(size=(2, len(target))) * s for s in (0.2, 20.0))

@@ -14,6 +14,7 @@ from hc_interp.probing.differences import change, gain
 from hc_interp.probing.features import FeatureValues
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.resamples import Resamples
+from hc_interp.records.provenance import described
 from hc_interp.reports.probe_words import probe_words
 from hc_interp.statistics.tests import Interval
 
@@ -39,7 +40,7 @@ def probe(noise, interventions=(), places=PLACES, seed=1):
     }
     return Probe(
         place=(3, "v", 4), scores=scores, weights=torch.ones(4), intercept=0.0, penalty=1.0, predicted=predicted,
-        places=places, seed=0, provenance={"settings": {"level": 0.95, "interventions": str(list(interventions))}},
+        places=places, seed=0, level=0.95, provenance={}, interventions=tuple(map(described, interventions)),
     )  # fmt: skip
 
 
