@@ -40,6 +40,7 @@ _PUBLIC = {
         "ResultError",
         "SearchError",
     ),
+    "records.result": ("read",),
     "reports.report": ("report",),
     "interventions.donors": ("Donors",),
     "interventions.erase": ("Erase",),

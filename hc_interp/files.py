@@ -50,20 +50,21 @@ def write_json(path: str | Path, record: Any) -> Path:
 
 def json_text(record: Any) -> str:
     """JSON as `write_json` writes it."""
-    return json.dumps(_plain(record), indent=1, allow_nan=False)
+    return json.dumps(plain(record), indent=1, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back: text, numbers, lists, dictionaries by text; what has none of these is its text."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if value is None or isinstance(value, str | int | bool):
         return value
     if hasattr(value, "item") and getattr(value, "size", 1) == 1:  # numpy and torch scalars
-        return _plain(value.item())
+        return plain(value.item())
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return str(value)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hc_interp.errors import HCError
-from hc_interp.files import atomic, write_json, write_text
+from hc_interp.files import atomic, json_text, plain, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -131,3 +131,9 @@ def test_json_of_what_numbers_come_in(tmp_path) -> None:
         "exact": 0.1 + 0.2,
     }
     assert list(read)[:3] == ["nan", "inf", "f32"]
+
+
+def test_plain_is_what_json_gives_back() -> None:
+    value = {1: (Path("a"), float("nan"), np.float32(0.5)), "b": torch.arange(2), "c": {"d": {3}, "e": None, "f": True}}
+    assert plain(value) == {"1": ["a", None, 0.5], "b": [0, 1], "c": {"d": [3], "e": None, "f": True}}
+    assert plain(value) == json.loads(json_text(value))

@@ -18,6 +18,7 @@ from rich.table import Table
 from hc_interp.cli.show import Shown
 from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
+from hc_interp.files import plain
 
 SHIFTING = ("default", "minimum", "exclusiveMinimum")  # what commands that share a setting may differ in
 
@@ -181,10 +182,3 @@ def explained(
         value = "-" if row["value"] is None else row["value"]
         table.add_row(row["setting"], str(value), row["from"], row["meaning"])
     return Shown({"command": command, "settings": rows}, table)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -1,6 +1,5 @@
 """From what was typed to what the public functions take: models, tasks, heads, sources of replacement."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -39,19 +38,11 @@ def ends(text: str) -> Any:
     return heads_in(text) if is_file(text) else text
 
 
-def result_of(path: str | Path) -> Any:
-    """Any saved result."""
-    import hc_interp.figures.draw  # noqa: F401 - every kind of result that can be drawn
-    from hc_interp.records.result import Result
-
-    return Result.load(path)
-
-
 def heads_in(text: str) -> Any:
     """A result with `.heads` from its file, or the heads that are named."""
     if not is_file(text):
         return names(text)
-    found = result_of(text)
+    found = hc.read(text)
     if heads_of(found) is found:
         raise ResultError(
             f"{text} holds a {type(found).__name__}, which names no heads. Expected what hc-interp core or "
@@ -64,16 +55,16 @@ def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
     """Subnetworks by name: those of searches, as `hc-interp search` wrote them, and single ones."""
     found: dict[str, Any] = {}
     for path in paths:
-        try:
-            single = "kept" in json.loads(path.read_text())
-        except (OSError, ValueError, TypeError) as error:
-            raise ResultError(f"{path} cannot be read ({error}). Expected a file of hc-interp search.") from error
+        result = hc.read(path)
         prefix = f"{path.stem}-" if len(paths) > 1 else ""
-        if single:
-            found[path.stem] = hc.Subnetwork.load(path)
-            continue
-        search = hc.MaskSearch.load(path)
-        found |= {f"{prefix}{place}": item for place, item in enumerate(search.subnetworks)}
+        if isinstance(result, hc.Subnetwork):
+            found[path.stem] = result
+        elif isinstance(result, hc.MaskSearch):
+            found |= {f"{prefix}{index}": item for index, item in enumerate(result.subnetworks)}
+        else:
+            raise ResultError(
+                f"{path} holds a {type(result).__name__}. Expected a file of hc-interp search, or of one Subnetwork."
+            )
     return found
 
 
@@ -124,7 +115,7 @@ def results_of(paths: list[Path]) -> Any:
     """The run in a folder that `hc.run` left, or results by the names of their files."""
     if len(paths) == 1 and paths[0].is_dir():
         return hc.RunResults.load(paths[0])
-    return {path.stem: result_of(path) for path in paths}
+    return {path.stem: hc.read(path) for path in paths}
 
 
 def run_of(paths: list[Path]) -> Any:

@@ -154,7 +154,9 @@ def _pieces(
     what = (sweep.corruption, sweep.interventions, sweep.metric, sweep.groups, sweep.route, sweep.batch_size, joint)
     rows = [row.name for row in sweep.rows]
     settings = digest(sweep.model, pairs, sweep.encoded.kept_ids, sweep.model.backend_name, rows, *what)
-    return places, Kept(Path(resume), settings)
+    kept = Kept(Path(resume), settings)
+    kept.check()
+    return places, kept
 
 
 def _check_pairs(pairs: Any) -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from torch import Tensor
 
-from hc_interp.errors import HCError, ResultError
+from hc_interp.errors import HCError
 from hc_interp.patching.rows import Row
 from hc_interp.records.result import Result
+from hc_interp.records.store import Store
 
 SENDERS_PER_BLOCK = 12  # finished work that an interruption can lose
 
@@ -50,9 +50,8 @@ def blocks_of(rows: Sequence[Row], places: Sequence[int]) -> list[list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class Block(Result):
-    """What was measured of some rows on one batch of pairs; `settings` is the digest of all that shaped it."""
+    """What was measured of some rows on one batch of pairs."""
 
-    settings: str
     places: tuple[int, ...]
     arrays: dict[str, Tensor]
 
@@ -61,36 +60,30 @@ class Block(Result):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Finished blocks in a folder. Files appear whole or not at all, so an interruption loses one block at most."""
+class Kept(Store):
+    """A file for each finished block of a sweep."""
 
-    folder: Path
-    settings: str
+    work: ClassVar[str] = "sweep"
+    shaped_by: ClassVar[str] = "model, pairs, paths or settings"
+    piece: ClassVar[str] = "block"
+    kind: ClassVar[type[Result]] = Block
 
     def read(self, batch: int, places: Sequence[int]) -> dict[str, Tensor] | None:
         """The arrays `[pair, row]` of a finished block, None if it is not there.
 
-        Raises `ResultError` for a block of another sweep or a file that is none.
+        Raises `ResultError` for a block of another sweep or of other shards, and for a file that is none.
         """
-        path = self._path(batch, places)
-        if not path.exists():
-            others = sorted(self.folder.glob("block-*.json")) if self.folder.is_dir() else []
-            if others and Block.load(others[0]).settings != self.settings:
-                raise self._foreign(others[0])
+        name = _name(batch, places)
+        block = self.get(name, Block)
+        if block is None:
             return None
-        block = Block.load(path)
-        if block.settings != self.settings or block.places != tuple(places):
-            raise self._foreign(path)
+        if block.places != tuple(places):
+            raise self.foreign(self.path(name))
         return block.arrays
 
     def write(self, batch: int, places: Sequence[int], arrays: dict[str, Tensor]) -> None:
-        Block(self.settings, tuple(places), arrays).save(self._path(batch, places))
+        self.put(_name(batch, places), Block(tuple(places), arrays))
 
-    def _path(self, batch: int, places: Sequence[int]) -> Path:
-        return self.folder / f"block-{batch:04d}-{min(places):06d}.json"
 
-    def _foreign(self, path: Path) -> ResultError:
-        return ResultError(
-            f"{path} was written by a sweep of another model, pairs, paths or settings; expected {self.settings}. "
-            "Give resume= a folder of its own for each sweep, or delete this one to start again."
-        )
+def _name(batch: int, places: Sequence[int]) -> str:
+    return f"block-{batch:04d}-{min(places):06d}"

@@ -2,12 +2,13 @@
 
 A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
 result, per-example values included: arrays are base64 of their bytes, tables are their columns (an index is left out),
-nested results are nested.
+nested results are nested. `read` reads the file of any kind of result.
 """
 
 import base64
 import dataclasses
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,35 @@ from hc_interp.files import write_json
 
 FORMAT = 1
 
+# The module of each kind of result, as text: a file is read without importing every module first.
+MODULES = {
+    "AttentionProfile": "hc_interp.attention.result",
+    "Block": "hc_interp.patching.shards",
+    "Concept": "hc_interp.probing.concept",
+    "EffectiveSize": "hc_interp.evaluation.effective_size",
+    "Evaluation": "hc_interp.evaluation.result",
+    "Faithfulness": "hc_interp.evaluation.faithfulness_results",
+    "FaithfulnessCurve": "hc_interp.evaluation.faithfulness_results",
+    "FeatureValues": "hc_interp.probing.features",
+    "FinishedRun": "hc_interp.search.store",
+    "GeneralizingHeads": "hc_interp.heads.generalizing",
+    "HeuristicCore": "hc_interp.heads.core",
+    "Interval": "hc_interp.statistics.tests",
+    "KindRecord": "hc_interp.reading.verdict",
+    "MaskSearch": "hc_interp.search.result",
+    "MeanActivations": "hc_interp.interventions.means",
+    "PathEffects": "hc_interp.patching.effects",
+    "PathProbes": "hc_interp.probing.path_result",
+    "Places": "hc_interp.probing.design",
+    "Probe": "hc_interp.probing.probe",
+    "ProbeMap": "hc_interp.probing.probe_map",
+    "Ranking": "hc_interp.search.ranking",
+    "Verdict": "hc_interp.reading.verdict",
+}
+
+# What reading a file raises where it is missing, truncated or foreign.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, HCError)
+
 
 class Result:
     """Base of all results. Subclasses are frozen dataclasses; each registers itself by name for `load`."""
@@ -28,6 +58,11 @@ class Result:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls.__module__ != MODULES.get(cls.__name__, cls.__module__):
+            raise ResultError(
+                f"{cls.__module__} defines a result called {cls.__name__}, which is the name of a result of "
+                f"{MODULES[cls.__name__]}. Files know results by their names: give the class another one."
+            )
         Result._kinds[cls.__name__] = cls
 
     def to_frame(self) -> pd.DataFrame:
@@ -39,27 +74,61 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write one JSON file; it appears whole or not at all."""
-        return write_json(path, {"format": FORMAT, "result": encode(self)})
+        return write_result(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote. Raises `ResultError` for a missing, truncated or foreign file."""
-        try:
-            record = json.loads(Path(path).read_text())
-            if record["format"] != FORMAT:
-                raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
-            found = decode(record["result"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, HCError) as error:
+        result = _read(path, cls.__name__)
+        if not isinstance(result, cls):
+            kind = type(result).__name__
             raise ResultError(
-                f"{path} is not a saved {cls.__name__} ({type(error).__name__}: {error}). "
-                f"Expected a file that {cls.__name__}.save wrote; save the result again."
-            ) from error
-        if not isinstance(found, cls):
-            raise ResultError(
-                f"{path} holds a {type(found).__name__}, not a {cls.__name__}. "
-                f"Load it with {type(found).__name__}.load."
+                f"{path} holds a {kind}, not a {cls.__name__}. "
+                f"Load it with {kind}.load, or with hc.read, which reads any result."
             )
-        return found
+        return result
+
+
+def read(path: str | Path) -> Any:
+    """Read any file that `save` wrote: a result of whatever kind, or a `Subnetwork`.
+
+    Raises `ResultError` for a missing, truncated or foreign file.
+    """
+    return _read(path, "Result")
+
+
+def _read(path: str | Path, expected: str) -> Any:
+    try:
+        return read_file(path)[0]
+    except UNREADABLE as error:
+        raise ResultError(
+            f"{path} is not a saved {expected} ({type(error).__name__}: {error}). "
+            f"Expected a file that {expected}.save wrote; save the result again."
+        ) from error
+
+
+def write_result(path: str | Path, result: Result, **more: str) -> Path:
+    """Write a result's file; `more` stands beside the result, like the `settings` of the work that it is a piece of."""
+    return write_json(path, {"format": FORMAT, **more, "result": encode(result)})
+
+
+def read_file(path: str | Path) -> tuple[Any, dict[str, Any]]:
+    """What a file holds, and the whole record. Raises one of `UNREADABLE`."""
+    record = json.loads(Path(path).read_text())
+    if record.get("kind") == "Subnetwork":
+        return Subnetwork.from_dict(record), record
+    if record["format"] != FORMAT:
+        raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+    return decode(record["result"]), record
+
+
+def _kind(name: str) -> type[Result]:
+    """The class of a result by its name; the package's own modules are imported as they are needed."""
+    if name in MODULES:
+        import_module(MODULES[name])
+    if name not in Result._kinds:
+        raise ValueError(f"no result is called {name}; import the module that defines it first")
+    return Result._kinds[name]
 
 
 def encode(value: Any) -> Any:
@@ -103,7 +172,7 @@ def decode(value: Any) -> Any:
         return value
     if "__result__" in value:
         fields = {name: decode(item) for name, item in value["fields"].items()}
-        return Result._kinds[value["__result__"]](**fields)
+        return _kind(value["__result__"])(**fields)
     (tag, content), *_ = value.items()
     match tag:
         case "__component__":

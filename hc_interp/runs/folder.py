@@ -3,29 +3,41 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from hc_interp.errors import HCError
-from hc_interp.files import atomic, json_text, write_json
+from hc_interp.files import atomic, plain, write_json
+from hc_interp.records.digest import digest
 from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
+from hc_interp.records.store import Store, check_writable
 
 MANIFEST = "manifest.json"
 R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Parts(Store):
+    """A file for each finished part of a run."""
+
+    work: ClassVar[str] = "run"
+    shaped_by: ClassVar[str] = "model, task, settings or versions"
+    piece: ClassVar[str] = "part"
+    kind: ClassVar[type[Result]] = Result
+    argument: ClassVar[str] = "out"
 
 
 @dataclass
 class Folder:
     """The run's folder: every file appears whole, and the manifest says how far the run came."""
 
-    path: Path
+    parts: Parts
     manifest: dict[str, Any]
     say: Callable[[str], None]
-    resume: bool = False
     before: float = 0.0  # seconds that earlier calls took
     started: float = field(default_factory=time.perf_counter)
 
@@ -37,16 +49,22 @@ class Folder:
         makes it so (arguments, settings, model, data). Raises `HCError` for one that is not, naming what differs."""
         path = Path(out)
         check_free(path, overwrite, resume)
-        manifest = {"status": "running", **_plain(record), "versions": versions(), "seconds": {}}
+        shaped_by = plain({**record, "versions": versions()})
+        manifest = {"status": "running", **shaped_by, "seconds": {}}
         if resume and _is_run(path):
             earlier = json.loads((path / MANIFEST).read_text())
-            _check_same(path, earlier, manifest, (*record, "versions"))
+            _check_same(path, earlier, shaped_by)
             manifest = {**earlier, "status": "running"}
         elif path.exists() and _is_run(path):
             shutil.rmtree(path)
-        folder = cls(path, manifest, say, resume, manifest["seconds"].pop("all", 0.0))
+        parts = Parts(path, digest(sorted(_flat(shaped_by))))
+        folder = cls(parts, manifest, say, manifest["seconds"].pop("all", 0.0))
         folder.write_manifest()
         return folder
+
+    @property
+    def path(self) -> Path:
+        return self.parts.folder
 
     def write_manifest(self) -> None:
         write_json(self.path / MANIFEST, self.manifest)
@@ -68,10 +86,10 @@ class Folder:
 
     def part(self, name: str, kind: type[R], make: Callable[[], R]) -> R:
         """A part of the run: made and kept, or read back where an earlier call finished it."""
-        file = self.path / f"{name}.json"
-        if self.resume and file.is_file():
+        earlier = self.parts.get(name, kind)
+        if earlier is not None:
             self.say(f"  {name}: kept from before")
-            return kind.load(file)
+            return earlier
         result = make()
         self.keep(name, result)
         return result
@@ -80,7 +98,7 @@ class Folder:
         """A result as a table and, last, as JSON: where that is there, the part is whole."""
         with atomic(self.path / f"{name}.csv") as temporary:
             result.to_frame().to_csv(temporary, index=False)
-        result.save(self.path / f"{name}.json")
+        self.parts.put(name, result)
 
     def finish(self) -> None:
         self.manifest["status"] = "finished"
@@ -92,7 +110,7 @@ class Folder:
 
 
 def check_free(path: Path, overwrite: bool, resume: bool) -> None:
-    """Raises `HCError` for a folder that holds anything which this call may not touch."""
+    """Raises `HCError` for a folder that holds anything which this call may not touch, or that cannot be written."""
     if overwrite and resume:
         raise HCError("overwrite and resume were both given. Expected one: to replace the earlier run, or to go on.")
     taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
@@ -102,6 +120,7 @@ def check_free(path: Path, overwrite: bool, resume: bool) -> None:
             "where it holds an earlier run, pass --resume (resume=True) to go on with it or --overwrite "
             "(overwrite=True) to replace it."
         )
+    check_writable(path, Parts.piece, Parts.argument)
 
 
 def _is_run(folder: Path) -> bool:
@@ -113,8 +132,8 @@ def _is_run(folder: Path) -> bool:
     return isinstance(manifest, dict) and {"status", "arguments", "settings", "versions"} <= set(manifest)
 
 
-def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any], names: Iterable[str]) -> None:
-    before, after = (dict(_flat({name: record.get(name) for name in names})) for record in (earlier, now))
+def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
+    before, after = (dict(_flat({name: record.get(name) for name in now})) for record in (earlier, now))
     if changed := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
         shown = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed[:3])
         raise HCError(
@@ -129,8 +148,3 @@ def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _plain(record: Any) -> Any:
-    """As JSON gives it back, so that an earlier manifest compares equal."""
-    return json.loads(json_text(record))

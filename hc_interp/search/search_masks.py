@@ -1,7 +1,6 @@
 """`search_masks`: subnetworks of a given size that answer as the full model does, one per seed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def search_masks(
     if resume is not None:
         seen = shaping(parts, with_labels=objective == "task")
         folder = RunFolder(Path(resume), digest(model, seen, source, list(before), settings | shared))
-        folder.check_writable()
+        folder.check()
     wanted = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
     if len(done) < len(wanted):
@@ -104,7 +103,7 @@ def search_masks(
             for share, seed in missing:
                 done[share, seed] = run_once(goal, plan, share, draws[seed], settings, progress)
                 if folder is not None:
-                    folder.write(replace(done[share, seed], settings=folder.settings))
+                    folder.write(done[share, seed])
     runs = [done[key] for key in wanted]
     items = universe_of(model, components)
     return MaskSearch(

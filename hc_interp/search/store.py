@@ -1,22 +1,21 @@
 """Finished runs of a search in a folder, so that an interrupted search goes on where it stopped."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.errors import HCError, ResultError
+from hc_interp.errors import ResultError
 from hc_interp.records.result import Result
+from hc_interp.records.store import Store
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun(Result):
-    """One run: what was trained, how, and how its binary mask scores; `settings` is the digest of what shaped it."""
+    """One run: what was trained, how, and how its binary mask scores."""
 
-    settings: str
     sparsity: float
     seed: int
     log_alpha: Float[Tensor, " component"]
@@ -30,56 +29,28 @@ class FinishedRun(Result):
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """A file for each finished run; files appear whole or not at all, so an interruption loses one run at most."""
+class RunFolder(Store):
+    """A file for each finished run of a search."""
 
-    folder: Path
-    settings: str
-
-    def check_writable(self) -> None:
-        """Raise `HCError` where runs could not be written, before there are any to lose. Leaves nothing behind."""
-        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
-        try:
-            tempfile.TemporaryFile(dir=there).close()
-        except OSError as error:
-            raise HCError(
-                f"{self.folder} cannot keep finished runs ({error.strerror or error}). Give resume= a folder that you "
-                "may write to."
-            ) from error
+    work: ClassVar[str] = "search"
+    shaped_by: ClassVar[str] = "model, data, means or settings"
+    piece: ClassVar[str] = "run"
+    kind: ClassVar[type[Result]] = FinishedRun
 
     def read(self, sparsity: float, seed: int) -> FinishedRun | None:
         """The run, None if it is not there. Raises `ResultError` for a run of another search or a file that is none."""
-        path = self._path(sparsity, seed)
-        others = [path] if path.exists() else sorted(self.folder.glob("run-*.json"))[:1]
-        for other in others:
-            found = _loaded(other)
-            if found.settings != self.settings:
-                raise ResultError(
-                    f"{other} was written by a search of another model, data, means or settings; expected "
-                    f"{self.settings}. Give resume= a folder of its own for each search, or delete this one to start "
-                    "again."
-                )
-            if other == path:
-                if (found.sparsity, found.seed) != (sparsity, seed):
-                    raise ResultError(
-                        f"{path} holds the run of sparsity {found.sparsity:g} and seed {found.seed}: it was renamed or "
-                        "copied. Delete this file, and the run is made again."
-                    )
-                return found
-        return None
+        name = _name(sparsity, seed)
+        run = self.get(name, FinishedRun)
+        if run is not None and (run.sparsity, run.seed) != (sparsity, seed):
+            raise ResultError(
+                f"{self.path(name)} holds the run of sparsity {run.sparsity:g} and seed {run.seed}: it was renamed or "
+                "copied. Delete this file, and the run is made again."
+            )
+        return run
 
     def write(self, run: FinishedRun) -> None:
-        run.save(self._path(run.sparsity, run.seed))
-
-    def _path(self, sparsity: float, seed: int) -> Path:
-        return self.folder / f"run-sparsity-{float(sparsity)!r}-seed-{seed}.json"
+        self.put(_name(run.sparsity, run.seed), run)
 
 
-def _loaded(path: Path) -> FinishedRun:
-    try:
-        return FinishedRun.load(path)
-    except ResultError as error:
-        raise ResultError(
-            f"{path} cannot be read as a finished run ({error.__cause__ or error}). Delete this file, and the run is "
-            "made again."
-        ) from error
+def _name(sparsity: float, seed: int) -> str:
+    return f"run-sparsity-{float(sparsity)!r}-seed-{seed}"

@@ -49,7 +49,7 @@ def run_once(
         )
     history = pd.DataFrame(training.history, columns=HISTORY[1:])
     exchanges = pd.DataFrame([{"round": i} | asdict(own) for i, own in enumerate(rounds)], columns=ROUNDS[1:])
-    return FinishedRun("", sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)
+    return FinishedRun(sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)
 
 
 def traded(

@@ -89,11 +89,35 @@ def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
     assert (other / "thesis.tex").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_loaded(tmp_path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(hc.HCError, match=r"cannot keep finished parts.*Give out= a folder that you may write to"):
+        run("no/such/model", "no such task", tmp_path / "file" / "below", settings=SETTINGS)
+
+
+def test_a_part_of_another_run_is_not_taken_for_one_of_this(tmp_path, results) -> None:
+    record, other = ({"arguments": {}, "settings": {"seed": seed}} for seed in (0, 1))
+    lines: list[str] = []
+    first = Folder.open(tmp_path / "a", record, overwrite=False, resume=False, say=lines.append)
+    core = first.part("core", hc.HeuristicCore, lambda: results.run().core)
+    again = Folder.open(tmp_path / "a", record, overwrite=False, resume=True, say=lines.append)
+    kept = again.part("core", hc.HeuristicCore, lambda: pytest.fail("the part was made again"))
+    assert kept.heads == core.heads
+    assert lines == ["  core: kept from before"]
+    second = Folder.open(tmp_path / "b", other, overwrite=False, resume=False, say=print)
+    (tmp_path / "b" / "core.json").write_bytes((tmp_path / "a" / "core.json").read_bytes())
+    with pytest.raises(hc.ResultError, match=r"core\.json was written by a run of another model, task, settings"):
+        second.part("core", hc.HeuristicCore, lambda: pytest.fail("the part was made again"))
+    (tmp_path / "a" / "core.json").write_text("{")
+    with pytest.raises(hc.ResultError, match=r"cannot be read as a finished part.*Delete this file"):
+        again.part("core", hc.HeuristicCore, lambda: pytest.fail("the part was made again"))
+
+
 def test_a_failure_is_in_the_manifest(model, task, tmp_path, monkeypatch) -> None:
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hc_interp.search.search_masks.MaskSearch.save", full)
+    monkeypatch.setattr("hc_interp.runs.folder.Parts.put", full)
     with pytest.raises(OSError, match="No space"):
         run(model, task, tmp_path / "out", settings=SETTINGS)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())

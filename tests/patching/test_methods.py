@@ -1,8 +1,5 @@
 """The estimates, `auto`, shards and resuming: what they promise about the exact method."""
 
-from dataclasses import replace
-from functools import partial
-
 import pytest
 import torch
 from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
@@ -12,7 +9,7 @@ from hc_interp.data.align import encode_pairs
 from hc_interp.errors import HCError, ResultError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
-from hc_interp.interventions.sites import Edit, Steer
+from hc_interp.interventions.sites import Steer
 from hc_interp.metrics import logit_diff
 from hc_interp.models.site import Site
 from hc_interp.patching import measure as measure_module
@@ -22,7 +19,6 @@ from hc_interp.patching.path_effects import path_effects
 from hc_interp.patching.rows import rows_of
 from hc_interp.patching.shards import Kept
 from hc_interp.patching.sweep import Sweep
-from hc_interp.records.digest import digest
 
 ENDS = ([*SENDERS, Head(1, 1), (Head(0, 0), Head(1, 2), MLP(0)), EMBED], [*RECEIVERS, (Head(2, 0), Head(2, 2))], "each")
 MANY = ([Head(0, h) for h in range(3)], [Head(layer, h) for layer in (1, 2) for h in range(3)], "each")
@@ -193,87 +189,8 @@ def test_a_sweep_does_not_go_on_from_another(tiny_bert, tmp_path) -> None:
         path_effects(tiny_bert, pairs, "L0H1", "L2H1", resume=tmp_path)
 
 
-def test_digests_tell_settings_apart_by_content(tiny_bert) -> None:
-    means = mean_activations(tiny_bert, make_pairs(5).clean)
-    other = replace(means, values={**means.values, "embed": means.values["embed"] + 1})
-    settings = [
-        means,
-        other,
-        Ablate("L0H1", means),
-        Ablate("L0H1", other),
-        Ablate("L0H2", means),
-        0,
-        "pair",
-        logit_diff,
-    ]
-    assert len({digest(item) for item in settings}) == len(settings)
-    assert digest(means) == digest(replace(means, values=dict(means.values)))
-
-
-def test_digests_tell_functions_apart_by_what_they_do(tiny_bert) -> None:
-    def times(factor: float):
-        return lambda value: value * factor
-
-    def outer(factor: float):
-        def late(value):
-            return value * scale
-
-        if factor:
-            scale = factor
-        return late
-
-    functions = [
-        lambda value: value * 2.0,
-        lambda value: value * 0.5,
-        lambda value, by=2.0: value * by,
-        lambda value, by=0.5: value * by,
-        lambda value: torch.tanh(value),
-        lambda value: torch.sin(value),
-        times(1.0),
-        times(3.0),
-        outer(0.0),
-        outer(1.0),
-        partial(torch.mul, other=2.0),
-        partial(torch.mul, other=3.0),
-        torch.nn.Linear(1, 1),
-        torch.nn.Linear(1, 1),
-        Doubler(1).apply,
-        Doubler(2).apply,
-        Doubler(1),
-        Doubler(2),
-    ]
-    assert len({digest(Edit(Site(0, "z"), fn)) for fn in functions}) == len(functions)
-    assert digest(times(3.0)) == digest(times(3.0))
-    assert digest(Doubler(2).apply) == digest(Doubler(2).apply)
-
-
-def test_digests_of_what_refers_to_itself_and_of_plain_objects() -> None:
-    def recursive(factor: float):
-        def down(value, depth=2):
-            return value * factor if depth == 0 else down(value, depth - 1)
-
-        return down
-
-    assert digest(recursive(2.0)) == digest(recursive(2.0)) != digest(recursive(3.0))
-    first, again, other = Plain(1.0), Plain(1.0), Plain(2.0)
-    assert digest(first.shifted) == digest(again.shifted) != digest(other.shifted)
-
-
-class Plain:
-    """Not callable, without a repr of its own, and it holds itself."""
-
-    def __init__(self, by: float) -> None:
-        self.by, self.own = by, self
-
-    def shifted(self, value):
-        return value + self.by
-
-
-class Doubler:
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def apply(self, value):
-        return value * self.factor
-
-    __call__ = apply
+def test_a_folder_that_cannot_hold_blocks_is_refused_before_any_is_measured(tiny_bert, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(measure_module, "_block", lambda *_: pytest.fail("a block was measured"))
+    with pytest.raises(HCError, match=r"cannot keep finished blocks.*a folder that you may write to"):
+        path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", resume=tmp_path / "file" / "below")

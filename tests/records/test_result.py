@@ -1,7 +1,13 @@
 """Results survive a file: every kind of value they hold, and clear errors for files that are not theirs."""
 
+import dataclasses
+import importlib
 import json
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +17,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hc_interp
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork, universe
 from hc_interp.errors import ResultError
-from hc_interp.records.result import FORMAT, Result
+from hc_interp.records.result import FORMAT, MODULES, Result, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,3 +260,70 @@ def test_html_escapes() -> None:
     assert "<script>" not in html
     assert "&lt;b>&amp;" in html
     assert "&lt;script&gt;" in html
+
+
+def test_the_table_of_kinds_is_the_subclasses_there_are() -> None:
+    root = Path(hc_interp.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        if path.name != "__main__.py":
+            name = ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__")
+            importlib.import_module(name)
+    own = {kind.__name__: kind.__module__ for kind in _subclasses(Result) if kind.__module__.startswith("hc_interp.")}
+    assert own == MODULES
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {kind for item in kind.__subclasses__() for kind in (item, *_subclasses(item))}
+
+
+READ_ALL = """
+import json, sys
+from pathlib import Path
+import hc_interp as hc
+
+folder = Path(sys.argv[1])
+try:
+    hc.Evaluation.load(folder / "PathEffects.json")
+except hc.ResultError as error:
+    message = str(error)
+kinds = {path.stem: f"{type(hc.read(path)).__module__}.{type(hc.read(path)).__name__}" for path in folder.iterdir()}
+print(json.dumps([message, kinds]))
+"""
+
+
+def test_a_fresh_interpreter_reads_a_file_of_each_kind(tmp_path, results) -> None:
+    real = {type(part).__name__: part for part in (results.run().edges, results.verdict(None), results.probe(0.7))}
+    for name, module in MODULES.items():
+        kind = getattr(importlib.import_module(module), name)
+        result = real.get(name) or object.__new__(kind)
+        for item in dataclasses.fields(kind) if name not in real else ():
+            object.__setattr__(result, item.name, ())
+        result.save(tmp_path / f"{name}.json")
+    Subnetwork(frozenset([Head(0, 1)]), universe(2, 2)).save(tmp_path / "Subnetwork.json")
+    run = subprocess.run([sys.executable, "-c", READ_ALL, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    message, kinds = json.loads(run.stdout)
+    assert re.search(
+        r"holds a PathEffects, not a Evaluation\. Load it with PathEffects\.load, or with hc\.read", message
+    )
+    assert kinds == {name: f"{module}.{name}" for name, module in MODULES.items()} | {
+        "Subnetwork": "hc_interp.components.Subnetwork"
+    }
+
+
+def test_read_gives_what_was_saved_and_refuses_what_was_not(tmp_path) -> None:
+    kept = Subnetwork(frozenset([Head(0, 1)]), universe(2, 2))
+    assert read(kept.save(tmp_path / "kept.json")) == kept
+    assert read(Holder(kept).save(tmp_path / "x.json")).value == kept
+    with pytest.raises(ResultError, match=r"holds a Subnetwork, not a Holder\. Load it with Subnetwork\.load"):
+        Holder.load(tmp_path / "kept.json")
+    (tmp_path / "x.json").write_text(json.dumps({"format": FORMAT, "result": {"__result__": "Mine", "fields": {}}}))
+    with pytest.raises(ResultError, match="no result is called Mine; import the module that defines it first"):
+        read(tmp_path / "x.json")
+    with pytest.raises(ResultError, match="is not a saved Result"):
+        read(tmp_path / "missing.json")
+
+
+def test_the_names_of_the_packages_own_results_are_taken() -> None:
+    with pytest.raises(ResultError, match=r"a result called Probe, which is .* of hc_interp\.probing\.probe"):
+        type("Probe", (Result,), {"__module__": "mine"})

@@ -1,0 +1,85 @@
+"""A store that resumes: each finished piece of a work has a file, and the same work reads that file the next time."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from hc_interp.errors import HCError, ResultError
+from hc_interp.records.result import UNREADABLE, Result, read_file, write_result
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with a file for each finished piece. Files appear whole or not at all: an interruption loses one piece.
+
+    `settings` is the digest of all that shaped the work. Each file carries it, so that a piece of other work is never
+    taken for one of this. Subclasses say by which words the errors call the work and its pieces, and name the files.
+    """
+
+    folder: Path
+    settings: str
+
+    work: ClassVar[str]  # "search"
+    shaped_by: ClassVar[str]  # "model, data, means or settings"
+    piece: ClassVar[str]  # "run"; a file of the folder is called run-*.json
+    kind: ClassVar[type[Result]]
+    argument: ClassVar[str] = "resume"  # by which the user names the folder
+
+    def check(self) -> None:
+        """Refuse a folder before there is work to lose. Leaves nothing behind.
+
+        Raises `HCError` where pieces could not be written, `ResultError` where a piece of other work lies.
+        """
+        check_writable(self.folder, self.piece, self.argument)
+        for path in sorted(self.folder.glob(f"{self.piece}-*.json"))[:1]:
+            self._read(path, self.kind)
+
+    def get(self, name: str, kind: type[R]) -> R | None:
+        """The piece of this name, None if it is not there.
+
+        Raises `ResultError` for a piece of other work and for a file that is none.
+        """
+        path = self.path(name)
+        return self._read(path, kind) if path.exists() else None
+
+    def put(self, name: str, piece: Result) -> None:
+        write_result(self.path(name), piece, settings=self.settings)
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def _read(self, path: Path, kind: type[R]) -> R:
+        try:
+            piece, record = read_file(path)
+            if not isinstance(piece, kind):
+                raise ValueError(f"it holds a {type(piece).__name__}")
+        except UNREADABLE as error:
+            raise ResultError(
+                f"{path} is not a saved {kind.__name__} and cannot be read as a finished {self.piece} "
+                f"({type(error).__name__}: {error}). Delete this file, and the {self.piece} is made again."
+            ) from error
+        if record.get("settings") != self.settings:
+            raise self.foreign(path)
+        return piece
+
+    def foreign(self, path: Path) -> ResultError:
+        """The error for a piece of other work."""
+        return ResultError(
+            f"{path} was written by a {self.work} of another {self.shaped_by}; expected {self.settings}. Give "
+            f"{self.argument}= a folder of its own for each {self.work}, or delete this one to start again."
+        )
+
+
+def check_writable(folder: Path, piece: str, argument: str) -> None:
+    """Raise `HCError` where pieces could not be written, before there are any to lose. Leaves nothing behind."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise HCError(
+            f"{folder} cannot keep finished {piece}s ({error.strerror or error}). Give {argument}= a folder that you "
+            "may write to."
+        ) from error
