@@ -15,6 +15,7 @@ from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Steer
 from hc_interp.models.site import Site
+from hc_interp.probing.differences import gain
 from hc_interp.probing.features import Feature, feature_values
 from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.probing.probe_map import ProbeMap, probe_map
@@ -58,13 +59,26 @@ def test_ablating_the_head_leaves_chance(model, examples) -> None:
     assert kept.low > lost.high
 
 
-def test_a_path_is_cut_into_what_a_head_reads(model, examples) -> None:
+def test_a_path_is_cut_into_what_a_head_reads(model, examples, tmp_path) -> None:
     means = mean_activations(model, examples)
     site = Site(1, "v", 0)
     whole = fit_probe(model, examples, site, "token_overlap")
     path = PatchPath([Head(0, 0)], Head(1, 0), through=("v",), source=means)
     cut = fit_probe(model, examples, site, "token_overlap", interventions=[path])
     assert whole.scores["auc"].low > cut.scores["auc"].high
+    assert whole.interventions == ()
+    (record,) = Probe.load(cut.save(tmp_path / "cut.json")).interventions
+    assert record == {
+        "type": "PatchPath", "words": repr(path), "senders": (Head(0, 0),), "receivers": (Head(1, 0),),
+        "through": ("v",), "source": {"type": "MeanActivations", "words": repr(means)}, "route": "direct",
+    }  # fmt: skip
+
+
+def test_differences_have_the_level_that_the_probe_was_given(model, examples) -> None:
+    wide, narrow = (fit_probe(model, examples, OVERLAP, "token_overlap", level=level) for level in (0.95, 0.5))
+    assert (wide.level, narrow.level, ProbeMap.of([narrow]).probes[0].level) == (0.95, 0.5, 0.5)
+    assert gain(narrow).value == gain(wide).value
+    assert gain(narrow).high - gain(narrow).low < gain(wide).high - gain(wide).low
 
 
 def test_what_only_the_source_tells_is_not_found(model, many_per_source) -> None:

@@ -18,7 +18,7 @@ from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.sites import Edit
 from hc_interp.metrics import logit_diff
 from hc_interp.models.site import Site
-from hc_interp.records.digest import NOT_HASHED, digest
+from hc_interp.records.digest import NOT_HASHED, _source, digest
 
 
 def test_digests_tell_settings_apart_by_content(tiny_bert) -> None:
@@ -126,6 +126,7 @@ def test_lambdas_on_one_line_are_told_apart() -> None:
     given = [*ONE_LINE, ONE_LINE[-1](1), ONE_LINE[-1](2)]
     assert len({digest(fn) for fn in given}) == len(given)
     assert digest(ONE_LINE[-1](1)) == digest(ONE_LINE[-1](1))
+    assert [_source(fn) for fn in given[2:5]] == ['lambda v, é="ü": v', "lambda x: lambda y: x + y", "lambda y: x + y"]
 
 
 def scaled(fn, by):
