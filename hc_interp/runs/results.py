@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from hc_interp.heads.core import HeuristicCore
-from hc_interp.evaluation.result import Evaluation
-from hc_interp.heads.generalizing import GeneralizingHeads
-from hc_interp.reading.verdict import Verdict
 from hc_interp.errors import ResultError
+from hc_interp.evaluation.result import Evaluation
 from hc_interp.files import write_json
+from hc_interp.heads.core import HeuristicCore
+from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.probe import Probe
+from hc_interp.reading.verdict import Verdict
 from hc_interp.records.result import Result
 from hc_interp.search.result import MaskSearch
 
