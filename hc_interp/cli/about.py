@@ -11,6 +11,9 @@ from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
+from hc_interp.data.grammar import CASES
+from hc_interp.data.pair_rules import pair_kinds
+from hc_interp.data.tables import TABLES, TASKS
 from hc_interp.models.zoo_cards import ZOO
 
 ABOUT = "What there is"
@@ -26,10 +29,6 @@ def models() -> Shown:
 @command("tasks", panel=ABOUT)
 def tasks() -> Shown:
     """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
-    from hc_interp.data.grammar import CASES
-    from hc_interp.data.pair_rules import pair_kinds
-    from hc_interp.data.tables import TABLES, TASKS
-
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
     cases = {case: list(pair_kinds(case)) for case in CASES}
     lines = []

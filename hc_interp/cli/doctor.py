@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import hc_interp as hc
+from hc_interp.data.tables import TABLES
 from hc_interp.models.zoo_cards import ZOO
 
 State = Literal["good", "limited", "bad"]
@@ -142,8 +143,6 @@ def _tex() -> Iterator[Check]:
 
 
 def _data(data_dir: str | Path | None) -> Iterator[Check]:
-    from hc_interp.data.tables import TABLES
-
     if data_dir is None:
         yield Check("data", "good", "overlap-grammar needs none; name a folder with --data-dir to check the others")
         return

@@ -5,7 +5,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from hc_interp.data.grammar import CASES
+from hc_interp.data.tables import TASKS
 from hc_interp.experiment.settings import RunSettings, bounds
+from hc_interp.models.zoo_cards import ZOO
 
 PAIRS, WORK = "Pairs", "Amount of work"
 DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
@@ -16,22 +19,14 @@ PANELS = {
 
 
 def _models(incomplete: str) -> list[str]:
-    """Completion: the zoo, by its files, since the zoo itself imports torch."""
-    folder = Path(__file__).parents[1] / "models" / "zoo_data"
-    return [
-        name for name in sorted(f"zoo:{path.stem}" for path in folder.glob("*.json")) if name.startswith(incomplete)
-    ]
+    return [name for name in map("zoo:{}".format, ZOO) if name.startswith(incomplete)]
 
 
 def _tasks(incomplete: str) -> list[str]:
-    from hc_interp.data.tables import TASKS
-
     return [name for name in TASKS if name.startswith(incomplete)]
 
 
 def _cases(incomplete: str) -> list[str]:
-    from hc_interp.data.grammar import CASES
-
     return [name for name in CASES if name.startswith(incomplete)]
 
 
@@ -44,8 +39,8 @@ def option(setting: str) -> Any:
     )  # fmt: skip
 
 
-ZOO = "zoo:<name>, a folder that save_pretrained wrote, or a hub id."
-Model = Annotated[str, typer.Option(help=ZOO, autocompletion=_models)]
+MODEL_HELP = "zoo:<name>, a folder that save_pretrained wrote, or a hub id."
+Model = Annotated[str, typer.Option(help=MODEL_HELP, autocompletion=_models)]
 TaskName = Annotated[
     str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar; see hc-interp tasks.", autocompletion=_tasks)
 ]
