@@ -16,6 +16,7 @@ from hc_interp.components import MLP, Component, Head, universe
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
+from hc_interp.models.foreign_hooks import refuse_foreign_hooks
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
@@ -24,6 +25,7 @@ from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
 from hc_interp.models.tokenize import tokenization, tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
+from hc_interp.models.wrapped_tree import WrappedTree
 
 BACKENDS = ("transformer_lens", "nnsight")
 
@@ -77,6 +79,9 @@ class HookedModel:
     module trees of their own over these parameters, always in evaluation mode: after `.module.train()` only calls of
     `.module` itself have dropout. `.labels` names the classes in logit order; it is None for a language model that is
     not read at label words.
+
+    A weight of `.module` may be edited in place, under `torch.no_grad()`: all passes see it, and `.fingerprint` is
+    taken anew. A part that is replaced and a hook are a `ModelError` at the next pass: see `WrappedTree`.
     """
 
     def __init__(
@@ -92,11 +97,18 @@ class HookedModel:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.geometry = Geometry.of(share_tree(module))
-        self.readout = Readout.of(self.geometry, tokenizer, labels, name)
         self.name = name
         self.backend_name = backend
+        self._wrap()
+        self.readout = Readout.of(self.geometry, tokenizer, labels, name)
+
+    def _wrap(self) -> None:
+        """What is made from the module, here and in each process that a model is sent to."""
+        refuse_foreign_hooks(self.module, self.name)
+        self.geometry = Geometry.of(share_tree(self.module))
+        self._tree = WrappedTree.of(self.module)
         self._tails: dict[int, HookedModel] = {}
+        self._fingerprint: tuple[tuple[int, ...], str] | None = None
         self._idle = threading.Lock()
 
     @property
@@ -129,22 +141,34 @@ class HookedModel:
         """All heads and MLPs in execution order."""
         return universe(self.n_layers, self.n_heads)
 
-    @cached_property
+    @property
     def bridge(self) -> Any:
         """The TransformerLens `TransformerBridge` over the same parameters; yours: what you hook there stays there."""
-        return build_bridge(self.module, self.geometry.family.adapter, self.tokenizer)
+        self._tree.check(self.name)
+        return self._bridge
 
     @cached_property
+    def _bridge(self) -> Any:
+        return build_bridge(self.module, self.geometry.family.adapter, self.tokenizer)
+
+    @property
     def nnsight(self) -> Any:
         """The `NNsight` object over the same parameters; nnsight calls a submodule named `output` `E_output`."""
+        self._tree.check(self.name)
+        return self._nnsight
+
+    @cached_property
+    def _nnsight(self) -> Any:
         return build_nnsight(share_tree(self.module))
 
     @cached_property
     def backend(self) -> Backend:
         """Runs the model in a module tree of its own, so that nothing done to `.bridge` or `.nnsight` reaches here."""
+        tree = share_tree(self.module)
+        self.readout.let_batches_in(tree)
         if self.backend_name == "nnsight":
-            return NNsightBackend(build_nnsight(share_tree(self.module)), self.geometry)
-        return TransformerLensBackend(build_bridge(self.module, self.geometry.family.adapter), self.geometry)
+            return NNsightBackend(build_nnsight(tree), self.geometry)
+        return TransformerLensBackend(build_bridge(tree, self.geometry.family.adapter), self.geometry)
 
     @property
     def device(self) -> torch.device:
@@ -154,12 +178,19 @@ class HookedModel:
     def dtype(self) -> torch.dtype:
         return next(self.module.parameters()).dtype
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over architecture and weights, first 16 hex digits: names the model in results.
 
-        Taken once, when it is first asked for: edit weights before you wrap a module, or edit a `copy()`.
+        It is taken once, and again after an edit in place that torch counts: one of the tensor, not of its `.data`.
         """
+        self._tree.check(self.name)
+        versions = self._tree.versions()
+        if self._fingerprint is None or self._fingerprint[0] != versions:
+            self._fingerprint = versions, self._digest()
+        return self._fingerprint[1]
+
+    def _digest(self) -> str:
         config = self.module.config
         rules = [getattr(config, name, None) for name in _RULES]
         digest = hashlib.sha256(repr((type(self.module).__name__, self.n_layers, self.n_heads, *rules)).encode())
@@ -277,6 +308,7 @@ class HookedModel:
         and of that stream itself are taken to be in it already. `stop_after` ends the pass there; logits are then
         empty.
         """
+        self._tree.check(self.name)
         if start is not None and start[0] > 0:
             return self._run_tail(batch, edits, capture, start, stop_after)
         captures: dict[Site, list[Site]] = {}
@@ -338,8 +370,9 @@ class HookedModel:
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        module = state["module"].eval().requires_grad_(False)
-        self.__dict__.update(state, geometry=Geometry.of(share_tree(module)), _tails={}, _idle=threading.Lock())
+        self.__dict__.update(state)
+        self.module.eval().requires_grad_(False)
+        self._wrap()
 
     def copy(self) -> "HookedModel":
         """An independent copy with its own weights, frozen, in evaluation mode."""

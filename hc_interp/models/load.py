@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
 from hc_interp.errors import ModelError
 from hc_interp.models.families import FAMILIES, family_of, unsupported
+from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.validate import validate
 from hc_interp.models.zoo import load_zoo
@@ -27,6 +28,7 @@ def load(
     backend: str = "transformer_lens",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    foreign_hooks: Literal["refuse", "strip"] = "refuse",
 ) -> HookedModel:
     """Load a sequence classifier or a language model and wrap a copy of it.
 
@@ -34,7 +36,12 @@ def load(
     `save_pretrained` wrote, a hub id, or a live module. `labels` names a classifier's classes in logit order where the
     checkpoint does not. For a language model `labels` are words of one token each, like `[" yes", " no"]`: its logits
     `[batch, class]` are then those words' at the last position that is no padding (in a masked model at the first mask
-    token of a row that has one); without them its logits stay `[batch, pos, vocab]`.
+    token of a row that has one); without them its logits stay `[batch, pos, vocab]`. A classifier on a decoder is read
+    where its module reads it: at the last token that is not its config's `pad_token_id`.
+
+    A live module may carry foreign hooks: forward and backward hooks, a `forward` of its own, parametrizations, pruning
+    masks. They are refused; `foreign_hooks="strip"` takes hooks off the wrapped copy, keeps parametrized weights as
+    they are, and says so in an `HCWarning`. Hooks of accelerate's device maps stay.
 
     Weights are read from safetensors only; no remote code is run. The default device is CUDA if there is one (a live
     module stays where it is). Before it is returned the wrapper is compared with the unwrapped module at every site.
@@ -42,11 +49,12 @@ def load(
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """
     if isinstance(source, nn.Module):
-        module, name = copy.deepcopy(source), type(source).__name__
+        name = type(source).__name__
+        module = copy_without_hooks(source, name, foreign_hooks)
     else:
         module, tokenizer, name = _from_name(source, tokenizer)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    family = family_of(module, name)
+    family_of(module, name)  # raises for what cannot be wrapped
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ModelError(f"dtype={dtype!r} cannot hold weights. Give a floating type of torch, like torch.float32.")
     cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
@@ -59,8 +67,6 @@ def load(
         ) from error
     _check_weights(module, name)
     tokenizer = _with_padding(tokenizer)
-    if family.readout == "last":
-        _name_padding(module, tokenizer)
     model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
     validate(model)
     return model
@@ -132,15 +138,6 @@ def _with_padding(tokenizer: Any) -> Any:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def _name_padding(module: nn.Module, tokenizer: Any) -> None:
-    """A decoder's classifier takes no batch before its config names a padding token; which one, does not matter here,
-    since the wrapper reads by the attention mask."""
-    config: Any = module.config
-    if config.pad_token_id is None:
-        found = getattr(tokenizer, "pad_token_id", None)
-        config.pad_token_id = found if found is not None else config.eos_token_id or 0
 
 
 def _check_weights(module: nn.Module, name: str) -> None:

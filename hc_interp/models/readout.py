@@ -18,16 +18,18 @@ from hc_interp.models.labels import check_single_label, read_labels
 class Readout:
     """Where the classes of a model are read.
 
-    `kind` is its family's: "classifier" logits are the classes as they are; "last" scores the last position that is no
-    padding; "vocabulary" with `tokens` (one for each label word) reads those tokens at that position, in a masked
-    language model at the first `mask_token` of a row that has one; without `tokens` it is the whole vocabulary at
-    every position. `labels` is None for the latter.
+    `kind` is its family's: "classifier" logits are the classes as they are; "last" scores the position that a decoder's
+    classifier picks (see `positions`); "vocabulary" with `tokens` (one for each label word) reads those tokens at the
+    last position that is not masked, in a masked language model at the first `mask_token` of a row that has one;
+    without `tokens` it is the whole vocabulary at every position. `labels` is None for the latter. `pad_token` is the
+    `pad_token_id` of a decoder classifier's config, None where it names none.
     """
 
     kind: str
     labels: tuple[str, ...] | None
     tokens: tuple[int, ...] | None = None
     mask_token: int | None = None
+    pad_token: int | None = None
 
     @classmethod
     def of(cls, geometry: Geometry, tokenizer: Any, labels: Sequence[str] | None, name: str) -> Self:
@@ -37,7 +39,10 @@ class Readout:
         if family.readout != "vocabulary":
             outputs = geometry.part("head").weight.shape[0]  # the config may say another number
             check_single_label(geometry.config, outputs, name)
-            return cls(family.readout, read_labels(geometry.config, outputs, labels, name))
+            names = read_labels(geometry.config, outputs, labels, name)
+            return cls(
+                family.readout, names, pad_token=geometry.config.pad_token_id if family.readout == "last" else None
+            )
         if labels is None:
             return cls(family.readout, None)
         mask_token = None if family.causal else getattr(tokenizer, "mask_token_id", None)
@@ -54,16 +59,31 @@ class Readout:
         return self.kind == "classifier" or self.at_one_position
 
     def positions(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The position of each row that is read."""
+        """The position of each row that is read.
+
+        A decoder's classifier reads the last token that is not `pad_token`, also where a text itself ends in that token
+        (as it may where padding is the end token), and position 0 of a row that holds no other. Without a `pad_token`
+        it reads the last position. Masked positions are never read: a row's answer is the module's for the row alone.
+        """
+        if self.pad_token is not None:
+            seen = batch.attention_mask * (batch.input_ids != self.pad_token)
+            return (seen * torch.arange(seen.shape[1], device=seen.device)).argmax(1)
         last = batch.attention_mask.sum(1) - 1
         if self.mask_token is None:
             return last
         masked = (batch.input_ids == self.mask_token) & batch.attention_mask.bool()
         return torch.where(masked.any(1), masked.int().argmax(1), last)
 
+    def let_batches_in(self, module: nn.Module) -> None:
+        """Name a padding token in the config of a backend's tree, where a decoder's classifier without one takes no
+        batch. Which token does not matter, since `put_back` makes all positions alike."""
+        config: Any = module.config
+        if self.kind == "last" and config.pad_token_id is None:
+            config.pad_token_id = 0
+
     def put_back(self, row: Float[Tensor, "batch d_model"], length: int) -> Float[Tensor, "batch pos d_model"]:
         """What the head is given in place of all positions: the read one alone, or, for a module that picks a position
-        itself (by padding tokens, not by the mask), the read one everywhere."""
+        itself, the read one everywhere."""
         return row[:, None].expand(-1, length, -1) if self.kind == "last" else row[:, None]
 
     def classes(self, logits: Tensor) -> Tensor:

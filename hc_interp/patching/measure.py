@@ -103,7 +103,9 @@ def estimate(sweep: Sweep, parts: Sequence[PairBatch], steps: int) -> Measuremen
         for part in parts:
             state, index = sweep.state(part), part.index.cpu()
             found.total[index] = state.total.double().cpu()
-            values = Attribution(sweep.stack, state, sweep.rows, steps, sweep.memory_mib).measure()
+            values = Attribution(
+                sweep.stack_of(state.paths.batch), state, sweep.rows, steps, sweep.memory_mib
+            ).measure()
             found.arrays["effects"][index] = values.double().cpu()
             progress.advance()
     return found

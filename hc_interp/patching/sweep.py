@@ -17,11 +17,12 @@ from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.budget import Budget
+from hc_interp.patching.engine.check import check_engine
 from hc_interp.patching.engine.decoder import Decoder
 from hc_interp.patching.engine.encoder import Encoder
 from hc_interp.patching.engine.exact import ExactEngine
 from hc_interp.patching.engine.stack import Stack
-from hc_interp.patching.equal_lengths import equal_lengths
+from hc_interp.patching.equal_lengths import equal_lengths, first_position
 from hc_interp.patching.general import GeneralEngine
 from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Row
@@ -58,6 +59,7 @@ class Sweep:
     other: "Sweep | None" = None
     receivers: tuple[Any, ...] | None = None
     _states: dict[tuple[int, ...], PairState] = field(default_factory=dict)
+    _stacks: dict[int, Stack] = field(default_factory=dict)
 
     @property
     def read(self) -> tuple[Any, ...]:
@@ -76,13 +78,25 @@ class Sweep:
         """The batches: without padding for the fast engine, which knows no mask."""
         if self.other is not None:
             return self.other.parts
-        return equal_lengths(self.encoded.batches, self.batch_size) if self.fast else self.encoded.batches
+        if not self.fast:
+            return self.encoded.batches
+        read_at = self.model.readout.positions if self.model.geometry.family.causal else first_position
+        return equal_lengths(self.encoded.batches, self.batch_size, read_at)
 
-    @cached_property
-    def stack(self) -> Stack:
+    def stack_of(self, batch: Batch) -> Stack:
+        """The model as the fast engine computes with it, read where it reads all rows of this batch.
+
+        Raises `ModelError` where it is not the model that runs; it is checked on the first batch that asks for it.
+        """
         if self.other is not None:
-            return self.other.stack
-        return Decoder(self.model) if self.model.geometry.family.causal else Encoder(self.model)
+            return self.other.stack_of(batch)
+        causal = self.model.geometry.family.causal
+        at = int(self.model.readout.positions(batch)[0]) - batch.input_ids.shape[1] if causal else 0
+        if at not in self._stacks:
+            stack = Decoder(self.model, at) if causal else Encoder(self.model)
+            check_engine(stack, batch, self.interventions)
+            self._stacks[at] = stack
+        return self._stacks[at]
 
     def state(self, part: PairBatch) -> PairState:
         """Both sides' values on one batch, kept while all that are kept fit into the memory bound."""
@@ -124,7 +138,7 @@ class Sweep:
         self.model.check_batch(batch)
         embed = Site.embed()
         start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
-        return self.stack.values(start, by_site(self.model.compile(batch, self.interventions)))
+        return self.stack_of(batch).values(start, by_site(self.model.compile(batch, self.interventions)))
 
     def engine(self, state: PairState) -> ExactEngine | GeneralEngine:
         return self.exact_engine(state) if self.fast else GeneralEngine(state, self.route, self.rows)
@@ -140,4 +154,4 @@ class Sweep:
             throughs=len({row.through for row in self.rows}),
             layers=1 if narrow else self.model.n_layers,
         )
-        return ExactEngine(self.stack, state, self.route, self.rows, budget)
+        return ExactEngine(self.stack_of(state.paths.batch), state, self.route, self.rows, budget)

@@ -240,8 +240,8 @@ def test_a_tokenizer_is_never_opened_again_by_its_name() -> None:
     assert model.bridge.to_tokens("the lawyer").shape[-1] == model.tokenize("the lawyer").input_ids.shape[-1]
 
 
-def test_a_decoders_classifier_reads_by_the_mask_not_by_padding_tokens() -> None:
-    """The module itself would take the last token that is not its padding token, and refuses without one."""
+def test_a_decoders_classifier_without_a_padding_token_reads_by_the_mask() -> None:
+    """The module itself reads the last position, and takes no batch."""
     module = tiny_module("gpt2")
     module.config.pad_token_id = None
     model = load(module, labels=["a", "b", "c"])

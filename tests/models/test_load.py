@@ -9,7 +9,7 @@ from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 from transformers import BertModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from hc_interp.errors import LabelError, ModelError
+from hc_interp.errors import HCWarning, LabelError, ModelError
 from hc_interp.models import transformer_lens_backend
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
@@ -74,7 +74,8 @@ def test_live_modules_are_left_alone(family) -> None:
     module, batch = name_labels(tiny_module(family)).train(), tiny_batch(3)
     state = {name: value.clone() for name, value in module.state_dict().items()}
     handle = module.register_forward_hook(lambda *args: None)
-    model = load(module)
+    with pytest.warns(HCWarning, match="a forward hook"):
+        model = load(module, foreign_hooks="strip")
     logits = model.logits(batch)
     assert list(module._forward_hooks.values()) == [handle.hooks_dict_ref()[handle.id]]
     assert module.training

@@ -48,7 +48,7 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
                 exact = torch.stack(
                     [m["effects"] for _, m in sorted(sweep.engine(state).measure(range(len(sweep.rows))))]
                 )
-                estimate = Attribution(sweep.stack, state, sweep.rows, 1, 256).measure().T
+                estimate = Attribution(sweep.stack_of(part.clean), state, sweep.rows, 1, 256).measure().T
             assert bool((estimate[~exact.bool().any(1)] == 0).all())
             assert exact.abs().max() / scale > 1e-2
             worst = max(worst, float((exact - estimate).abs().max() / exact.abs().max()))

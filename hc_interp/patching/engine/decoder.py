@@ -1,4 +1,5 @@
-"""`Decoder`: a pre-norm decoder as a `Stack`; its output reads the last position.
+"""`Decoder`: a pre-norm decoder as a `Stack`; its output reads one position, the last where a text does not end in the
+padding token.
 
 What a layer adds is added to the stream as it is: a sender's change is the same all the way down, and only what a
 receiver reads is normalised.
@@ -16,10 +17,10 @@ from hc_interp.patching.engine.stack import Stack
 
 
 class Decoder(Stack):
-    at = -1
-
-    def __init__(self, model: HookedModel) -> None:
+    def __init__(self, model: HookedModel, at: int = -1) -> None:
+        """`at` counts from the end."""
         super().__init__(model)
+        self.at = at
         geometry, layers = model.geometry, range(model.n_layers)
         self._qkv = [{name: (geometry.weight(i, name), geometry.bias(i, name)) for name in "qkv"} for i in layers]
         self._mlp = [geometry.part("mlp", i) for i in layers]
@@ -59,7 +60,8 @@ class Decoder(Stack):
         return z.transpose(1, 2).unflatten(0, rows) if len(rows) != 1 else z.transpose(1, 2)
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:
-        read = self.attention_reads(layer, x)
+        seen = x.shape[-2] + 1 + self.at  # what stands after the position that is read does not reach it
+        read = self.attention_reads(layer, x[..., :seen, :])
         k, v = (self._heads(layer, name, read) for name in "kv")
         return self.attention(layer, self._heads(layer, "q", read[..., -1:, :]), k, v)
 

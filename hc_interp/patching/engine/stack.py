@@ -23,7 +23,7 @@ Edits = Mapping[Site, Sequence[Callable[[Tensor], Tensor]]]  # of interventions 
 
 
 class Stack(ABC):
-    """A model whose output reads one position, `at`: 0 in an encoder, -1 in a decoder."""
+    """A model whose output reads one position, `at`: 0 in an encoder, counted from the end (-1) in a decoder."""
 
     at: int
 
@@ -40,7 +40,7 @@ class Stack(ABC):
     @property
     def read(self) -> slice:
         """The position that the output reads, as a slice: its axis stays."""
-        return slice(0, 1) if self.at == 0 else slice(-1, None)
+        return slice(self.at, self.at + 1 or None)
 
     @abstractmethod
     def attention_reads(self, layer: int, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
@@ -123,20 +123,27 @@ class Stack(ABC):
         self, x: Float[Tensor, "batch pos d_model"], edits: Edits
     ) -> tuple[dict[Site, Tensor], Float[Tensor, "batch class"]]:
         """A whole run from the input of layer 0: the values at all sites that a sweep reads, and the logits."""
-        found, length = {Site.embed(): x}, x.shape[1]
+        found = {Site.embed(): x}
         for i in range(self.depth):
-            found[Site(i, "resid_pre")] = x
-            projected = self.project(i, self.attention_reads(i, x)).unbind(-3)
-            found |= {Site(i, name): value for name, value in zip("qkv", projected, strict=True)}
-            z = self.edited(edits, Site(i, "z"), self.attention(i, *projected)[None], length)[0]
-            attn_out = self.attn_out(i, z)
-            mid = self.after_attention(i, x + attn_out)
-            mlp_out = self.edited(edits, Site(i, "mlp_out"), self.mlp(i, mid)[None], length)[0]
-            x = self.after_mlp(i, mid + mlp_out)
-            found |= {Site(i, "z"): z, Site(i, "attn_out"): attn_out, Site(i, "resid_mid"): mid}
-            found[Site(i, "mlp_out")] = mlp_out
+            x, values = self.layer_values(i, x, edits)
+            found |= values
         found[Site(self.depth - 1, "resid_post")] = x
         return found, self.logits(x[:, self.at])
+
+    def layer_values(
+        self, layer: int, x: Float[Tensor, "batch pos d_model"], edits: Edits
+    ) -> tuple[Float[Tensor, "batch pos d_model"], dict[Site, Tensor]]:
+        """A layer's output, and the values at its sites, from the stream that enters it."""
+        length = x.shape[1]
+        projected = self.project(layer, self.attention_reads(layer, x)).unbind(-3)
+        z = self.edited(edits, Site(layer, "z"), self.attention(layer, *projected)[None], length)[0]
+        attn_out = self.attn_out(layer, z)
+        mid = self.after_attention(layer, x + attn_out)
+        mlp_out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, mid)[None], length)[0]
+        q, k, v = projected
+        values = {"resid_pre": x, "q": q, "k": k, "v": v, "z": z, "attn_out": attn_out, "resid_mid": mid}
+        values["mlp_out"] = mlp_out
+        return self.after_mlp(layer, mid + mlp_out), {Site(layer, kind): value for kind, value in values.items()}
 
     def layer(
         self, layer: int, x: Float[Tensor, "path batch pos d_model"], edits: Edits, held: Values, *, last: bool

@@ -1,0 +1,157 @@
+"""Foreign hooks: what hangs on a module and changes what it computes beside its weights and its class.
+
+The passes of the package call a module's parts or read their weights directly (the fast engine of path patching does
+the latter), and a hook or a parametrization would enter the former alone. So a module is wrapped without any. Hooks
+that change no value are known and stay: those of accelerate's device maps, and those by which transformers collects
+hidden states and attentions.
+"""
+
+import copy
+import functools
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from hc_interp.errors import HCWarning, ModelError
+
+CHOICES = ("refuse", "strip")
+TABLES = {
+    "_forward_hooks": "forward hook",
+    "_forward_pre_hooks": "forward pre-hook",
+    "_backward_hooks": "backward hook",
+    "_backward_pre_hooks": "backward pre-hook",
+}
+_DEVICE_HOOKS = ("AlignDevicesHook", "CpuOffload", "ModelHook", "SequentialHook")
+# accelerate's `dispatch_model` puts these on a module, bound to that very module: a copy would move its original.
+_MOVERS = ("to", "cuda", "npu", "xpu", "mlu", "sdaa", "musa")
+
+
+def foreign_hooks(module: nn.Module) -> list[str]:
+    """Each foreign hook and parametrization of a module: the submodule's name and what it carries."""
+    return [
+        f"{name or type(module).__name__}: {what}" for name, part in module.named_modules() for what in _of_part(part)
+    ]
+
+
+def refuse_foreign_hooks(module: nn.Module, name: str) -> None:
+    """Raise `ModelError` for a module that carries any."""
+    if hooks := foreign_hooks(module):
+        raise ModelError(
+            f"{name} carries {_listed(hooks)}. Expected a module that computes what its class and its weights say: a "
+            "hook enters some passes and not others. Remove it before loading (handle.remove(), prune.remove(...), "
+            "parametrize.remove_parametrizations(...)), or pass hc.load(module, foreign_hooks='strip'), which takes "
+            "hooks off the wrapped copy and keeps parametrized weights as they are now."
+        )
+
+
+def copy_without_hooks(module: nn.Module, name: str, choice: str) -> nn.Module:
+    """A deep copy without foreign hooks; the module that was given is left as it is, and its hooks are not called.
+
+    Raises `ModelError` for foreign hooks if `choice` is "refuse"; if it is "strip", an `HCWarning` says what was left
+    out. A parametrized, masked or normed weight stays what it is now.
+    """
+    if choice not in CHOICES:
+        raise ModelError(f"foreign_hooks={choice!r}; choose one of {', '.join(CHOICES)}.")
+    if choice == "refuse":
+        refuse_foreign_hooks(module, name)
+    hooks = foreign_hooks(module)
+    found = copy.deepcopy(module, _memo(module)).eval()
+    for mover in _MOVERS:
+        vars(found).pop(mover, None)
+    if hooks:
+        for part in list(found.modules()):
+            _strip(part)
+        warnings.warn(
+            f"The wrapped copy of {name} leaves out {_listed(hooks)}. Hooks are not applied to it; parametrized "
+            "weights are kept as they were. The module that was given still has them and may compute something else.",
+            HCWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+def _listed(hooks: list[str]) -> str:
+    more = f" and {len(hooks) - 3} more" if len(hooks) > 3 else ""
+    return f"{len(hooks)} foreign hooks or parametrizations ({'; '.join(hooks[:3])}{more})"
+
+
+def _of_part(part: nn.Module) -> Iterator[str]:
+    for table, kind in TABLES.items():
+        for hook in getattr(part, table).values():
+            if isinstance(hook, prune.BasePruningMethod):
+                yield f"a pruning mask on {hook._tensor_name}"
+            elif isinstance(hook, WeightNorm | SpectralNorm):
+                yield f"{type(hook).__name__} of {hook.name}"
+            elif not _is_known(hook):
+                yield f"a {kind}, {getattr(hook, '__qualname__', type(hook).__name__)}"
+    if parametrize.is_parametrized(part):
+        yield f"a parametrization of {', '.join(_parametrizations(part))}"
+    if "forward" in vars(part) and not is_on_device_map(part):
+        yield "a forward function of its own"
+
+
+def _is_known(hook: Any) -> bool:
+    return getattr(hook, "__module__", None) == "transformers.utils.output_capturing"
+
+
+def _parametrizations(part: nn.Module) -> list[str]:
+    return list(part.parametrizations) if isinstance(part.parametrizations, nn.ModuleDict) else []
+
+
+def is_on_device_map(part: nn.Module) -> bool:
+    """Whether the module's `forward` is its class's, called through accelerate's hooks for device maps alone."""
+    forward, before = vars(part)["forward"], vars(part).get("_old_forward")
+    wrapped = isinstance(forward, functools.partial) and forward.func.__module__ == "accelerate.hooks"
+    plain = getattr(before, "__func__", None) is type(part).forward and getattr(before, "__self__", None) is part
+    return wrapped and plain and _moves_only(vars(part).get("_hf_hook"))
+
+
+def _moves_only(hook: Any) -> bool:
+    kind = type(hook)
+    known = kind.__module__ == "accelerate.hooks" and kind.__name__ in _DEVICE_HOOKS
+    return known and all(map(_moves_only, getattr(hook, "hooks", ())))
+
+
+def _memo(module: nn.Module) -> dict[int, Any]:
+    """What `deepcopy` puts in the place of hooks (a copy of them might need what they hold) and of computed weights
+    (which torch does not copy while they have a history)."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for table in TABLES:
+            hooks = getattr(part, table)
+            memo[id(hooks)] = OrderedDict((key, hook) for key, hook in hooks.items() if _is_known(hook) or _bakes(hook))
+        if "forward" in vars(part) and not is_on_device_map(part):
+            memo[id(vars(part)["forward"])] = None
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return memo
+
+
+def _bakes(hook: Any) -> bool:
+    return isinstance(hook, prune.BasePruningMethod | WeightNorm | SpectralNorm)
+
+
+@torch.no_grad()
+def _strip(part: nn.Module) -> None:
+    """Make weights that are computed from others plain parameters of the same value; drop a `forward` of its own."""
+    for hook in list(part._forward_pre_hooks.values()):
+        if isinstance(hook, prune.BasePruningMethod):
+            prune.remove(part, hook._tensor_name)
+        elif isinstance(hook, WeightNorm):
+            remove_weight_norm(part, hook.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(part, hook.name)
+    if parametrize.is_parametrized(part):
+        for name in _parametrizations(part):
+            parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+    if "forward" in vars(part) and not is_on_device_map(part):
+        for name in ("forward", "_old_forward", "_hf_hook"):
+            vars(part).pop(name, None)
