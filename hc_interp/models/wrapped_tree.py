@@ -55,9 +55,9 @@ class WrappedTree:
             raise ModelError(
                 f"The module of {name} is not the one that was wrapped: {'; '.join(changed[:3])}"
                 f"{f' and {len(changed) - 3} more' if len(changed) > 3 else ''}. A pass would use the old part in one "
-                "place and the new one in another. Change a module before it is wrapped: hc.load(module, ...). This one "
-                "can be wrapped again by hc.load(model.module, ...) or, without hooks, model.copy(). To change a weight "
-                "of a wrapped model, edit it in place."
+                "place and the new one in another. Change a module before it is wrapped: hc.load(module, ...). To wrap "
+                "this one as it is now, use hc.load(model.module, ...) or, if it has no hooks, model.copy(). To change "
+                "a weight of a wrapped model, edit it in place."
             )
 
     def versions(self) -> tuple[int, ...]:

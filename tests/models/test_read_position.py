@@ -179,7 +179,7 @@ def test_all_that_is_measured_equals_the_general_engine(name, monkeypatch, insid
 
 
 def test_estimates_agree_with_exact_effects_where_the_change_is_small(name) -> None:
-    """Paths into the output are linear but for the last norm; here clean and corrupt differ in one token's embedding."""
+    """Pairs whose sides end in as many padding tokens; all other tokens' embeddings are nearly the same."""
     module = module_of(name)
     pairs = pairs_that_end_in_padding()
     with torch.no_grad():
