@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import settings
@@ -38,3 +40,11 @@ def results():
     from made_results import MAKERS
 
     return MAKERS
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Path effects of six layers, nine heuristic and five generalizing heads."""
+    from made_results import CORE, GENERALIZING, path_effects
+
+    return SimpleNamespace(core=CORE, generalizing=GENERALIZING, edges=path_effects(CORE, GENERALIZING))

@@ -280,6 +280,8 @@ def label_frame(labels, **columns):
         (NLI, ((1, 2), (0,)), ["not_entailment", "entailment", "contradiction"], (0, 1, 0)),
         (("duplicate", "not_duplicate"), None, ["Not Duplicate", "duplicate"], (1, 0)),
         (("red", "blue"), None, ["blue", "red", "Blue"], (1, 0, 1)),
+        (NLI, None, ["no", "yes", "maybe"], (2, 0, 1)),
+        (NLI, TWO_WAY, ["no", "yes"], (1, 0)),
     ],
 )
 def test_from_frames_maps_names_to_classes(classes, groups, labels, numbers):
@@ -296,6 +298,8 @@ def test_from_frames_names_what_it_does_not_know():
         Task.from_frames("t", cases={"c": label_frame(["entailment", "maybe not"])}, classes=NLI)
     with pytest.raises(LabelError, match="labels named 'not entailment'"):  # of three classes it could be two
         Task.from_frames("t", label_frame(["entailment", "not entailment"]), classes=NLI)
+    with pytest.raises(LabelError, match="labels named 'no', which"):  # without "maybe" it could be both others
+        Task.from_frames("t", label_frame(["no", "yes"]), classes=NLI)
     with pytest.raises(DataError, match=r"row 0: '1'\); expected integers"):
         Task.from_frames("t", label_frame(["1", "0"]), classes=NLI)
 

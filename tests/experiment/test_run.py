@@ -12,6 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import hc_interp as hc
 from hc_interp.experiment.run import RunSettings, run
+from hc_interp.figures.images import NoBrowser
 from hc_interp.runs.folder import Folder
 
 SETTINGS = RunSettings(
@@ -133,7 +134,11 @@ def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
         run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)
 
 
-def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path) -> None:
+def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path, monkeypatch) -> None:
+    def no_browser(figures):
+        raise NoBrowser("not for this run")
+
+    monkeypatch.setattr("hc_interp.reports.report.write_images", no_browser)
     data = task.validation.sample(200)
     answers = model.logits(model.tokenize(data)).argmax(1)
     wrong = dataclasses.replace(data, label=((answers + 1) % 3).tolist())

@@ -3,15 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from made_results import CORE, GENERALIZING, path_effects
+from made_results import path_effects
 
 from hc_interp.components import EMBED, OUTPUT, Head
-
-
-@pytest.fixture(scope="session")
-def small():
-    """Six layers, nine heuristic and five generalizing heads."""
-    return SimpleNamespace(core=CORE, generalizing=GENERALIZING, edges=path_effects(CORE, GENERALIZING))
 
 
 @pytest.fixture(scope="session")

@@ -169,7 +169,7 @@ def test_an_accuracy_below_the_majority_is_said(results, tmp_path):
     suspect = replace(made, majority=0.99)
     assert "would reach 99.0%. This suggests a wrong label order" in suspect.suspicion
     assert evaluation_words(suspect)[1] == f"Warning: {suspect.suspicion}"
-    page = report(results.run(evaluation=suspect), tmp_path / "r.html").read_text()
+    page = report(RunResults(evaluation=suspect), tmp_path / "r.html").read_text()
     assert page.count("This suggests a wrong label order") == 1
 
 
