@@ -92,17 +92,13 @@ def components(names: "str | Component | End | Iterable[str | Component | End]")
     return tuple(dict.fromkeys(component(name) for name in names))
 
 
-def ends_named(
-    names: "str | Component | End | Iterable[str | Component | End]", among: "Iterable[Component]"
-) -> "tuple[Component | End, ...]":
-    """Senders or receivers by name, without repeats: "heads" and "mlps" are all heads or MLPs `among` a model's
-    components. A text may hold several names, comma separated."""
+def ends_named(text: str, among: "Iterable[Component]") -> "tuple[Component | End, ...]":
+    """Senders or receivers from one text of names, comma separated; "heads" and "mlps" are all of those `among` a
+    model's components."""
     kinds = {"heads": Head, "mlps": MLP}
     found: list[Component | End] = []
-    for name in (names,) if isinstance(names, str | Head | MLP | End) else names:
-        for part in name.split(",") if isinstance(name, str) else (name,):
-            kind = kinds.get(part.strip()) if isinstance(part, str) else None
-            found += [component(part)] if kind is None else [item for item in among if isinstance(item, kind)]
+    for name in (part.strip() for part in text.split(",")):
+        found += [item for item in among if isinstance(item, kinds[name])] if name in kinds else [component(name)]
     return tuple(dict.fromkeys(found))
 
 

@@ -16,6 +16,7 @@ from hc_interp.components import (
     Subnetwork,
     component,
     components,
+    ends_named,
     execution_order,
     is_upstream,
     universe,
@@ -64,6 +65,15 @@ def test_many_names() -> None:
     assert components("L1H2") == (Head(1, 2),)
     assert components(["L1H2", MLP(0), "l1h2", "embed"]) == (Head(1, 2), MLP(0), EMBED)
     assert components(sub([MLP(1), Head(1, 3)])) == (Head(1, 3), MLP(1))
+
+
+def test_kinds_of_ends_stand_for_all_of_the_models() -> None:
+    model = universe(2, 2)
+    assert ends_named("mlps, L0H1,embed,heads", model) == (
+        MLP(0), MLP(1), Head(0, 1), EMBED, Head(0, 0), Head(1, 0), Head(1, 1),
+    )  # fmt: skip
+    with pytest.raises(ComponentError, match="'head' is not a component"):
+        ends_named("head", model)
 
 
 def test_universe_is_in_execution_order() -> None:

@@ -43,6 +43,18 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     assert list(COMMANDS) == NAMES
 
 
+@pytest.mark.parametrize("words", [["--version"], ["run", "--help"], ["schema"], ["run", "--explain", "--out", "x"]])
+def test_what_says_something_alone_loads_nothing_heavy(words) -> None:
+    words += ["--model", "zoo:minilm-nli", "--task", "mnli-hans"] * ("--explain" in words)
+    code = (
+        "import sys; from typer.testing import CliRunner; from hc_interp.cli import app\n"
+        f"done = CliRunner().invoke(app, {words}); assert not done.exit_code, done.output\n"
+        "print([m for m in ('torch', 'pandas', 'transformers', 'plotly', 'numpy') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_help_for_every_setting(name, hc_interp_call) -> None:
     found = hc_interp_call(name, "--help")
@@ -99,6 +111,7 @@ def test_settings_come_from_a_file_and_the_command_line_goes_before_it(hc_interp
         ("[search]\nseeds = true", "is True. Expected a whole number"),
         ("[search]\nreplace = 'median'", "Expected one of means, positional, zero, donors"),
         ("[search]\nsparsity = ['half']", "Expected a list, each a number"),
+        ("[search]\nsparsity = [50]", "Expected a list, each a number from 0 up to but without 1"),
         ("model = 3", "model is 3. Expected text"),
     ],
 )

@@ -111,6 +111,15 @@ def test_kinds_that_do_not_exist():
         bare.contrast_pairs(SWAP)
 
 
+def test_pairs_of_a_test_are_a_draw_of_each_kind():
+    drawn = task().test_pairs(SWAP, 3, seed=1)
+    assert list(drawn) == ["order"]
+    assert drawn["order"].ids == task().contrast_pairs(SWAP, split="test").sample(3, 1).ids
+    assert len(drawn["order"]) == 3
+    with pytest.raises(DataError, match=r"no contrast pairs for .*--case"):
+        task(pairs=None).test_pairs(SWAP, 3)
+
+
 def test_no_pairs_in_a_split():
     case = {"c": swaps().rows([0])}
     made = Task("t", cases=case, pairs=Swapper(case))

@@ -26,7 +26,7 @@ MANY = ([Head(0, h) for h in range(3)], [Head(layer, h) for layer in (1, 2) for 
 
 def sweep_of(model, pairs, ends, interventions=()):
     encoded = encode_pairs(model, pairs)
-    rows = rows_of(*ends, joint=False)
+    rows = rows_of(*ends, joint=False, among=model.components)
     return Sweep(model, encoded, rows, "pair", list(interventions), logit_diff, GROUPS, "direct", 64, 256)
 
 

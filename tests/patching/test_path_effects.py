@@ -38,6 +38,17 @@ def test_results_stand_for_their_heads_and_subnetworks_for_all_they_keep(tiny_be
     assert path_effects(tiny_bert, PAIRS, [core], "L2H1").rows == (("L0H1+L0H2", "L2H1", "qkv"),)
 
 
+def test_kinds_of_components_are_each_of_them(tiny_bert) -> None:
+    heads = [item for item in tiny_bert.components if isinstance(item, Head)]
+    mlps = [item for item in tiny_bert.components if isinstance(item, MLP)]
+    found = path_effects(tiny_bert, PAIRS, "heads", ["L1H1", "mlps"])
+    assert found.rows == path_effects(tiny_bert, PAIRS, heads, [Head(1, 1), *mlps]).rows
+    assert path_effects(tiny_bert, PAIRS, "L0H1, L0MLP", "output").rows == (
+        ("L0H1", "output", "in"),
+        ("L0MLP", "output", "in"),
+    )
+
+
 @pytest.mark.parametrize("through", ["q", "qk", "vk", ("k", "q"), ["v", "v"]])
 def test_inputs_as_text_or_tuple(tiny_bert, through) -> None:
     names = tuple(name for name in "qkv" if name in through)

@@ -216,6 +216,10 @@ def test_frame_and_file(found, tmp_path):
         ({"seeds": [1, 1]}, "each once"),
         ({"seeds": [0.5]}, "whole number"),
         ({"seeds": [-1]}, "whole number"),
+        ({"seeds": 0}, "at least one whole number"),
+        ({"seeds": -2}, "at least one whole number"),
+        ({"seeds": True}, "at least one whole number"),
+        ({"seeds": 2.0}, "at least one whole number"),
         ({"components": "mlps"}, "components='mlps'.*'heads\\+mlps' or 'heads'"),
         ({"objective": "accuracy"}, "objective='accuracy'.*'kl' or 'task'"),
         ({"steps": 0}, "steps=0"),
@@ -226,6 +230,11 @@ def test_frame_and_file(found, tmp_path):
 def test_settings_without_meaning_are_errors(planted_model, rows, means, bad, message):
     with pytest.raises(SearchError, match=message):
         search_masks(planted_model, rows, means=means, **bad)
+
+
+@pytest.mark.parametrize("seeds", [2, np.int64(2)])
+def test_a_number_of_seeds_means_its_range(planted_model, rows, means, seeds):
+    assert search_masks(planted_model, rows, 0, seeds, means).seeds == (0, 1)
 
 
 def test_means_of_another_model_are_refused(planted_model, rows):
