@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import LabelError
