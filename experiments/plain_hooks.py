@@ -1,5 +1,6 @@
 """Plain torch hooks on a BERT: a third of the time of the package's backends where a model is so small that a pass is
-all bookkeeping, as in the testbeds. It has the taps that means and mask search need and no others."""
+all bookkeeping, as in the testbeds. It has the taps that means, mask search and the check of
+the fast engine need, and no others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,9 @@ class PlainHooks:
             return layer.attention.output.dense.register_forward_pre_hook(
                 lambda part, given: (handler(given[0].unflatten(-1, heads)).flatten(-2),)
             )
+        if tap.name in ("mid", "block_out"):
+            part = layer.attention.output if tap.name == "mid" else layer.output  # both end with their LayerNorm
+            return part.register_forward_hook(lambda part, given, value: handler(value))
         if tap.name == "mlp_out":
             return layer.output.dense.register_forward_hook(lambda part, given, value: handler(value))
         raise hc.HCError(f"Plain hooks have no tap {tap.name!r}; use the model as it was loaded.")

@@ -66,7 +66,14 @@ _PUBLIC = {
     "search.screens": ("attribution_patching", "gradient_importance", "leave_one_out"),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
-_MODULES = {"features": "probing.features", "figures": "figures", "reports": "reports", "testbeds": "testbeds"}
+_MODULES = {
+    "features": "probing.features",
+    "figures": "figures",
+    "grammar": "data.grammar",
+    "pair_rules": "data.pair_rules",
+    "reports": "reports",
+    "testbeds": "testbeds",
+}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 

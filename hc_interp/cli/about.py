@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+import hc_interp as hc
 from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
-from hc_interp.data.grammar import CASES
-from hc_interp.data.pair_rules import pair_kinds
 from hc_interp.data.tables import TABLES, TASKS
 from hc_interp.models.zoo_cards import ZOO
 
@@ -30,7 +29,7 @@ def models() -> Shown:
 def tasks() -> Shown:
     """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
-    cases = {case: list(pair_kinds(case)) for case in CASES}
+    cases = {case: list(hc.pair_rules.pair_kinds(case)) for case in hc.grammar.CASES}
     lines = []
     for name, description in TASKS.items():
         lines += [name, f"  {description}"]

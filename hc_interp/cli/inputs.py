@@ -63,7 +63,8 @@ def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
             found |= {f"{prefix}{index}": item for index, item in enumerate(result.subnetworks)}
         else:
             raise ResultError(
-                f"{path} holds a {type(result).__name__}. Expected a file of hc-interp search, or of one Subnetwork."
+                f"{path} holds a {type(result).__name__}, not a MaskSearch or a Subnetwork. Expected a file of "
+                "hc-interp search, or a single subnetwork's."
             )
     return found
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hc_interp.data.grammar import CASES
+import hc_interp as hc
 from hc_interp.data.tables import TASKS
 from hc_interp.experiment.settings import RunSettings, bounds
 from hc_interp.models.zoo_cards import ZOO
@@ -27,7 +27,7 @@ def _tasks(incomplete: str) -> list[str]:
 
 
 def _cases(incomplete: str) -> list[str]:
-    return [name for name in CASES if name.startswith(incomplete)]
+    return [name for name in hc.grammar.CASES if name.startswith(incomplete)]
 
 
 def option(setting: str) -> Any:

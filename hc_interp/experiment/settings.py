@@ -67,6 +67,9 @@ class RunSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
         name, value = next(iter(first["loc"]), None), first["input"]
+        value = (
+            given.get(name, value) if isinstance(given, Mapping) else value
+        )  # of a name that is no text it is the name
         if name is None:
             raise HCError(f"settings={given!r} was given. Expected hc.RunSettings(...), or a dict of its fields.")
         if name not in cls.model_fields:

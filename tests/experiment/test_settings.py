@@ -82,11 +82,12 @@ FUNCTIONS = {
 @pytest.mark.parametrize("command", FUNCTIONS)
 def test_commands_and_functions_have_the_same_defaults(command) -> None:
     parameters = inspect.signature(FUNCTIONS[command]).parameters
-    shared = [s for s in COMMANDS[command] if not s.required and RENAMED.get(s.name, s.name) in parameters]
+    default_of = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
+    shared = [s for s in COMMANDS[command] if not s.required and RENAMED.get(s.name, s.name) in default_of]
     assert shared
     for setting in shared:
-        default = parameters[RENAMED.get(setting.name, setting.name)].default
-        given = setting.default[0] if setting.many else setting.default
+        default = default_of[RENAMED.get(setting.name, setting.name)]
+        given = setting.default[0] if setting.many and setting.default else setting.default
         assert (tuple(given) if isinstance(default, tuple) else given) == default, setting.name
 
 
