@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from linear_fit import fit_linear
 from tiny import tiny_batch
 
 from hc_interp.errors import ComponentError, InterventionError
 from hc_interp.interventions.erase import METHODS, Erase
 from hc_interp.models.site import Site
 from hc_interp.probing.concept import Concept
-from hc_interp.probing.linear import fit_linear
 
 
 def fake_probe(model, site: Site, x: torch.Tensor, value: np.ndarray):

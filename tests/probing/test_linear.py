@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear_fit import fit_linear
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -12,16 +13,9 @@ from hc_interp.errors import DataError
 from hc_interp.probing import logistic
 from hc_interp.probing.controls import control_values, shuffled_values, word_prediction
 from hc_interp.probing.folds import grouped_folds, source_codes, validation_fold
-from hc_interp.probing.linear import PENALTIES, blocks_of, cross_fit, loss, training_means
+from hc_interp.probing.linear import PENALTIES, cross_fit, loss, training_means
 from hc_interp.probing.logistic import minimise
-from hc_interp.probing.regressions import Linear, Regressions, fit_all
 from hc_interp.probing.resamples import RESAMPLES, STRIDE, Resamples, running_sums
-
-
-def fit_linear(x: np.ndarray, y: np.ndarray, *, kind: str, penalty: float) -> Linear:
-    """One fit to all rows: logistic (binary) or ridge (real) regression on columns scaled to variance 1."""
-    blocks = blocks_of(x, [y], np.zeros(len(y), dtype=int), kind)
-    return fit_all(blocks, Regressions.of([(0, (), penalty)], 1), kind=kind)[0]
 
 
 def made(n: int = 600, d: int = 6, seed: int = 0, signal: float = 1.0):
