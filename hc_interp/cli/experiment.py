@@ -10,7 +10,7 @@ from rich.console import Console
 
 import hc_interp as hc
 from hc_interp.cli.inputs import names, quiet
-from hc_interp.cli.options import FIELDS, DataDir, Labels, Model, TaskName, option
+from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, TaskName, option
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
 from hc_interp.cli.summary import record, summary
@@ -50,13 +50,15 @@ def run(
     out: Folder,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run in the folder.")] = False,
     **settings: Any,
 ) -> Shown:
     """From a checkpoint to a verdict: subnetworks, core, generalizing heads, paths, probes, figures, report.html."""
-    options = {"data_dir": data_dir, "labels": names(labels), "overwrite": overwrite, "resume": resume}
-    return _run(model, task, out, RunSettings(**settings), **options)
+    given = {"data_dir": data_dir, "labels": names(labels), "device": device, "dtype": dtype}
+    return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **given)
 
 
 @command("demo", panel="The whole experiment", interrupted=_go_on)

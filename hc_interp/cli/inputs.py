@@ -14,11 +14,13 @@ def names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
 
 
-def load(model: str, task: str, data_dir: str | None, labels: str | None) -> tuple[Any, Any]:
+def load(
+    model: str, task: str, data_dir: str | None, labels: str | None, device: str | None, dtype: str | None
+) -> tuple[Any, Any]:
     """Model and task; the task first, since it is refused sooner."""
     quiet()
     found = hc.load_task(task, data_dir=data_dir)
-    return hc.load(model, labels=names(labels)), found
+    return hc.load(model, labels=names(labels), device=device, dtype=dtype), found
 
 
 def quiet() -> None:

@@ -14,6 +14,8 @@ from hc_interp.cli.options import (
     WORK,
     CoreFile,
     DataDir,
+    Device,
+    Dtype,
     Labels,
     MeanExamples,
     Model,
@@ -37,6 +39,8 @@ def search(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     sparsity: Annotated[
         list[float],
         typer.Option(help="Share of components removed; give it several times for a grid."),
@@ -58,7 +62,7 @@ def search(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each seed (hc.search_masks)."""
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     found = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
         source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
@@ -78,6 +82,8 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
     max_per_case: Annotated[
         int | None,
@@ -89,7 +95,7 @@ def evaluate(
 ) -> Shown:
     """Accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
     found = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
@@ -129,6 +135,8 @@ def generalizing(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     method: Annotated[
         Literal["contrast", "presence", "ablation"],
         typer.Option(help="Evidence: effect on order pairs, presence in subnetworks, or ablation."),
@@ -147,7 +155,7 @@ def generalizing(
     (hc.generalizing_heads)."""
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
     found = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),

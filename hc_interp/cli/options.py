@@ -46,6 +46,11 @@ TaskName = Annotated[
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")]
 Labels = Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")]
+Device = Annotated[str | None, typer.Option(help="Where the model runs, like cpu or cuda:1 (default: a GPU if any).")]
+Dtype = Annotated[
+    Literal["float32", "float64", "bfloat16", "float16"] | None,
+    typer.Option(help="The model's floating type (default: its config's). Below float32 effects are rounded."),
+]
 Seed = Annotated[int, option("seed")]
 Out = Annotated[Path, typer.Option(help="File for the result (.json), for later commands and for Python.")]
 Case = Annotated[str, option("case")]

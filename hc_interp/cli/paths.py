@@ -7,7 +7,7 @@ import typer
 
 import hc_interp as hc
 from hc_interp.cli.inputs import ends, load
-from hc_interp.cli.options import DEFAULT, PAIRS, WORK, Case, DataDir, Labels, Model, Out, Seed, TaskName
+from hc_interp.cli.options import DEFAULT, PAIRS, WORK, Case, DataDir, Device, Dtype, Labels, Model, Out, Seed, TaskName
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
@@ -22,6 +22,8 @@ def patch(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     senders: Annotated[str, typer.Option(help=ENDS)] = "heads",
     receivers: Annotated[str, typer.Option(help=ENDS)] = "heads",
     through: Annotated[str, typer.Option(help="Some of q, k, v together, like qk; or each.")] = "qkv",
@@ -45,7 +47,7 @@ def patch(
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Path effects of every sender on every receiver (hc.path_effects); on a cluster, one --shard i/N a job."""
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     chosen = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
         loaded, chosen, ends(senders), ends(receivers), through,

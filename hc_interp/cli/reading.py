@@ -12,6 +12,8 @@ from hc_interp.cli.options import (
     Case,
     CoreFile,
     DataDir,
+    Device,
+    Dtype,
     Labels,
     MeanExamples,
     Model,
@@ -32,6 +34,8 @@ def probe(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     feature: Annotated[str, typer.Option(help="What to read.")] = "token_overlap",
     cut: Annotated[
         str | None,
@@ -45,7 +49,7 @@ def probe(
 ) -> Shown:
     """Whether a feature can be read linearly at a site, beside its controls (hc.fit_probe)."""
     place = site_named(site)
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     interventions = []
     if cut:
         interventions = [cut_paths(cut, place, source("means", loaded, data, mean_examples, seed))]
@@ -64,6 +68,8 @@ def reads_from(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
     case: Case = DEFAULT.case,
     pairs: Annotated[int, option("test_pairs")] = DEFAULT.test_pairs,
     permutations: Annotated[int, option("permutations")] = DEFAULT.permutations,
@@ -74,7 +80,7 @@ def reads_from(
 ) -> Shown:
     """The verdict: do the generalizing heads read from the core? On test pairs of every kind (hc.reads_from)."""
     heads = heads_in(core), heads_in(generalizing)
-    loaded, data = load(model, task, data_dir, labels)
+    loaded, data = load(model, task, data_dir, labels, device, dtype)
     chosen, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     verdict = hc.reads_from(
         loaded, chosen, core=heads[0], generalizing=heads[1], means=means, n_permutations=permutations, margin=margin,

@@ -19,6 +19,7 @@ from hc_interp.interventions.means import MeanActivations, mean_activations
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
+from hc_interp.models.precision import dtype_name
 from hc_interp.models.site import Site
 from hc_interp.probing.path_probes import random_senders
 from hc_interp.probing.probe import Probe, fit_probe
@@ -42,16 +43,19 @@ def run(
     data_dir: str | Path | None = None,
     settings: RunSettings | Mapping[str, Any] | None = None,
     labels: Any = None,
+    device: Any = None,
+    dtype: Any = None,
     overwrite: bool = False,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> RunResults:
     """Search masks, find the core and the generalizing heads, patch the paths between, probe them, give a verdict.
 
-    `model` is a `HookedModel` or what `hc.load` takes, `task` a `Task` or what `hc.load_task` takes. The folder `out`
-    gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and `report.html`. With
-    `resume` an earlier run of the same call goes on there: parts that it finished are read back. `say` is called with a
-    line at each stage. Raises `HCError` for anything that a user can mend; what was finished stays.
+    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`), `task` a `Task` or what
+    `hc.load_task` takes. The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`,
+    `figures/` and `report.html`. With `resume` an earlier run of the same call goes on there: parts that it finished
+    are read back. `say` is called with a line at each stage. Raises `HCError` for anything that a user can mend; what
+    was finished stays.
 
     `settings` say how much of everything is done: `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields;
     `help(hc.RunSettings)` lists them. `hc.RunResults`, which is returned, holds each part of the run as its step's
@@ -59,6 +63,12 @@ def run(
     """
     settings = RunSettings.model_validate({} if settings is None else settings)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
+    arguments |= {"device": device and str(device), "dtype": dtype and str(dtype)}
+    if isinstance(model, HookedModel) and not (labels is device is dtype is None):
+        raise HCError(
+            f"{model!r} was given with labels, device or dtype. Expected these with a checkpoint only, since a loaded "
+            "model has its own. Pass them to hc.load."
+        )
     # What can be refused is refused before the folder exists, so that the corrected call finds it free.
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
@@ -66,7 +76,7 @@ def run(
     training = _split(task, "train")
     task = _thin(task, settings)
     task.test_pairs(settings.case, settings.test_pairs, settings.seed)
-    model = model if isinstance(model, HookedModel) else load(model, labels=labels)
+    model = model if isinstance(model, HookedModel) else load(model, labels=labels, device=device, dtype=dtype)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
     with folder.stage("taking means"):
@@ -217,5 +227,6 @@ def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
     return {
         "model": {"name": model.name, "fingerprint": model.fingerprint, "backend": model.backend_name},
         "device": str(model.device),
+        "dtype": dtype_name(model.dtype),
         "data": {"task": task.name, **{name: {"n": len(s), "sha256": s.fingerprint()} for name, s in splits.items()}},
     }

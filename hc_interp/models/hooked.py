@@ -20,6 +20,7 @@ from hc_interp.models.foreign_hooks import refuse_foreign_hooks
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
+from hc_interp.models.precision import dtype_name
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
@@ -206,7 +207,7 @@ class HookedModel:
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
         read = "whole vocabulary" if self.labels is None else f"labels {', '.join(self.labels)}"
-        return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read})"
+        return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read}, {dtype_name(self.dtype)})"
 
     def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
         """Encode texts, or `Examples` (whose ids and labels are kept), right-padded to the longest; never truncated.

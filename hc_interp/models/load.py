@@ -14,6 +14,7 @@ from hc_interp.errors import ModelError
 from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
+from hc_interp.models.precision import dtype_named
 from hc_interp.models.validate import validate
 from hc_interp.models.zoo import load_zoo
 
@@ -27,7 +28,7 @@ def load(
     labels: Sequence[str] | None = None,
     backend: str = "transformer_lens",
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     foreign_hooks: Literal["refuse", "strip"] = "refuse",
 ) -> HookedModel:
     """Load a sequence classifier or a language model and wrap a copy of it.
@@ -44,7 +45,9 @@ def load(
     they are, and says so in an `HCWarning`. Hooks of accelerate's device maps stay.
 
     Weights are read from safetensors only; no remote code is run. The default device is CUDA if there is one (a live
-    module stays where it is). Before it is returned the wrapper is compared with the unwrapped module at every site.
+    module stays where it is). `dtype` is a floating type of torch or its name. Without it weights stay in the type that
+    their config names, which may be half precision: `repr(model)` and every result say which. Before it is returned the
+    wrapper is compared with the unwrapped module at every site.
 
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """
@@ -55,11 +58,10 @@ def load(
         module, tokenizer, name = _from_name(source, tokenizer)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     family_of(module, name)  # raises for what cannot be wrapped
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ModelError(f"dtype={dtype!r} cannot hold weights. Give a floating type of torch, like torch.float32.")
+    precision = dtype_named(dtype)
     cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
     try:
-        module = module.to(device=device, dtype=dtype)
+        module = module.to(device=device, dtype=precision)
     except (RuntimeError, AssertionError) as error:  # no such device, or torch was built without it
         reason = str(error).splitlines()[0]
         raise ModelError(

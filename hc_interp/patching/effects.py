@@ -28,6 +28,8 @@ class PathEffects(Result):
     of the bootstrap. `methods` says for each row whether it is "exact" or an "estimate", whose `node`, `explained` and
     `extent` are NaN. `part` of a shard is the number of rows of the whole sweep and the places of its own among them.
 
+    `dtype` is the floating type that the model computed in.
+
     An effect is causal on these pairs and this corruption. It does not say that the path is needed: others may carry
     the same, and a route that holds everything else at clean hides what passes through it.
     """
@@ -49,6 +51,7 @@ class PathEffects(Result):
     provenance: dict[str, Any] = field(default_factory=dict)
     methods: tuple[str, ...] = ()
     part: tuple[Any, ...] = ()
+    dtype: str = ""
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -92,7 +95,9 @@ class PathEffects(Result):
         for name, interval in (("share", share), ("node_share", node), ("response", response)):
             frame[name], frame[f"{name}_low"], frame[f"{name}_high"] = interval.value, interval.low, interval.high
         tested = np.where(self.downstream, p, np.nan)
-        return frame.assign(q=fdr(tested), n=len(effects), downstream=self.downstream, method=self.methods)
+        return frame.assign(
+            q=fdr(tested), n=len(effects), downstream=self.downstream, method=self.methods, dtype=self.dtype
+        )
 
     @classmethod
     def join(cls, parts: Sequence["PathEffects"]) -> "PathEffects":
@@ -167,7 +172,7 @@ class PathEffects(Result):
         )
 
 
-_SHARED = ("sources", "ids", "route", "metric", "level", "seed", "dropped", "provenance")
+_SHARED = ("sources", "ids", "route", "metric", "level", "seed", "dropped", "provenance", "dtype")
 
 
 def _equal(left: Tensor, right: Tensor) -> bool:

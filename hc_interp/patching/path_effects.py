@@ -16,6 +16,7 @@ from hc_interp.interventions.paths import check_ends_exist, check_free, check_pa
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
 from hc_interp.patching.rows import rows_of
@@ -92,8 +93,10 @@ def path_effects(
     the model's, `ComponentError` for components that it lacks, `InterventionError` for no senders or receivers, a
     path that cannot be, and a receiver that a PatchPath among `interventions` holds already, `ResultError` for a resume
     folder of another sweep, and `HCError` for a method, number of steps, shard or memory bound that cannot be.
+    Warns (`HCWarning`) of a model below float32, whose rounding is not small against effects.
     """
     _check_pairs(pairs)
+    warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components)
     for row in rows:
         check_path(row.senders, row.receivers, route)
@@ -134,6 +137,7 @@ def path_effects(
         provenance=provenance(model, pairs.fingerprint(), **settings),
         methods=tuple("exact" if found.exact[i] else "estimate" for i in chosen.tolist()),
         part=() if shard is None else (len(rows), places),
+        dtype=dtype_name(model.dtype),
     )
 
 

@@ -1,11 +1,12 @@
 """`hc.reads_from`: do the generalizing heads read from the heuristic core? A test that can also answer no."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.errors import ComponentError, DataError, HCError
+from hc_interp.errors import ComponentError, DataError, HCError, HCWarning
 from hc_interp.heads.sets import Heads, head_set, split_relay
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations
@@ -13,6 +14,7 @@ from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.sources import check_source
 from hc_interp.metrics import Metric
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.decision import Decision, decide
@@ -77,6 +79,7 @@ def reads_from(
     kinds = _kinds_of(pairs)
     _refuse_selection_pairs(kinds, generalizing)
     ends = Ends.of(model, core, generalizing)
+    warn_below_float32(model.dtype, model.name, "reads_from")
     for source in (means, donors):
         if source is not None:
             check_source(source, model)
@@ -94,7 +97,7 @@ def reads_from(
         **settings,
         interventions=before,
     )
-    common = {**ends.fields, "settings": settings, "provenance": source_of}
+    common = {**ends.fields, "settings": settings, "provenance": source_of, "dtype": dtype_name(model.dtype)}
     if not ends.readers or not ends.core:
         reason = "no core upstream" if ends.relay else "no generalizing heads"
         nothing: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
@@ -212,7 +215,9 @@ def _via(decision: Decision, records: Mapping[str, KindRecord], margin: float) -
 
 def _edges(test: KindTest, pairs: ContrastPairs) -> PathEffects:
     """Each core head into each generalizing head through each of q, k, v: what a circuit diagram draws."""
-    return path_effects(
-        test.model, pairs, test.core, test.receivers, "each", route="direct", metric=test.metric,
-        interventions=test.interventions, batch_size=test.batch_size, level=test.level, seed=test.seed,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HCWarning)  # said once, of the whole test
+        return path_effects(
+            test.model, pairs, test.core, test.receivers, "each", route="direct", metric=test.metric,
+            interventions=test.interventions, batch_size=test.batch_size, level=test.level, seed=test.seed,
+        )  # fmt: skip

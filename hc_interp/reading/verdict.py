@@ -121,6 +121,8 @@ class Verdict(Result):
     core heads that can be read, `unread` those after the last generalizing head; `relay` the generalizing heads that
     have no core head upstream.
 
+    `dtype` is the floating type that the model computed in.
+
     An answer holds for these heads, pairs, corruption and metric. It is not a statement about training, or about
     every input.
     """
@@ -140,6 +142,7 @@ class Verdict(Result):
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    dtype: str = ""
 
     def to_frame(self) -> pd.DataFrame:
         """A row per kind and route: `T low high p p_holm n_labellings size_limit specificity node_effect ...`."""
@@ -148,7 +151,7 @@ class Verdict(Result):
         frame = pd.concat([record.to_frame() for record in self.records.values()], ignore_index=True)
         holm = [self.p_holm.get(k, np.nan) if r == "all" else np.nan for k, r in zip(frame.kind, frame.route)]  # noqa: B905
         frame.insert(frame.columns.get_loc("p") + 1, "p_holm", holm)  # type: ignore[arg-type]
-        return frame
+        return frame.assign(dtype=self.dtype)
 
     def sentence(self) -> str:
         """Plain sentences that claim no more than the numbers allow: the answer with its reason, then each kind's T, p,

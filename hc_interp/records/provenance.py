@@ -40,6 +40,7 @@ def provenance(model: Any, data: str, **settings: Any) -> dict[str, Any]:
         "model_name": model.name,
         "backend": model.backend_name,
         "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
         "data": data,
         "settings": {
             name: value if isinstance(value, int | float | bool) else str(value) for name, value in settings.items()
