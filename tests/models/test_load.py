@@ -237,7 +237,7 @@ def test_a_hub_id_without_a_network(monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"dtype": "float32"}, ModelError, "cannot hold weights"),
+        ({"dtype": "int32"}, ModelError, "cannot hold weights"),
         ({"dtype": torch.int64}, ModelError, "cannot hold weights"),
         ({"device": "gpu"}, ModelError, "cannot be moved to device='gpu'"),
         ({"labels": {"a", "b", "c"}}, LabelError, "has no order"),
