@@ -23,8 +23,8 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def warn_below_float32(dtype: torch.dtype, name: str, what: str) -> None:
-    """Warn that `what` was asked of a model whose numbers are coarser than float32."""
+def warn_below_float32(dtype: torch.dtype, name: str, what: str, stacklevel: int) -> None:
+    """Warn that `what` was asked of a model whose numbers are coarser than float32; at `stacklevel` is who asked."""
     if torch.finfo(dtype).bits >= 32:
         return
     warnings.warn(
@@ -32,5 +32,5 @@ def warn_below_float32(dtype: torch.dtype, name: str, what: str) -> None:
         "so its rounding changes which of them are significant. Load the model in float32: hc.load(..., "
         "dtype='float32'), --dtype float32.",
         HCWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )

@@ -96,7 +96,7 @@ def path_effects(
     Warns (`HCWarning`) of a model below float32, whose rounding is not small against effects.
     """
     _check_pairs(pairs)
-    warn_below_float32(model.dtype, model.name, "path_effects")
+    warn_below_float32(model.dtype, model.name, "path_effects", stacklevel=4)  # past the decorator
     rows = rows_of(senders, receivers, through, joint, model.components)
     for row in rows:
         check_path(row.senders, row.receivers, route)

@@ -79,7 +79,7 @@ def reads_from(
     kinds = _kinds_of(pairs)
     _refuse_selection_pairs(kinds, generalizing)
     ends = Ends.of(model, core, generalizing)
-    warn_below_float32(model.dtype, model.name, "reads_from")
+    warn_below_float32(model.dtype, model.name, "reads_from", stacklevel=3)
     for source in (means, donors):
         if source is not None:
             check_source(source, model)

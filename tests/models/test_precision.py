@@ -39,8 +39,9 @@ def test_what_is_no_floating_type_is_refused(dtype):
 
 
 def test_path_effects_say_the_type_and_warn_of_a_coarse_one(half, tiny_bert):
-    with pytest.warns(hc.HCWarning, match="path_effects was asked of .* computes in bfloat16"):
+    with pytest.warns(hc.HCWarning, match="path_effects was asked of .* computes in bfloat16") as said:
         found = hc.path_effects(half, make_pairs(12), ["L0H0"], ["L2H1"])
+    assert said[0].filename == __file__
     assert found.to_frame()["dtype"].tolist() == ["bfloat16"]
     assert found.provenance["dtype"] == "bfloat16"
     with warnings.catch_warnings():
@@ -52,6 +53,7 @@ def test_the_verdict_says_the_type_and_warns_once(half):
     with pytest.warns(hc.HCWarning) as said:
         found = hc.reads_from(half, make_pairs(12), core=["L0H0", "L0H1"], generalizing=["L2H1"], n_permutations=3)
     assert ["reads_from was asked" in str(item.message) for item in said] == [True]
+    assert said[0].filename == __file__
     assert set(found.to_frame()["dtype"]) == {"bfloat16"}
     assert found.edges is not None
     assert found.edges.dtype == "bfloat16"

@@ -188,6 +188,7 @@ def test_groups_of_equal_length_hold_every_pair_once_without_padding(tiny_bert) 
             assert part.clean.ids[row] == pairs.ids[place]
 
 
+@pytest.mark.filterwarnings("ignore:path_effects was asked:hc_interp.errors.HCWarning")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_as_near_as_the_general_engine(monkeypatch, dtype) -> None:
     args = make_pairs(5), SENDERS, RECEIVERS, "each"

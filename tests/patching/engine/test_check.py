@@ -110,6 +110,7 @@ def test_one_check_for_each_sweep(monkeypatch, tiny_bert) -> None:
         assert len(calls) == number
 
 
+@pytest.mark.filterwarnings("ignore:path_effects was asked:hc_interp.errors.HCWarning")
 @pytest.mark.parametrize(
     ("family", "dtype"),
     [
