@@ -152,7 +152,7 @@ def _strip(part: nn.Module) -> None:
     if parametrize.is_parametrized(part):
         shared = type(part)  # torch deletes the weight's property from the class, which a deep copy shares
         fields = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
-        part.__class__ = type(shared.__name__, shared.__bases__, fields)
+        object.__setattr__(part, "__class__", type(shared.__name__, shared.__bases__, fields))
         for name in _parametrizations(part):
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
     if "forward" in vars(part) and not is_on_device_map(part):
