@@ -12,7 +12,7 @@ from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
 
 ROW = 10.5  # points
-NAMES = 0.75  # the most that cases' names take of the width
+NAMES = 0.65  # the most that cases' names take of the width
 
 
 def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:

@@ -133,6 +133,12 @@ def test_names_are_printed_as_they_are(makers, name: str, width) -> None:
     assert max(map(text_width, lines)) <= 0.75 * points(width)
 
 
+def test_the_circuit_s_own_words_are_no_markup(small) -> None:
+    texts = shown(figures.circuit(small.edges, core=small.core, generalizing=small.generalizing).plot)
+    assert "node share < 0" in map(letters, texts)
+    assert not [text for text in texts if re.search(r"[<$]", OURS.sub("", text))]
+
+
 def labels(plot) -> list[str]:
     """Ticks and names of the legend, which stand beside the plot and take its room."""
     record = json.loads(plot.to_json())
