@@ -1,7 +1,14 @@
-"""Every error that hc_interp raises on purpose.
+"""Every error that hc_interp raises on purpose, and its warning.
 
 A message says three things, in this order: what was given, what was expected, what to do.
 """
+
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+_DECORATORS = ("contextlib.py", "_contextlib.py")  # the frames that decorators add between caller and package
 
 
 class HCError(Exception):
@@ -42,3 +49,15 @@ class ResultError(HCError):
 
 class HCWarning(UserWarning):
     """Something that is allowed but probably not meant."""
+
+
+def warn(message: str) -> None:
+    """Give an `HCWarning` that names the line outside the package that asked for the work."""
+    depth, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, HCWarning, stacklevel=depth)
+
+
+def _is_inside(filename: str) -> bool:
+    return filename.startswith(_PACKAGE) or filename.endswith(_DECORATORS)

@@ -18,8 +18,10 @@ from hc_interp.probing.encoded_words import as_examples
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level, generator
+from hc_interp.torch_modes import own_torch_modes
 
 
+@own_torch_modes
 @torch.no_grad()
 def attention_profile(
     model: HookedModel,

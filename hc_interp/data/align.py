@@ -12,6 +12,7 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.encode import Encoder, buckets, check_lengths, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.layout import check_masks
+from hc_interp.torch_modes import own_torch_modes
 
 
 class PairBatch(NamedTuple):
@@ -40,6 +41,7 @@ class EncodedPairs:
         return len(self.kept_ids)
 
 
+@own_torch_modes
 def encode_pairs(model: Encoder, pairs: ContrastPairs, batch_size: int = 64) -> EncodedPairs:
     """Encode both sides of all aligned pairs.
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from hc_interp.data.places import places
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
+from hc_interp.torch_modes import usable
 
 TokenRow = dict[str, Int[Tensor, " pos"]]  # "input_ids" and, where there are any, "token_type_ids", without padding
 
@@ -79,6 +80,7 @@ class Batch:
             )
         if name != "attention_mask" and (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool):
             raise DataError(f"Batch.{name} holds {value.dtype}; expected whole numbers. Use {name}.long().")
+        object.__setattr__(self, name, usable(value))
 
     def _whole_labels(self) -> Int[Tensor, " batch"]:
         labels = torch.as_tensor(self.labels)

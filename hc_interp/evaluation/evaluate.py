@@ -1,6 +1,5 @@
 """`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
@@ -15,7 +14,7 @@ from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
 from hc_interp.data.task import Task
-from hc_interp.errors import DataError, HCError, HCWarning
+from hc_interp.errors import DataError, HCError, warn
 from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
@@ -26,8 +25,10 @@ from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.search.result import MaskSearch
 from hc_interp.statistics.samples import check_level
+from hc_interp.torch_modes import own_torch_modes
 
 
+@own_torch_modes
 @torch.no_grad()
 def evaluate(
     model: HookedModel,
@@ -101,7 +102,7 @@ def evaluate(
         majority=None if before else _majority(splits.get(VALIDATION)),
     )
     if found.suspicion:
-        warnings.warn(found.suspicion, HCWarning, stacklevel=3)  # past the decorator
+        warn(found.suspicion)
     return found
 
 

@@ -27,10 +27,12 @@ from hc_interp.records.provenance import provenance
 from hc_interp.search.plan import seed_of
 from hc_interp.search.ranking import Ranking, best
 from hc_interp.shares import share_count
+from hc_interp.torch_modes import own_torch_modes
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of components kept, as in the MIB benchmark
 
 
+@own_torch_modes
 def faithfulness(
     model: HookedModel,
     data: Data,
@@ -90,6 +92,7 @@ def faithfulness(
     )
 
 
+@own_torch_modes
 def faithfulness_curve(
     model: HookedModel,
     data: Data,

@@ -31,10 +31,12 @@ from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks
 from hc_interp.statistics.samples import generator
+from hc_interp.torch_modes import own_torch_modes
 
 VALIDATION_EXAMPLES = 1000  # in-domain accuracy is one number: it can afford more than each of the cases
 
 
+@own_torch_modes
 def run(
     model: HookedModel | Any,
     task: Task | str,

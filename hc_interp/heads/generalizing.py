@@ -17,6 +17,7 @@ from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.records.provenance import provenance
 from hc_interp.records.result import Result
+from hc_interp.torch_modes import own_torch_modes
 
 METHODS = ("contrast", "presence", "ablation")
 
@@ -74,6 +75,7 @@ class GeneralizingHeads(Result):
         )
 
 
+@own_torch_modes
 def generalizing_heads(
     model: HookedModel,
     task: Task,

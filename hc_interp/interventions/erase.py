@@ -14,6 +14,7 @@ from hc_interp.interventions.nodes import on_head
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
 from hc_interp.models.site import Site
+from hc_interp.torch_modes import usable
 
 METHODS = ("direction", "leace")
 
@@ -94,7 +95,7 @@ class Erase(ListOfOne):
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         concept = self.probe.concept
         assert concept is not None
-        reads, away = (part.to(model.device, model.dtype) for part in self._vectors())
+        reads, away = (usable(part).to(model.device, model.dtype) for part in self._vectors())
         # the mean enters as one number, taken in float64: a site's mean can be large against what varies
         at_mean = float(concept.mean @ self._vectors()[0])
 

@@ -14,6 +14,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.records.digest import NOT_HASHED
 from hc_interp.records.result import Result
+from hc_interp.torch_modes import own_torch_modes, usable
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class MeanActivations(Result):
                 f"These means hold no {site.kind}; they hold {', '.join(self.values)}. "
                 f"Collect it too: mean_activations(..., kinds=[{site.kind!r}])."
             )
-        mean = self.values[site.kind]
+        mean = usable(self.values[site.kind])
         mean = (mean if site.layer is None else mean[site.layer]).to(batch.input_ids.device)
         if self.positional and site.kind != "pooled":
             length = batch.input_ids.shape[1]
@@ -72,6 +73,7 @@ class MeanActivations(Result):
         return f"MeanActivations({', '.join(self.values)}; {per}; {self.n_positions} positions seen)"
 
 
+@own_torch_modes
 @torch.no_grad()
 def mean_activations(
     model: HookedModel,

@@ -14,6 +14,7 @@ from hc_interp.interventions.sources import Source, check_source, site_of, sourc
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
 from hc_interp.models.site import Site
+from hc_interp.torch_modes import usable
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,7 @@ class SoftMask(ListOfOne):
         values = source_values(self.source, model, batch, layers, before)
         if values is None:
             return []
-        mask = self.mask.to(model.device)
+        mask = usable(self.mask).to(model.device)
         return [
             SiteEdit(site, _blend(_expand(mask, members, place, model, site), values[site]))
             for site, members in layers.items()
@@ -121,7 +122,7 @@ class Scale(ListOfOne):
             )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        factor = self.factor.to(model.device) if isinstance(self.factor, Tensor) else self.factor
+        factor = usable(self.factor).to(model.device) if isinstance(self.factor, Tensor) else self.factor
         return [
             SiteEdit(site_of(item).whole, on_head(site_of(item), lambda value: value * factor))
             for item in components(self.component)

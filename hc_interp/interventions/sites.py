@@ -15,6 +15,7 @@ from hc_interp.interventions.sources import Source, check_source, site_of, sourc
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
 from hc_interp.models.site import Site
+from hc_interp.torch_modes import usable
 
 
 def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
@@ -75,7 +76,7 @@ class Patch(ListOfOne):
         sites = self._sites()
         values: dict[Site, Tensor] | None
         if isinstance(self.source, Tensor):
-            values = dict.fromkeys(sites, self.source.to(model.device))
+            values = dict.fromkeys(sites, usable(self.source).to(model.device))
         else:
             values = source_values(self.source, model, batch, sites, before)
         if values is None:
@@ -112,7 +113,7 @@ class Steer(ListOfOne):
             )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        direction = self.direction.to(model.device)
+        direction = usable(self.direction).to(model.device)
         return [SiteEdit(self.site.whole, on_head(self.site, lambda value: value + direction))]
 
 

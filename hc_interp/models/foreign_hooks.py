@@ -8,7 +8,6 @@ hidden states and attentions.
 
 import copy
 import functools
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +18,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from hc_interp.errors import HCWarning, ModelError
+from hc_interp.errors import ModelError, warn
 
 CHOICES = ("refuse", "strip")
 TABLES = {
@@ -68,11 +67,9 @@ def copy_without_hooks(module: nn.Module, name: str, choice: str) -> nn.Module:
     if hooks:
         for part in list(found.modules()):
             _strip(part)
-        warnings.warn(
+        warn(
             f"The wrapped copy of {name} leaves out {_listed(hooks)}. Hooks are not applied to it; parametrized "
             "weights are kept as they were. The module that was given still has them and may compute something else.",
-            HCWarning,
-            stacklevel=3,
         )
     return found
 

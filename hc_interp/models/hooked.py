@@ -27,6 +27,7 @@ from hc_interp.models.taps import Backend
 from hc_interp.models.tokenize import tokenization, tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 from hc_interp.models.wrapped_tree import WrappedTree
+from hc_interp.torch_modes import no_autocast, own_torch_modes
 
 BACKENDS = ("transformer_lens", "nnsight")
 
@@ -209,6 +210,7 @@ class HookedModel:
         read = "whole vocabulary" if self.labels is None else f"labels {', '.join(self.labels)}"
         return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read}, {dtype_name(self.dtype)})"
 
+    @own_torch_modes
     def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
         """Encode texts, or `Examples` (whose ids and labels are kept), right-padded to the longest; never truncated.
 
@@ -324,7 +326,8 @@ class HookedModel:
                 "thread, and would mix both passes' edits. Run it before, or use model.copy() there."
             )
         try:
-            logits = forward.run(self.backend)
+            with no_autocast():
+                logits = forward.run(self.backend)
         finally:
             self._idle.release()
         return Run(torch.empty(0) if logits is None else logits, forward.captured)

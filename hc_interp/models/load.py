@@ -17,10 +17,12 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.models.precision import dtype_named
 from hc_interp.models.validate import validate
 from hc_interp.models.zoo import load_zoo
+from hc_interp.torch_modes import own_torch_modes
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
+@own_torch_modes
 def load(
     source: str | Path | nn.Module,
     *,

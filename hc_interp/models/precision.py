@@ -1,11 +1,10 @@
 """The floating type that a model computes in: its name, and a warning where it rounds too coarsely for effects."""
 
-import warnings
 from typing import Any
 
 import torch
 
-from hc_interp.errors import HCWarning, ModelError
+from hc_interp.errors import ModelError, warn
 
 
 def dtype_named(dtype: Any) -> torch.dtype | None:
@@ -23,14 +22,12 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def warn_below_float32(dtype: torch.dtype, name: str, what: str, stacklevel: int) -> None:
-    """Warn that `what` was asked of a model whose numbers are coarser than float32; at `stacklevel` is who asked."""
+def warn_below_float32(dtype: torch.dtype, name: str, what: str) -> None:
+    """Warn that `what` was asked of a model whose numbers are coarser than float32."""
     if torch.finfo(dtype).bits >= 32:
         return
-    warnings.warn(
+    warn(
         f"{what} was asked of {name}, which computes in {dtype_name(dtype)}. Effects are small differences of logits, "
         "so its rounding changes which of them are significant. Load the model in float32: hc.load(..., "
         "dtype='float32'), --dtype float32.",
-        HCWarning,
-        stacklevel=stacklevel,
     )

@@ -24,8 +24,10 @@ from hc_interp.patching.shards import Kept, shard_places
 from hc_interp.patching.sweep import Sweep
 from hc_interp.records.digest import digest
 from hc_interp.records.provenance import provenance
+from hc_interp.torch_modes import own_torch_modes
 
 
+@own_torch_modes
 @torch.no_grad()
 def path_effects(
     model: HookedModel,
@@ -96,7 +98,7 @@ def path_effects(
     Warns (`HCWarning`) of a model below float32, whose rounding is not small against effects.
     """
     _check_pairs(pairs)
-    warn_below_float32(model.dtype, model.name, "path_effects", stacklevel=4)  # past the decorator
+    warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components)
     for row in rows:
         check_path(row.senders, row.receivers, route)

@@ -20,10 +20,12 @@ from hc_interp.probing.probe import each_site, fit_site
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.records.provenance import described, provenance
 from hc_interp.statistics.samples import generator
+from hc_interp.torch_modes import own_torch_modes
 
 INPUTS = ("q", "k", "v", "q_in", "k_in", "v_in")
 
 
+@own_torch_modes
 def probe_paths(
     model: HookedModel,
     data: Any,

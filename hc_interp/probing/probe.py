@@ -24,6 +24,7 @@ from hc_interp.progress import stage
 from hc_interp.records.provenance import described, provenance
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
+from hc_interp.torch_modes import own_torch_modes
 
 Fitted = TypeVar("Fitted")
 
@@ -84,6 +85,7 @@ class Probe(Result):
         return f"Probe({feature.name} at {self.site}, {feature.target}: {scores}; {len(self.places)} places)"
 
 
+@own_torch_modes
 def fit_probe(
     model: HookedModel,
     data: Any,

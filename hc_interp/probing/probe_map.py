@@ -21,6 +21,7 @@ from hc_interp.probing.features import Feature
 from hc_interp.probing.probe import Probe, fit_probes
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
+from hc_interp.torch_modes import own_torch_modes
 
 SHARED = ("seed", "level", "provenance", "interventions")  # fields that probes which were fitted together have alike
 
@@ -105,6 +106,7 @@ class ProbeMap(Result):
         return f"ProbeMap({feature.name} at {len(self)} sites, {feature.target}; {shown})"
 
 
+@own_torch_modes
 def probe_map(
     model: HookedModel,
     data: Any,

@@ -23,10 +23,12 @@ from hc_interp.reading.one_kind import MIN_NODE_EFFECT, MIN_SENDER_CHANGE, MIN_S
 from hc_interp.reading.verdict import KindRecord, Verdict
 from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
+from hc_interp.torch_modes import own_torch_modes
 
 VIA = {"direct": "direct", "mlps": "through MLPs", "all": "through other heads"}  # shortest first
 
 
+@own_torch_modes
 def reads_from(
     model: HookedModel,
     pairs: ContrastPairs | Mapping[str, ContrastPairs],
@@ -79,7 +81,7 @@ def reads_from(
     kinds = _kinds_of(pairs)
     _refuse_selection_pairs(kinds, generalizing)
     ends = Ends.of(model, core, generalizing)
-    warn_below_float32(model.dtype, model.name, "reads_from", stacklevel=3)
+    warn_below_float32(model.dtype, model.name, "reads_from")
     for source in (means, donors):
         if source is not None:
             check_source(source, model)

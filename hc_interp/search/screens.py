@@ -24,10 +24,12 @@ from hc_interp.records.provenance import provenance
 from hc_interp.search.node_gradients import NODES, dropped, gate_gradients, node_effects
 from hc_interp.search.objective import Objective, check_choice
 from hc_interp.search.ranking import Ranking
+from hc_interp.torch_modes import own_torch_modes
 
 Score = Callable[[Batch, Tensor], Float[Tensor, "component batch"]]  # of a batch, and where its rows stand
 
 
+@own_torch_modes
 def gradient_importance(
     model: HookedModel,
     data: Data,
@@ -59,6 +61,7 @@ def gradient_importance(
     return _by_layer(ranking) if normalize else ranking
 
 
+@own_torch_modes
 def attribution_patching(
     model: HookedModel,
     data: Data,
@@ -106,6 +109,7 @@ def attribution_patching(
     return screen.rank(name, score, nodes=nodes, qk_fix=qk_fix, grad_drop=grad_drop)
 
 
+@own_torch_modes
 def leave_one_out(
     model: HookedModel,
     data: Data,

@@ -25,11 +25,13 @@ from hc_interp.search.result import HISTORY, ROUNDS, MaskSearch
 from hc_interp.search.store import RunFolder
 from hc_interp.search.training_run import EVAL_SIZE, run_once
 from hc_interp.shares import as_written
+from hc_interp.torch_modes import own_torch_modes
 
 SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
 TRADES = 2  # raised when other trades are made, so that a resumed search does not mix masks of two kinds
 
 
+@own_torch_modes
 def search_masks(
     model: HookedModel,
     data: Data,

@@ -34,6 +34,7 @@ class Training:
     batch_size: int
     history: list[dict[str, float]] = field(default_factory=list)
 
+    @torch.enable_grad()
     def run(self, progress: Stage) -> Float[Tensor, " component"]:
         """The final `log_alpha`. Raises `SearchError` naming the step at which the loss is not finite."""
         start, noise = (torch.Generator().manual_seed(self.draws.of(stream)) for stream in ("start", "noise"))
