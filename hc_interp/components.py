@@ -59,6 +59,7 @@ OUTPUT = End("output")
 
 Component = Head | MLP
 
+_KINDS: dict[str, type] = {"heads": Head, "mlps": MLP}
 _PATTERN = re.compile(r"L(\d+)(?:H(\d+)|MLP)", re.IGNORECASE)
 
 
@@ -83,22 +84,30 @@ def component(name: "str | Component | End") -> "Component | End":
     )
 
 
-def components(names: "str | Component | End | Iterable[str | Component | End]") -> "tuple[Component | End, ...]":
-    """Parse one name or many into a tuple without repeats, in the order given."""
-    if isinstance(names, str | Head | MLP | End):
-        names = (names,)
-    elif not isinstance(names, Iterable):
-        names = (component(names),)  # raises: it is neither a name nor many
-    return tuple(dict.fromkeys(component(name) for name in names))
+def components(
+    names: "str | Component | End | Iterable[str | Component | End]", among: "Iterable[Component] | None" = None
+) -> "tuple[Component | End, ...]":
+    """Parse one name or many into a tuple without repeats, in the order given; a text may hold several, with commas.
 
-
-def ends_named(text: str, among: "Iterable[Component]") -> "tuple[Component | End, ...]":
-    """Senders or receivers from one text of names, comma separated; "heads" and "mlps" are all of those `among` a
-    model's components."""
-    kinds = {"heads": Head, "mlps": MLP}
+    "heads" and "mlps" are all of those `among` a model's components. Raises `ComponentError` for them without `among`,
+    and for what is no component.
+    """
+    if isinstance(names, str):
+        names = names.split(",")
+    elif isinstance(names, Head | MLP | End) or not isinstance(names, Iterable):
+        names = (names,)  # what is neither a name nor many is refused below
     found: list[Component | End] = []
-    for name in (part.strip() for part in text.split(",")):
-        found += [item for item in among if isinstance(item, kinds[name])] if name in kinds else [component(name)]
+    for name in names:
+        kind = _KINDS.get(name.strip().lower()) if isinstance(name, str) else None
+        if kind is None:
+            found.append(component(name))
+        elif among is None:
+            raise ComponentError(
+                f"{name!r} was given where no model says which they are. Expected names, or the components themselves: "
+                f"[c for c in model.components if isinstance(c, hc.{kind.__name__})]."
+            )
+        else:
+            found += [item for item in among if isinstance(item, kind)]
     return tuple(dict.fromkeys(found))
 
 

@@ -99,7 +99,12 @@ def _patterns(
     sites = [Site(layer, "pattern") for layer in range(model.n_layers)]
     batch = replace(pad(model, [layout.tokens for layout in here]), ids=ids)
     captured = model.run(batch, edits, capture=sites).captured
-    return [captured[site].cpu() for site in sites]
+    return [_wide(captured[site]).cpu() for site in sites]
+
+
+def _wide(pattern: Tensor) -> Tensor:
+    """In float32 at least: numpy knows no bfloat16, and sums over tokens round less."""
+    return pattern.to(torch.promote_types(pattern.dtype, torch.float32))
 
 
 def _stacked(

@@ -101,7 +101,7 @@ def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
-    """Each example's tensors without padding. Raises `DataError` naming those that the model has no positions for."""
+    """Each example's tensors without padding. Raises `DataError` naming those that the model cannot read."""
     rows: list[TokenRow] = [{} for _ in range(len(examples))]
     characters = [len(a) + len(b) for a, b in zip(examples.first, examples.second or examples.first, strict=True)]
     for places in buckets(characters, CHUNK):  # texts of similar length together: the tokenizer pads each chunk
@@ -109,7 +109,7 @@ def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
         texts = list(part.first), None if part.second is None else list(part.second)
         try:
             batch = model.tokenize(*texts)
-        except DataError:  # a model refuses what is too long, but does not know the ids
+        except DataError:  # a model refuses what it cannot read, but does not know the ids
             check_lengths(
                 [len(row) for row in model.tokenizer(*texts)["input_ids"]], part.id or (), model.max_positions
             )
@@ -121,14 +121,22 @@ def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
 
 
 def check_lengths(lengths: Sequence[int], ids: Sequence[str], limit: int) -> None:
-    """Raise `DataError` naming the examples that are longer than the model's positions."""
+    """Raise `DataError` naming the examples that have no tokens, or more than the model has positions."""
+    if empty := [i for i, length in enumerate(lengths) if not length]:
+        raise DataError(
+            f"{len(empty)} of {len(lengths)} examples have no tokens (ids {_some(ids, empty)}): their texts are empty, "
+            "and this tokenizer adds none of its own. Drop them (examples.rows(...)), or give them a text."
+        )
     if too_long := [i for i, length in enumerate(lengths) if length > limit]:
-        names = ", ".join(ids[i] for i in too_long[:5]) + (", ..." if len(too_long) > 5 else "")
         raise DataError(
             f"{len(too_long)} of {len(lengths)} examples are longer than the model's {limit} positions (up to "
-            f"{max(lengths)} tokens; ids {names}). They are not truncated, because a cut text may no longer have its "
+            f"{max(lengths)} tokens; ids {_some(ids, too_long)}). They are not truncated, because a cut text may no longer have its "
             "label: drop them (examples.rows(...)), or use a model with more positions."
         )
+
+
+def _some(ids: Sequence[str], places: Sequence[int]) -> str:
+    return ", ".join(ids[i] for i in places[:5]) + (", ..." if len(places) > 5 else "")
 
 
 def _pad_id(tokenizer: Any) -> int | None:

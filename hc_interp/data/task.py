@@ -3,10 +3,9 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
-import pandas as pd
-
+from hc_interp.data.as_frame import as_frame
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, Groups, as_groups
 from hc_interp.data.frames import examples_from_frame
@@ -83,32 +82,35 @@ class Task:
     def from_frames(
         cls,
         name: str,
-        train: pd.DataFrame | None = None,
-        validation: pd.DataFrame | None = None,
-        cases: Mapping[str, pd.DataFrame] | None = None,
+        train: Any = None,
+        validation: Any = None,
+        cases: Mapping[str, Any] | None = None,
         *,
         columns: Mapping[str, str] | None = None,
         label_map: Mapping[object, int] | None = None,
         groups: Sequence[Sequence[int]] | None = None,
-        overlap: pd.DataFrame | None = None,
+        overlap: Any = None,
         pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None,
         classes: Sequence[str] | None = None,
     ) -> Self:
-        """Build a task from pandas frames that share their columns and labels.
+        """Build a task from tables that share their columns and labels.
 
-        `columns` says which column is `first`, `second`, `label`, `id`, `source` (by default the column of that name);
-        `label_map` turns labels into the numbers of groups; labels that are names ("entailment") are found among
-        `classes`. Raises `DataError` naming split, column and row, `LabelError` for names that are not among `classes`
-        and for labels that contradict their names or a HANS case ("ln_preposition" in column "subcase" or "case").
+        A table is a pandas frame, a `datasets.Dataset`, a list of dicts, a dict of columns, or the path of a csv, tsv,
+        parquet, json or jsonl file. `columns` says which column is `first`, `second`, `label`, `id`, `source` (by
+        default the column of that name); `label_map` turns labels into the numbers of groups; labels that are names
+        ("entailment", or those of a `ClassLabel`) are found among `classes`. Raises `DataError` naming split, column
+        and row, `LabelError` for names that are not among `classes` and for labels that contradict their names or a
+        HANS case ("ln_preposition" in column "subcase" or "case").
         """
 
         known = as_groups(groups), None if classes is None else tuple(classes)
 
-        def read(frame: pd.DataFrame, where: str) -> Examples:
+        def read(table: Any, where: str) -> Examples:
+            frame = as_frame(table, where, named=known[1] is not None and label_map is None)
             return examples_from_frame(frame, where, columns, label_map, *known)
 
-        def split(frame: pd.DataFrame | None, where: str) -> Examples | None:
-            return None if frame is None else read(frame, where)
+        def split(table: Any, where: str) -> Examples | None:
+            return None if table is None else read(table, where)
 
         return cls(
             name,

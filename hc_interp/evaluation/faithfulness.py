@@ -218,7 +218,7 @@ def _sizes(model: HookedModel, order: Any, fractions: Sequence[float]) -> tuple[
     if isinstance(order, Ranking):
         n = len(order.universe)
         return n, {f: best(order.scores, share_count(n, f), order.universe) for f in shares}
-    universe = tuple(model.check_component(item) for item in components(order))
+    universe = tuple(model.check_component(item) for item in components(order, model.components))
     n = len(universe)
     return n, {f: Subnetwork(frozenset(universe[: share_count(n, f)]), universe) for f in shares}
 

@@ -43,7 +43,7 @@ def attention(
             "one example, or its two texts. Pass examples.first[i], examples.second[i]."
         )
     every = heads is None
-    given = model.components if every else components(heads_of(heads))
+    given = model.components if every else components(heads_of(heads), model.components)
     shown = [item for item in given if isinstance(item, Head)]
     if not every and (not 0 < len(shown) <= MOST or len(shown) < len(given)):
         raise ComponentError(

@@ -14,7 +14,7 @@ def head_set(model: HookedModel, given: Any, role: str) -> Heads:
 
     Raises `ComponentError` for anything that is not a head of this model.
     """
-    found = components(heads_of(given))
+    found = components(heads_of(given), model.components)
     for item in found:
         if not isinstance(item, Head):
             raise ComponentError(

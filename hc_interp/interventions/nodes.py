@@ -46,12 +46,12 @@ class Ablate(ListOfOne):
     with_: Source
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        for item in components(self.components):
+        for item in components(self.components, model.components):
             model.check_component(item)
         check_source(self.with_, model, before)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        return replace_components(components(self.components), self.with_, model, batch, before)
+        return replace_components(components(self.components, model.components), self.with_, model, batch, before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class SoftMask(ListOfOne):
 
     mask: Tensor
     source: Source
-    components: tuple[Component, ...] | None = None
+    components: Any = None
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         items = self._components(model)
@@ -82,7 +82,9 @@ class SoftMask(ListOfOne):
         check_source(self.source, model, before)
 
     def _components(self, model: HookedModel) -> tuple[Component, ...]:
-        return model.components if self.components is None else components(self.components)  # type: ignore[return-value]
+        if self.components is None:
+            return model.components
+        return components(self.components, model.components)  # type: ignore[return-value]
 
     def check_batch(self, model: HookedModel, batch: Batch) -> None:
         if self.mask.ndim == 2 and self.mask.shape[0] != len(batch):
@@ -112,7 +114,7 @@ class Scale(ListOfOne):
     factor: float | Tensor
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        for item in components(self.component):
+        for item in components(self.component, model.components):
             model.check_component(item)
         number = isinstance(self.factor, int | float) and not isinstance(self.factor, bool)
         if not number and not (isinstance(self.factor, Tensor) and self.factor.numel() == 1):
@@ -125,7 +127,7 @@ class Scale(ListOfOne):
         factor = usable(self.factor).to(model.device) if isinstance(self.factor, Tensor) else self.factor
         return [
             SiteEdit(site_of(item).whole, on_head(site_of(item), lambda value: value * factor))
-            for item in components(self.component)
+            for item in components(self.component, model.components)
         ]
 
 

@@ -45,19 +45,20 @@ class Patch(ListOfOne):
     target: Any
     source: Source | Tensor
 
-    def _sites(self) -> tuple[Site, ...]:
-        if isinstance(self.target, Site):
-            return (self.target,)
-        if isinstance(self.target, list | tuple | set | frozenset):
-            return tuple(t if isinstance(t, Site) else site_of(components(t)[0]) for t in self.target)
-        return tuple(site_of(item) for item in components(self.target))
+    def _sites(self, model: HookedModel) -> tuple[Site, ...]:
+        several = self.target if isinstance(self.target, list | tuple | set | frozenset) else (self.target,)
+        sites: list[Site] = []
+        for item in several:
+            named = (item,) if isinstance(item, Site) else components(item, model.components)
+            if OUTPUT in named:
+                raise InterventionError(
+                    "'output' cannot be patched: the logits are the result. Patch Site.pooled() instead."
+                )
+            sites += [part if isinstance(part, Site) else site_of(part) for part in named]
+        return tuple(sites)
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        if not isinstance(self.target, Site | list | tuple | set | frozenset) and OUTPUT in components(self.target):
-            raise InterventionError(
-                "'output' cannot be patched: the logits are the result. Patch Site.pooled() instead."
-            )
-        for site in self._sites():
+        for site in self._sites(model):
             model.check_site(site)
         if not isinstance(self.source, Tensor):
             check_source(self.source, model, before)
@@ -65,7 +66,7 @@ class Patch(ListOfOne):
     def check_batch(self, model: HookedModel, batch: Batch) -> None:
         if not isinstance(self.source, Tensor):
             return
-        for site in self._sites():
+        for site in self._sites(model):
             if tuple(self.source.shape) != site_shape(site, model, batch):
                 raise InterventionError(
                     f"Patch at {site} was given a tensor of shape {tuple(self.source.shape)}; here the site "
@@ -73,7 +74,7 @@ class Patch(ListOfOne):
                 )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        sites = self._sites()
+        sites = self._sites(model)
         values: dict[Site, Tensor] | None
         if isinstance(self.source, Tensor):
             values = dict.fromkeys(sites, usable(self.source).to(model.device))

@@ -54,9 +54,11 @@ def check_source(source: Any, model: HookedModel, before: Sequence[Intervention]
                 "Build them with the model that you intervene on: hc.Donors(model, data, seed)."
             )
     elif not (isinstance(source, ContrastPairs) or (isinstance(source, int | float) and source == 0)):
+        given = f"a tensor of shape {tuple(source.shape)}" if isinstance(source, Tensor) else repr(source)
         raise InterventionError(
-            f"{source!r} is not a source. Use means from hc.mean_activations(model, data), 0, "
-            "hc.Donors(model, data, seed) or ContrastPairs."
+            f"{given} is not a source. Use means from hc.mean_activations(model, data), 0, "
+            "hc.Donors(model, data, seed) or ContrastPairs. A value of your own goes in by hc.Patch(component, tensor) "
+            "or hc.Edit(site, function)."
         )
 
 

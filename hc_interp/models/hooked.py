@@ -289,12 +289,19 @@ class HookedModel:
                 f"{self.max_positions} tokens. Encode texts with model.tokenize(first, second)."
             )
         if batch.input_ids.device.type == "cpu":  # elsewhere the look would wait for the device
-            low, high, size = int(batch.input_ids.min()), int(batch.input_ids.max()), self.geometry.config.vocab_size
-            if low < 0 or high >= size:
-                raise DataError(
-                    f"{batch!r} holds token {high if high >= size else low}; {self.name} knows tokens 0 to {size - 1}. "
-                    "Encode with the tokenizer that the model was trained with: model.tokenize(first, second)."
-                )
+            config = self.geometry.config
+            self._check_range(batch, "token", batch.input_ids, config.vocab_size)
+            self._check_range(batch, "token type", batch.token_type_ids, getattr(config, "type_vocab_size", None))
+
+    def _check_range(self, batch: Batch, what: str, ids: Tensor | None, size: int | None) -> None:
+        if ids is None or not size:
+            return
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= size:
+            raise DataError(
+                f"{batch!r} holds {what} {high if high >= size else low}; {self.name} knows {what}s 0 to {size - 1}. "
+                "Encode with the tokenizer that the model was trained with: model.tokenize(first, second)."
+            )
 
     def run_edits(
         self,

@@ -41,6 +41,11 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
         first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
     )
     lengths = encoded["attention_mask"].sum(1)
+    if not int(lengths.min()):
+        raise DataError(
+            f"Row {int(lengths.argmin())} has no tokens: its text is empty, and this tokenizer adds none of its own. "
+            f"{model.name} reads at least one token a row. Drop such rows, or give them a text."
+        )
     if int(lengths.max()) > model.max_positions:
         row = int(lengths.argmax())
         raise DataError(

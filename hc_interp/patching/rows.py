@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from hc_interp.components import Component, Head, Subnetwork, ends_named, heads_of, is_upstream
+from hc_interp.components import Component, Head, Subnetwork, components, heads_of, is_upstream
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.path_steps import INPUTS
 from hc_interp.interventions.paths import path_ends, path_inputs
@@ -67,7 +67,7 @@ def _members(given: Any, role: str, among: Sequence[Component]) -> list[Members]
         items = (items,)
     found: list[Members] = []
     for item in items:
-        found += [(end,) for end in ends_named(item, among)] if isinstance(item, str) else [path_ends(item)]
+        found += [(end,) for end in components(item, among)] if isinstance(item, str) else [path_ends(item)]
     if not found:
         raise InterventionError(
             f"path_effects was given no {role} ({given!r}); a path needs at least one. Pass heads, like ['L3H7'], or a "

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.components import Head, components, heads_of, is_upstream
+from hc_interp.components import Head, Subnetwork, components, heads_of, is_upstream
 from hc_interp.errors import ComponentError, DataError
-from hc_interp.interventions.paths import PatchPath, path_ends
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -60,8 +60,8 @@ def probe_paths(
     It does not say that the receiver uses it; and under `route="all"` heads between may have moved, or made, it.
     Raises `ComponentError` for ends that are not heads or have no path, and what `fit_probe` raises.
     """
-    targets = _heads(receivers, "receivers")
-    given = _heads(senders, "senders")
+    targets = _heads(model, receivers, "receivers")
+    given = _heads(model, senders, "senders")
     for head in (*targets, *given):
         model.check_component(head)
     if isinstance(inputs, str) or not inputs or any(kind not in INPUTS for kind in inputs):
@@ -114,8 +114,9 @@ def probe_paths(
     )
 
 
-def _heads(given: Any, role: str) -> tuple[Head, ...]:
-    items = path_ends(given) if role == "senders" else components(heads_of(given))
+def _heads(model: HookedModel, given: Any, role: str) -> tuple[Head, ...]:
+    whole = role == "senders" and isinstance(given, Subnetwork)
+    items = components(given if whole else heads_of(given), model.components)
     found = tuple(dict.fromkeys(item for item in items if isinstance(item, Head)))
     if not items or any(not isinstance(item, Head) for item in items):
         raise ComponentError(

@@ -31,8 +31,8 @@ def path_effects(model, interventions):
 
 def reads_from(model, interventions):
     verdict = hc.reads_from(
-        model, make_pairs(2), core=CORE, generalizing=READERS, n_permutations=1, n_size_controls=1, routes=("all", "direct"),
-        interventions=interventions,
+        model, make_pairs(2), core=CORE, generalizing=READERS, n_permutations=1, n_size_controls=1,
+        routes=("all", "direct"), interventions=interventions,
     )  # fmt: skip
     record = verdict.records["given"]
     return torch.from_numpy(np.stack([*record.effects.values(), record.node, record.total]))
@@ -40,8 +40,8 @@ def reads_from(model, interventions):
 
 def probe_paths(model, interventions):
     found = hc.probe_paths(
-        model, DATA, READERS, FEATURE, senders=CORE, source=0, inputs=("v",), max_tokens=60, n_random=1, n_folds=3, sources=range(24),
-        interventions=interventions,
+        model, DATA, READERS, FEATURE, senders=CORE, source=0, inputs=("v",), max_tokens=60, n_random=1,
+        n_folds=3, sources=range(24), interventions=interventions,
     )  # fmt: skip
     return torch.from_numpy(np.concatenate([found.cut, found.random[0]])).double()
 
