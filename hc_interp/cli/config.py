@@ -133,6 +133,8 @@ def read_config(path: Path, command: str, commands: Mapping[str, list[Setting]])
 def _checked(setting: Setting, value: Any, where: str) -> Any:
     if setting.kind is str and not setting.many and isinstance(value, list) and all(isinstance(v, str) for v in value):
         value = ",".join(value)  # names may be a list in the file; on the command line they are comma separated
+    if setting.many and not isinstance(value, list):
+        value = [value]  # one is a list of one
     if not setting.fits(value):
         raise HCError(
             f"{where} is {value!r}. Expected {setting.expected}. Mend the file; hc-interp schema has every key."

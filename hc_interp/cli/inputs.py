@@ -15,12 +15,19 @@ def names(text: str | None) -> list[str] | None:
 
 
 def load(
-    model: str, task: str, data_dir: str | None, labels: str | None, device: str | None, dtype: str | None
+    model: str,
+    task: str,
+    data_dir: str | None,
+    labels: str | None,
+    device: str | None,
+    dtype: str | None,
+    too_long: str = "refuse",
 ) -> tuple[Any, Any]:
     """Model and task; the task first, since it is refused sooner."""
     quiet()
     found = hc.load_task(task, data_dir=data_dir)
-    return hc.load(model, labels=names(labels), device=device, dtype=dtype), found
+    loaded = hc.load(model, labels=names(labels), device=device, dtype=dtype)
+    return loaded, found.fitting(loaded) if too_long == "drop" else found
 
 
 def quiet() -> None:

@@ -23,6 +23,7 @@ from hc_interp.cli.options import (
     Replace,
     Seed,
     TaskName,
+    TooLong,
     option,
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
@@ -41,6 +42,7 @@ def search(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     sparsity: Annotated[
         list[float],
         typer.Option(help="Share of components removed; give it several times for a grid."),
@@ -62,7 +64,7 @@ def search(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each seed (hc.search_masks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     found = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
         source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
@@ -84,6 +86,7 @@ def evaluate(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
     max_per_case: Annotated[
         int | None,
@@ -95,7 +98,7 @@ def evaluate(
 ) -> Shown:
     """Accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
     found = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
@@ -137,10 +140,12 @@ def generalizing(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     method: Annotated[
         Literal["contrast", "presence", "ablation"],
         typer.Option(help="Evidence: effect on order pairs, presence in subnetworks, or ablation."),
     ] = "contrast",
+    kinds: Annotated[str, option("kinds")] = DEFAULT.kinds,
     searches: Annotated[
         list[Path] | None, typer.Option(help="For --method presence: files of hc-interp search.")
     ] = None,
@@ -155,11 +160,11 @@ def generalizing(
     (hc.generalizing_heads)."""
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
     found = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),
-        method=method, margin=margin, alpha=alpha, max_pairs=max_pairs, seed=seed,
+        method=method, kinds=names(kinds) or (), margin=margin, alpha=alpha, max_pairs=max_pairs, seed=seed,
     )  # fmt: skip
     frame = found.to_frame()
     return written(found, out, frame[frame["passes"]])

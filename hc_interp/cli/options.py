@@ -14,7 +14,7 @@ PAIRS, WORK = "Pairs", "Amount of work"
 DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
 PANELS = {
     **dict.fromkeys(("seed", "sparsity", "margin")),
-    **dict.fromkeys(("case", "select_pairs", "test_pairs", "permutations"), PAIRS),
+    **dict.fromkeys(("case", "kinds", "select_pairs", "test_pairs", "permutations"), PAIRS),
 }
 
 
@@ -51,6 +51,7 @@ Dtype = Annotated[
     Literal["float32", "float64", "bfloat16", "float16"] | None,
     typer.Option(help="The model's floating type (default: its config's). Below float32 effects are rounded."),
 ]
+TooLong = Annotated[Literal["refuse", "drop"], option("too_long")]
 Seed = Annotated[int, option("seed")]
 Out = Annotated[Path, typer.Option(help="File for the result (.json), for later commands and for Python.")]
 Case = Annotated[str, option("case")]

@@ -7,7 +7,21 @@ import typer
 
 import hc_interp as hc
 from hc_interp.cli.inputs import ends, load
-from hc_interp.cli.options import DEFAULT, PAIRS, WORK, Case, DataDir, Device, Dtype, Labels, Model, Out, Seed, TaskName
+from hc_interp.cli.options import (
+    DEFAULT,
+    PAIRS,
+    WORK,
+    Case,
+    DataDir,
+    Device,
+    Dtype,
+    Labels,
+    Model,
+    Out,
+    Seed,
+    TaskName,
+    TooLong,
+)
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
@@ -24,6 +38,7 @@ def patch(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     senders: Annotated[str, typer.Option(help=ENDS)] = "heads",
     receivers: Annotated[str, typer.Option(help=ENDS)] = "heads",
     through: Annotated[str, typer.Option(help="Some of q, k, v together, like qk; or each.")] = "qkv",
@@ -47,7 +62,7 @@ def patch(
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Path effects of every sender on every receiver (hc.path_effects); on a cluster, one --shard i/N a job."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     chosen = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
         loaded, chosen, ends(senders), ends(receivers), through,

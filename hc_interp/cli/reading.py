@@ -20,6 +20,7 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    TooLong,
     option,
 )  # fmt: skip
 from hc_interp.cli.shell import command
@@ -36,6 +37,7 @@ def probe(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     feature: Annotated[str, typer.Option(help="What to read.")] = "token_overlap",
     cut: Annotated[
         str | None,
@@ -49,7 +51,7 @@ def probe(
 ) -> Shown:
     """Whether a feature can be read linearly at a site, beside its controls (hc.fit_probe)."""
     place = site_named(site)
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     interventions = []
     if cut:
         interventions = [cut_paths(cut, place, source("means", loaded, data, mean_examples, seed))]
@@ -70,6 +72,7 @@ def reads_from(
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
+    too_long: TooLong = "refuse",
     case: Case = DEFAULT.case,
     pairs: Annotated[int, option("test_pairs")] = DEFAULT.test_pairs,
     permutations: Annotated[int, option("permutations")] = DEFAULT.permutations,
@@ -80,7 +83,7 @@ def reads_from(
 ) -> Shown:
     """The verdict: do the generalizing heads read from the core? On test pairs of every kind (hc.reads_from)."""
     heads = heads_in(core), heads_in(generalizing)
-    loaded, data = load(model, task, data_dir, labels, device, dtype)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     chosen, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     verdict = hc.reads_from(
         loaded, chosen, core=heads[0], generalizing=heads[1], means=means, n_permutations=permutations, margin=margin,

@@ -76,7 +76,7 @@ def _from_file(path: Path, where: str, named: bool) -> pd.DataFrame:
 
 
 def _with_names(frame: pd.DataFrame, names: Mapping[Any, tuple[str, ...] | None]) -> pd.DataFrame:
-    """Numbers of classes as their names; a number that has none (like -1, no label) stays, and is refused as a label."""
+    """Numbers of classes as their names; a number without one (like -1, no label) stays, and is refused as a label."""
     for column, known in names.items():
         if known is not None and column in frame:
             by_number = dict(enumerate(known))

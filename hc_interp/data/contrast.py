@@ -4,7 +4,7 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -217,6 +217,14 @@ class ContrastPairs:
     def identity(self) -> tuple[str, tuple[str, ...] | None]:
         """What a digest knows the pairs by."""
         return self.fingerprint(), self.ids
+
+
+@runtime_checkable
+class PairMaker(Protocol):
+    """Makes contrast pairs for a case when they are asked for."""
+
+    def kinds(self, case: str) -> tuple[str, ...]: ...
+    def make(self, case: str, kind: str) -> ContrastPairs: ...
 
 
 def side(source: str) -> Literal["select", "test"]:

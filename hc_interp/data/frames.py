@@ -30,6 +30,7 @@ def examples_from_frame(
     Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type;
     `LabelError` for names that are not among `classes`, and for labels that contradict names or cases.
     """
+    check_filled(frame, where)
     given = dict(columns or {})
     if unknown := set(given) - set(FIELDS):
         raise DataError(f"columns names {sorted(unknown)}, which is not one of {list(FIELDS)}. Correct the mapping.")
@@ -42,7 +43,6 @@ def examples_from_frame(
             f"label_map was given, but {where} has no column 'label'; it has {', '.join(map(repr, frame.columns))}. "
             "Say which one holds the labels, columns={'label': ...}, or leave label_map out."
         )
-    check_filled(frame, where)
     for name in ("first", "second"):
         if name in columns:
             check_texts(frame, columns[name], where)

@@ -7,9 +7,10 @@ nothing else is guessed.
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
-from hc_interp.data.examples import Groups, as_groups
+from hc_interp.data.examples import Examples, Groups, as_groups
 from hc_interp.errors import LabelError
 
 Atoms = tuple[frozenset[str], ...]
@@ -81,6 +82,27 @@ def resolve_groups(
         return found
     wanted = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
     return _by_name(tuple(model_labels), wanted, classes)
+
+
+def regrouped(model_labels: Sequence[str] | None, data: Any) -> Any:
+    """The data with its labels merged where the model's classes are coarser, else as it is.
+
+    Neutral and contradiction are one label on a model that says "entailment" and "non-entailment". Only `Examples`
+    that name their classes are merged, and only where every label of the data is part of exactly one class.
+    """
+    if model_labels is None or not isinstance(data, Examples) or data.classes is None or data.label is None:
+        return data
+    groups = data.groups or tuple((i,) for i in range(len(data.classes)))
+    for data_atoms in _readings(data.classes):
+        for model_atoms in _readings(model_labels):
+            if frozenset().union(*data_atoms) != frozenset().union(*model_atoms):
+                continue
+            covered = [frozenset().union(*(data_atoms[i] for i in group)) for group in groups]
+            homes = [[i for i, atoms in enumerate(model_atoms) if cover <= atoms] for cover in covered]
+            if len(covered) > len(model_atoms) and all(len(home) == 1 for home in homes):
+                merged = tuple(homes[label][0] for label in data.label)
+                return replace(data, label=merged, groups=None, classes=tuple(model_labels))
+    return data
 
 
 def check_labels(labels: Sequence[int], groups: Groups | None, where: str, ids: Sequence[str] | None = None) -> None:

@@ -79,7 +79,7 @@ class RulePairs:
     _made: dict[tuple[str, str], ContrastPairs] = field(default_factory=dict, repr=False)
 
     def kinds(self, case: str) -> tuple[str, ...]:
-        return tuple(pair_kinds(case))
+        return tuple(pair_kinds(case)) if case in self.cases else ()  # the rules know no case of a user's own
 
     def make(self, case: str, kind: str) -> ContrastPairs:
         if (case, kind) not in self._made:

@@ -3,23 +3,17 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 from hc_interp.data.as_frame import as_frame
-from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.contrast import ContrastPairs, PairMaker
+from hc_interp.data.encode import Encoder
 from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
-
-
-@runtime_checkable
-class PairMaker(Protocol):
-    """Makes contrast pairs for a case when they are asked for."""
-
-    def kinds(self, case: str) -> tuple[str, ...]: ...
-    def make(self, case: str, kind: str) -> ContrastPairs: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +178,22 @@ class Task:
         """
         if not (kinds := self.pair_kinds(case)):
             raise DataError(
-                f"{self.name} has no contrast pairs for {case}: no path can be patched on it. Choose another case "
-                "(--case): `hc-interp tasks` lists those that have pairs."
+                f"{self.name} has no contrast pairs for {case}: no path can be patched on it. {self._with_pairs()}"
             )
         return {kind: self.contrast_pairs(case, kind, split="test").sample(n, seed) for kind in kinds}
+
+    def _with_pairs(self) -> str:
+        """Which cases have pairs, in words."""
+        having = [case for case in self._case_ids.values() if self.pair_kinds(case)]
+        more = f" and {len(having) - 5} more" if len(having) > 5 else ""
+        return f"Cases with pairs: {', '.join(having[:5]) or 'none'}{more}."
+
+    def fitting(self, model: Encoder) -> Self:
+        """The task without the rows that the model cannot read: of more tokens than its positions, or of none.
+
+        Of pairs both sides must fit. Raises `DataError` for a part of which nothing would be left.
+        """
+        return fitting(self, model)
 
     def _count_labels(self) -> int | None:
         """How many labels all that has no groups or classes of its own has; None where none has labels."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from hc_interp.components import Subnetwork
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import resolve_groups
+from hc_interp.data.labels import regrouped, resolve_groups
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError, warn
-from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.evaluation.result import FULL, INTERVENED, VALIDATION, WHOLE, Evaluation
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
@@ -46,9 +46,9 @@ def evaluate(
     """Accuracy of the full model and of each subnetwork on `task.validation` and on each case.
 
     An answer is right if the class of the largest logit is in the example's label group (HANS' rule: neutral and
-    contradiction both count as non-entailment). `means` replaces what a subnetwork lacks: mean activations, or any
-    other source, since conclusions depend on it. `interventions` stand before the subnetwork, in the row "full" too.
-    KL(full || subnetwork) is taken on validation, in nats, against that row. `max_per_case` draws at most so many
+    contradiction both count as non-entailment); where the model's classes are coarser than the labels, labels are merged. `means` replaces what a subnetwork lacks: mean activations, or any
+    other source, since conclusions depend on it. `interventions` stand before every subnetwork, and before the whole
+    model, whose row is then "intervened" instead of "full". KL(that row || subnetwork) is on validation, in nats. `max_per_case` draws at most so many
     examples of each case and of validation, by `seed`, which also seeds the intervals.
 
     Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for
@@ -64,22 +64,25 @@ def evaluate(
             "replaced by. Pass means=hc.mean_activations(model, task.train), or another source: 0 or hc.Donors(...)."
         )
     before = model.check_interventions(interventions)
-    settings: dict[str, list[Intervention]] = {FULL: before}
+    whole = INTERVENED if before else FULL
+    settings: dict[str, list[Intervention]] = {whole: before}
     if means is not None:
         check_source(means, model)
         settings |= {name: [*before, Keep(item, means)] for name, item in named.items()}
     for listed in settings.values():
         model.check_interventions(listed)
     splits = _splits(task, cases, max_per_case, seed)
+    splits = {split: regrouped(model.labels, examples) for split, examples in splits.items()}
+    # All is encoded before any pass, so that a row which the model cannot read is refused before the work.
+    encoded = {split: batches(model, examples, batch_size=batch_size) for split, examples in splits.items()}
+    groups = {split: resolve_groups(model.labels, examples) for split, examples in splits.items()}
     right: dict[str, Bool[Tensor, "subnetwork example"]] = {}
     kl: Float[Tensor, "subnetwork example"] | None = None
     with stage("evaluate", len(splits) * len(settings)) as progress:
         for split, examples in splits.items():
-            encoded = batches(model, examples, batch_size=batch_size)
-            groups = resolve_groups(model.labels, examples)
             gold = torch.tensor(examples.label, device=model.device)
-            answers = list(logits_under(model, encoded, settings, split, progress).values())
-            right[split] = torch.stack([correct(logits, gold, groups).bool() for logits in answers]).cpu()
+            answers = list(logits_under(model, encoded[split], settings, split, progress).values())
+            right[split] = torch.stack([correct(logits, gold, groups[split]).bool() for logits in answers]).cpu()
             if split == VALIDATION:
                 kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
     found = Evaluation(
@@ -129,8 +132,8 @@ def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
             "found.subnetworks of hc.search_masks, or a dict from names to hc.Subnetwork objects."
         )
     named = {str(name): item for name, item in subnetworks.items()}
-    if FULL in named:
-        raise HCError(f"A subnetwork is named {FULL!r}, which is the name of the whole model's row. Rename it.")
+    if taken := [name for name in WHOLE if name in named]:
+        raise HCError(f"A subnetwork is named {taken[0]!r}, which is the name of the whole model's row. Rename it.")
     return named
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from hc_interp.components import Subnetwork, components
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import check_labels, resolve_groups
+from hc_interp.data.labels import check_labels, regrouped, resolve_groups
 from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import named_subnetworks
@@ -170,11 +170,11 @@ def _measure(
     settings = {FULL: before} | {n: [*before, Keep(s, means)] for n, s in kept.items()}
     for listed in settings.values():
         model.check_interventions(listed)
-    parts = as_parts(data)
+    parts = [regrouped(model.labels, part) for part in as_parts(data)]
+    pieces = [batches(model, part, batch_size=batch_size) for part in parts]  # what cannot be read is refused first
     found: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
     with stage("faithfulness", len(parts) * len(settings)) as progress:
-        for part in parts:
-            encoded = batches(model, part, batch_size=batch_size)
+        for part, encoded in zip(parts, pieces, strict=True):
             groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
             label = part.label if isinstance(part, Examples) else part.labels
             check_labels(torch.as_tensor(label).tolist(), groups, repr(part))

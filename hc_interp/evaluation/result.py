@@ -16,17 +16,20 @@ from hc_interp.errors import DataError
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
 
-FULL, VALIDATION = "full", "validation"
+FULL, INTERVENED, VALIDATION = "full", "intervened", "validation"
+WHOLE = {FULL: "full model", INTERVENED: "intervened model"}  # the first row, in words
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Result):
-    """Answers of the full model (row "full") and of its subnetworks.
+    """Answers of the full model and of its subnetworks.
+
+    The first row is the whole model: "full", or "intervened" where interventions stand before everything.
 
     `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is
-    KL(full || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
+    KL(first row || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
     `majority` is the share of the most frequent label on validation: what always giving that label would reach (None
-    without that split, and where interventions change the row "full").
+    without that split, and where interventions change the model).
 
     Intervals are bootstrap over sources: they say how far a number may move with other premises, not with another seed
     of the search. Where every answer is right, or none, the bootstrap collapses to a point and the exact binomial

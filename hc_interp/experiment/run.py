@@ -12,6 +12,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
+from hc_interp.experiment.preflight import check_task, check_together, kinds_of, readable, split
 from hc_interp.experiment.settings import RunSettings
 from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
@@ -75,10 +76,12 @@ def run(
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
     task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
-    training = _split(task, "train")
-    task = _thin(task, settings)
-    task.test_pairs(settings.case, settings.test_pairs, settings.seed)
+    check_task(task, settings)
     model = model if isinstance(model, HookedModel) else load(model, labels=labels, device=device, dtype=dtype)
+    task = readable(model, task, settings, say)
+    training = split(task, "train")
+    task = _thin(task, settings)
+    check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
     with folder.stage("taking means"):
@@ -98,7 +101,7 @@ def _find(
     """Subnetworks, their accuracy, the core, the generalizing heads."""
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
-        train = _split(task, "train")
+        train = split(task, "train")
         results.search = folder.part(
             "search",
             MaskSearch,
@@ -127,6 +130,7 @@ def _find(
                 core=core,
                 found=results.search,
                 means=means,
+                kinds=kinds_of(settings),
                 max_pairs=settings.select_pairs,
                 seed=settings.seed,
             ),
@@ -201,29 +205,19 @@ def _strongest(found: GeneralizingHeads) -> Head:
     return max(found.heads, key=lambda head: effects[str(head)])
 
 
-def _split(task: Task, name: str) -> Any:
-    part = getattr(task, name)
-    if part is None:
-        raise HCError(
-            f"{task.name} lacks {name}, which a run needs: masks and means use train, accuracy uses validation and "
-            "cases. Build the Task with all of them."
-        )
-    return part
-
-
 def _thin(task: Task, settings: RunSettings) -> Task:
     """At most the set number of examples in each split."""
     n = settings.eval_per_case
     return replace(
         task,
-        train=_split(task, "train").sample(settings.train_examples, settings.seed),
-        validation=_split(task, "validation").sample(max(n, VALIDATION_EXAMPLES), settings.seed),
-        cases={name: part.sample(n, settings.seed) for name, part in _split(task, "cases").items()},
+        train=split(task, "train").sample(settings.train_examples, settings.seed),
+        validation=split(task, "validation").sample(max(n, VALIDATION_EXAMPLES), settings.seed),
+        cases={name: part.sample(n, settings.seed) for name, part in split(task, "cases").items()},
     )
 
 
 def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
-    splits = {"train": _split(task, "train"), "validation": _split(task, "validation"), **_split(task, "cases")}
+    splits = {"train": split(task, "train"), "validation": split(task, "validation"), **split(task, "cases")}
     if task.overlap is not None:
         splits["overlap"] = task.overlap
     return {

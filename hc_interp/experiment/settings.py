@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from hc_interp.errors import HCError
+from hc_interp.heads.defaults import KINDS
 from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 
@@ -49,8 +50,14 @@ class RunSettings(BaseModel):
     eval_per_case: int = Field(default=300, ge=1, description="Examples of each case that accuracy is measured on.")
     probe_examples: int = Field(default=1500, ge=1, description="Examples that a probe reads.")
     select_pairs: int = Field(default=256, ge=1, description="Pairs that choose the generalizing heads.")
+    kinds: str = Field(
+        default=",".join(KINDS), description="Kinds of pairs that choose the generalizing heads, comma separated."
+    )
     test_pairs: int = Field(default=128, ge=1, description="Pairs of each kind that the verdict rests on.")
     permutations: int = Field(default=PERMUTATIONS, ge=1, description="Relabellings of the null.")
+    too_long: Literal["refuse", "drop"] = Field(
+        default="refuse", description="What happens to rows that the model has too few positions for."
+    )
     demo: bool = Field(default=False, description="Whether the run is shortened, so that its verdict is not evidence.")
 
     @field_validator("*", mode="before")
@@ -94,6 +101,8 @@ def bounds(metadata: Iterable[Any]) -> dict[str, Any]:
 
 def in_words(kind: Any, ends: Mapping[str, float]) -> str:
     """What a setting takes."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
     return " ".join([WORDS[kind], *(ENDS[name].format(end) for name, end in ends.items())])
 
 

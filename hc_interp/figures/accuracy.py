@@ -4,7 +4,7 @@ from typing import Any
 
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
-from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
 from hc_interp.figures.chart import interval_points
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
@@ -51,7 +51,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
 
 
 def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
-    whole, parts = long[long["subnetwork"] == FULL], long[long["subnetwork"] != FULL]
+    whole, parts = long[long["subnetwork"].isin(WHOLE)], long[~long["subnetwork"].isin(WHOLE)]
     traces = []
     if len(parts):
         traces.append(
@@ -63,7 +63,7 @@ def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     full = interval_points(
-        "the full model", whole["value"].tolist(), [places[case] for case in whole["case"]],
+        f"the {WHOLE[whole['subnetwork'].iloc[0]]}", whole["value"].tolist(), [places[case] for case in whole["case"]],
         whole["low"].tolist(), whole["high"].tolist(), symbol="diamond", color=VERMILLION, size=6.5,
         hover=[_hover(row) for row in whole.to_dict("records")],
     )  # fmt: skip
@@ -72,7 +72,7 @@ def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _hover(row: dict[Any, Any]) -> str:
-    name = "full model" if row["subnetwork"] == FULL else f"subnetwork {plain(row['subnetwork'])}"
+    name = WHOLE.get(row["subnetwork"]) or f"subnetwork {plain(row['subnetwork'])}"
     return f"{plain(row['case'])}<br>{name}: {share_of(row['value'], row['low'], row['high'])}, n = {row['n']}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
-from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.plain_text import plain
@@ -103,7 +103,7 @@ def _traces(
 
 
 def _who(name: str) -> str:
-    return "full model" if name == FULL else f"subnetwork {plain(name)}"
+    return WHOLE.get(name) or f"subnetwork {plain(name)}"
 
 
 def _caption(evaluation: Evaluation, groups: dict[str, list[str]], sparsity: np.ndarray) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import resolve_groups
+from hc_interp.data.labels import regrouped, resolve_groups
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError
 from hc_interp.heads.evidence import N_PERMUTATIONS, HeadEvidence, judged, select_examples
@@ -74,10 +74,11 @@ def accuracy_lost(
 ) -> Float[np.ndarray, "example head"]:
     """Correct before minus correct after ablating each head: 1, 0 or -1 per example."""
     found = []
-    for part in parts:
+    parts = [regrouped(model.labels, part) for part in parts]
+    pieces = [batches(model, part, batch_size) for part in parts]  # what cannot be read is refused before any pass
+    for part, encoded in zip(parts, pieces, strict=True):
         groups = resolve_groups(model.labels, part)
         lost = np.zeros((len(part), len(heads)))
-        encoded = batches(model, part, batch_size)
         with stage("ablating heads", len(encoded) * len(heads)) as progress:
             for item in encoded:
                 gold = item.batch.labels

@@ -9,6 +9,7 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
 from hc_interp.errors import AlignmentError, DataError
 from hc_interp.evaluation.effective_size import FLOOR
+from hc_interp.heads.defaults import KINDS
 from hc_interp.heads.evidence import HeadEvidence, case_names, draw, judged, quotas
 from hc_interp.heads.sets import Heads
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -16,7 +17,6 @@ from hc_interp.patching.joint_effects import PairRuns
 from hc_interp.statistics.tests import bootstrap, ratio_interval, sign_flip_test
 
 COLUMNS: tuple[str, ...] = ("node_effect", "low", "high", "share", "share_low", "share_high")
-KIND = "order"  # all words stay, so what changes is more than overlap
 
 
 def contrast_evidence(
@@ -25,6 +25,7 @@ def contrast_evidence(
     candidates: Heads,
     *,
     cases: Sequence[str] | None,
+    kinds: Sequence[str] = KINDS,
     margin: float,
     alpha: float,
     max_pairs: int,
@@ -39,7 +40,7 @@ def contrast_evidence(
     the same words to the same answer does not generalize, however surely noise moves its logits. Node effects of
     redundant heads do not add up to the total.
     """
-    pairs = select_pairs(model, task, cases, max_pairs, seed)
+    pairs = select_pairs(model, task, cases, kinds, max_pairs, seed)
     nodes, totals, sources, told_apart = [], [], [], []
     for part in pairs.values():
         runs = PairRuns.of(model, part, "logit_diff", interventions, batch_size, receivers=())
@@ -67,7 +68,7 @@ def contrast_evidence(
     if apart < FLOOR:
         notes = (
             *notes,
-            f"the model gets both sides of {apart:.0%} of the order pairs right, under the floor of {FLOOR:.0%}: there "
+            f"the model gets both sides of {apart:.0%} of the {', '.join(kinds)} pairs right, under the floor of {FLOOR:.0%}: there "
             "is hardly any generalization here that heads could carry",
         )
     table = judged(columns, p, (np.asarray(share.value) >= margin) & (apart >= FLOOR), alpha)
@@ -75,17 +76,16 @@ def contrast_evidence(
 
 
 def select_pairs(
-    model: HookedModel, task: Task, cases: Sequence[str] | None, max_pairs: int, seed: int
+    model: HookedModel, task: Task, cases: Sequence[str] | None, kinds: Sequence[str], max_pairs: int, seed: int
 ) -> dict[str, ContrastPairs]:
-    """At most `max_pairs` aligned order pairs of the select split, spread evenly over the cases that have any.
+    """At most `max_pairs` aligned pairs of these kinds, of the select split, spread evenly over cases that have any.
 
-    Raises `DataError` when no case has any.
+    They are named by case, and by kind too where several kinds are asked for. Raises `DataError` when no case has any.
     """
     found: dict[str, ContrastPairs] = {}
-    for name in case_names(task, cases):
-        if KIND not in task.pair_kinds(name):
-            continue
-        part = task.contrast_pairs(name, KIND).by_split("select")
+    names = case_names(task, cases)
+    for name, kind in ((name, kind) for name in names for kind in kinds if kind in task.pair_kinds(name)):
+        part = task.contrast_pairs(name, kind).by_split("select")
         try:
             part = part.aligned(model) if len(part) else part
         except AlignmentError:
@@ -93,11 +93,13 @@ def select_pairs(
                 raise
             continue  # a task's own pairs, none of which this tokenizer aligns
         if len(part):
-            found[name] = part
+            found[name if len(kinds) == 1 else f"{name}, {kind}"] = part
     if not found:
+        there = sorted({kind for name in names for kind in task.pair_kinds(name)})
         raise DataError(
-            f"Task {task.name!r} has no order pairs in the select split of the cases asked for; method 'contrast' "
-            "needs some. Choose cases with task.pair_kinds(case) containing 'order', or another method."
+            f"Task {task.name!r} has no {' or '.join(kinds)} pairs in the select split of the cases asked for; method "
+            f"'contrast' needs some. These cases have pairs of {', '.join(there) or 'no kind'}: name kinds of pairs "
+            "with kinds=, choose other cases with cases=, or another method."
         )
     sizes = quotas([len(part) for part in found.values()], max_pairs)
     return {

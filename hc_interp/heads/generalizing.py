@@ -12,6 +12,7 @@ from hc_interp.errors import HCError
 from hc_interp.heads.by_ablation import ablation_evidence
 from hc_interp.heads.by_contrast import contrast_evidence
 from hc_interp.heads.by_presence import presence_evidence
+from hc_interp.heads.defaults import KINDS
 from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -85,6 +86,7 @@ def generalizing_heads(
     means: MeanActivations | None = None,
     cases: Sequence[str] | None = None,
     method: str = "contrast",
+    kinds: Sequence[str] = KINDS,
     margin: float = 0.01,
     alpha: float = 0.05,
     max_pairs: int = 512,
@@ -97,8 +99,8 @@ def generalizing_heads(
     Only sources of the "select" split are looked at, so that the "test" split is left for `reads_from`. A head passes
     when its q (Benjamini-Hochberg over heads) is at most `alpha` and its effect reaches `margin`.
 
-    - `"contrast"`: the head's node effect (its `z` set to corrupt in a clean run) on at most `max_pairs` order pairs of
-      all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at least
+    - `"contrast"`: the head's node effect (its `z` set to corrupt in a clean run) on at most `max_pairs` pairs of these
+      `kinds`, of all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at least
       `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at floor).
     - `"presence"`: over the subnetworks of `found`, the correlation of the head's presence with their accuracy on
       `cases` (needs `means`), among those of one size; one-sided permutation test; those with it are better by at least
@@ -118,6 +120,7 @@ def generalizing_heads(
             "alpha above 0, both below 1 (5 % is 0.05), and at least one pair."
         )
     cases = [cases] if isinstance(cases, str) else cases
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     before = model.check_interventions(interventions)
     core_heads = head_set(model, core, "core")
     candidates = tuple(head for head in all_heads(model) if head not in core_heads)
@@ -126,7 +129,7 @@ def generalizing_heads(
         "batch_size": batch_size, "seed": seed,
     }  # fmt: skip
     if method == "contrast":
-        evidence = contrast_evidence(model, task, candidates, max_pairs=max_pairs, **common)
+        evidence = contrast_evidence(model, task, candidates, kinds=kinds, max_pairs=max_pairs, **common)
     elif method == "presence":
         evidence = presence_evidence(model, task, candidates, found, means, max_examples=max_pairs, **common)
     else:
@@ -135,6 +138,7 @@ def generalizing_heads(
     passing = tuple(head for head, passes in zip(candidates, table["passes"], strict=True) if passes)
     heads, relay = split_relay(passing, core_heads)
     settings = {"method": method, "margin": margin, "alpha": alpha, "max_pairs": max_pairs, "seed": seed}
+    settings |= {"kinds": kinds} if method == "contrast" else {}
     return GeneralizingHeads(
         heads=heads,
         relay=relay,

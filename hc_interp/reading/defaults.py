@@ -3,3 +3,4 @@ read it."""
 
 MARGIN = 0.05  # share of the node effect below which nothing counts as read
 PERMUTATIONS = 199  # relabellings of the null
+SOURCES = ("means", "zero", "donors")  # what stands for absent heads in necessity and sufficiency

@@ -11,6 +11,7 @@ from hc_interp.interventions.means import MeanActivations
 from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.reading.defaults import SOURCES
 from hc_interp.statistics.resampling import Method
 from hc_interp.statistics.tests import Interval, ratio_interval
 
@@ -40,7 +41,7 @@ def ablation_sources(
     found: dict[str, Source | str] = {"zero": 0}
     found["means"] = means if means is not None else "no means were given"
     found["donors"] = donors if donors is not None else Donors(model, list(pairs.sides), seed)
-    return {name: found[name] for name in ("means", "zero", "donors")}
+    return {name: found[name] for name in SOURCES}
 
 
 def shares_under(

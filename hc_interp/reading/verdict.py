@@ -11,9 +11,17 @@ from jaxtyping import Float
 from hc_interp.components import Head
 from hc_interp.patching.effects import PathEffects
 from hc_interp.reading.decision import REASONS, Answer, Evidence
+from hc_interp.reading.defaults import SOURCES
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 
+BOUNDS = ("", "_low", "_high")
+COLUMNS = (
+    "kind", "route", "T", "low", "high", "p", "p_holm", "n_labellings", "size_limit", "size_ratio",
+    *(f"specificity{end}" for end in BOUNDS),
+    *(f"{share}_{source}{end}" for share in ("necessity", "sufficiency") for source in SOURCES for end in BOUNDS),
+    "node_effect", "sender_change", "informative", "why", "n_pairs", "n_sources", "dropped", "dtype",
+)  # fmt: skip
 SMALL_CONTROLS = 0.8  # size controls with less than this share of the core's |dz| are called small
 
 
@@ -145,13 +153,12 @@ class Verdict(Result):
     dtype: str = ""
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per kind and route: `T low high p p_holm n_labellings size_limit specificity node_effect ...`."""
+        """A row per kind and route; `COLUMNS` lists what is always there, NaN where it was not measured."""
         if not self.records:
-            return pd.DataFrame(columns=["kind", "route", "T", "low", "high", "p", "informative", "why"])
+            return pd.DataFrame(columns=list(COLUMNS))
         frame = pd.concat([record.to_frame() for record in self.records.values()], ignore_index=True)
         holm = [self.p_holm.get(k, np.nan) if r == "all" else np.nan for k, r in zip(frame.kind, frame.route)]  # noqa: B905
-        frame.insert(frame.columns.get_loc("p") + 1, "p_holm", holm)  # type: ignore[arg-type]
-        return frame.assign(dtype=self.dtype)
+        return frame.assign(p_holm=holm, dtype=self.dtype).reindex(columns=list(COLUMNS))
 
     def sentence(self) -> str:
         """Plain sentences that claim no more than the numbers allow: the answer with its reason, then each kind's T, p,

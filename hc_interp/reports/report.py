@@ -1,5 +1,6 @@
 """`report`: one run as one HTML page that needs no network."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hc_interp.figures.images import NoBrowser, svg_texts, write_images
 from hc_interp.figures.page.pieces import page, svg_link
 from hc_interp.files import write_text
 from hc_interp.records.provenance import versions
+from hc_interp.records.result import Result
 from hc_interp.reports.headline import answer, question
 from hc_interp.reports.probe_words import probe_words
 from hc_interp.reports.tables import settings_groups, tables
@@ -52,20 +54,41 @@ class Section:
         return [{"id": name, "title": f[-1].title, "caption": f[-1].caption} for name, f in self.drawn.items()]
 
 
-def report(run: RunResults | str | Path, path: str | Path, *, static: bool = False) -> Path:
+def report(
+    run: RunResults | Result | Sequence[Result] | Mapping[str, Result] | str | Path,
+    path: str | Path,
+    *,
+    static: bool = False,
+) -> Path:
     """Write one self-contained page: question, verdict, evidence in order, every number, settings and versions.
 
-    `run` is a `RunResults`, or the folder that one was saved in. What a run did not compute is left out. `static=True`
+    `run` is a `RunResults`, the folder that one was saved in, or one result or several that are parts of a run. What a run did not compute is left out. `static=True`
     puts pictures on the page, drawn now by a browser, in place of a script that draws them when it is read: smaller,
     without hover. Raises `ResultError` for a folder that holds no run, or a run without any result, and `NoBrowser`.
     """
-    found = run if isinstance(run, RunResults) else RunResults.load(run)
+    found = _as_run(run)
     if not set(found.present) - {"manifest"}:
         raise ResultError(
             "This run has no results to report. Expected at least one of search, evaluation, core, generalizing, "
             "edges, probes or verdict; run a step first."
         )
     return _write(found, evidence(found), path, static=static)
+
+
+def _as_run(given: Any) -> RunResults:
+    match given:
+        case RunResults():
+            return given
+        case str() | Path():
+            return RunResults.load(given)
+        case Result():
+            return RunResults.of([given])
+        case Mapping() | list() | tuple():
+            return RunResults.of(given)
+    raise ResultError(
+        f"report was given a {type(given).__name__}. Expected a run (hc.run returns one), its folder, or results that "
+        "are parts of one, like a verdict."
+    )
 
 
 def evidence(run: RunResults) -> list[Section]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.evaluation.result import FULL, VALIDATION, Evaluation
+from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
 from hc_interp.figures.numbers import percent, share, span
 from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
@@ -68,26 +68,26 @@ def _names(heads: Any) -> str:
 
 
 def evaluation_words(evaluation: Evaluation) -> list[str]:
-    words = []
+    words, whole = [], WHOLE[evaluation.names[0]]
     splits = [split for split in evaluation.splits if split != VALIDATION]
     if _validated(evaluation):
         full, *parts = evaluation.accuracy(VALIDATION)
         also = f"; its {len(parts)} subnetworks from {span(np.array(parts))}" if parts else ""
-        words.append(f"In domain the full model answers {percent(full)} correctly{also}.")
+        words.append(f"In domain the {whole} answers {percent(full)} correctly{also}.")
         words += [f"Warning: {evaluation.suspicion}"] * bool(evaluation.suspicion)
     if splits:
         table = np.stack([evaluation.accuracy(split) for split in splits])
         means = table.mean(axis=0)
         also = f"; over subnetworks this mean runs from {span(means[1:])}" if len(means) > 1 else ""
         words.append(
-            f"Out of domain, as the mean over {len(splits)} cases, the full model reaches {percent(means[0])}{also}."
+            f"Out of domain, as the mean over {len(splits)} cases, the {whole} reaches {percent(means[0])}{also}."
         )
     if len(evaluation.names) > 2 and splits:
         spread = np.ptp(table[:, 1:], axis=1)
         widest = splits[int(spread.argmax())]
         words.append(
-            f"Subnetworks differ most on {widest} ({span(evaluation.accuracy(widest)[1:])}; full model "
-            f"{percent(evaluation.accuracy(widest)[evaluation.names.index(FULL)])})."
+            f"Subnetworks differ most on {widest} ({span(evaluation.accuracy(widest)[1:])}; {whole} "
+            f"{percent(evaluation.accuracy(widest)[0])})."
         )
     return words
 

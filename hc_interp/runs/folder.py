@@ -54,7 +54,7 @@ class Folder:
         if resume and _is_run(path):
             earlier = json.loads((path / MANIFEST).read_text())
             _check_same(path, earlier, shaped_by)
-            manifest = {**earlier, "status": "running"}
+            manifest = {"seconds": {}, **earlier, "status": "running"}
         elif path.exists() and _is_run(path):
             shutil.rmtree(path)
         parts = Parts(path, digest(sorted(_flat(shaped_by))))

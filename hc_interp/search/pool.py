@@ -10,7 +10,7 @@ from torch import Tensor
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import check_labels, resolve_groups
+from hc_interp.data.labels import check_labels, regrouped, resolve_groups
 from hc_interp.data.parts import Part
 from hc_interp.errors import SearchError
 from hc_interp.metrics import group_mask
@@ -41,6 +41,7 @@ def build_pool(
 ) -> Pool:
     """Encode all rows once and run the full model on each once. Raises `SearchError` if its logits are not finite."""
     resolve_groups(model.labels)  # raises for a language model that is not read at label words
+    parts = [regrouped(model.labels, part) for part in parts] if with_gold else parts
     pieces = batches(model, parts, batch_size=size, with_labels=with_gold)
     order = torch.argsort(torch.cat([piece.index for piece in pieces]))
     reference = torch.cat([model.logits(piece.batch, interventions) for piece in pieces])[order]

@@ -186,7 +186,7 @@ def test_saved_and_loaded(by_contrast, tmp_path) -> None:
 
 
 def test_same_seed_same_pairs(model, task) -> None:
-    first, second, other = (select_pairs(model, task, None, 10, seed)["shifted"] for seed in (0, 0, 1))
+    first, second, other = (select_pairs(model, task, None, ("order",), 10, seed)["shifted"] for seed in (0, 0, 1))
     assert first.ids == second.ids != other.ids
     assert len(first) == 10
 
