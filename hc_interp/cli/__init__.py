@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from hc_interp.cli.shell import app
+from hc_interp.cli.advice import on_the_command_line
+from hc_interp.cli.shell import COMMANDS, app
 from hc_interp.errors import HCError, HCWarning
 
 # Each module registers its commands; --help lists them in this order.
@@ -33,7 +34,8 @@ def main() -> None:
             warnings.showwarning = say
             app()
     except HCError as error:
-        typer.echo(f"hc-interp: {error}", err=True)
+        settings = [setting.name for word in sys.argv[1:2] for setting in COMMANDS.get(word, ())]
+        typer.echo(f"hc-interp: {on_the_command_line(str(error), settings)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("hc-interp: interrupted.", err=True)

@@ -39,11 +39,12 @@ def as_frame(given: Any, where: str, *, named: bool = False) -> pd.DataFrame:
             f"dataset[{next(iter(given))!r}]."
         )
     try:
-        if hasattr(given, "to_pandas") and hasattr(given, "features"):  # of datasets, where a row is a dict
-            names = {column: class_names(feature) for column, feature in (given.features or {}).items()}
+        features = getattr(given, "features", None)  # a data set of datasets, where a row is a dict
+        if isinstance(features, Mapping):
+            names = {column: class_names(feature) for column, feature in features.items()}
             return _with_names(pd.DataFrame(list(given)), names if named else {})
-        if hasattr(given, "to_pandas"):
-            return given.to_pandas()
+        if (convert := getattr(given, "to_pandas", None)) is not None:
+            return convert()
         if isinstance(given, Mapping):
             return pd.DataFrame(dict(given))
     except ValueError as error:

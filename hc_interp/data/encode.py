@@ -125,13 +125,15 @@ def check_lengths(lengths: Sequence[int], ids: Sequence[str], limit: int) -> Non
     if empty := [i for i, length in enumerate(lengths) if not length]:
         raise DataError(
             f"{len(empty)} of {len(lengths)} examples have no tokens (ids {_some(ids, empty)}): their texts are empty, "
-            "and this tokenizer adds none of its own. Drop them (task.fitting(model), examples.rows(...)), or give them a text."
+            "and this tokenizer adds none of its own. Drop them (task.fitting(model), examples.rows(...)), or give "
+            "them a text."
         )
     if too_long := [i for i, length in enumerate(lengths) if length > limit]:
         raise DataError(
             f"{len(too_long)} of {len(lengths)} examples are longer than the model's {limit} positions (up to "
-            f"{max(lengths)} tokens; ids {_some(ids, too_long)}). They are not truncated, because a cut text may no longer "
-            "have its label: drop them (task.fitting(model), examples.rows(...)), or use a model with more positions."
+            f"{max(lengths)} tokens; ids {_some(ids, too_long)}). They are not truncated, because a cut text may no "
+            "longer have its label: drop them (task.fitting(model), examples.rows(...)), or use a model with more "
+            "positions."
         )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hc_interp.data.examples import Examples, Groups
 from hc_interp.data.label_evidence import check_case_labels, check_label_map, is_named, numbers_of_names
+from hc_interp.data.labels import is_name
 from hc_interp.errors import DataError
 
 FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
@@ -46,12 +47,14 @@ def examples_from_frame(
     for name in ("first", "second"):
         if name in columns:
             check_texts(frame, columns[name], where)
-    values: dict[str, Any] = {name: tuple(frame[column]) for name, column in columns.items() if name != "label"}
+    values: dict[str, Any] = {
+        name: tuple(values_of(frame, column, where)) for name, column in columns.items() if name != "label"
+    }
     label = None
     if "label" in columns:
         label = check_labels_column(frame, columns["label"], where, label_map, classes=classes, groups=groups)
         for column in [name for name in CASE_COLUMNS if name in frame and classes is not None]:
-            check_case_labels(frame[column].astype(str).tolist(), label, classes or (), groups, where)
+            check_case_labels(list(map(str, values_of(frame, column, where))), label, classes or (), groups, where)
     return Examples(**values, label=label, groups=groups, classes=classes)
 
 
@@ -68,8 +71,21 @@ def check_filled(frame: pd.DataFrame, where: str) -> None:
         raise DataError(f"{where} has no rows; expected at least one example. Check the file or filter it came from.")
 
 
+def values_of(frame: pd.DataFrame, column: str, where: str) -> list[Any]:
+    """A column's values. Raises `DataError` for bytes that are no text: pandas reads them only when it is asked."""
+    import pyarrow
+
+    try:
+        return frame[column].tolist()
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{where} holds bytes in column {column!r} that are not UTF-8 text ({error}). Write the table again from "
+            "its source, as UTF-8."
+        ) from error
+
+
 def check_texts(frame: pd.DataFrame, column: str, where: str) -> None:
-    for row, value in enumerate(frame[column].tolist()):
+    for row, value in enumerate(values_of(frame, column, where)):
         if isinstance(value, str):
             continue
         if pd.isna(value):
@@ -96,12 +112,19 @@ def check_labels_column(
 
     Names are turned into the number of the group that holds the class of that name, where `classes` are known.
     """
-    values = frame[column].tolist()
+    values = values_of(frame, column, where)
     if label_map is not None and classes is not None:
         check_label_map(label_map, classes, groups, where)
     if label_map is None and classes is not None and is_named(values):
         numbers = numbers_of_names(values, classes, groups, f"{where}, column {column!r},")
         return tuple(numbers[value] for value in values)
+    named = [isinstance(value, str) and is_name(value) for value in values]
+    if label_map is None and any(named) and not all(named):
+        row = named.index(False)
+        raise DataError(
+            f"{where} has label {values[row]!r} in column {column!r}, row {row}, where other rows have names (such as "
+            f"{values[named.index(True)]!r}). Drop rows without a label (often -1), or pass label_map={{'name': 0, ...}}."
+        )
     if label_map is not None:
         for row, value in enumerate(values):
             if value not in label_map:

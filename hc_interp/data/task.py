@@ -178,7 +178,8 @@ class Task:
         """
         if not (kinds := self.pair_kinds(case)):
             raise DataError(
-                f"{self.name} has no contrast pairs for {case}: no path can be patched on it. {self._with_pairs()}"
+                f"{self.name} has no contrast pairs for {case}: no path can be patched on it. Choose another case. "
+                f"{self._with_pairs()}"
             )
         return {kind: self.contrast_pairs(case, kind, split="test").sample(n, seed) for kind in kinds}
 

@@ -46,9 +46,10 @@ def evaluate(
     """Accuracy of the full model and of each subnetwork on `task.validation` and on each case.
 
     An answer is right if the class of the largest logit is in the example's label group (HANS' rule: neutral and
-    contradiction both count as non-entailment); where the model's classes are coarser than the labels, labels are merged. `means` replaces what a subnetwork lacks: mean activations, or any
-    other source, since conclusions depend on it. `interventions` stand before every subnetwork, and before the whole
-    model, whose row is then "intervened" instead of "full". KL(that row || subnetwork) is on validation, in nats. `max_per_case` draws at most so many
+    contradiction both count as non-entailment); where the model's classes are coarser than the labels, labels are
+    merged. `means` replaces what a subnetwork lacks: mean activations, or any other source, since conclusions depend on
+    it. `interventions` stand before every subnetwork, and before the whole model, whose row is then "intervened"
+    instead of "full". KL(that row || subnetwork) is taken on validation, in nats. `max_per_case` draws at most so many
     examples of each case and of validation, by `seed`, which also seeds the intervals.
 
     Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for

@@ -68,8 +68,8 @@ def contrast_evidence(
     if apart < FLOOR:
         notes = (
             *notes,
-            f"the model gets both sides of {apart:.0%} of the {', '.join(kinds)} pairs right, under the floor of {FLOOR:.0%}: there "
-            "is hardly any generalization here that heads could carry",
+            f"the model gets both sides of {apart:.0%} of the {', '.join(kinds)} pairs right, under the floor of "
+            f"{FLOOR:.0%}: there is hardly any generalization here that heads could carry",
         )
     table = judged(columns, p, (np.asarray(share.value) >= margin) & (apart >= FLOOR), alpha)
     return HeadEvidence(table, tuple(pairs), tuple(sorted(set(sources))), notes)

@@ -100,8 +100,9 @@ def generalizing_heads(
     when its q (Benjamini-Hochberg over heads) is at most `alpha` and its effect reaches `margin`.
 
     - `"contrast"`: the head's node effect (its `z` set to corrupt in a clean run) on at most `max_pairs` pairs of these
-      `kinds`, of all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at least
-      `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at floor).
+      `kinds`, of all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at
+      least `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at
+      floor).
     - `"presence"`: over the subnetworks of `found`, the correlation of the head's presence with their accuracy on
       `cases` (needs `means`), among those of one size; one-sided permutation test; those with it are better by at least
       `margin`.

@@ -62,9 +62,10 @@ def report(
 ) -> Path:
     """Write one self-contained page: question, verdict, evidence in order, every number, settings and versions.
 
-    `run` is a `RunResults`, the folder that one was saved in, or one result or several that are parts of a run. What a run did not compute is left out. `static=True`
-    puts pictures on the page, drawn now by a browser, in place of a script that draws them when it is read: smaller,
-    without hover. Raises `ResultError` for a folder that holds no run, or a run without any result, and `NoBrowser`.
+    `run` is a `RunResults`, the folder that one was saved in, or one result or several that are parts of a run. What a
+    run did not compute is left out. `static=True` puts pictures on the page, drawn now by a browser, in place of a
+    script that draws them when it is read: smaller, without hover. Raises `ResultError` for a folder that holds no run,
+    a run without any result and a result that is no part of one, and `NoBrowser`.
     """
     found = _as_run(run)
     if not set(found.present) - {"manifest"}:

@@ -116,7 +116,7 @@ def test_pairs_of_a_test_are_a_draw_of_each_kind():
     assert list(drawn) == ["order"]
     assert drawn["order"].ids == task().contrast_pairs(SWAP, split="test").sample(3, 1).ids
     assert len(drawn["order"]) == 3
-    with pytest.raises(DataError, match=r"no contrast pairs for .*--case"):
+    with pytest.raises(DataError, match=r"no contrast pairs for .*another case"):
         task(pairs=None).test_pairs(SWAP, 3)
 
 

@@ -1,0 +1,39 @@
+"""What an error's advice for Python is on the command line: the options that stand for the arguments it names."""
+
+import re
+from collections.abc import Collection
+
+# An argument or call that messages name, the setting that stands for it (None: there is none), and how it is given.
+MEANT: tuple[tuple[str, str | None, str], ...] = (
+    (r"\blabels=", "labels", "--labels entailment,neutral,contradiction (names in the order of the logits)"),
+    (r"\bdata_dir=", "data_dir", "--data-dir FOLDER, or --data-dir hub"),
+    (r"\bdevice=", "device", "--device cpu"),
+    (r"\bdtype=", "dtype", "--dtype float32"),
+    (r"\btokenizer=", None, "save the tokenizer's files into the model's folder: tokenizer.save_pretrained(folder)"),
+    (r"\bforeign_hooks=", None, "a folder that save_pretrained wrote has no hooks: give that with --model"),
+    (r"task\.fitting\(|too_long=|examples\.rows\(", "too_long", "--too-long drop"),
+    (r"\bpair_kinds\(|\bkinds=", "kinds", "--kinds KIND; hc-interp tasks lists cases and kinds"),
+    (
+        r"\bpair_kinds\(|task\.cases|task\.contrast_pairs\(|\bcase=|another case",
+        "case",
+        "--case CASE; hc-interp tasks lists them",
+    ),
+    (r"\bcases=|task\.cases", "cases", "--cases CASE,CASE; hc-interp tasks lists them"),
+    (r"\bmeans=|mean_activations\(", "replace", "--replace means (or positional, zero, donors)"),
+    (r"\bmax_per_case=", "max_per_case", "--max-per-case N"),
+    (r"\bresume=", "resume", "--resume"),
+    (r"\bout=", "out", "--out PATH"),
+    (r"\bcore=", "core", "--core core.json, or --core L2H9,L3H4"),
+    (r"\bgeneralizing=", "generalizing", "--generalizing generalizing.json, or heads"),
+    (r"\bfound=", "searches", "--searches search.json"),
+)
+
+
+def on_the_command_line(message: str, settings: Collection[str]) -> str:
+    """The message, with a sentence that says its advice in options of a command that has these `settings`."""
+    found = [
+        option
+        for pattern, setting, option in MEANT
+        if (setting is None or setting in settings) and re.search(pattern, message) and option.split()[0] not in message
+    ]
+    return f"{message} On the command line: {'; '.join(found)}." if found else message
