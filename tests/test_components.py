@@ -16,7 +16,6 @@ from hc_interp.components import (
     Subnetwork,
     component,
     components,
-    ends_named,
     execution_order,
     is_upstream,
     universe,
@@ -67,13 +66,16 @@ def test_many_names() -> None:
     assert components(sub([MLP(1), Head(1, 3)])) == (Head(1, 3), MLP(1))
 
 
-def test_kinds_of_ends_stand_for_all_of_the_models() -> None:
+def test_heads_and_mlps_stand_for_all_of_a_model() -> None:
     model = universe(2, 2)
-    assert ends_named("mlps, L0H1,embed,heads", model) == (
+    assert components("mlps, L0H1,embed,heads", model) == (
         MLP(0), MLP(1), Head(0, 1), EMBED, Head(0, 0), Head(1, 0), Head(1, 1),
     )  # fmt: skip
+    assert components(["heads", MLP(1)], model) == (Head(0, 0), Head(0, 1), Head(1, 0), Head(1, 1), MLP(1))
     with pytest.raises(ComponentError, match="'head' is not a component"):
-        ends_named("head", model)
+        components("head", model)
+    with pytest.raises(ComponentError, match=r"'mlps' was given where no model says.*isinstance\(c, hc\.MLP\)"):
+        components(["L0H0", "mlps"])
 
 
 def test_universe_is_in_execution_order() -> None:

@@ -122,8 +122,8 @@ def check_labels_column(
     if label_map is None and any(named) and not all(named):
         row = named.index(False)
         raise DataError(
-            f"{where} has label {values[row]!r} in column {column!r}, row {row}, where other rows have names (such as "
-            f"{values[named.index(True)]!r}). Drop rows without a label (often -1), or pass label_map={{'name': 0, ...}}."
+            f"{where} has label {values[row]!r} in column {column!r}, row {row}, where others have names, like "
+            f"{values[named.index(True)]!r}. Drop rows without a label (often -1), or pass label_map={{'name': 0}}."
         )
     if label_map is not None:
         for row, value in enumerate(values):

@@ -291,10 +291,11 @@ class HookedModel:
         if batch.input_ids.device.type == "cpu":  # elsewhere the look would wait for the device
             config = self.geometry.config
             self._check_range(batch, "token", batch.input_ids, config.vocab_size)
-            self._check_range(batch, "token type", batch.token_type_ids, getattr(config, "type_vocab_size", None))
+            if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # with one, types are left out of the pass
+                self._check_range(batch, "token type", batch.token_type_ids, types)
 
-    def _check_range(self, batch: Batch, what: str, ids: Tensor | None, size: int | None) -> None:
-        if ids is None or not size:
+    def _check_range(self, batch: Batch, what: str, ids: Tensor | None, size: int) -> None:
+        if ids is None:
             return
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= size:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import LABELS, tiny_module
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hc_interp.components import Head, Subnetwork
 from hc_interp.data.examples import Examples
@@ -16,6 +16,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, DataError, HCError, HCWarning, InterventionError
 from hc_interp.evaluation import evaluate as evaluate_module
 from hc_interp.evaluation.evaluate import evaluate
+from hc_interp.evaluation.faithfulness import faithfulness
 from hc_interp.evaluation.result import Evaluation
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep
@@ -170,6 +171,7 @@ def test_interventions_stand_before_in_every_row(model, task, subnetworks, means
     found = evaluate(model, task, subnetworks, means, interventions=[gone], cases=[SWAP])
     for place, listed in enumerate([[gone], *([gone, Keep(item, means)] for item in subnetworks)]):
         assert found.correct[SWAP][place].tolist() == slow(model, task.case(SWAP), listed)[0]
+    assert found.names == ("intervened", "0", "1")
 
 
 def test_max_per_case_draws_by_seed(model, task):
@@ -196,6 +198,31 @@ def test_a_model_with_other_class_order_is_read_by_name(task, table):
     found = evaluate(turned, task)
     for split in table.splits:
         assert torch.equal(found.correct[split][0], table.correct[split][0])
+
+
+def test_a_model_of_coarser_classes_is_asked_for_what_it_can_tell(task):
+    """Two classes, three labels: neutral and contradiction are one."""
+    torch.manual_seed(0)
+    config = tiny_module("bert", seed=1).config
+    config.num_labels = 2
+    two = BertForSequenceClassification(config).double()
+    model = load(two, tokenizer=tokenizer(), labels=["non-entailment", "entailment"])
+    found = evaluate(model, task)
+    answers = torch.cat([model.logits(model.tokenize(a, b)).argmax(1) for a, b in
+                         zip(task.validation.first, task.validation.second, strict=True)])  # fmt: skip
+    expected = [bool(answer) == (label == 0) for answer, label in zip(answers, task.validation.label, strict=True)]
+    assert found.correct["validation"][0].tolist() == expected
+    assert found.majority == pytest.approx(max(np.bincount([label == 0 for label in task.validation.label])) / 20)
+    whole = Subnetwork(frozenset(model.components), model.components)
+    faithful = faithfulness(model, task.validation, [whole], means=0)
+    assert faithful.correct["full"].tolist() == expected
+
+
+def test_a_row_that_does_not_fit_is_refused_before_any_pass(model, task, monkeypatch):
+    long = replace(examples(3, 0), first=("red " * 60,) * 3)
+    monkeypatch.setattr(type(model), "run_edits", lambda *given, **more: pytest.fail("a pass was made"))
+    with pytest.raises(DataError, match="longer than the model's 40 positions"):
+        evaluate(model, replace(task, cases={**task.cases, "long": long}))
 
 
 def test_file_and_repr(table, tmp_path):
@@ -232,8 +259,9 @@ def test_a_subnetwork_of_a_larger_model_is_an_error(model, task, means):
 
 
 def test_the_name_of_the_full_model_is_taken(model, task, subnetworks, means):
-    with pytest.raises(HCError, match="named 'full'"):
-        evaluate(model, task, {"full": subnetworks[0]}, means)
+    for name in ("full", "intervened"):
+        with pytest.raises(HCError, match=f"named '{name}'"):
+            evaluate(model, task, {name: subnetworks[0]}, means)
 
 
 def test_unknown_cases_and_missing_data_are_errors(model, task):

@@ -1,8 +1,10 @@
 """generalizing_heads on a model whose circuit was written by hand, and on arrays."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from built_reading import CLASSES, CORE, DECOYS, GROUPS, READER, built_model, examples, pairs
 from hypothesis import given, settings
@@ -308,3 +310,19 @@ def test_a_task_without_select_sources(model, means, task) -> None:
     bare = Task("bare", validation=task.validation, cases={"c": part}, groups=GROUPS, classes=CLASSES)
     with pytest.raises(DataError, match="no examples on the select side"):
         generalizing_heads(model, bare, core=CORE, means=means, method="ablation")
+
+
+def test_kinds_of_pairs_are_asked_for(model, task, by_contrast) -> None:
+    same = replace(pairs(60, split=None), kind="own")
+    renamed = replace(task, pairs={("shifted", "own"): same})
+    found = generalizing_heads(model, renamed, core=CORE, kinds="own")
+    assert found.heads == by_contrast.heads
+    assert found.settings["kinds"] == ("own",)
+    pd.testing.assert_frame_equal(found.table, by_contrast.table)
+    both = replace(task, pairs={("shifted", "order"): pairs(60, split=None), ("shifted", "own"): same})
+    assert generalizing_heads(model, both, core=CORE, kinds=("order", "own")).cases == (
+        "shifted, order",
+        "shifted, own",
+    )
+    with pytest.raises(DataError, match="no order pairs.*have pairs of own: name kinds of pairs with kinds="):
+        generalizing_heads(model, renamed, core=CORE)

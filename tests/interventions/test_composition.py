@@ -439,3 +439,28 @@ def test_positional_means_end_where_the_data_ended() -> None:
     means = mean_activations(MODEL, tiny_batch(8, length=6, seed=9), positional=True)
     with pytest.raises(InterventionError, match="has 9 positions, these positional means 6"):
         MODEL.logits(BATCH, [Ablate(Head(0, 0), with_=means)])
+
+
+@pytest.mark.parametrize("name", ["heads", "mlps", "heads,mlps", "L0H1,L1MLP", ["mlps", "L0H1"]])
+def test_kinds_of_components_are_named_wherever_components_are(name) -> None:
+    kinds = {"heads": Head, "mlps": MLP}
+    parts = [part for text in ([name] if isinstance(name, str) else name) for part in text.split(",")]
+    meant = [c for c in MODEL.components if any(str(c) == p or isinstance(c, kinds.get(p, ())) for p in parts)]
+    one_by_one = [Scale(item, 0.5) for item in meant]
+    assert torch.equal(MODEL.logits(BATCH, Ablate(name, MEANS)), MODEL.logits(BATCH, Ablate(meant, MEANS)))
+    assert torch.equal(MODEL.logits(BATCH, Scale(name, 0.5)), MODEL.logits(BATCH, one_by_one))
+    assert torch.equal(MODEL.logits(BATCH, Patch(name, MEANS)), MODEL.logits(BATCH, Patch(meant, MEANS)))
+    mask = torch.linspace(0, 1, len(meant), dtype=torch.float64)
+    named, listed = (SoftMask(mask, MEANS, items) for items in (name, tuple(meant)))
+    if name != ["mlps", "L0H1"] and name != "heads,mlps":  # in the order given
+        assert torch.equal(MODEL.logits(BATCH, named), MODEL.logits(BATCH, listed))
+
+
+def test_a_value_of_ones_own_is_no_source_and_the_error_says_where_it_goes() -> None:
+    message = r"a tensor of shape \(8,\) is not a source.*hc\.Patch\(component, tensor\)"
+    for make in (
+        lambda: Ablate("L0H0", torch.zeros(8)),
+        lambda: Keep(Subnetwork(frozenset(), MODEL.components), torch.zeros(8)),
+    ):
+        with pytest.raises(InterventionError, match=message):
+            MODEL.logits(BATCH, make())

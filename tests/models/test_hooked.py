@@ -199,6 +199,15 @@ def test_what_is_no_batch(tiny_bert, batch) -> None:
         tiny_bert.logits(batch)
 
 
+@pytest.mark.parametrize("token_type", [2, -1])
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra"])
+def test_token_types_that_the_model_does_not_know(family, token_type) -> None:
+    types = BATCH.token_type_ids.clone()
+    types[1, 2] = token_type
+    with pytest.raises(DataError, match=rf"holds token type {token_type}; .* knows token types 0 to 1"):
+        load(tiny_module(family), labels=LABELS).logits(Batch(BATCH.input_ids, BATCH.attention_mask, types))
+
+
 @pytest.mark.parametrize("token", [60, -1])
 def test_tokens_that_the_model_does_not_know(tiny_bert, token) -> None:
     ids = BATCH.input_ids.clone()

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from built_reading import CORE, READER, built_model, pairs
 
+from hc_interp.interventions.means import mean_activations
 from hc_interp.reading.necessity import UNDEFINED
 from hc_interp.reading.reads_from import reads_from
-from hc_interp.reading.verdict import Verdict
+from hc_interp.reading.verdict import COLUMNS, Verdict
 from hc_interp.statistics.tests import Interval
 
 
@@ -65,3 +66,16 @@ def test_specificity_that_is_not_defined_is_said_so(direct) -> None:
     record = replace(direct.records["order"], specificity=UNDEFINED)
     said = replace(direct, records={"order": record}).sentence()
     assert "for heads that are neither core nor generalizing: undefined" in said
+
+
+def test_the_table_has_the_same_columns_whatever_was_measured(direct) -> None:
+    """Nothing tested, one route, no means, too few sources."""
+    model = built_model("direct")
+    found = [
+        direct,
+        reads_from(model, pairs(), core=CORE, generalizing=[]),
+        reads_from(model, pairs(), core=CORE, generalizing=[READER], routes=("all",)),
+        reads_from(model, pairs(4), core=CORE, generalizing=[READER], means=mean_activations(model, pairs().clean)),
+    ]
+    for verdict in found:
+        assert tuple(verdict.to_frame().columns) == COLUMNS

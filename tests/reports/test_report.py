@@ -180,6 +180,22 @@ def test_each_part_stands_alone(results, part, tmp_path):
     assert 'role="img"' in report(run, tmp_path / "r.html").read_text() or part == "generalizing"
 
 
+@pytest.mark.parametrize("part", ["search", "evaluation", "core", "generalizing", "edges", "verdict"])
+def test_a_result_is_reported_as_it_is(results, part, tmp_path):
+    """One result, or a list of one, as the run that has nothing else."""
+    result = getattr(results.run(), part)
+    expected = report(RunResults(**{part: result}), tmp_path / "run.html").read_text()
+    for given in (result, [result], {part: result}):
+        assert report(given, tmp_path / "result.html").read_text() == expected
+
+
+@pytest.mark.parametrize("given", [3, None, [3], {"a": None}])
+def test_what_is_no_result_is_not_reported(given, tmp_path):
+    with pytest.raises(ResultError, match="Expected (a run|parts of a run)"):
+        report(given, tmp_path / "r.html")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_parts_need_no_other_parts(results, tmp_path):
     run = results.run(core=None, generalizing=None, edges=None, evaluation=None)
     text = report(run, tmp_path / "r.html").read_text()
