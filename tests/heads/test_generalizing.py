@@ -324,5 +324,5 @@ def test_kinds_of_pairs_are_asked_for(model, task, by_contrast) -> None:
         "shifted, order",
         "shifted, own",
     )
-    with pytest.raises(DataError, match="no order pairs.*have pairs of own: name kinds of pairs with kinds="):
+    with pytest.raises(DataError, match=r"no order pairs.*have pairs of own: name kinds of pairs with kinds="):
         generalizing_heads(model, renamed, core=CORE)
