@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 
+from hc_interp.cli.durations import duration
 from hc_interp.cli.show import Shown
 from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
@@ -183,4 +186,6 @@ def explained(
     for row in rows:
         value = "-" if row["value"] is None else row["value"]
         table.add_row(row["setting"], str(value), row["from"], row["meaning"])
-    return Shown({"command": command, "settings": rows}, table)
+    time = duration(command, given)
+    shown = Group(table, Padding(time, (1, 0, 0, 0))) if time else table
+    return Shown({"command": command, "settings": rows, "duration": time}, shown)

@@ -112,7 +112,9 @@ def _shared(use: Callable[[typer.Context, Path | None], Path | None]) -> list[in
         callback=use, is_eager=True, exists=True, dir_okay=False, rich_help_panel=SHARED,
     )  # fmt: skip
     explain = typer.Option(
-        "--explain", help="Say what would be done with which settings, and stop.", rich_help_panel=SHARED
+        "--explain",
+        help="Say what would be done with which settings and about how long it takes, and stop.",
+        rich_help_panel=SHARED,
     )
     as_json = typer.Option("--json", help="One JSON object on standard output, for machines.", rich_help_panel=SHARED)
     found: dict[str, tuple[Any, Any]] = {

@@ -1,0 +1,66 @@
+"""About how long a command takes: every counted setting counts, and `--explain` says it."""
+
+import json
+
+import pytest
+
+from hc_interp.cli.durations import PASS, PASSES, duration
+from hc_interp.cli.shell import COMMANDS
+
+GROWS = {
+    "run": ("seeds", "search_steps", "exchanges", "mean_examples", "eval_per_case", "select_pairs", "test_pairs",
+            "permutations", "probe_examples"),
+    "demo": (),
+    "search": ("seeds", "steps", "exchanges", "mean_examples"),
+    "evaluate": ("max_per_case", "mean_examples"),
+    "generalizing": ("max_pairs",),
+    "patch": ("pairs",),
+    "probe": ("examples",),
+    "reads-from": ("pairs", "permutations", "mean_examples"),
+}  # fmt: skip
+
+
+def defaults(command: str) -> dict:
+    return {setting.name: setting.default for setting in COMMANDS[command]}
+
+
+@pytest.mark.parametrize("command", PASSES)
+def test_more_of_a_setting_takes_longer(command) -> None:
+    given = defaults(command) | ({"max_per_case": 100} if command == "evaluate" else {})
+    for name in GROWS[command]:
+        assert PASSES[command]({**given, name: 2 * given[name]}) > PASSES[command](given)
+
+
+def test_a_grid_and_several_subnetworks_take_longer() -> None:
+    search, evaluate = defaults("search"), defaults("evaluate")
+    assert PASSES["search"]({**search, "sparsity": [0.3, 0.5]}) > PASSES["search"](search)
+    assert PASSES["evaluate"]({**evaluate, "subnetworks": ["a", "b"]}) > PASSES["evaluate"](evaluate)
+
+
+def test_fewer_paths_and_estimates_take_less() -> None:
+    given = defaults("patch")
+    fewer = [{"senders": "L0H1,L2H3"}, {"senders": "mlps"}, {"receivers": "core.json"}, {"method": "auto"},
+             {"method": "attribution"}]  # fmt: skip
+    assert all(PASSES["patch"]({**given, **change}) < PASSES["patch"](given) for change in fewer)
+    assert PASSES["patch"]({**given, "through": "each"}) > PASSES["patch"](given)
+
+
+def test_the_demo_takes_what_was_measured() -> None:
+    """285 s of one core's time, with one thread."""
+    assert PASSES["demo"](defaults("demo")) * PASS == pytest.approx(285, rel=0.1)
+    assert duration("demo", defaults("demo")).startswith("About 5 min of one core's time")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_explain_says_it(command, hc_interp_call, tmp_path) -> None:
+    values = {str: "x", int: "1", float: "0.5"}
+    needed = [setting for setting in COMMANDS[command] if setting.required]
+    arguments = []
+    for setting in needed:
+        positional = setting.name in ("searches", "results", "parts", "files")
+        value = values.get(setting.kind, str(tmp_path / "x.json"))
+        arguments += [value] if positional else [f"--{setting.key}", value]
+    done = hc_interp_call(command, *arguments, "--explain", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["duration"]
+    assert ("one core's time" in told) == (command in PASSES)
