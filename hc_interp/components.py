@@ -5,7 +5,6 @@ ends, `EMBED` (the input of layer 0) and `OUTPUT` (the logits), are ends of path
 into, never pruned.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from hc_interp.checksum import note_unchecked, read_checked, write_checked
 from hc_interp.errors import ComponentError, ResultError
-from hc_interp.files import write_json
 
 
 @dataclass(frozen=True, order=True)
@@ -248,18 +247,21 @@ class Subnetwork:
 
     def save(self, path: str | Path) -> Path:
         """Write JSON; the file appears whole or not at all."""
-        return write_json(path, {"kind": "Subnetwork", **self.to_dict()})
+        return write_checked(path, {"kind": "Subnetwork", **self.to_dict()})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote. Raises `ResultError` for anything else."""
         try:
-            record = json.loads(Path(path).read_text())
+            record, checked = read_checked(path, "saved Subnetwork", "Restore it from a copy, or save it again.")
             if record["kind"] != "Subnetwork":
                 raise KeyError("kind")
-            return cls.from_dict(record)
+            subnetwork = cls.from_dict(record)
         except (OSError, ValueError, KeyError, TypeError, ComponentError) as error:
             raise ResultError(
                 f"{path} is not a saved Subnetwork ({type(error).__name__}: {error}). "
                 "Expected the JSON file that Subnetwork.save wrote."
             ) from error
+        if not checked:
+            note_unchecked(path, stacklevel=2)
+        return subnetwork

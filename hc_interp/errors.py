@@ -47,6 +47,10 @@ class ResultError(HCError):
     """A result file that is missing, truncated, of another kind or of another version."""
 
 
+class ChecksumError(ResultError):
+    """A result file that is not as it was written any more, or that a newer hc_interp wrote."""
+
+
 class HCWarning(UserWarning):
     """Something that is allowed but probably not meant."""
 

@@ -2,39 +2,68 @@
 
 import json
 import os
-import tempfile
+import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hc_interp.errors import HCError
+from hc_interp.writer import Writer, remove_left
+
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe"}
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on success it becomes `path`, on any failure it is removed.
 
-    Raises `HCError` when the folder cannot be written or the disk is full.
+    A link stays, and what it points to is replaced. What processes left there that were killed as they wrote is
+    removed. Raises `HCError` for what is no file, and when the folder cannot be written or the disk is full.
     """
-    target = Path(path)
+    target = file_at(path)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem[:40]}-", suffix=target.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        remove_left(target.parent)
+        name = target.parent / Writer.this().name(target.stem, target.suffix)
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary = name
         yield temporary
-        temporary.chmod(0o644)
+        if target.exists():
+            shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
         raise HCError(
-            f"{target} could not be written ({error.strerror or error}). Nothing was left behind. "
+            f"{path} could not be written ({error.strerror or error}). Nothing was left behind. "
             "Free some space or choose a folder that you may write to, then run again."
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def file_at(path: str | Path) -> Path:
+    """The file that is meant by a path, links followed; it need not be there yet.
+
+    Raises `HCError` for a folder, a device, a pipe and whatever else is no file, and for a link without an end.
+    """
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    except OSError as error:
+        raise _no_file(path, error.strerror) from error
+    if kind != stat.S_IFREG:
+        raise _no_file(path, f"it is {KINDS.get(kind, 'no file')}")
+    return Path(os.path.realpath(path))
+
+
+def _no_file(path: str | Path, reason: str) -> HCError:
+    return HCError(
+        f"{path} could not be written ({reason}). Expected a file, or a name that is free. Choose another name."
+    )
 
 
 def write_text(path: str | Path, text: str) -> Path:

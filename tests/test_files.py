@@ -83,10 +83,10 @@ def test_a_rename_that_fails(target, monkeypatch) -> None:
 
 
 def test_a_folder_that_may_not_be_written(target, monkeypatch) -> None:
-    def refuse(**kwargs):
+    def refuse(*args):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)  # file modes do not stop root
+    monkeypatch.setattr(os, "open", refuse)  # file modes do not stop root
     with pytest.raises(HCError, match=r"Permission denied.*choose a folder that you may write to"):
         write_text(target, "new")
     assert target.read_text() == "old"
@@ -137,3 +137,35 @@ def test_plain_is_what_json_gives_back() -> None:
     value = {1: (Path("a"), float("nan"), np.float32(0.5)), "b": torch.arange(2), "c": {"d": {3}, "e": None, "f": True}}
     assert plain(value) == {"1": ["a", None, 0.5], "b": [0, 1], "c": {"d": [3], "e": None, "f": True}}
     assert plain(value) == json.loads(json_text(value))
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(target, tmp_path) -> None:
+    link, deep, empty = tmp_path / "link.json", tmp_path / "deep", tmp_path / "new.json"
+    deep.mkdir()
+    link.symlink_to(target)
+    (deep / "again.json").symlink_to(Path("..") / "link.json")
+    empty.symlink_to(deep / "made.json")
+    write_text(deep / "again.json", "new")
+    assert target.read_text() == "new"
+    write_text(empty, "made")
+    assert (deep / "made.json").read_text() == "made"
+    assert all(path.is_symlink() for path in (link, deep / "again.json", empty))
+    assert names(tmp_path) == ["deep", "link.json", "new.json", "result.json"]
+    assert names(deep) == ["again.json", "made.json"]
+
+
+def test_what_is_no_file_is_refused_and_left(tmp_path) -> None:
+    pipe, loop, folder = tmp_path / "pipe", tmp_path / "loop", tmp_path / "folder"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    folder.mkdir()
+    to_device = tmp_path / "to-device"
+    to_device.symlink_to("/dev/null")
+    said = {pipe: "a pipe", folder: "a folder", Path("/dev/null"): "a device", to_device: "a device", loop: "Too many"}
+    for path, reason in said.items():
+        before = path.lstat()
+        with pytest.raises(HCError, match=rf"{path.name} could not be written \(.*{reason}.*Choose another name"):
+            write_text(path, "new")
+        assert path.lstat().st_ino == before.st_ino
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert names(tmp_path) == ["folder", "loop", "pipe", "to-device"]

@@ -28,6 +28,7 @@ from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import Folder, check_free
+from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks
@@ -73,6 +74,7 @@ def run(
             "model has its own. Pass them to hc.load."
         )
     # What can be refused is refused before the folder exists, so that the corrected call finds it free.
+    refuse_if_held(Path(out))
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
     task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
@@ -83,15 +85,16 @@ def run(
     task = _thin(task, settings)
     check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
-    folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
-    with folder.stage("taking means"):
-        means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
-    results = RunResults(manifest=folder.manifest)
-    _find(folder, results, model, task, means, settings)
-    _test(folder, results, model, task, means, settings)
-    with folder.stage("drawing figures and the report"):
-        folder.manifest["figures"] = draw_run(results, folder.path)
-    folder.finish()
+    with locked(Path(out), say):
+        folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
+        with folder.stage("taking means"):
+            means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
+        results = RunResults(manifest=folder.manifest)
+        _find(folder, results, model, task, means, settings)
+        _test(folder, results, model, task, means, settings)
+        with folder.stage("drawing figures and the report"):
+            folder.manifest["figures"] = draw_run(results, folder.path)
+        folder.finish()
     return results
 
 

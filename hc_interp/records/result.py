@@ -7,7 +7,6 @@ nested results are nested. `read` reads the file of any kind of result.
 
 import base64
 import dataclasses
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,11 +14,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
+from hc_interp.checksum import note_unchecked, read_checked, write_checked
 from hc_interp.components import MLP, End, Head, Subnetwork, component
-from hc_interp.errors import HCError, ResultError
-from hc_interp.files import write_json
-
-FORMAT = 1
+from hc_interp.errors import ChecksumError, HCError, ResultError
 
 # The module of each kind of result, as text: a file is read without importing every module first.
 MODULES = {
@@ -99,7 +96,11 @@ def read(path: str | Path) -> Any:
 
 def _read(path: str | Path, expected: str) -> Any:
     try:
-        return read_file(path)[0]
+        return read_file(
+            path, f"saved {expected}", "Restore it from a copy, or make and save the result again.", stacklevel=3
+        )[0]
+    except ChecksumError:
+        raise
     except UNREADABLE as error:
         raise ResultError(
             f"{path} is not a saved {expected} ({type(error).__name__}: {error}). "
@@ -109,17 +110,19 @@ def _read(path: str | Path, expected: str) -> Any:
 
 def write_result(path: str | Path, result: Result, **more: str) -> Path:
     """Write a result's file; `more` stands beside the result, like the `settings` of the work that it is a piece of."""
-    return write_json(path, {"format": FORMAT, **more, "result": encode(result)})
+    return write_checked(path, {**more, "result": encode(result)})
 
 
-def read_file(path: str | Path) -> tuple[Any, dict[str, Any]]:
-    """What a file holds, and the whole record. Raises one of `UNREADABLE`."""
-    record = json.loads(Path(path).read_text())
-    if record.get("kind") == "Subnetwork":
-        return Subnetwork.from_dict(record), record
-    if record["format"] != FORMAT:
-        raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
-    return decode(record["result"]), record
+def read_file(path: str | Path, what: str, mend: str, stacklevel: int) -> tuple[Any, dict[str, Any]]:
+    """What a file holds, and the whole record. Warns of a file without a checksum, at `stacklevel`.
+
+    Raises `ChecksumError` for damage, which says how to `mend` a damaged `what`, and else one of `UNREADABLE`.
+    """
+    record, checked = read_checked(path, what, mend)
+    value = Subnetwork.from_dict(record) if record.get("kind") == "Subnetwork" else decode(record["result"])
+    if not checked:
+        note_unchecked(path, stacklevel + 1)
+    return value, record
 
 
 def _kind(name: str) -> type[Result]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from hc_interp.errors import HCError, ResultError
+from hc_interp.errors import ChecksumError, HCError, ResultError
 from hc_interp.records.result import UNREADABLE, Result, read_file, write_result
 
 R = TypeVar("R", bound=Result)
@@ -53,13 +53,16 @@ class Store:
 
     def _read(self, path: Path, kind: type[R]) -> R:
         try:
-            piece, record = read_file(path)
+            mend = f"Delete this file, and the {self.piece} is made again."
+            piece, record = read_file(path, f"saved {kind.__name__}", mend, stacklevel=4)
             if not isinstance(piece, kind):
                 raise ValueError(f"it holds a {type(piece).__name__}")
+        except ChecksumError:
+            raise
         except UNREADABLE as error:
             raise ResultError(
                 f"{path} is not a saved {kind.__name__} and cannot be read as a finished {self.piece} "
-                f"({type(error).__name__}: {error}). Delete this file, and the {self.piece} is made again."
+                f"({type(error).__name__}: {error}). {mend}"
             ) from error
         if record.get("settings") != self.settings:
             raise self.foreign(path)

@@ -1,6 +1,5 @@
 """The folder of a run: every file appears whole, the manifest says how far the run came, and a run can go on there."""
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from hc_interp.checksum import read_checked, write_checked
 from hc_interp.errors import HCError
-from hc_interp.files import atomic, plain, write_json
+from hc_interp.files import atomic, plain
 from hc_interp.records.digest import digest
 from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store, check_writable
+from hc_interp.writer import Writer
 
 MANIFEST = "manifest.json"
 R = TypeVar("R", bound=Result)
@@ -51,12 +52,12 @@ class Folder:
         check_free(path, overwrite, resume)
         shaped_by = plain({**record, "versions": versions()})
         manifest = {"status": "running", **shaped_by, "seconds": {}}
-        if resume and _is_run(path):
-            earlier = json.loads((path / MANIFEST).read_text())
+        earlier = _earlier(path)
+        if resume and earlier is not None:
             _check_same(path, earlier, shaped_by)
             manifest = {"seconds": {}, **earlier, "status": "running"}
-        elif path.exists() and _is_run(path):
-            shutil.rmtree(path)
+        elif earlier is not None:
+            _empty(path)
         parts = Parts(path, digest(sorted(_flat(shaped_by))))
         folder = cls(parts, manifest, say, manifest["seconds"].pop("all", 0.0))
         folder.write_manifest()
@@ -67,7 +68,7 @@ class Folder:
         return self.parts.folder
 
     def write_manifest(self) -> None:
-        write_json(self.path / MANIFEST, self.manifest)
+        write_checked(self.path / MANIFEST, self.manifest)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -113,8 +114,8 @@ def check_free(path: Path, overwrite: bool, resume: bool) -> None:
     """Raises `HCError` for a folder that holds anything which this call may not touch, or that cannot be written."""
     if overwrite and resume:
         raise HCError("overwrite and resume were both given. Expected one: to replace the earlier run, or to go on.")
-    taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    if taken and not ((overwrite or resume) and _is_run(path)):
+    taken = path.exists() and (not path.is_dir() or any(Writer.of(item.name) is None for item in path.iterdir()))
+    if taken and not ((overwrite or resume) and _earlier(path) is not None):
         raise HCError(
             f"{path} already exists and is not empty. A run is not written over other files: choose a new folder, or, "
             "where it holds an earlier run, pass --resume (resume=True) to go on with it or --overwrite "
@@ -123,13 +124,26 @@ def check_free(path: Path, overwrite: bool, resume: bool) -> None:
     check_writable(path, Parts.piece, Parts.argument)
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether a folder holds what an earlier run wrote: nothing else is ever removed."""
+def _earlier(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the run that a folder holds, None where it holds none: nothing else is ever removed.
+
+    Raises `ChecksumError` for a manifest that is damaged.
+    """
+    mend = "Restore it from a copy, or choose a new folder: hc.read still reads this one's results."
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest, _ = read_checked(folder / MANIFEST, "manifest of a run", mend)
     except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and {"status", "arguments", "settings", "versions"} <= set(manifest)
+        return None
+    return manifest if {"status", "arguments", "settings", "versions"} <= set(manifest) else None
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier run left, its manifest last: a folder that is half empty is still known as a run's."""
+    for path in [path for path in folder.iterdir() if path.name != MANIFEST and Writer.of(path.name) is None]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:

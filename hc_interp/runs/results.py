@@ -1,15 +1,15 @@
 """`RunResults`: everything that one run of the pipeline found, in memory or in a folder."""
 
-import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
+from hc_interp.checksum import note_unchecked, read_checked, write_checked
 from hc_interp.errors import ResultError
 from hc_interp.evaluation.result import Evaluation
-from hc_interp.files import write_json
 from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
@@ -95,7 +95,7 @@ class RunResults:
     def save(self, directory: str | Path) -> Path:
         """Write each part into the folder."""
         folder = Path(directory)
-        write_json(folder / MANIFEST, self.manifest)
+        write_checked(folder / MANIFEST, self.manifest)
         for name in PARTS:
             if (part := getattr(self, name)) is not None:
                 part.save(folder / f"{name}.json")
@@ -111,9 +111,13 @@ class RunResults:
             raise ResultError(
                 f"{folder} is not the folder of a run: it has no {MANIFEST}. Give the folder that the run wrote to."
             )
-        found = {name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()}
-        probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
-        return cls(manifest=_read(folder / MANIFEST), probes=probes, **found)  # type: ignore[arg-type]
+        manifest, checked = _manifest(folder / MANIFEST)
+        with warnings.catch_warnings(record=not checked):  # of a run without checksums one warning is enough
+            found = {name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()}
+            probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
+        if not checked:
+            note_unchecked(folder, stacklevel=2)
+        return cls(manifest=manifest, probes=probes, **found)  # type: ignore[arg-type]
 
     def _repr_html_(self) -> str:
         parts = [self.verdict] if self.verdict is not None else [getattr(self, n) for n in self.present if n in PARTS]
@@ -132,14 +136,11 @@ def _probe_name(path: Path) -> str:
     return unquote(path.stem.removeprefix(PROBE).replace("-", " "))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _manifest(path: Path) -> tuple[dict[str, Any], bool]:
+    mend = "Restore it from a copy, or run it again."
     try:
-        record = json.loads(path.read_text())
-        if not isinstance(record, dict):
-            raise ValueError("not an object")
+        return read_checked(path, "manifest of a run", mend)
     except (OSError, ValueError) as error:
         raise ResultError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Expected the JSON object that a run wrote; "
-            "run it again, or restore the file."
+            f"{path} cannot be read ({type(error).__name__}: {error}). Expected the JSON object that a run wrote. {mend}"
         ) from error
-    return record

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hc_interp
+from hc_interp.checksum import FORMAT, write_checked
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork, universe
 from hc_interp.errors import ResultError
-from hc_interp.records.result import FORMAT, MODULES, Result, read
+from hc_interp.records.result import MODULES, Result, read
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +198,7 @@ def test_what_cannot_be_saved_leaves_no_file(tmp_path, bad) -> None:
 
 
 def good(value: Any = 1) -> dict:
-    return {"format": FORMAT, "result": {"__result__": "Holder", "fields": {"value": value}}}
+    return {"result": {"__result__": "Holder", "fields": {"value": value}}}
 
 
 @pytest.mark.parametrize(
@@ -209,29 +210,33 @@ def good(value: Any = 1) -> dict:
         "null",
         "{}",
         "hello",
-        json.dumps({"format": FORMAT}),
-        json.dumps(good() | {"format": FORMAT + 1}),
+        json.dumps(good() | {"format": FORMAT}),  # which has no checksum, as all of this format have
         json.dumps(good() | {"format": 0}),
-        json.dumps({"format": FORMAT, "result": {"__result__": "Nobody", "fields": {}}}),
-        json.dumps({"format": FORMAT, "result": {"__result__": "Holder", "fields": {"other": 1}}}),
-        json.dumps({"format": FORMAT, "result": {"__result__": "Holder", "fields": [1]}}),
-        json.dumps(good({"__what__": 1})),
-        json.dumps(good({})),
-        json.dumps(good({"__component__": "L1Q1"})),
-        json.dumps(good({"__component__": 3})),
-        json.dumps(good({"__subnetwork__": {"kept": ["L0H0"], "universe": []}})),
-        json.dumps(good({"__array__": {"dtype": "float64", "shape": [2], "data": "AAAA"}})),
-        json.dumps(good({"__array__": {"dtype": "nonsense", "shape": [2], "data": ""}})),
-        json.dumps(good({"__tensor__": {"dtype": "nonsense", "shape": [2], "data": ""}})),
-        json.dumps(good({"__tensor__": {"dtype": "float32", "shape": [3], "data": "AAAAAA=="}})),
-        json.dumps(good({"__tensor__": {"dtype": "float32", "shape": [0], "data": "A"}})),
-        json.dumps(good({"__frame__": [["a", "int64", ["x"]]]})),
-        json.dumps(good({"__frame__": [["a"]]})),
+        json.dumps(good() | {"format": None}),
+        {},
+        {"result": {"__result__": "Nobody", "fields": {}}},
+        {"result": {"__result__": "Holder", "fields": {"other": 1}}},
+        {"result": {"__result__": "Holder", "fields": [1]}},
+        good({"__what__": 1}),
+        good({}),
+        good({"__component__": "L1Q1"}),
+        good({"__component__": 3}),
+        good({"__subnetwork__": {"kept": ["L0H0"], "universe": []}}),
+        good({"__array__": {"dtype": "float64", "shape": [2], "data": "AAAA"}}),
+        good({"__array__": {"dtype": "nonsense", "shape": [2], "data": ""}}),
+        good({"__tensor__": {"dtype": "nonsense", "shape": [2], "data": ""}}),
+        good({"__tensor__": {"dtype": "float32", "shape": [3], "data": "AAAAAA=="}}),
+        good({"__tensor__": {"dtype": "float32", "shape": [0], "data": "A"}}),
+        good({"__frame__": [["a", "int64", ["x"]]]}),
+        good({"__frame__": [["a"]]}),
     ],
 )
 def test_foreign_old_and_damaged_files(tmp_path, content) -> None:
     path = tmp_path / "x.json"
-    path.write_text(content)
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        write_checked(path, content)
     with pytest.raises(ResultError, match=r"x\.json is not a saved Holder .* save the result again"):
         Holder.load(path)
 
@@ -317,7 +322,7 @@ def test_read_gives_what_was_saved_and_refuses_what_was_not(tmp_path) -> None:
     assert read(Holder(kept).save(tmp_path / "x.json")).value == kept
     with pytest.raises(ResultError, match=r"holds a Subnetwork, not a Holder\. Load it with Subnetwork\.load"):
         Holder.load(tmp_path / "kept.json")
-    (tmp_path / "x.json").write_text(json.dumps({"format": FORMAT, "result": {"__result__": "Mine", "fields": {}}}))
+    write_checked(tmp_path / "x.json", {"result": {"__result__": "Mine", "fields": {}}})
     with pytest.raises(ResultError, match="no result is called Mine; import the module that defines it first"):
         read(tmp_path / "x.json")
     with pytest.raises(ResultError, match="is not a saved Result"):
