@@ -16,6 +16,7 @@ from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.precision import dtype_named
 from hc_interp.models.validate import validate
+from hc_interp.models.weight_files import check_weight_files
 from hc_interp.models.zoo import load_zoo
 from hc_interp.torch_modes import own_torch_modes
 
@@ -46,10 +47,10 @@ def load(
     masks. They are refused; `foreign_hooks="strip"` takes hooks off the wrapped copy, keeps parametrized weights as
     they are, and says so in an `HCWarning`. Hooks of accelerate's device maps stay.
 
-    Weights are read from safetensors only; no remote code is run. The default device is CUDA if there is one (a live
-    module stays where it is). `dtype` is a floating type of torch or its name. Without it weights stay in the type that
-    their config names, which may be half precision: `repr(model)` and every result say which. Before it is returned the
-    wrapper is compared with the unwrapped module at every site.
+    Weights are read from safetensors inside the checkpoint's own folder only; no remote code is run. The default device
+    is CUDA if there is one (a live module stays where it is). `dtype` is a floating type of torch or its name. Without
+    it weights stay in the type that their config names, which may be half precision: `repr(model)` and every result say
+    which. Before it is returned the wrapper is compared with the unwrapped module at every site.
 
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """
@@ -100,6 +101,7 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
         architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
         if architecture is None:
             raise ModelError(unsupported(f"{source} holds {config.architectures or 'no named architecture'}"))
+        check_weight_files(source, config, local=local)
         module, info = getattr(transformers, architecture).from_pretrained(
             source,
             config=config,
