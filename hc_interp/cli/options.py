@@ -7,6 +7,7 @@ import typer
 
 import hc_interp as hc
 from hc_interp.data.tables import TASKS
+from hc_interp.files import file_at
 from hc_interp.experiment.settings import RunSettings, bounds
 from hc_interp.models.zoo_cards import ZOO
 
@@ -28,6 +29,12 @@ def _tasks(incomplete: str) -> list[str]:
 
 def _cases(incomplete: str) -> list[str]:
     return [name for name in hc.grammar.CASES if name.startswith(incomplete)]
+
+
+def a_file(path: Path) -> Path:
+    """A path that a file can be written to: what is none is refused before there is work to lose."""
+    file_at(path)
+    return path
 
 
 def option(setting: str) -> Any:
@@ -53,7 +60,10 @@ Dtype = Annotated[
 ]
 TooLong = Annotated[Literal["refuse", "drop"], option("too_long")]
 Seed = Annotated[int, option("seed")]
-Out = Annotated[Path, typer.Option(help="File for the result (.json), for later commands and for Python.")]
+Out = Annotated[
+    Path,
+    typer.Option(help="File for the result (.json), for later commands and for Python.", callback=a_file),
+]
 Case = Annotated[str, option("case")]
 Replace = Annotated[
     Literal["means", "positional", "zero", "donors"],

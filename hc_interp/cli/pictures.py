@@ -7,6 +7,7 @@ import typer
 
 import hc_interp as hc
 from hc_interp.cli.inputs import names, results_of, run_of
+from hc_interp.cli.options import a_file
 from hc_interp.cli.shell import command
 from hc_interp.cli.show import Shown
 
@@ -40,7 +41,7 @@ def figures(
 @command("report", panel=LOOK)
 def report(
     results: Annotated[list[Path], typer.Argument(help="The folder of a run, or result files.")],
-    out: Annotated[Path, typer.Option(help="File for the page (.html).")],
+    out: Annotated[Path, typer.Option(help="File for the page (.html).", callback=a_file)],
     static: Annotated[
         bool, typer.Option("--static", help="Pictures instead of a drawing script: smaller; needs Chrome or Chromium.")
     ] = False,

@@ -1,9 +1,11 @@
-"""What every command shares: `--config`, `--explain`, `--json`, one way to end, and what is said after Ctrl-C."""
+"""What every command shares: `--config`, `--explain`, `--json`, one way to end, and what is said when it is stopped."""
 
 import inspect
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,12 +65,30 @@ def again(*more: str) -> str:
     return shlex.join(["hc-interp", *typed, *(word for word in more if word not in typed)])
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which schedulers send before they kill: it ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM comes."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def command(
     name: str, *, panel: str | None = None, interrupted: Callable[[dict[str, Any]], str] = nothing_kept
 ) -> Callable[[Callable[..., Shown]], Callable[..., Shown]]:
     """Make a function a command: its parameters are the command's own, what it returns is shown.
 
-    `interrupted` gets the parameters and says what is left after Ctrl-C and how to go on.
+    `interrupted` gets the parameters and says what is left after Ctrl-C or SIGTERM, and how to go on.
     """
 
     def register(function: Callable[..., Shown]) -> Callable[..., Shown]:
@@ -86,10 +106,12 @@ def command(
                 show(explained(name, settings, given, sources, config), as_json)
                 return
             try:
-                shown = function(**given)
-            except KeyboardInterrupt:
+                with terminable():
+                    shown = function(**given)
+            except KeyboardInterrupt as stop:
+                number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
                 typer.echo(f"\nhc-interp: interrupted. {interrupted(given)}", err=True)
-                raise typer.Exit(130) from None
+                raise typer.Exit(128 + number) from None
             show(shown, as_json)
             if shown.code:
                 raise typer.Exit(shown.code)

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -153,22 +155,42 @@ def test_completion(tmp_path) -> None:
     assert "zoo:minilm-nli" in offered("hc-interp run --model zoo")
 
 
-def test_ctrl_c_says_that_nothing_is_left_or_where_it_is(hc_interp_call, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_ctrl_c_and_sigterm_say_that_nothing_is_left_or_where_it_is(
+    sent, code, hc_interp_call, monkeypatch, tmp_path
+) -> None:
     import hc_interp as hc
 
     def stop(*args, **kwargs):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), sent)
+        time.sleep(10)
 
+    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(hc, "load_task", stop)
     words = ["--model", "zoo:minilm-nli", "--task", "overlap-grammar", "--out", str(tmp_path / "x y.json")]
     search = hc_interp_call("search", *words)
-    assert search.code == 130
+    assert search.code == code
     assert "Nothing was written" in search.err
     assert f"hc-interp search --model zoo:minilm-nli --task overlap-grammar --out '{tmp_path}/x y.json'" in search.err
     patch = hc_interp_call("patch", *words)
     assert patch.err.rstrip().endswith("--resume blocks")
     kept = hc_interp_call("patch", *words, "--resume", str(tmp_path / "b"))
     assert f"Finished blocks are in {tmp_path / 'b'}. To go on:" in kept.err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("command", ["search", "patch", "report"])
+def test_a_destination_that_is_no_file_is_refused_before_anything_is_done(
+    command, hc_interp_call, monkeypatch, tmp_path
+) -> None:
+    import hc_interp as hc
+
+    monkeypatch.setattr(hc, "load_task", lambda *args, **options: pytest.fail("the work was begun"))
+    words = ["--model", "zoo:minilm-nli", "--task", "overlap-grammar"] if command != "report" else ["x.json"]
+    for out, reason in ((tmp_path, "it is a folder"), ("/dev/null", "it is a device")):
+        found = hc_interp_call(command, *words, "--out", str(out))
+        assert found.code == 2
+        assert f"{out} could not be written ({reason})" in found.err
 
 
 def test_the_doctor_names_what_is_wrong_and_its_mend(hc_interp_call, monkeypatch, tmp_path) -> None:
