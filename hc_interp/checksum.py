@@ -1,7 +1,7 @@
 """JSON files that are read back: each carries a checksum of its content, so that damage to it is noticed.
 
 The checksum is the first entry, alone on its line, and of every byte behind that line; the second entry is the format.
-Format 1 had no checksum. A file of a later format that lacks one is damaged: no flipped bit makes it a file of format 1.
+Format 1 had no checksum. A file of a later format that lacks one is damaged: one flipped bit never gives format 1.
 """
 
 import hashlib
@@ -22,7 +22,9 @@ _MARKS = re.compile(rf'"sha256"|"format": {FORMAT}|[0-9a-f]{{20}}'.encode())  # 
 def write_checked(path: str | Path, record: dict[str, Any]) -> Path:
     """Write a record as JSON with its checksum and format."""
     if taken := {"sha256", "format"} & record.keys():
-        raise ResultError(f"{path} cannot hold an entry {min(taken)!r}: the file has its own. Call the entry otherwise.")
+        raise ResultError(
+            f"{path} cannot hold an entry {min(taken)!r}: the file has its own. Call the entry otherwise."
+        )
     text = json_text({"format": FORMAT, **record}).removeprefix("{\n") + "\n"
     return write_text(path, f'{{\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n{text}')
 
@@ -35,8 +37,8 @@ def read_checked(path: str | Path, what: str, mend: str) -> tuple[dict[str, Any]
     """
     content = Path(path).read_bytes()
     damaged = ChecksumError(
-        f"{path} is not a {what} any more: it was damaged or changed after it was written (its checksum does not fit). "
-        f"{mend}"
+        f"{path} is not a {what} any more: it was damaged or changed after it was written (its checksum does not "
+        f"fit). {mend}"
     )
     head = _HEAD.fullmatch(content)
     if head and hashlib.sha256(head[2]).hexdigest().encode() != head[1]:

@@ -54,7 +54,7 @@ def file_at(path: str | Path) -> Path:
     except FileNotFoundError:
         kind = stat.S_IFREG
     except OSError as error:
-        raise _no_file(path, error.strerror) from error
+        raise _no_file(path, str(error.strerror)) from error
     if kind != stat.S_IFREG:
         raise _no_file(path, f"it is {KINDS.get(kind, 'no file')}")
     return Path(os.path.realpath(path))

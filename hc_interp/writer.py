@@ -73,7 +73,7 @@ def last_seen(path: Path) -> float:
 
 
 def _started(pid: int) -> str | None:
-    """When the system started a process, in its own ticks; None where it has ended, `UNKNOWN` where this is not told."""
+    """When the system started a process, in its own ticks; None where it has ended, `UNKNOWN` if not told."""
     try:
         with suppress(PermissionError):  # another user's: it is there, and may be hidden below
             os.kill(pid, 0)

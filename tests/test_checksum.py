@@ -48,7 +48,9 @@ def test_every_flipped_bit_is_noticed(tmp_path) -> None:
 
 def test_damage_says_which_file_and_what_to_do(tmp_path) -> None:
     path = write_checked(tmp_path / "x.json", RECORD)
-    message = r"x\.json is not a saved Thing any more: it was damaged or changed .*checksum does not fit\)\. Make it again"
+    message = (
+        r"x\.json is not a saved Thing any more: it was damaged or changed .*checksum does not fit\)\. Make it again"
+    )
     content = path.read_text()
     for changed in (
         content.replace("2.5", "2.25"),
@@ -66,7 +68,7 @@ def test_damage_says_which_file_and_what_to_do(tmp_path) -> None:
 def test_a_newer_file_asks_for_an_update_and_a_damaged_number_does_not(tmp_path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"format": FORMAT + 1, "result": 1}))
-    with pytest.raises(ChecksumError, match=rf"of format {FORMAT + 1}, which a newer hc_interp wrote.*Update hc_interp"):
+    with pytest.raises(ChecksumError, match=rf"of format {FORMAT + 1}, which a newer hc_interp .*Update hc_interp"):
         load(path)
     with pytest.raises(ResultError, match="Update hc_interp"):
         read(path)
@@ -81,7 +83,9 @@ def test_a_file_of_before_the_checksum_loads_with_a_note(tmp_path) -> None:
     path = tmp_path / "kept.json"
     path.write_text(json.dumps({"kind": "Subnetwork", **kept.to_dict()}))
     for load_it in (Subnetwork.load, read):
-        with pytest.warns(HCWarning, match=r"kept\.json was written by an earlier hc_interp, without a checksum") as said:
+        with pytest.warns(
+            HCWarning, match=r"kept\.json was written by an earlier hc_interp, without a checksum"
+        ) as said:
             assert load_it(path) == kept
         assert [item.filename for item in said] == [__file__]
     kept.save(path)

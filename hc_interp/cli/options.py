@@ -7,8 +7,8 @@ import typer
 
 import hc_interp as hc
 from hc_interp.data.tables import TASKS
-from hc_interp.files import file_at
 from hc_interp.experiment.settings import RunSettings, bounds
+from hc_interp.files import file_at
 from hc_interp.models.zoo_cards import ZOO
 
 PAIRS, WORK = "Pairs", "Amount of work"

@@ -38,7 +38,7 @@ def _index(source: str, name: str, local: bool) -> Path | None:
     if local:
         path = Path(source) / name
         return path if path.is_file() else None
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     quiet = {"_raise_exceptions_for_missing_entries": False}
     if name == INDEX and cached_file(source, WEIGHTS, _raise_exceptions_for_connection_errors=False, **quiet):

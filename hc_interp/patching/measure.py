@@ -69,12 +69,13 @@ def measure_exact(sweep: Sweep, places: Sequence[int], kept: Kept | None) -> Mea
             state = sweep.state(part)
             engine = sweep.engine(state)
             found.total[index] = state.total.double().cpu()
-            for block in blocks:
+            for number, block in enumerate(blocks):
                 arrays = kept.read(batch, block) if kept else None
                 if arrays is None:
                     arrays = _block(engine.measure(block), block, len(index), progress)
                     if kept:
                         kept.write(batch, block, arrays)
+                    progress.part(f"block {number + 1} of {len(blocks)} of batch {batch + 1} of {len(sweep.parts)}")
                 else:
                     progress.advance(len(block))
                 for name, values in arrays.items():

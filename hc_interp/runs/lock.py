@@ -55,8 +55,8 @@ def refuse_if_held(folder: Path, own: Path | None = None) -> None:
             begun = path.read_text() or "just now"
             raise HCError(
                 f"{folder} is in use: {writer} runs there since {begun}. Expected a folder that no other run writes to. "
-                "Wait until it ends or stop it, or choose another folder. A run that was killed gives its folder free, "
-                f"on another machine {SILENCE / 60:.0f} minutes later."
+                "Wait until it ends or stop it, or choose another folder. A killed run gives its folder free, on another "
+                f"machine {SILENCE / 60:.0f} minutes later."
             )
 
 

@@ -113,7 +113,9 @@ class RunResults:
             )
         manifest, checked = _manifest(folder / MANIFEST)
         with warnings.catch_warnings(record=not checked):  # of a run without checksums one warning is enough
-            found = {name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()}
+            found = {
+                name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()
+            }
             probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
         if not checked:
             note_unchecked(folder, stacklevel=2)
@@ -142,5 +144,6 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bool]:
         return read_checked(path, "manifest of a run", mend)
     except (OSError, ValueError) as error:
         raise ResultError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Expected the JSON object that a run wrote. {mend}"
+            f"{path} cannot be read ({type(error).__name__}: {error}). Expected the JSON object that a run wrote. "
+            f"{mend}"
         ) from error

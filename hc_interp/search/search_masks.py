@@ -106,6 +106,7 @@ def search_masks(
                 done[share, seed] = run_once(goal, plan, share, draws[seed], settings, progress)
                 if folder is not None:
                     folder.write(done[share, seed])
+                progress.part(f"the mask of sparsity {share:g} and seed {seed}")
     runs = [done[key] for key in wanted]
     items = universe_of(model, components)
     return MaskSearch(

@@ -123,7 +123,7 @@ def test_the_index_of_a_hub_id_is_checked_before_its_weights_are_fetched(folder,
         asked.append((source, name))
         return str(folder / name) if name in there else None
 
-    monkeypatch.setattr("transformers.utils.cached_file", fetch)
+    monkeypatch.setattr("transformers.utils.hub.cached_file", fetch)
     with pytest.raises(ModelError, match=r"me/mine was not loaded: .*'weights\.bin'"):
         check_weight_files("me/mine", transformers.BertConfig(), local=False)
     assert asked == [("me/mine", WEIGHTS), ("me/mine", INDEX)]

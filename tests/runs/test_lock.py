@@ -42,7 +42,9 @@ def test_a_second_live_run_is_refused_and_a_killed_one_is_taken_over(tmp_path) -
     folder, said = tmp_path / "run", []
     process = holder(folder)
     try:
-        message = rf"run is in use: process {process.pid} on .* runs there since 20\d\d-.*Expected a folder that no other"
+        message = (
+            rf"run is in use: process {process.pid} on .* runs there since 20\d\d-.*Expected a folder that no other"
+        )
         with pytest.raises(HCError, match=message) as caught, locked(folder, said.append):
             pytest.fail("two runs hold one folder")
         assert "\n" not in str(caught.value)
@@ -145,5 +147,7 @@ def test_a_damaged_manifest_is_called_damaged(tmp_path) -> None:
     path = tmp_path / "a" / "manifest.json"
     path.write_text(path.read_text().replace("running", "finished"))
     for overwrite, resume in ((False, True), (True, False)):
-        with pytest.raises(HCError, match=r"manifest\.json is not a manifest of a run any more.*Restore it from a copy"):
+        with pytest.raises(
+            HCError, match=r"manifest\.json is not a manifest of a run any more.*Restore it from a copy"
+        ):
             Folder.open(tmp_path / "a", RECORD, overwrite=overwrite, resume=resume, say=print)
