@@ -32,8 +32,8 @@ def write_checked(path: str | Path, record: dict[str, Any]) -> Path:
 def read_checked(path: str | Path, what: str, mend: str) -> tuple[dict[str, Any], bool]:
     """The record that `write_checked` wrote, and whether it has a checksum.
 
-    Raises `ChecksumError`, saying that this is no whole `what` and how to `mend` it, where the checksum does not fit, and
-    for a newer format; `ValueError` or `OSError` for a file that is none of these.
+    Raises `ChecksumError`, saying that this is no whole `what` and how to `mend` it, where the checksum does not fit,
+    and for a newer format; `ValueError` or `OSError` for a file that is none of these.
     """
     content = Path(path).read_bytes()
     damaged = ChecksumError(

@@ -59,10 +59,10 @@ def stage(description: str, total: int) -> Iterator[Stage]:
 def _chosen() -> Callable[[str, int], Stage]:
     if sys.stderr.isatty():
         return Bar
-    return Display if _in_notebook() else Lines
+    return Display if in_notebook() else Lines
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether a kernel runs this process, whose output a page shows."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

@@ -8,8 +8,9 @@ from typing import Any
 
 from hc_interp.errors import HCError
 from hc_interp.figures.images import PICTURES, write_images
-from hc_interp.figures.page.pieces import figure_page
+from hc_interp.figures.page.pieces import figure_page, frame
 from hc_interp.files import write_json, write_text
+from hc_interp.progress import in_notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +49,31 @@ class Figure:
         return target
 
     def show(self) -> None:
-        """Open the figure where plotly shows figures: the notebook, or a browser."""
-        self.plot.show()
+        """Show the figure in the notebook, or where there is none, open it in a browser."""
+        if in_notebook():
+            from IPython.display import display  # type: ignore[import-not-found]
+
+            display(self)
+        else:
+            self.plot.show()
 
     def _repr_html_(self) -> str:
-        return self.plot._repr_html_()
+        return frame(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """What the notebook shows: plotly's own choice for this front end, or else HTML."""
-        bundle = dict(self.plot._repr_mimebundle_(include, exclude) or {})
-        return {"text/plain": repr(self), **(bundle or {"text/html": self._repr_html_()})}
+        """What the notebook shows: plotly's own choice for this front end, but as HTML a frame that fetches nothing.
+
+        Plotly's HTML leaves its script to the network, or to another cell: saved and opened offline, it is blank.
+        """
+        from plotly.io import renderers
+        from plotly.io.base_renderers import HtmlRenderer, MimetypeRenderer
+
+        bundle = {"text/plain": repr(self)}
+        for renderer in map(renderers.__getitem__, renderers.default.split("+")):
+            if isinstance(renderer, MimetypeRenderer) and not isinstance(renderer, HtmlRenderer):
+                bundle |= renderer.to_mimebundle(self.plot.to_dict())
+        picture = any(kind.startswith("image/") for kind in bundle)  # which somebody asked for
+        return bundle if picture else {**bundle, "text/html": self._repr_html_()}
 
     def __repr__(self) -> str:
         return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"

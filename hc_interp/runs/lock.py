@@ -54,9 +54,9 @@ def refuse_if_held(folder: Path, own: Path | None = None) -> None:
         with suppress(FileNotFoundError):
             begun = path.read_text() or "just now"
             raise HCError(
-                f"{folder} is in use: {writer} runs there since {begun}. Expected a folder that no other run writes to. "
-                "Wait until it ends or stop it, or choose another folder. A killed run gives its folder free, on another "
-                f"machine {SILENCE / 60:.0f} minutes later."
+                f"{folder} is in use: {writer} runs there since {begun}. Expected a folder that no other run writes "
+                "to. Wait until it ends or stop it, or choose another folder. A killed run gives its folder free, on "
+                f"another machine {SILENCE / 60:.0f} minutes later."
             )
 
 

@@ -3,11 +3,14 @@
 import base64
 import builtins
 import gzip
+import html
 import json
 import re
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from browser import need_browser
+from browser import need_browser, opened
 
 from hc_interp.errors import HCError
 from hc_interp.figures import images
@@ -116,20 +119,73 @@ def test_without_kaleido_the_error_names_it(figure, tmp_path, monkeypatch):
         figure.write(tmp_path / "circuit.png")
 
 
-def test_a_figure_shows_itself_and_says_what_it_is(figure):
+@pytest.fixture
+def renderer(monkeypatch):
+    """Set what plotly draws with: that of this front end."""
     import plotly.io
 
+    before = plotly.io.renderers.default
+    yield lambda name: setattr(plotly.io.renderers, "default", name)
+    plotly.io.renderers.default = before
+
+
+def test_a_figure_shows_itself_and_says_what_it_is(figure, renderer):
     assert "<div" in figure._repr_html_()
     assert ".tex" in repr(figure)
-    before = plotly.io.renderers.default
-    try:
-        plotly.io.renderers.default = "plotly_mimetype"  # what a notebook uses
-        shown = figure._repr_mimebundle_()
-        assert shown["application/vnd.plotly.v1+json"]["layout"]["width"] == pytest.approx(316.8)
-        plotly.io.renderers.default = "browser"  # no notebook: what plotly leaves out is made here
-        assert set(figure._repr_mimebundle_()) == {"text/plain", "text/html"}
-    finally:
-        plotly.io.renderers.default = before
+    renderer("plotly_mimetype")  # what a notebook uses
+    shown = figure._repr_mimebundle_()
+    assert shown["application/vnd.plotly.v1+json"]["layout"]["width"] == pytest.approx(316.8)
+    renderer("browser")  # no notebook: what plotly leaves out is made here
+    assert set(figure._repr_mimebundle_()) == {"text/plain", "text/html"}
+
+
+@pytest.mark.parametrize("name", ["plotly_mimetype", "plotly_mimetype+notebook", "notebook_connected", "colab", "browser"])
+def test_what_a_notebook_keeps_fetches_nothing(figure, renderer, name):
+    renderer(name)
+    shown = figure._repr_mimebundle_()
+    text = html.unescape(re.sub(r"<script.*?</script>", "", shown["text/html"], flags=re.S))
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert "http" not in text
+    assert len(shown["text/html"]) < 2.2e6
+    assert shown["text/plain"] == repr(figure)
+
+
+def test_a_notebooks_page_that_is_opened_offline_shows_the_figure(figure, renderer, tmp_path):
+    renderer("notebook_connected")  # whose own HTML needs the network
+    page = tmp_path / "notebook.html"
+    look = (
+        "const wait = setInterval(() => { const f = document.querySelector('iframe'), d = f.contentDocument; "
+        "if (d.documentElement.dataset.figures !== 'drawn') return; clearInterval(wait); "
+        "setTimeout(() => { document.body.dataset.seen = JSON.stringify({paths: d.querySelectorAll('svg path').length, "
+        "words: d.querySelector('figcaption').textContent, inside: d.body.scrollHeight <= f.clientHeight, "
+        "height: f.clientHeight}); }, 500); }, 50);"
+    )
+    output = figure._repr_mimebundle_()["text/html"]
+    page.write_text(f'<!doctype html><body><div class="output">{output}</div><script>{look}</script></body>')
+    seen = re.search(r"data-seen='?\"?(\{.*?\})[\"'] ?", html.unescape(opened(page, tmp_path / "profile")))
+    assert seen
+    record = json.loads(seen[1])
+    assert record["paths"] > 20
+    assert figure.title in record["words"]
+    assert record["inside"]
+    assert record["height"] < 1500
+
+
+def test_a_picture_that_plotly_was_set_to_is_shown_alone(figure, renderer):
+    need_browser()
+    renderer("svg")
+    assert set(figure._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
+
+
+def test_show_in_a_notebook_is_that_output(figure, monkeypatch):
+    shown = []
+    ipython, module = ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
+    module.display = shown.append
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    figure.show()
+    assert shown == [figure]
 
 
 def test_results_show_themselves_in_a_notebook(results, small):

@@ -5,14 +5,13 @@ import gzip
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pandas as pd
 import pytest
+from browser import chromium, opened
 
 from hc_interp.errors import ResultError
 from hc_interp.figures.images import NoBrowser
@@ -47,13 +46,6 @@ class Outline(HTMLParser):
 def page(results, tmp_path_factory):
     path = report(results.run(), tmp_path_factory.mktemp("report") / "report.html")
     return path, path.read_text()
-
-
-def chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no Chrome or Chromium is installed")
 
 
 def test_it_is_one_small_file_that_fetches_nothing(page):
@@ -299,16 +291,8 @@ def test_a_browser_draws_every_figure_without_an_error(page, width, tmp_path):
         f'<body><iframe src="{page[0].as_uri()}" style="width:{width}px;height:900px;border:0"></iframe>'
         f"<script>{script}</script></body>"
     )
-    command = [
-        chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0",
-        "--virtual-time-budget=15000", "--dump-dom", frame.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "CONSOLE" not in done.stderr, done.stderr[-800:]
-    seen = re.search(r"data-seen=['\"](\{.*?\})['\"]", done.stdout.replace("&quot;", '"'))
-    assert seen, done.stdout[-500:]
+    seen = re.search(r"data-seen=['\"](\{.*?\})['\"]", opened(frame, tmp_path / "profile").replace("&quot;", '"'))
+    assert seen
     works = {
         "leads": True,
         "files": True,

@@ -86,6 +86,18 @@ def page(template: str, figures: Mapping[str, Sequence[Captioned]], **values: An
     return _environment().get_template(template).render(**own, **values)
 
 
+def frame(figure: Captioned) -> str:
+    """The page of one figure inside another page: a frame as high as what it holds. Nothing is fetched."""
+    text = figure_page(figure).replace("&", "&amp;").replace('"', "&quot;")
+    grow = (
+        "const body = this.contentDocument.body; "
+        "const fit = () => { this.style.height = `${body.scrollHeight + 24}px`; }; "
+        "new ResizeObserver(() => requestAnimationFrame(fit)).observe(body)"
+    )
+    height = int(figure.plot.layout.height or 450) + 120
+    return f'<iframe srcdoc="{text}" style="width: 100%; height: {height}px; border: 0" onload="{grow}"></iframe>'
+
+
 def figure_page(figure: Captioned) -> str:
     """A page with one figure and its caption."""
     words = {"id": "figure", "title": figure.title, "caption": figure.caption}
