@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import Any
@@ -98,31 +98,39 @@ class Bar(Stage):
 
 
 class Display(Stage):
-    """A line of a notebook's page, renewed as the work goes on; it needs no widgets. One inside another vanishes."""
+    """A bar on a notebook's page, renewed as the work goes on; it needs no widgets. What is inside another stands
+    beside it and vanishes when done."""
+
+    _handle: Any = None  # of the outermost
+    _renewed = 0.0
 
     def __init__(self, description: str, total: int) -> None:
         super().__init__(description, total)
-        from IPython.display import display  # type: ignore[import-not-found]
+        if not _open:
+            from IPython.display import display  # type: ignore[import-not-found]
 
-        self._inner = bool(_open)
-        self._renewed = self.begun
-        self._handle: Any = display(self._bundle(), raw=True, display_id=True)
+            self._handle = display(_bundle([self]), raw=True, display_id=True)
 
     def advance(self, n: int = 1) -> None:
         super().advance(n)
-        if time.monotonic() - self._renewed >= RENEWED:
-            self._renewed = time.monotonic()
-            self._handle.update(self._bundle(), raw=True)
+        outermost, now = _open[0], time.monotonic()
+        assert isinstance(outermost, Display)
+        if now - outermost._renewed >= RENEWED:
+            outermost._renewed = now
+            outermost._handle.update(_bundle(_open), raw=True)
 
     def finish(self) -> None:
-        gone = {"text/plain": "", "text/html": ""}
-        self._handle.update(gone if self._inner else self._bundle(), raw=True)
+        if self._handle is not None:
+            self._handle.update(_bundle([self]), raw=True)
 
-    def _bundle(self) -> dict[str, str]:
-        bar = f'<progress value="{self.done}" max="{self.total}"></progress> '
-        left = self.seconds * (self.total - self.done) / self.done if self.done else 0.0
-        rest = f", {_clock(left)} left" if 0 < self.done < self.total else ""
-        return {"text/plain": f"{self}{rest}", "text/html": f"{bar}{escape(str(self))}{rest}"}
+
+def _bundle(stages: Sequence[Stage]) -> dict[str, str]:
+    outer, *inner = stages
+    left = outer.seconds * (outer.total - outer.done) / outer.done if outer.done else 0.0
+    text = f"{outer}, {_clock(left)} left" if 0 < outer.done < outer.total else str(outer)
+    text = "; ".join([text, *map(str, inner)])
+    bar = f'<progress value="{outer.done}" max="{outer.total}"></progress>'
+    return {"text/plain": text, "text/html": f"{bar} {escape(text)}"}
 
 
 class Lines(Stage):

@@ -216,6 +216,7 @@ def test_a_run_comes_back_from_its_folder(results, tmp_path):
     assert len(report(tmp_path / "run", tmp_path / "b.html").read_text()) == pytest.approx(len(first), abs=200)
 
 
+@pytest.mark.filterwarnings("ignore:.*without a checksum")
 def test_a_folder_or_part_that_is_none_is_refused(results, tmp_path):
     with pytest.raises(ResultError, match="is not the folder of a run"):
         report(tmp_path, tmp_path / "r.html")
