@@ -139,7 +139,9 @@ def test_a_figure_shows_itself_and_says_what_it_is(figure, renderer):
     assert set(figure._repr_mimebundle_()) == {"text/plain", "text/html"}
 
 
-@pytest.mark.parametrize("name", ["plotly_mimetype", "plotly_mimetype+notebook", "notebook_connected", "colab", "browser"])
+@pytest.mark.parametrize(
+    "name", ["plotly_mimetype", "plotly_mimetype+notebook", "notebook_connected", "colab", "browser"]
+)
 def test_what_a_notebook_keeps_fetches_nothing(figure, renderer, name):
     renderer(name)
     shown = figure._repr_mimebundle_()
