@@ -90,7 +90,7 @@ def test_a_file_of_before_the_checksum_loads_with_a_note(tmp_path) -> None:
         assert [item.filename for item in said] == [__file__]
     kept.save(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", HCWarning)
         assert Subnetwork.load(path) == read(path) == kept
 
 

@@ -31,7 +31,7 @@ def load(
 
 
 def quiet() -> None:
-    """No bars of transformers where nobody watches; the package's own are silent there anyway."""
+    """No bars of transformers where nobody watches; the package's own are lines there."""
     if not sys.stderr.isatty():
         from transformers.utils import logging
 

@@ -2,7 +2,7 @@
 
 A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
 result, per-example values included: arrays are base64 of their bytes, tables are their columns (an index is left out),
-nested results are nested. `read` reads the file of any kind of result.
+nested results are nested, and a checksum guards it. `read` reads the file of any kind of result.
 """
 
 import base64
@@ -75,7 +75,7 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote. Raises `ResultError` for a missing, truncated or foreign file."""
+        """Read what `save` wrote. Raises `ResultError` and warns as `hc.read` does."""
         result = _read(path, cls.__name__)
         if not isinstance(result, cls):
             kind = type(result).__name__
@@ -89,7 +89,8 @@ class Result:
 def read(path: str | Path) -> Any:
     """Read any file that `save` wrote: a result of whatever kind, or a `Subnetwork`.
 
-    Raises `ResultError` for a missing, truncated or foreign file.
+    Raises `ResultError` for a missing, damaged or foreign file, and for one that a newer hc_interp wrote. Warns
+    (`HCWarning`) of a file of an earlier hc_interp, which has no checksum: damage to it would not be noticed.
     """
     return _read(path, "Result")
 

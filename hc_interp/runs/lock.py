@@ -56,7 +56,7 @@ def refuse_if_held(folder: Path, own: Path | None = None) -> None:
             raise HCError(
                 f"{folder} is in use: {writer} runs there since {begun}. Expected a folder that no other run writes "
                 "to. Wait until it ends or stop it, or choose another folder. A killed run gives its folder free, on "
-                f"another machine {SILENCE / 60:.0f} minutes later."
+                f"another machine {SILENCE / 60:.0f} minutes later, or at once if you delete {path.name} there."
             )
 
 

@@ -1,12 +1,13 @@
 """A store that resumes: pieces come back to the same work, and never to another."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 
-from hc_interp.errors import HCError, ResultError
+from hc_interp.errors import HCError, HCWarning, ResultError
 from hc_interp.records.result import Result, read
 from hc_interp.records.store import Store
 
@@ -60,6 +61,29 @@ def test_a_piece_of_other_work_is_refused_before_and_when_it_is_read(store) -> N
     Shelf(3).save(store.path("shelf-1"))  # by no work
     with pytest.raises(ResultError, match="another room or broom"):
         store.get("shelf-1", Shelf)
+
+
+def test_damage_to_a_piece_says_that_it_is_made_again(store) -> None:
+    store.put("shelf-1", Shelf(3))
+    path = store.path("shelf-1")
+    path.write_text(path.read_text().replace('"value": 3', '"value": 2'))
+    message = (
+        r"shelf-1\.json is not a saved Shelf any more: it was damaged.*Delete this file, and the shelf is made again"
+    )
+    with pytest.raises(ResultError, match=message):
+        store.get("shelf-1", Shelf)
+    with pytest.raises(ResultError, match=message):
+        store.check()
+
+
+def test_a_piece_of_before_the_checksum_counts_with_a_note(store) -> None:
+    store.put("shelf-1", Shelf(3))
+    path = store.path("shelf-1")
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    path.write_text(json.dumps(record | {"format": 1}))
+    with pytest.warns(HCWarning, match=r"shelf-1\.json was written by an earlier hc_interp, without a checksum"):
+        assert store.get("shelf-1", Shelf).value == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "hello"])
