@@ -32,6 +32,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 import hc_interp as hc
 from hc_interp import cli
+from hc_interp.experiment import run as experiment
 from hc_interp.writer import Writer
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -56,8 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     problems = []
     with TemporaryDirectory() as folder:
-        model = tiny_model(Path(folder) / "model")
-        load_libraries(model)
+        model = prepared(Path(folder) / "model")
         for command in options.only:
             trials = Trials(command, model, Path(folder) / command)
             trials.kill_at_random(options.kills, random.Random(options.seed))
@@ -71,9 +71,23 @@ def main() -> None:
     sys.exit(bool(problems))
 
 
-def tiny_model(folder: Path) -> Path:
+def prepared(folder: Path) -> Path:
+    """A tiny model's folder; all that commands read or import is loaded here once, so that their time is their work's.
+
+    They get the same few examples of the grammar each time.
+    """
+    task = hc.load_task("overlap-grammar", max_per_case=60)
+    save_model(folder, task)
+    model = hc.load(folder)
+    model.logits(model.tokenize(["a", "b"]))
+    for name in ("plotly.io", "kaleido", "sklearn.linear_model", "scipy.stats"):
+        import_module(name)
+    hc.load_task = experiment.load_task = lambda *args, **options: task  # type: ignore[attr-defined]
+    return folder
+
+
+def save_model(folder: Path, task: hc.Task) -> None:
     """A random BERT of three layers and three heads that reads the grammar's words, as save_pretrained writes it."""
-    task = hc.load_task("overlap-grammar")
     parts = [task.train, task.validation, *task.cases.values(), task.overlap]
     texts = [text.lower() for part in parts for text in (*part.first, *part.second)]
     words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text)})
@@ -93,22 +107,13 @@ def tiny_model(folder: Path) -> Path:
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=core, **names).save_pretrained(folder)
-    return folder
-
-
-def load_libraries(model: Path) -> None:
-    """What the commands import as they go, so that their time is their work's."""
-    for name in ("plotly.io", "kaleido", "sklearn.linear_model", "scipy.stats", "hc_interp.experiment.run"):
-        import_module(name)
-    loaded = hc.load(model)
-    loaded.logits(loaded.tokenize(["a", "b"]))
 
 
 class Trials:
     """One command: its folder when nothing stops it, and what is in its folder after it was stopped and went on."""
 
-    def __init__(self, command: str, model: Path, folder: Path) -> None:
-        self.command, self.folder = command, folder
+    def __init__(self, command: str, model: Path, folder: Path, *, prepare: Callable[[], None] = lambda: None) -> None:
+        self.command, self.folder, self.prepare = command, folder, prepare
         self.words = [command, "--model", str(model), *DATA, *SIZES[command].split()]
         self.counts, self.problems = Counter(), []
         folder.mkdir(parents=True)
@@ -213,6 +218,7 @@ class Trials:
             os.dup2(file, 1)
             os.dup2(file, 2)
             sys.argv = ["hc-interp", *words]
+            self.prepare()
             prepare()
             cli.main()
         except SystemExit as end:

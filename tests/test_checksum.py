@@ -59,6 +59,7 @@ def test_damage_says_which_file_and_what_to_do(tmp_path) -> None:
         re.sub(r' "sha256".*\n', "", content),  # the checksum cut out of a file that must have one
         json.dumps(json.loads(content)),
         json.dumps({"result": 1, "format": FORMAT}),
+        json.dumps({"result": "far from the head" * 20, "format": FORMAT}),
     ):
         path.write_text(changed)
         with pytest.raises(ChecksumError, match=message):

@@ -69,7 +69,7 @@ class Figure:
         from plotly.io.base_renderers import HtmlRenderer, MimetypeRenderer
 
         bundle = {"text/plain": repr(self)}
-        for renderer in map(renderers.__getitem__, renderers.default.split("+")):
+        for renderer in (renderers[name] for name in (renderers.default or "").split("+") if name):
             if isinstance(renderer, MimetypeRenderer) and not isinstance(renderer, HtmlRenderer):
                 bundle |= renderer.to_mimebundle(self.plot.to_dict())
         picture = any(kind.startswith("image/") for kind in bundle)  # which somebody asked for
