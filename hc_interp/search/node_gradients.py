@@ -1,6 +1,6 @@
 """First-order effects of replacing nodes: slopes of a loss in gates, and in the q, k and v of heads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,8 @@ from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sites import Edit
 from hc_interp.interventions.sources import Source, source_values
+from hc_interp.models.forward import by_site
+from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
@@ -64,14 +66,15 @@ def node_effects(
     is linear in it; otherwise the loss is linear in the input itself.
     """
     layers = range(model.n_layers)
-    whole = [Site(layer, name) for layer in layers for name in ("q", "k", "v", "pattern")]
+    whole = [Site(layer, name) for layer in layers for name in ("q", "k", "v")]
     with torch.no_grad():
         clean = model.run(batch, before, capture=whole).captured
         new = source_values(source, model, batch, [Site(layer, kind) for layer in layers], before)
         new = clean if new is None else new  # pairs with equal sides: nothing changes
         fixed = qk_fix and kind in "qk"
+        edits = by_site(model.compile(batch, before))
         changes = [
-            _change_of_z(model, layer, kind, new[Site(layer, kind)], clean, batch)
+            _change_of_z(model, layer, kind, new[Site(layer, kind)], clean, batch, edits)
             if fixed
             else new[Site(layer, kind)] - clean[Site(layer, kind)]
             for layer in layers
@@ -91,10 +94,27 @@ def node_effects(
 
 
 def _change_of_z(
-    model: HookedModel, layer: int, kind: str, new: Tensor, clean: dict[Site, Tensor], batch: Batch
+    model: HookedModel,
+    layer: int,
+    kind: str,
+    new: Tensor,
+    clean: dict[Site, Tensor],
+    batch: Batch,
+    edits: Mapping[Site, Sequence[Callable[[Tensor], Tensor]]],
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """What all heads' `z` move by when their queries or keys become `new`; each head is taken alone."""
+    """What all heads' `z` move by when their queries or keys become `new`; each head is taken alone.
+
+    `edits` are those that stand before: what they do to pattern and `z` comes after the replacement.
+    """
     q, k, v = (clean[Site(layer, name)] for name in "qkv")
-    q, k = (new.expand_as(q), k) if kind == "q" else (q, new.expand_as(k))
-    pattern = model.geometry.pattern(layer, q, k, batch.attention_mask.to(model.device))
-    return torch.einsum("bhqk,bkhd->bqhd", pattern - clean[Site(layer, "pattern")], v)
+
+    def z(q: Tensor, k: Tensor) -> Tensor:
+        pattern = model.geometry.pattern(layer, q, k, batch.attention_mask.to(model.device))
+        for fn in edits.get(Site(layer, "pattern"), ()):
+            pattern = fn(pattern)
+        found = attend(pattern, v)
+        for fn in edits.get(Site(layer, "z"), ()):
+            found = fn(found)
+        return found
+
+    return z(*((new.expand_as(q), k) if kind == "q" else (q, new.expand_as(k)))) - z(q, k)

@@ -142,7 +142,7 @@ def test_qk_fix_takes_the_change_of_z_exactly(any_model):
     clean = any_model.run(batch, capture=sites).captured
     new = any_model.run(other, capture=sites).captured
     for kind in "qk":
-        change = _change_of_z(any_model, layer, kind, new[Site(layer, kind)], clean, batch)
+        change = _change_of_z(any_model, layer, kind, new[Site(layer, kind)], clean, batch, {})
         for head in range(any_model.n_heads):
             patch = Patch(Site(layer, kind, head), new[Site(layer, kind)][:, :, head])
             z = any_model.run(batch, [patch], capture=Site(layer, "z")).captured[Site(layer, "z")]
