@@ -314,3 +314,11 @@ def test_no_table_of_tokens_and_no_negative_sample(model):
         pairs.to_frame()
     with pytest.raises(DataError, match="sample of -1 pairs"):
         pairs.sample(-1)
+
+
+def test_what_was_dropped_is_not_forgotten(model):
+    pairs = swap_pairs([("doctor", "lawyer"), ("zoo", "seers"), ("actor", "judge")], unaligned="drop")
+    once = pairs.aligned(model)
+    assert (len(once), once.dropped) == (2, 1)
+    assert once.aligned(model).dropped == once.rows([0]).aligned(model).dropped == 1
+    assert encode_pairs(model, once).dropped == 1

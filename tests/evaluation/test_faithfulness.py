@@ -160,3 +160,13 @@ def test_bad_input(model, rows, means):
         with pytest.raises(LabelError, match=f"label {label} in row 0.*expected 0 to 2"):
             faithfulness(model, wrong, Subnetwork([], model.components), means)
     assert torch.is_grad_enabled()
+
+
+def test_what_is_above_one_does_not_make_up_for_what_is_below():
+    """Twice the full model's metric at one size and none of it at the other: as far from faithful on both."""
+    sources, one = tuple("abcd"), np.array([1.0, 1.1, 0.9, 1.0])
+    values = {"full": one, "nothing kept": 0 * one, "0.2": 0 * one, "0.4": 2 * one}
+    items = (Head(0, 0), Head(0, 1))
+    curve = FaithfulnessCurve((0.2, 0.4), (Subnetwork([], items), Subnetwork(items, items)), (), values, sources, 0)
+    assert curve.cmd.value == pytest.approx(0.2)
+    assert curve.cpr.value == pytest.approx(0.2)

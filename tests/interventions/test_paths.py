@@ -5,10 +5,12 @@ import torch
 from tiny import tiny_batch
 from twin import Twin
 
-from hc_interp.components import MLP, Head, Subnetwork
+from hc_interp.components import MLP, OUTPUT, Head, Subnetwork
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
+from hc_interp.interventions.path_steps import ROUTES
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.site import Site
 
@@ -183,3 +185,10 @@ def test_pattern_and_result(any_model, batch) -> None:
     expected = twin.run(batch, {(1, "attn_out"): lambda own: own + 2 * own_result})[0]
     run = any_model.run(batch, [Edit(Site(1, "result", head=1), lambda own: 3 * own)])
     torch.testing.assert_close(run.logits, expected, **CLOSE)
+
+
+def test_a_path_into_the_output_holds_its_senders_on_every_route() -> None:
+    for route in ROUTES:
+        path = PatchPath([Head(0, 1), MLP(1)], OUTPUT, source=0, route=route)
+        assert all(path.holds(item) for item in (Head(0, 1), MLP(1), OUTPUT))
+    assert not PatchPath([Head(0, 1)], OUTPUT, source=0, route="all").holds(Head(0, 2))

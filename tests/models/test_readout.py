@@ -193,3 +193,11 @@ def test_estimates_agree_with_exact_effects_where_the_change_is_small(name) -> N
     )
     assert exact.abs().max() > 1e-6
     torch.testing.assert_close(estimate, exact, atol=2e-2 * float(exact.abs().max()), rtol=0)
+
+
+def test_the_first_mask_token_of_a_row_is_read() -> None:
+    """Of two, of one, and the last position of a row that has none; a masked position is not looked at."""
+    tokens = torch.tensor([[5, 9, 6, 9, 1], [5, 6, 7, 9, 8], [5, 6, 7, 9, 1]])
+    mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    readout = Readout("vocabulary", ("yes", "no"), (3, 4), mask_token=9)
+    assert readout.positions(Batch(tokens, mask)).tolist() == [1, 3, 2]

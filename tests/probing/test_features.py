@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts import word_tokenizer
 from tiny import LABELS, tiny_module
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -259,3 +260,11 @@ def test_words_of_any_script_are_found_among_the_tokens() -> None:
     ]
     assert word_positions(model, pair) == [[6, 7, 7, 8, 9, 12]]
     assert token_overlap(words(pair.first[0]), words("café don't")) == [1, 1]
+
+
+def test_a_decoder_sums_up_at_its_last_token() -> None:
+    given_ = Examples(("the judge saw", "judge"), ("the judge", "saw the judge"))
+    for family, position in (("bert", [0, 0]), ("gpt2", [7, 6])):
+        model = load(tiny_module(family), tokenizer=word_tokenizer(given_.first), labels=LABELS)
+        assert feature_values(model, given_, "overlap_share").position.tolist() == position
+        assert feature_values(model, given_, [0.5, 1.5]).position.tolist() == position

@@ -267,3 +267,18 @@ def test_float32_and_wide_activations_give_the_fit_of_float64() -> None:
     for penalty in (1e-1, 1e-2):
         narrow, wide = (fit_linear(part, y, kind="binary", penalty=penalty)(x) for part in (x.astype(np.float32), x))
         assert np.allclose(narrow, wide, atol=2e-2)
+
+
+def test_a_constant_guess_comes_from_the_other_folds() -> None:
+    y, folds = np.array([1.0, 2.0, 4.0, 8.0]), np.array([0, 0, 1, 2])
+    assert training_means(y, folds) == pytest.approx([6, 6, 11 / 3, 7 / 3])
+
+
+def test_a_control_task_is_as_balanced_as_the_feature() -> None:
+    word = [f"w{i // 2}" for i in range(200)]
+    for share in (0.1, 0.5, 0.8):
+        value = (np.arange(200) < 200 * share).astype(float)
+        for seed in range(3):
+            labels = control_values(value, word, kind="binary", seed=seed)
+            assert labels is not None
+            assert labels.mean() == pytest.approx(share, abs=0.01)

@@ -325,3 +325,37 @@ def test_what_was_traded_is_not_traded_again(goal):
         chain = chain.trade(*seen[-2:])
     assert len(set(seen)) == 12
     assert len(ranked_trades(goal, chain, rows)[0]) == 0
+
+
+def scripted(monkeypatch, gains):
+    """Trades whose measured gains are these, round by round, as a share of the loss; in a model with many trades."""
+    script = iter(gains)
+
+    def compared(goal, masks, here, rows, hopeful):
+        before = torch.ones(len(rows), dtype=torch.float64)
+        return masks[:1], (1 - next(script)) * before[None], before
+
+    monkeypatch.setattr(module, "WHOLE", 0)
+    monkeypatch.setattr(module, "compared", compared)
+
+
+def test_only_idle_rounds_in_a_row_end_it(goal, monkeypatch):
+    scripted(monkeypatch, [0.0, 0.1, 0.0, 0.1, 0.0, 0.0, 0.1])
+    kept = half(goal, np.random.default_rng(7))
+    _, history = exchange(goal, kept, torch.arange(12), 20, np.random.default_rng(7))
+    assert [round(own.gain, 6) for own in history] == [0.0, 0.1, 0.0, 0.1, 0.0, 0.0]
+
+
+def test_the_examples_of_the_last_rounds_are_drawn(goal, monkeypatch):
+    """Of more than `MOST` not the first, which may all be of one kind."""
+    monkeypatch.setattr(module, "MOST", 8)
+    seen, losses = set(), module.row_losses
+
+    def noted(goal, masks, rows, near=None):
+        seen.update(rows.tolist())
+        return losses(goal, masks, rows, near)
+
+    monkeypatch.setattr(module, "row_losses", noted)
+    exchange(goal, half(goal, np.random.default_rng(7)), torch.arange(30), 2, np.random.default_rng(7))
+    assert len(seen) == 8
+    assert seen != set(range(8))

@@ -100,3 +100,14 @@ def test_rows_are_picked_over_several_parts():
 def test_data_that_is_none_is_an_error(data):
     with pytest.raises(DataError, match="expected a split of a task"):
         as_parts(data)
+
+
+def test_batches_come_in_no_order_of_length():
+    """One window of eight batches, each of one length: an epoch that began with the shortest would train on it first."""
+    lengths = torch.arange(1, 9).repeat_interleave(4)
+    batches, orders = epochs(torch.arange(32), lengths, 4, np.random.default_rng(0)), []
+    for _ in range(4):
+        order = [int(lengths[next(batches)].float().mean()) for _ in range(8)]
+        assert sorted(order) == list(range(1, 9))
+        orders.append(tuple(order))
+    assert len(set(orders)) == 4

@@ -12,8 +12,9 @@ from hc_interp.errors import InterventionError, SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Scale, SoftMask
 from hc_interp.interventions.sites import Patch, Steer
-from hc_interp.metrics import kl_divergence
+from hc_interp.metrics import group_cross_entropy, kl_divergence
 from hc_interp.models.site import Site
+from hc_interp.search.node_gradients import dropped, gate_gradients
 from hc_interp.search.ranking import Ranking
 from hc_interp.search.screens import attribution_patching, gradient_importance, leave_one_out
 
@@ -78,8 +79,6 @@ def test_normalized_scores_have_length_one_in_each_layer(planted_model, rows, me
 
 
 def test_a_dropped_layer_sends_no_gradient_through_its_components(any_model):
-    from hc_interp.search.node_gradients import dropped, gate_gradients
-
     batch = tiny_batch(4, 8)
     means = mean_activations(any_model, batch)
     args = (any_model, batch, any_model.components, means, lambda logits: logits[:, 0], [])
@@ -184,3 +183,25 @@ def test_bad_input(planted_model, rows, means, tiny_bert):
         attribution_patching(planted_model, rows, means, nodes="q")
     with pytest.raises(SearchError, match="sparsity=1\\.5"):
         leave_one_out(planted_model, rows, means).top(1.5)
+
+
+def test_leaving_one_out_is_a_rise_of_the_task_loss(planted_model, rows, means):
+    some = rows.rows(range(9))
+    ranking = leave_one_out(planted_model, some, means, objective="task")
+    gold = torch.nn.functional.one_hot(some.labels, 3).bool()
+    full = group_cross_entropy(planted_model.logits(some), gold)
+    for place, item in enumerate(planted_model.components):
+        without = group_cross_entropy(planted_model.logits(some, Ablate(item, means)), gold)
+        assert torch.allclose(ranking.per_example[place], without - full, atol=1e-5)
+
+
+def test_grad_drop_is_the_mean_over_the_passes_that_a_node_is_in(tiny_bert):
+    batch = tiny_batch(4, 8)
+    means, answer = mean_activations(tiny_bert, batch), tiny_bert.logits(batch).argmax(-1)
+    args = (tiny_bert, batch, tiny_bert.components, means, lambda logits: -logits.log_softmax(-1).gather(1, answer[:, None])[:, 0], [])
+    slopes = torch.stack([gate_gradients(*args, edits).abs() for edits in dropped(3)])
+    own = torch.tensor([item.layer for item in tiny_bert.components])
+    among = torch.stack([slopes[[layer != at for layer in range(3)]][..., own == at].mean(0) for at in range(3)], 1)
+    found = attribution_patching(tiny_bert, batch, means).per_example
+    for at in range(3):
+        assert torch.allclose(found[own == at].T, among[:, at])

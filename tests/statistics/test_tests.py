@@ -329,3 +329,13 @@ def test_clopper_pearson_against_the_beta_quantiles():
     assert (found.low, found.high) == pytest.approx(expected)
     assert clopper_pearson(10, 10).low == pytest.approx(0.025**0.1)
     assert clopper_pearson(10, 10).high == 1.0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_ratio_whose_denominator_reaches_zero_exactly_is_not_defined(sign):
+    """A quarter of the resamples of these rows add up to 0, which is then the end of the denominator's interval."""
+    below = sign * np.array([1.0, 0.0])
+    ends = bootstrap(below, level=0.8, seed=0)
+    assert 0 in (ends.low, ends.high)
+    found = ratio_interval(np.ones(2), below, level=0.8, seed=0)
+    assert np.isnan([found.value, found.low, found.high]).all()

@@ -328,3 +328,13 @@ def test_coverage_of_hans(case):
     hans = Examples(tuple(frame["premise"]), tuple(frame["hypothesis"]), tuple(frame["label"]), groups=GROUPS)
     counts = tuple(100 * len(make_pairs(case, hans, kind)[0]) // len(hans) for kind in pair_kinds(case))
     assert counts == COVERAGE[case]
+
+
+def test_an_edit_is_drawn_by_the_id_of_its_example():
+    """The same text under other names is edited otherwise; under the same name alike, wherever it stands."""
+    row = ("The nurse was helped by the king .", "The king helped the nurse .", 0)
+    given_ = examples(*[row] * 30)
+    _, corrupt = make_pairs("lexical_overlap_le_passive", given_, "overlap")
+    assert len(set(corrupt.second)) > 5
+    _, turned = make_pairs("lexical_overlap_le_passive", given_.rows(range(29, -1, -1)), "overlap")
+    assert turned.second == corrupt.second[::-1]

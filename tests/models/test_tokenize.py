@@ -1,0 +1,24 @@
+"""Texts to tokens that the model reads as it was trained to."""
+
+import pytest
+from texts import word_tokenizer
+from tiny import LABELS, tiny_module
+
+from hc_interp.errors import DataError
+from hc_interp.models.load import load
+
+
+def test_token_types_are_there_where_the_tokenizer_leaves_them_out() -> None:
+    tokenizer = word_tokenizer(["the judge saw"])
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    batch = load(tiny_module("bert"), tokenizer=tokenizer, labels=LABELS).tokenize("the judge", "saw")
+    assert batch.token_type_ids is not None
+    assert batch.token_type_ids.tolist() == [[0, 0, 0, 0, 1, 1]]
+
+
+def test_the_last_token_is_known_and_the_next_is_not() -> None:
+    words = [f"w{i:02d}" for i in range(57)]  # 4 special tokens before them: the last is one too many for 60
+    model = load(tiny_module("bert"), tokenizer=word_tokenizer(words), labels=LABELS)
+    assert int(model.tokenize(words[-2]).input_ids.max()) == 59
+    with pytest.raises(DataError, match="The tokenizer gave token 60; .* knows tokens 0 to 59"):
+        model.tokenize(words[-1])
