@@ -22,7 +22,22 @@ from hc_interp.errors import ResultError
 # Of a layer that holds neither core nor generalizing heads: no number is of the head itself, which is 0 on one side
 # and written nowhere on the other.
 HEAD, CORE, READER = hc.Head(1, 1), hc.Head(0, 0), hc.Head(2, 0)
-WORDS = "doctor lawyer actor judge saw called near red old new big tall sad shy".split()
+WORDS = [
+    "doctor",
+    "lawyer",
+    "actor",
+    "judge",
+    "saw",
+    "called",
+    "near",
+    "red",
+    "old",
+    "new",
+    "big",
+    "tall",
+    "sad",
+    "shy",
+]
 CASE = "shifted"
 
 
@@ -36,7 +51,9 @@ def texts(n: int, seed: int) -> hc.Examples:
         second.append(" ".join(rng.choice(inside if rng.random() < 0.5 else outside) for _ in range(4)))
         first.append(" ".join(inside))
     label = tuple(int(i) for i in rng.integers(0, 3, n))
-    return hc.Examples(tuple(first), tuple(second), label, source=tuple(f"{seed}-{i}" for i in range(n)), classes=LABELS)
+    return hc.Examples(
+        tuple(first), tuple(second), label, source=tuple(f"{seed}-{i}" for i in range(n)), classes=LABELS
+    )
 
 
 def turned(clean: hc.Examples) -> hc.Examples:
@@ -74,7 +91,8 @@ def means_of(model: hc.HookedModel, given: list[Any], kinds: tuple[str, ...] = (
 
 
 def searched(model: hc.HookedModel, given: list[Any], **more: Any) -> hc.MaskSearch:
-    return hc.search_masks(model, DATA, 0.5, [0], interventions=given, steps=4, batch_size=8, **more)
+    """Of half of the components, in which the ablated head is not; and of all."""
+    return hc.search_masks(model, DATA, [0.5, 0], [0], interventions=given, steps=4, batch_size=8, **more)
 
 
 def judged(model: hc.HookedModel, given: list[Any], method: str) -> hc.GeneralizingHeads:
@@ -219,11 +237,11 @@ RESUMED: dict[str, Case] = {
 def test_work_is_not_resumed_under_other_interventions(name: str, tmp_path) -> None:
     first = RESUMED[name](tmp_path, [hc.Ablate(HEAD, 0)])
     assert differing(RESUMED[name](tmp_path, [hc.Ablate(HEAD, 0)]), first) == []
-    with pytest.raises(ResultError, match="was written by a s[a-z]+ of another model"):
+    with pytest.raises(ResultError, match=r"was written by a \w+ of another model"):
         RESUMED[name](tmp_path, [])
 
 
 def test_every_function_that_resumes_has_a_case() -> None:
-    resuming = {name for name in hc.__all__ if inspect.isfunction(getattr(hc, name))}
-    resuming = {name for name in resuming if {"resume", "interventions"} <= {*inspect.signature(getattr(hc, name)).parameters}}
-    assert resuming == set(RESUMED)
+    functions = {name: getattr(hc, name) for name in hc.__all__ if inspect.isfunction(getattr(hc, name))}
+    taken = {name: set(inspect.signature(value).parameters) for name, value in functions.items()}
+    assert {name for name, given in taken.items() if {"resume", "interventions"} <= given} == set(RESUMED)

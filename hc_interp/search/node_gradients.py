@@ -112,9 +112,9 @@ def _change_of_z(
         pattern = model.geometry.pattern(layer, q, k, batch.attention_mask.to(model.device))
         for fn in edits.get(Site(layer, "pattern"), ()):
             pattern = fn(pattern)
-        found = attend(pattern, v)
+        value = attend(pattern, v)
         for fn in edits.get(Site(layer, "z"), ()):
-            found = fn(found)
-        return found
+            value = fn(value)
+        return value
 
     return z(*((new.expand_as(q), k) if kind == "q" else (q, new.expand_as(k)))) - z(q, k)

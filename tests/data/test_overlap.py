@@ -5,7 +5,7 @@ from hc_interp.data.overlap import overlap_mix, word_overlap
 
 
 def test_pairs_of_the_median_overlap_are_high() -> None:
-    """Most have all their words in the first text, which is then the median: a high one must be found for each label."""
+    """Most have all their words in the first text. That is then the median, and a high one must be found by label."""
     first, second, label = ("a b c",) * 6, ("d", "a", "b", "d", "a", "c"), (0, 0, 0, 1, 1, 1)
     inside = Examples(first, second, label, groups=((0,), (1,)))
     outside = Examples(("x y", "x y"), ("x", "y"), (0, 1), groups=((0,), (1,)))

@@ -21,7 +21,9 @@ def test_no_text_is_its_own_donor_and_another_seed_draws_others(tiny_bert) -> No
 def test_a_donor_brings_its_token_types(tiny_bert) -> None:
     batch = tiny_batch(6, 9)
     types = batch.attention_mask * (torch.arange(9) >= 1)  # the second text begins at once
-    donor = Batch(torch.where(batch.attention_mask.bool(), batch.input_ids + 1, 1).clamp(max=59), batch.attention_mask, types)
+    donor = Batch(
+        torch.where(batch.attention_mask.bool(), batch.input_ids + 1, 1).clamp(max=59), batch.attention_mask, types
+    )
     found = Donors(tiny_bert, donor).batch_for(batch)
     assert not torch.equal(types, batch.token_type_ids)
     assert torch.equal(found.token_type_ids, types)

@@ -20,5 +20,5 @@ def test_the_last_token_is_known_and_the_next_is_not() -> None:
     words = [f"w{i:02d}" for i in range(57)]  # 4 special tokens before them: the last is one too many for 60
     model = load(tiny_module("bert"), tokenizer=word_tokenizer(words), labels=LABELS)
     assert int(model.tokenize(words[-2]).input_ids.max()) == 59
-    with pytest.raises(DataError, match="The tokenizer gave token 60; .* knows tokens 0 to 59"):
+    with pytest.raises(DataError, match=r"The tokenizer gave token 60; .* knows tokens 0 to 59"):
         model.tokenize(words[-1])

@@ -179,7 +179,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tiny_bert, tmp_path, monk
 def test_a_sweep_does_not_go_on_from_another(tiny_bert, tmp_path) -> None:
     pairs = make_pairs(5)
     path_effects(tiny_bert, pairs, "L0H1", "L2H1", resume=tmp_path)
-    others = {"route": "all", "metric": "prob_diff", "interventions": Ablate("L0H2", 0), "corruption": 0, "batch_size": 2}
+    others = {
+        "route": "all",
+        "metric": "prob_diff",
+        "interventions": Ablate("L0H2", 0),
+        "corruption": 0,
+        "batch_size": 2,
+    }
     for options in ({name: value} for name, value in others.items()):
         with pytest.raises(ResultError, match="another model, pairs, paths or settings"):
             path_effects(tiny_bert, pairs, "L0H1", "L2H1", resume=tmp_path, **options)

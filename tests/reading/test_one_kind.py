@@ -50,7 +50,9 @@ def test_many_pairs_of_few_sources_are_too_few(model) -> None:
 
 def test_a_core_head_beside_the_receivers_is_no_comparison_for_them(model) -> None:
     """L2H1 changes as much as the reader; as a core head that takes no part it may not stand for others."""
-    assert reads_from(model, pairs(), core=CORE, generalizing=[READER]).records["order"].specificity_heads == (Head(2, 1),)
+    assert reads_from(model, pairs(), core=CORE, generalizing=[READER]).records["order"].specificity_heads == (
+        Head(2, 1),
+    )
     verdict = reads_from(model, pairs(), core=[*CORE, Head(2, 1)], generalizing=[READER])
     assert verdict.unread == (Head(2, 1),)
     (other,) = verdict.records["order"].specificity_heads

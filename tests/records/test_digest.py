@@ -195,6 +195,12 @@ def test_a_digest_depends_on_the_text_alone(tmp_path) -> None:
 
 
 def test_arrays_of_the_same_bytes_are_told_apart_by_type_and_shape() -> None:
-    zeros = [torch.zeros(4), torch.zeros(4, dtype=torch.int32), torch.zeros(2, 2), torch.zeros(1, 4), torch.zeros(2, 2).int()]
+    zeros = [
+        torch.zeros(4),
+        torch.zeros(4, dtype=torch.int32),
+        torch.zeros(2, 2),
+        torch.zeros(1, 4),
+        torch.zeros(2, 2).int(),
+    ]
     assert len({digest(array) for array in zeros}) == len(zeros)
     assert digest(torch.zeros(4)) == digest(np.zeros(4, dtype=np.float32))

@@ -103,7 +103,7 @@ def test_data_that_is_none_is_an_error(data):
 
 
 def test_batches_come_in_no_order_of_length():
-    """One window of eight batches, each of one length: an epoch that began with the shortest would train on it first."""
+    """One window of eight batches, each of one length: no epoch may begin with the shortest by rule."""
     lengths = torch.arange(1, 9).repeat_interleave(4)
     batches, orders = epochs(torch.arange(32), lengths, 4, np.random.default_rng(0)), []
     for _ in range(4):

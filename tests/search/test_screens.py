@@ -198,7 +198,14 @@ def test_leaving_one_out_is_a_rise_of_the_task_loss(planted_model, rows, means):
 def test_grad_drop_is_the_mean_over_the_passes_that_a_node_is_in(tiny_bert):
     batch = tiny_batch(4, 8)
     means, answer = mean_activations(tiny_bert, batch), tiny_bert.logits(batch).argmax(-1)
-    args = (tiny_bert, batch, tiny_bert.components, means, lambda logits: -logits.log_softmax(-1).gather(1, answer[:, None])[:, 0], [])
+    args = (
+        tiny_bert,
+        batch,
+        tiny_bert.components,
+        means,
+        lambda logits: -logits.log_softmax(-1).gather(1, answer[:, None])[:, 0],
+        [],
+    )
     slopes = torch.stack([gate_gradients(*args, edits).abs() for edits in dropped(3)])
     own = torch.tensor([item.layer for item in tiny_bert.components])
     among = torch.stack([slopes[[layer != at for layer in range(3)]][..., own == at].mean(0) for at in range(3)], 1)

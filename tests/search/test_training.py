@@ -12,7 +12,9 @@ from hc_interp.search.training import Training
 
 def test_each_example_of_a_batch_has_gates_of_its_own(tiny_bert, monkeypatch) -> None:
     seen, draw = [], module.sample_gates
-    monkeypatch.setattr(module, "sample_gates", lambda log_alpha, uniform: seen.append(uniform) or draw(log_alpha, uniform))
+    monkeypatch.setattr(
+        module, "sample_gates", lambda log_alpha, uniform: seen.append(uniform) or draw(log_alpha, uniform)
+    )
     goal = Objective.of(tiny_bert, [tiny_batch(12)], 0, "heads+mlps", "kl", (), 12)
     Training(goal, torch.arange(12), 0.5, Draws(0, 0), steps=2, batch_size=6).run(SILENT)
     assert [tuple(uniform.shape) for uniform in seen] == [(6, 12), (6, 12)]
