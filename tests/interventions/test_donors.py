@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from tiny import tiny_batch
 
@@ -9,13 +10,24 @@ from hc_interp.data.batch import Batch
 from hc_interp.interventions.donors import Donors
 
 
-def test_no_text_is_its_own_donor_and_another_seed_draws_others(tiny_bert) -> None:
-    batch = replace(tiny_batch(40, 8), attention_mask=torch.ones(40, 8, dtype=torch.long))
-    twice = [batch, batch]  # a text that is there twice is still no donor of itself
-    drawn = [Donors(tiny_bert, twice, seed).batch_for(batch).input_ids for seed in (0, 0, 1)]
+@pytest.fixture
+def batch() -> Batch:
+    """Forty texts of one length."""
+    return replace(tiny_batch(40, 8), attention_mask=torch.ones(40, 8, dtype=torch.long))
+
+
+def test_another_seed_draws_other_donors(tiny_bert, batch) -> None:
+    drawn = [Donors(tiny_bert, batch, seed).batch_for(batch).input_ids for seed in (0, 0, 1)]
     assert torch.equal(drawn[0], drawn[1])
-    assert not (drawn[0] == batch.input_ids).all(1).any()
     assert (drawn[0] != drawn[2]).any(1).float().mean() > 0.5
+
+
+def test_no_text_is_its_own_donor(tiny_bert, batch) -> None:
+    """Nor a copy of it: of three texts, each there twice, one of the two others is drawn."""
+    few = batch.rows(range(3))
+    for seed in range(8):
+        drawn = Donors(tiny_bert, [few, few], seed).batch_for(few).input_ids
+        assert not (drawn == few.input_ids).all(1).any()
 
 
 def test_a_donor_brings_its_token_types(tiny_bert) -> None:
