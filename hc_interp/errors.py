@@ -65,3 +65,10 @@ def warn(message: str) -> None:
 
 def _is_inside(filename: str) -> bool:
     return filename.startswith(_PACKAGE) or filename.endswith(_DECORATORS)
+
+
+def in_one_line(error: BaseException, limit: int = 300) -> str:
+    """Type and message of an error of other code, to be told inside one of ours."""
+    words = " ".join(str(error).split())
+    short = words if len(words) <= limit else f"{words[:limit]}..."
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__

@@ -3,7 +3,7 @@
 The passes of the package call a module's parts or read their weights directly (the fast engine of path patching does
 the latter), and a hook or a parametrization would enter the former alone. So a module is wrapped without any. Hooks
 that change no value are known and stay: those of accelerate's device maps, and those by which transformers collects
-hidden states and attentions.
+hidden states and attentions. Hooks that torch calls in every module are foreign too.
 """
 
 import copy
@@ -27,6 +27,10 @@ TABLES = {
     "_backward_hooks": "backward hook",
     "_backward_pre_hooks": "backward pre-hook",
 }
+# Tables of torch's own whose hooks are called in the passes of all modules.
+_EVERYWHERE: dict[str, Any] = {
+    f"a global {kind}": getattr(torch.nn.modules.module, f"_global{table}") for table, kind in TABLES.items()
+}
 _DEVICE_HOOKS = ("AlignDevicesHook", "CpuOffload", "ModelHook", "SequentialHook")
 # accelerate's `dispatch_model` puts these on a module, bound to that very module: a copy would move its original.
 _MOVERS = ("to", "cuda", "npu", "xpu", "mlu", "sdaa", "musa")
@@ -39,8 +43,29 @@ def foreign_hooks(module: nn.Module) -> list[str]:
     ]
 
 
+def refuse_global_hooks(name: str) -> None:
+    """Raise `ModelError` while torch has hooks for all modules; those by which torch tracks a pass may stay."""
+    hooks = [
+        f"{kind}, {getattr(hook, '__qualname__', type(hook).__name__)}"
+        for kind, table in _EVERYWHERE.items()
+        for hook in table.values()
+        if getattr(hook, "__module__", None) != "torch.utils.module_tracker"
+    ]
+    if hooks:
+        raise ModelError(
+            f"{name} cannot be run truly while torch calls {'; '.join(hooks)} in every module (it was registered by "
+            "torch.nn.modules.module.register_module_...). Expected none: it enters some passes and not others. Remove "
+            "it first: handle.remove(). It cannot be stripped from one module."
+        )
+
+
+def any_global_hook() -> bool:
+    return any(_EVERYWHERE.values())
+
+
 def refuse_foreign_hooks(module: nn.Module, name: str) -> None:
-    """Raise `ModelError` for a module that carries any."""
+    """Raise `ModelError` for a module that carries any, and while there are any for all modules."""
+    refuse_global_hooks(name)
     if hooks := foreign_hooks(module):
         raise ModelError(
             f"{name} carries {_listed(hooks)}. Expected a module that computes what its class and its weights say: a "
@@ -58,6 +83,7 @@ def copy_without_hooks(module: nn.Module, name: str, choice: str) -> nn.Module:
     """
     if choice not in CHOICES:
         raise ModelError(f"foreign_hooks={choice!r}; choose one of {', '.join(CHOICES)}.")
+    refuse_global_hooks(name)
     if choice == "refuse":
         refuse_foreign_hooks(module, name)
     hooks = foreign_hooks(module)

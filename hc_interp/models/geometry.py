@@ -163,10 +163,10 @@ class Geometry:
 
     def scale(self, layer: int) -> float:
         """What scores are multiplied by: `1 / sqrt(d_head)` where the module does not say otherwise."""
-        return getattr(self.part("block", layer).get_submodule(self._attention), "scaling", self.d_head**-0.5)
+        return getattr(self.part("block", layer).get_submodule(self.attention), "scaling", self.d_head**-0.5)
 
     @cached_property
-    def _attention(self) -> str:
+    def attention(self) -> str:
         """The attention module below a block: what holds the query projection."""
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
 
@@ -204,9 +204,8 @@ def rotate(
 
 def cut_layers(module: nn.Module, family: Family, first: int) -> None:
     """Drop the layers below `first` from a module tree, in place; parameters are not touched."""
-    path = f"{family.trunk}.{family.block.removesuffix('.{}')}"
-    layers: Any = module.get_submodule(path)
-    parent, name = path.rsplit(".", 1)
+    layers: Any = module.get_submodule(family.blocks)
+    parent, name = family.blocks.rsplit(".", 1)
     setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
     config: Any = module.config
     if getattr(config, "layer_types", None) is not None:

@@ -1,26 +1,32 @@
 """`hc.load`: a checkpoint by name, folder, hub id or live module, as a validated `HookedModel`."""
 
-import copy
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from hc_interp.errors import ModelError
+from hc_interp.errors import HCError, ModelError, in_one_line
+from hc_interp.models.adapter import Adapter
+from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
+from hc_interp.models.live import check_parts, refuse_wrapped
+from hc_interp.models.names import folder_or_hub_id
 from hc_interp.models.precision import dtype_named
+from hc_interp.models.tokenizer import given_tokenizer, read_tokenizer, with_padding
 from hc_interp.models.validate import validate
 from hc_interp.models.weight_files import check_weight_files
 from hc_interp.models.zoo import load_zoo
 from hc_interp.torch_modes import own_torch_modes
 
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+# A weight of a layer; but for what old versions of transformers stored beside the weights and now compute.
+_IN_A_LAYER = re.compile(r".*\.(layers?|h)\.\d+\.(?!.*rotary_emb\.inv_freq$)(?!attn\.(masked_)?bias$).*")
+Loaded = tuple[nn.Module, Any, str]
 
 
 @own_torch_modes
@@ -54,53 +60,62 @@ def load(
 
     Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
     """
+    precision = dtype_named(dtype)
+    tokenizer = given_tokenizer(tokenizer)
     if isinstance(source, nn.Module):
         name = type(source).__name__
+        refuse_wrapped(source, name)
         module = copy_without_hooks(source, name, foreign_hooks)
+        settle_config(module.config, family_of(module, name), name)
+        check_parts(module, name)
     else:
-        module, tokenizer, name = _from_name(source, tokenizer)
+        module, tokenizer, name = _from_name(source, tokenizer, precision)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    family_of(module, name)  # raises for what cannot be wrapped
-    precision = dtype_named(dtype)
-    cast(Any, module.config).return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
-    try:
-        module = module.to(device=device, dtype=precision)
-    except (RuntimeError, AssertionError) as error:  # no such device, or torch was built without it
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{name} cannot be moved to device={device!r} ({reason}). Use device='cpu', or one that torch sees."
-        ) from error
+    module = _moved(module, device, precision, name)
     _check_weights(module, name)
-    tokenizer = _with_padding(tokenizer)
+    tokenizer = with_padding(tokenizer, module.config.pad_token_id)
     model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
     validate(model)
     return model
 
 
-def _from_name(source: Any, tokenizer: Any) -> tuple[nn.Module, Any, str]:
-    """Module, tokenizer (the given one, else the checkpoint's) and name of a zoo model, folder or hub id."""
+def _from_name(source: Any, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None = None) -> Loaded:
+    """A zoo model, folder or hub id; with `adapter` the base of it. A given tokenizer goes before its own."""
     if isinstance(source, str) and source.startswith("zoo:"):
         module, found = load_zoo(source.removeprefix("zoo:"))
         return module, found if tokenizer is None else tokenizer, source
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        return *_from_pretrained(str(source), tokenizer, local=True), Path(source).resolve().name
-    if not isinstance(source, str) or Path(source).exists() or not _HUB_ID.fullmatch(source):
-        raise ModelError(
-            f"{source} is neither a folder, nor zoo:<name>, nor a hub id like 'user/model'. Pass the folder that "
-            "save_pretrained wrote (it holds config.json and model.safetensors)."
-        )
-    return *_from_pretrained(source, tokenizer, local=False), source
+    named, local = folder_or_hub_id(source)
+    name = Path(named).resolve().name if local else named
+    return *_from_pretrained(named, tokenizer, dtype, adapter, local=local), name
 
 
-def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Module, Any]:
+def _from_pretrained(
+    source: str, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None, *, local: bool
+) -> tuple[nn.Module, Any]:
     import transformers
-    from safetensors import SafetensorError
 
-    try:
-        config = transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
+    mend = (
+        "Check that the folder holds a whole config.json, model.safetensors (safetensors only: pickled weights are "
+        "refused) and tokenizer files, as save_pretrained writes them."
+        if local
+        else "There is no folder of this name, so it was looked for on the hub. Check the spelling, your "
+        "connection and access, or download it and pass the folder."
+    )
+    with _reading(source, mend):
+        if (own := Adapter.find(source, local=local)) is not None:
+            return _merged(own, source, tokenizer, dtype, adapter, local=local)
+        config = read_config(source, local=local, dtype=dtype)
+        if adapter is not None:
+            architecture = adapter.architecture(config, source)
+        else:
+            architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
         if architecture is None:
-            raise ModelError(unsupported(f"{source} holds {config.architectures or 'no named architecture'}"))
+            raise ModelError(_without_class(config, source))
+        family = FAMILIES[architecture]
+        settle_config(config, family, source)
+        n_labels = None if adapter is None else adapter.n_labels(family)
+        if n_labels not in (None, config.num_labels):
+            config.num_labels = n_labels
         check_weight_files(source, config, local=local)
         module, info = getattr(transformers, architecture).from_pretrained(
             source,
@@ -108,42 +123,83 @@ def _from_pretrained(source: str, tokenizer: Any, *, local: bool) -> tuple[nn.Mo
             local_files_only=local,
             use_safetensors=True,
             trust_remote_code=False,
+            dtype=dtype or "auto",
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             output_loading_info=True,
         )
-        if tokenizer is None:
-            found = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-            # Where a checkpoint has no tokenizer, transformers makes one that knows special tokens and no words.
-            tokenizer = found if len(found) > len(set(found.all_special_tokens)) else None
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
-        mend = (
-            "Check that the folder holds a whole config.json, model.safetensors (safetensors only: pickled weights are "
-            "refused) and tokenizer files, as save_pretrained writes them."
-            if local
-            else "There is no folder of this name, so it was looked for on the hub. Check the spelling, your "
-            "connection and access, or download it and pass the folder."
-        )
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        raise ModelError(f"{source} could not be loaded ({type(error).__name__}: {first_line}). {mend}") from error
-    if missing := sorted(info["missing_keys"]):
+    brought = (lambda key: False) if adapter is None else adapter.holds
+    if missing := sorted(key for key in info["missing_keys"] if not brought(key)):
         raise ModelError(
             f"{source} lacks {len(missing)} of the weights of {architecture} (first: {missing[0]}); they would be "
             "random. Load a checkpoint that was fine-tuned and saved with its classification head."
         )
-    if ignored := sorted(key for key in info["unexpected_keys"] if re.search(r"\.layer\.\d+\.", key)):
+    if differ := sorted((key, tuple(a), tuple(b)) for key, a, b in info["mismatched_keys"] if not brought(key)):
+        key, here, expected = differ[0]
+        raise ModelError(
+            f"{source} holds {len(differ)} weights of another shape than its config.json says (first: {key} of shape "
+            f"{here}, expected {expected}). Restore the config.json that was saved with these weights; the number of "
+            "classes is that of the names in id2label."
+        )
+    if ignored := sorted(key for key in info["unexpected_keys"] if _IN_A_LAYER.fullmatch(key)):
         raise ModelError(
             f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: "
             f"{ignored[0]}); they would be left out. Restore the config.json that was saved with these weights."
         )
+    return module, read_tokenizer(source, local=local) if tokenizer is None else tokenizer
+
+
+def _merged(
+    adapter: Adapter, source: str, tokenizer: Any, dtype: torch.dtype | None, outer: Adapter | None, *, local: bool
+) -> tuple[nn.Module, Any]:
+    """An adapter in the weights of its base; the tokenizer is the one beside the adapter, else the base's."""
+    if outer is not None:
+        raise ModelError(
+            f"{outer.folder} is an adapter on {source}, which is an adapter itself. Expected a whole model as its "
+            "base. Merge the inner one first: model.merge_and_unload().save_pretrained(folder)."
+        )
+    tokenizer = read_tokenizer(source, local=local) if tokenizer is None else tokenizer
+    base, tokenizer, _ = _from_name(adapter.base, tokenizer, dtype, adapter)
+    module = adapter.merge(base)
+    check_parts(module, source)
     return module, tokenizer
 
 
-def _with_padding(tokenizer: Any) -> Any:
-    """A tokenizer without a padding token, as GPT-2's, pads with its end token: padding is masked, so any will do."""
-    if tokenizer is None or tokenizer.pad_token_id is not None or tokenizer.eos_token_id is None:
-        return tokenizer
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+@contextmanager
+def _reading(source: str, mend: str) -> Iterator[None]:
+    """Within it every error but the package's own becomes a `ModelError`: foreign files make other code fail anyhow."""
+    try:
+        yield
+    except HCError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{source} could not be loaded ({in_one_line(error)}). {mend}") from error
+
+
+def _without_class(config: Any, source: str) -> str:
+    import transformers
+
+    held = unsupported(f"{source} holds {config.architectures or 'no named architecture'}")
+    fitting = [name for name in FAMILIES if isinstance(config, getattr(transformers, name).config_class)]
+    if config.architectures or not fitting:
+        return held
+    return f'{held} Name the class that was saved in config.json, like "architectures": ["{fitting[0]}"].'
+
+
+def _moved(module: Any, device: Any, dtype: torch.dtype | None, name: str) -> Any:
+    """The module at `device` and in `dtype`, where they are given."""
+    try:
+        # Where all weights have the type, buffers that transformers keeps in float32 (of rotary positions) stay in it.
+        same = all(tensor.dtype == dtype for tensor in module.parameters())
+        moved = module.to(device=device, dtype=None if same else dtype)
+    except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or torch was built without it
+        reason = in_one_line(error)
+    else:
+        reason = "it holds no values" if any(tensor.is_meta for tensor in moved.parameters()) else ""
+        if not reason:
+            return moved
+    raise ModelError(
+        f"{name} cannot be moved to device={device!r} ({reason}). Use device='cpu', or one that torch sees."
+    )
 
 
 def _check_weights(module: nn.Module, name: str) -> None:

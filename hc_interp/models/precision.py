@@ -6,14 +6,17 @@ import torch
 
 from hc_interp.errors import ModelError, warn
 
+DTYPES = ("float32", "float64", "bfloat16", "float16")  # what torch computes in
+
 
 def dtype_named(dtype: Any) -> torch.dtype | None:
-    """`torch.float32` and `"float32"` alike. Raises `ModelError` for what is no floating type."""
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is None or (isinstance(found, torch.dtype) and found.is_floating_point):
-        return found
+    """`torch.float32` and `"float32"` alike. Raises `ModelError` for a type that torch does not compute in."""
+    name = dtype_name(dtype) if isinstance(dtype, torch.dtype) else dtype
+    if dtype is None or (isinstance(name, str) and name in DTYPES):
+        return dtype and getattr(torch, name)
     raise ModelError(
-        f"dtype={dtype!r} cannot hold weights. Give a floating type of torch, like torch.float32 or 'float32'."
+        f"dtype={dtype!r} cannot hold weights. Give a floating type that torch computes in, as torch.float32 or "
+        f"'float32': {', '.join(DTYPES)}."
     )
 
 

@@ -1,39 +1,65 @@
-"""Is the wrapper true? Checked once when a model is loaded: same logits, every site is what it says it is, and an edit
-at any site reaches what is computed from it."""
+"""Is the wrapper true? Checked once when a model is loaded: each block and the logits are the module's, every site is
+what it says it is, and an edit at any site reaches what is computed from it."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
-from hc_interp.errors import ModelError
+from hc_interp.errors import HCError, ModelError, in_one_line
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Run
+from hc_interp.models.precision import dtype_name
 from hc_interp.models.site import LAYER_KINDS, Site
 
 SHIFT = 1.0
+_COARSE = (torch.bfloat16, torch.float16)
 
 
 @torch.no_grad()
 def validate(model: HookedModel) -> None:
-    """Raise `ModelError` naming the site and the versions if the wrapper disagrees with the module."""
-    try:
-        _compare(model)
-    except (RuntimeError, LookupError, ValueError) as error:  # a tap of another shape, or one that is never reached
-        raise ModelError(_wrong(model, f"a site that cannot be read ({type(error).__name__}: {error})")) from error
-
-
-def _compare(model: HookedModel) -> None:
+    """Raise `ModelError`: for a module that does not run by itself, else naming the site and the versions where the
+    wrapper disagrees with the module."""
     batch = _probe_batch(model)
-    plain = _plain_logits(model, batch)
+    _check_module(model, batch)
+    try:
+        _compare(model, batch)
+    except HCError:
+        raise
+    except Exception as error:  # a tap of another shape, or one that is never reached, fails in any way
+        raise ModelError(_wrong(model, f"a site that cannot be read ({in_one_line(error)})")) from error
+
+
+def _check_module(model: HookedModel, batch: Batch) -> None:
+    """Whether the module itself runs and gives numbers, so that what fails later is the wrapper's."""
+    try:
+        logits = torch.cat([_plain_logits(model, part) for _, part in _parts(model, batch)])
+    except Exception as error:  # foreign code
+        raise ModelError(
+            f"{model.name} ({type(model.module).__name__}) does not run by itself, unwrapped ({in_one_line(error)}). "
+            f"Expected a module that takes {len(batch)} rows of {batch.input_ids.shape[1]} tokens. Mend it so that "
+            "module(input_ids, attention_mask=...) runs, and load it then."
+        ) from error
+    if not bool(torch.isfinite(logits).all()):
+        low = "Load it in float32: hc.load(..., dtype='float32'), --dtype float32."
+        raise ModelError(
+            f"{model.name} by itself, unwrapped, gives NaN or infinite logits in {dtype_name(model.dtype)}. "
+            f"{low if model.dtype in _COARSE else 'Take another checkpoint.'}"
+        )
+
+
+def _compare(model: HookedModel, batch: Batch) -> None:
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
     sites = [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
     run = model.run(batch, capture=sites)
-    _check_logits(model, batch, run.logits, plain)
     real = batch.attention_mask.bool()
+    _check_blocks(model, batch, run)
     _check_sites(model, run, 0, real)
     # The same with numbers added at every site (but the pattern, which has no tap of its own): a hook whose edits are
     # ignored shows in what is computed from its site.
@@ -41,13 +67,54 @@ def _compare(model: HookedModel) -> None:
     _check_sites(model, model.run_edits(batch, edits, sites), SHIFT, real)
 
 
-def _plain_logits(model: HookedModel, batch: Batch) -> Tensor:
-    """The module's own; row by row where it is a decoder's classifier without padding token, which takes no batch."""
-    parts = [batch]
+def _check_blocks(model: HookedModel, batch: Batch, run: Run) -> None:
+    """Whether each block of the module makes of the stream what the wrapper does, and the head of the last one.
+
+    Each block is given the wrapper's stream, so that one block's rounding is all that they may differ by: through the
+    whole depth a coarse type's rounding grows until nothing can be told.
+    """
+    streams = [run.captured[Site(layer, "resid_post")] for layer in range(model.n_layers)]
+    logits = []
+    for rows, part in _parts(model, batch):
+        mask = part.attention_mask.bool()
+        given = [stream[rows, : mask.shape[1]] for stream in streams]
+        with _streams_given(model, given) as made:
+            logits.append(_plain_logits(model, part))
+        for layer, (own, stream) in enumerate(zip(made, given, strict=True)):
+            _agree(model, f"L{layer}.resid_post", stream[mask], own[mask])
+    _check_logits(model, batch, run.logits, torch.cat(logits))
+
+
+@contextmanager
+def _streams_given(model: HookedModel, streams: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Within, what comes after block `i` of the module reads `streams[i]`; yields what each block itself made."""
+    made: list[Tensor] = []
+
+    def give(block: Any, given: Any, output: Any) -> Any:
+        rest = output[1:] if isinstance(output, tuple) else None
+        made.append(output if rest is None else output[0])
+        stream = streams[len(made) - 1]
+        return stream if rest is None else (stream, *rest)
+
+    blocks = [model.module.get_submodule(model.geometry.path("block", layer)) for layer in range(model.n_layers)]
+    handles = [block.register_forward_hook(give) for block in blocks]
+    try:
+        yield made
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _parts(model: HookedModel, batch: Batch) -> list[tuple[list[int], Batch]]:
+    """What the module takes at once, with its rows: the batch, or each row for itself where it is a decoder's
+    classifier without padding token, which takes no batch."""
     if model.readout.kind == "last" and model.readout.pad_token is None:
-        lengths = batch.attention_mask.sum(1).tolist()
-        parts = [Batch(batch.input_ids[[row], :length]) for row, length in enumerate(lengths)]
-    return torch.cat([model.module(part.input_ids, **model.geometry.inputs(part)).logits for part in parts])
+        return [([row], batch.rows([row]).trim()) for row in range(len(batch))]
+    return [(list(range(len(batch))), batch)]
+
+
+def _plain_logits(model: HookedModel, batch: Batch) -> Tensor:
+    return model.module(batch.input_ids, **model.geometry.inputs(batch)).logits
 
 
 def _check_logits(model: HookedModel, batch: Batch, found: Tensor, plain: Tensor) -> None:
@@ -139,7 +206,7 @@ def _agree(model: HookedModel, what: str, found: Tensor, expected: Tensor) -> No
 
 def disagreement(model: HookedModel, found: Tensor, expected: Tensor) -> str:
     """How far two tensors are apart that should be the same but for one operation's rounding; empty if they are."""
-    tolerance = 1e-5 if model.dtype in (torch.float32, torch.float64) else 0.05
+    tolerance = 0.05 if model.dtype in _COARSE else 1e-5
     error = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
     if error <= tolerance * max(1.0, float(expected.abs().max())):
         return ""

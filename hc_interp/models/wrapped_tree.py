@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.foreign_hooks import TABLES, foreign_hooks
+from hc_interp.models.foreign_hooks import TABLES, any_global_hook, foreign_hooks, refuse_global_hooks
 
 _HELD = ("_modules", "_parameters", "_buffers")
 
@@ -45,7 +45,9 @@ class WrappedTree:
         )
 
     def check(self, name: str) -> None:
-        """Raise `ModelError` that names what is no longer as it was wrapped."""
+        """Raise `ModelError` that names what is no longer as it was wrapped, or a hook for all modules."""
+        if any_global_hook():
+            refuse_global_hooks(name)
         now = list(_values(self.held))
         same = len(now) == len(self.values) and all(map(is_, now, self.values))
         same = same and _memory(self.tensors) == self.memory and _forwards(self.attributes) == self.replaced_forwards

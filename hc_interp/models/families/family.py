@@ -51,6 +51,11 @@ class Family:
     classify: Callable[[Any, Tensor], Tensor] | None = None
 
     @property
+    def blocks(self) -> str:
+        """Dotted path of the list of all blocks, in the module."""
+        return f"{self.trunk}.{self.block.removesuffix('.{}')}"
+
+    @property
     def mlp(self) -> str:
         """The MLP as one module; BERT has none, only its two projections."""
         return self.mlp_out.rsplit(".", 1)[0]

@@ -1,0 +1,110 @@
+"""`Adapter`: a folder of peft's that holds the change of a model, like LoRA's; it is merged into the base's weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from hc_interp.errors import ModelError
+from hc_interp.models.families import FAMILIES, unsupported
+from hc_interp.models.families.family import Family
+
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_WRAPPED = "base_model.model."  # before the name of a weight that is saved whole beside the adapter's
+_TASKS = {"SEQ_CLS": ("ForSequenceClassification",), "CAUSAL_LM": ("ForCausalLM", "LMHeadModel")}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What an adapter's folder says: the name of its base, its task, and the shapes of its weights."""
+
+    folder: Path
+    base: str
+    task: str | None
+    made_of: str | None
+    shapes: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def find(cls, source: str, *, local: bool) -> Self | None:
+        """The adapter in a folder or hub repository; None where there is none. Raises `ModelError` for one that cannot
+        be merged, before its base is read."""
+        from safetensors import safe_open
+        from transformers.utils import cached_file
+        from transformers.utils.peft_utils import find_adapter_config_file
+
+        config = find_adapter_config_file(source, local_files_only=local)
+        if config is None:
+            return None
+        settings = json.loads(Path(config).read_text(encoding="utf-8"))
+        base = settings.get("base_model_name_or_path")
+        if not isinstance(base, str) or not base:
+            raise ModelError(
+                f"{source} is an adapter whose {_CONFIG} says base_model_name_or_path={base!r}; expected the folder or "
+                "hub id of the model that it changes. Write it there."
+            )
+        _refuse_inputs(config, source, settings.get("peft_type"))
+        weights = cached_file(source, _WEIGHTS, local_files_only=local, _raise_exceptions_for_missing_entries=False)
+        if weights is None:
+            raise ModelError(
+                f"{source} is an adapter without {_WEIGHTS}. Pickled weights are refused: save it again by "
+                "PeftModel.save_pretrained(folder), which writes safetensors."
+            )
+        with safe_open(weights, "pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        made_of = (settings.get("auto_mapping") or {}).get("base_model_class")
+        return cls(Path(config).parent, base, settings.get("task_type"), made_of, shapes)
+
+    def architecture(self, config: Any, source: str) -> str:
+        """The class to load the base with: by the adapter's task, else by the class that it was made of."""
+        import transformers
+
+        ends = _TASKS.get(self.task or "", ())
+        named = [self.made_of, *(config.architectures or ())] if not ends else FAMILIES
+        for name in named:
+            fits = name in FAMILIES and isinstance(config, getattr(transformers, name).config_class)
+            if fits and (not ends or name.endswith(ends)):
+                return name
+        what = f"task_type={self.task!r} on a {config.model_type}" + (f" made of {self.made_of}" * bool(self.made_of))
+        raise ModelError(unsupported(f"{self.folder} is an adapter with {what}, of base {source}"))
+
+    def n_labels(self, family: Family) -> int | None:
+        """How many classes its own head has; None where it has none."""
+        shape = self.shapes.get(f"{_WRAPPED}{family.head}.weight")
+        return shape[0] if shape and family.readout != "vocabulary" else None
+
+    def holds(self, key: str) -> bool:
+        """Whether it brings this weight of the base whole."""
+        return f"{_WRAPPED}{key}" in self.shapes
+
+    def merge(self, module: nn.Module) -> nn.Module:
+        """`module`, the base, with the change in its weights."""
+        import peft
+
+        wrapped = peft.PeftModel.from_pretrained(module, str(self.folder))  # type: ignore[arg-type]
+        loaded = set(peft.get_peft_model_state_dict(wrapped))
+        if differ := sorted(loaded ^ set(self.shapes)):
+            raise ModelError(
+                f"{self.folder} is an adapter whose {_WEIGHTS} and {_CONFIG} do not fit the base {self.base}: "
+                f"{len(differ)} weights are in one of them only (first: {differ[0]}). Give it the base that it was "
+                "trained on."
+            )
+        return wrapped.merge_and_unload()
+
+
+def _refuse_inputs(config: str, source: str, kind: Any) -> None:
+    """Raise `ModelError` for an adapter that adds inputs, which no weight can hold, and where peft is missing."""
+    try:
+        import peft
+    except ImportError as error:
+        raise ModelError(
+            f"{source} is an adapter ({_CONFIG}: {kind}), which peft merges into its base, and peft is not installed. "
+            "Install it: pip install 'hc-interp[lora]'. Or pass a merged model: "
+            "model.merge_and_unload().save_pretrained(folder)."
+        ) from error
+    if peft.PeftConfig.from_pretrained(str(Path(config).parent)).is_prompt_learning:
+        raise ModelError(
+            f"{source} is an adapter of kind {kind}, which adds inputs that no weight can hold. Expected one that can "
+            "be merged, like LoRA. Such a model cannot be wrapped."
+        )

@@ -1,0 +1,70 @@
+"""What the name of a model or tokenizer stands for: a folder, or an id of the hub, where a mistyped folder is told."""
+
+import difflib
+import os
+import re
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from hc_interp.errors import ModelError
+from hc_interp.models.zoo_cards import ZOO
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_CLOSE = 0.85  # share of characters in common; a hub id of one word is rarely that close to a folder
+
+
+def folder_or_hub_id(source: Any) -> tuple[str, bool]:
+    """The folder (`~` is the home directory) or hub id of this name, and whether it is a folder.
+
+    Raises `ModelError` at once, without a look at the hub, for what can be neither, and for a name that is close to a
+    folder or to a name of the zoo.
+    """
+    named = isinstance(source, str | Path)
+    path = os.path.expanduser(source) if named else ""
+    if os.path.isdir(path):
+        return path, True
+    shown = str(source) if named else " ".join(reprlib.repr(source).split())
+    matches = _close(path)
+    hint = f" Did you mean {' or '.join(matches)}?" if matches else ""
+    if os.path.isfile(path):
+        hint = f" It is a file: pass its folder, {Path(path).parent}."
+    elif not named and (field := _holds_a_module(source)):
+        raise ModelError(f"A {type(source).__name__} holds a module; expected that itself. Pass its .{field}.")
+    if isinstance(source, str) and _HUB_ID.fullmatch(source) and not hint and not _in_a_folder(path):
+        return source, False
+    raise ModelError(
+        f"{shown} is neither a folder, nor zoo:<name>, nor a hub id like 'user/model'.{hint} Pass the folder that "
+        "save_pretrained wrote (it holds config.json and model.safetensors)."
+    )
+
+
+def _in_a_folder(path: str) -> bool:
+    """Whether the name is one of something in a folder that is there, other than the current one."""
+    parent = os.path.dirname(path)
+    return bool(parent) and os.path.isdir(parent)
+
+
+def _close(path: str) -> list[str]:
+    """Folders and zoo names that this may be a slip of."""
+    if not path:
+        return []
+    parent, name = os.path.split(path.rstrip("/"))
+    parents = [parent] if not parent or os.path.isdir(parent) else _close_in(*os.path.split(parent))
+    found = [match for folder in parents for match in _close_in(folder, name)]
+    bare = name if not parent else ""
+    return found + [f"zoo:{match}" for match in difflib.get_close_matches(bare, ZOO, 3, _CLOSE)]
+
+
+def _close_in(parent: str, name: str) -> list[str]:
+    """Folders in `parent` whose names are close to `name`."""
+    here = parent or "."
+    if not os.access(here, os.R_OK | os.X_OK):
+        return []
+    folders = [entry.name for entry in os.scandir(here) if entry.is_dir()]
+    return [os.path.join(parent, match) for match in difflib.get_close_matches(name, folders, 3, _CLOSE)]
+
+
+def _holds_a_module(source: Any) -> str:
+    """The attribute of a pipeline, trainer or wrapped model that is the module itself; empty where there is none."""
+    return next((name for name in ("module", "model") if hasattr(getattr(source, name, None), "state_dict")), "")
