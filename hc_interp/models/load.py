@@ -145,7 +145,7 @@ def _from_pretrained(
             f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: "
             f"{ignored[0]}); they would be left out. Restore the config.json that was saved with these weights."
         )
-    return module, read_tokenizer(source, local=local) if tokenizer is None else tokenizer
+    return module, read_tokenizer(source, local=local, config=config) if tokenizer is None else tokenizer
 
 
 def _merged(

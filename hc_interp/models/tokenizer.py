@@ -51,17 +51,20 @@ def given_tokenizer(given: Any) -> Any:
     )
 
 
-def read_tokenizer(source: str, *, local: bool) -> Any:
+def read_tokenizer(source: str, *, local: bool, config: Any = None) -> Any:
     """The tokenizer of a folder or hub id; None where there is none. Raises `ModelError` for a broken one.
 
-    Where a checkpoint has none, transformers makes one that knows special tokens and no words, or fails.
+    `config` is the model's, where it was read already and put right. Where a checkpoint has no tokenizer, transformers
+    makes one that knows special tokens and no words, or fails.
     """
     import transformers
 
     if local and not any(os.path.isfile(os.path.join(source, name)) for name in _FILES):
         return None
     try:
-        found = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        found = transformers.AutoTokenizer.from_pretrained(
+            source, config=config, local_files_only=local, trust_remote_code=False
+        )
     except Exception as error:  # broken files fail in any way
         raise ModelError(
             f"The tokenizer of {source} could not be loaded ({in_one_line(error)}). Expected its files as "

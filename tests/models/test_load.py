@@ -1,10 +1,10 @@
 """`hc.load`: what it takes, what it refuses and how it says so, and whether a wrong wrapper is caught."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import TEXTS, WEIGHTS, edit_config, name_labels, save
 from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 from transformers import BertModel, GPTNeoXConfig, GPTNeoXForCausalLM
@@ -14,29 +14,13 @@ from hc_interp.models import transformer_lens_backend
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 
-TEXTS = ["the doctor saw the lawyer .", "a lawyer saw the old doctor"]
-WEIGHTS = "model.safetensors"
 TINY_NEOX = GPTNeoXConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-
-
-def name_labels(module, labels=LABELS):
-    module.config.id2label = dict(enumerate(labels))
-    module.config.label2id = {label: i for i, label in enumerate(labels)}
-    return module
 
 
 @pytest.fixture
 def saved(tmp_path) -> Path:
     """A folder as a user's training leaves it."""
-    folder = tmp_path / "mine"
-    name_labels(tiny_module(dtype=torch.float32)).save_pretrained(folder)
-    word_tokenizer(TEXTS).save_pretrained(folder)
-    return folder
-
-
-def edit_config(folder: Path, **changes) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return save(tmp_path / "mine")
 
 
 def same(model, batch, found, expected):
@@ -179,7 +163,10 @@ def save_nan(folder) -> None:
             "holds .'BertModel'., which hc_interp cannot wrap",
         ),
         (lambda folder: edit_config(folder, architectures=None), "no named architecture"),
-        (lambda folder: edit_config(folder, intermediate_size=64), "could not be loaded .RuntimeError"),
+        (
+            lambda folder: edit_config(folder, intermediate_size=64),
+            r"holds 9 weights of another shape .first: .*intermediate.dense.bias of shape \(32,\), expected \(64,\)",
+        ),
         (lambda folder: edit_config(folder, num_hidden_layers=4), "lacks 16 of the weights"),
         (
             lambda folder: edit_config(folder, num_hidden_layers=2),
