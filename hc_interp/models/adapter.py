@@ -61,7 +61,7 @@ class Adapter:
         import transformers
 
         ends = _TASKS.get(self.task or "", ())
-        named = [self.made_of, *(config.architectures or ())] if not ends else FAMILIES
+        named = FAMILIES if ends else [self.made_of, *(config.architectures or ())] if self.task is None else ()
         for name in named:
             fits = name in FAMILIES and isinstance(config, getattr(transformers, name).config_class)
             if fits and (not ends or name.endswith(ends)):

@@ -10,8 +10,10 @@ from typing import Any
 from hc_interp.errors import ModelError
 from hc_interp.models.zoo_cards import ZOO
 
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_CLOSE = 0.85  # share of characters in common; a hub id of one word is rarely that close to a folder
+_HUB_ID = re.compile(r"\w[\w.-]{,95}(/\w[\w.-]{,95})?")
+# Ids of the hub without a user are those of its first models; other single words are slips of a folder more often.
+_WITHOUT_USER = re.compile(r"(distil)?(bert|roberta|gpt2)\b[\w.-]*")
+_CLOSE = 0.8  # share of characters in common
 
 
 def folder_or_hub_id(source: Any) -> tuple[str, bool]:
@@ -24,7 +26,7 @@ def folder_or_hub_id(source: Any) -> tuple[str, bool]:
     path = os.path.expanduser(source) if named else ""
     if os.path.isdir(path):
         return path, True
-    shown = str(source) if named else " ".join(reprlib.repr(source).split())
+    shown = _short(str(source) if named else " ".join(reprlib.repr(source).split()))
     matches = _close(path)
     hint = f" Did you mean {' or '.join(matches)}?" if matches else ""
     if os.path.isfile(path):
@@ -39,6 +41,10 @@ def folder_or_hub_id(source: Any) -> tuple[str, bool]:
     )
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
 def _in_a_folder(path: str) -> bool:
     """Whether the name is one of something in a folder that is there, other than the current one."""
     parent = os.path.dirname(path)
@@ -50,6 +56,8 @@ def _close(path: str) -> list[str]:
     if not path:
         return []
     parent, name = os.path.split(path.rstrip("/"))
+    if _WITHOUT_USER.fullmatch(path):
+        return []
     parents = [parent] if not parent or os.path.isdir(parent) else _close_in(*os.path.split(parent))
     found = [match for folder in parents for match in _close_in(folder, name)]
     bare = name if not parent else ""

@@ -30,13 +30,9 @@ def given_tokenizer(given: Any) -> Any:
     Raises `ModelError` for anything else.
     """
     import tokenizers
-    import transformers
 
     if isinstance(given, tokenizers.Tokenizer):
-        known = given.get_vocab()
-        special = {kind: next((n for n in names if n in known), None) for kind, names in _SPECIAL.items()}
-        own = {kind: name for kind, name in special.items() if name is not None}
-        return transformers.PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(given), **own)
+        return _of_tokenizers(given)
     if isinstance(given, str | Path):
         source, local = folder_or_hub_id(given)
         found = read_tokenizer(source, local=local)
@@ -49,6 +45,19 @@ def given_tokenizer(given: Any) -> Any:
         f"tokenizer={given!r} encodes no texts. Expected a tokenizer of transformers or tokenizers, or the folder or "
         "hub id of one: hc.load(..., tokenizer=transformers.AutoTokenizer.from_pretrained(name))."
     )
+
+
+def _of_tokenizers(given: Any) -> Any:
+    """As transformers wraps it: without the padding and cutting that were set on it, which each call decides."""
+    import transformers
+
+    core, known = copy.deepcopy(given), given.get_vocab()
+    core.no_padding()
+    core.no_truncation()
+    special = {kind: next((name for name in names if name in known), None) for kind, names in _SPECIAL.items()}
+    if given.padding is not None:
+        special["pad_token"] = given.padding["pad_token"]
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **{k: n for k, n in special.items() if n})
 
 
 def read_tokenizer(source: str, *, local: bool, config: Any = None) -> Any:
