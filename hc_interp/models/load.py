@@ -206,6 +206,14 @@ def _check_weights(module: nn.Module, name: str) -> None:
     for key, tensor in module.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError(
-                f"{name} has NaN or infinite values in its weights (first in {key}). "
-                "The training that made it diverged or the file is damaged: take another checkpoint."
+                f"{name} has NaN or infinite values in its weights (first in {key}). {_why_not_finite(tensor.dtype)}"
             )
+
+
+def _why_not_finite(dtype: torch.dtype) -> str:
+    damaged = "The training that made it diverged or the file is damaged: take another checkpoint."
+    if dtype != torch.float16:
+        return damaged
+    return (
+        f"Numbers above 65,504 do not fit into float16: try hc.load(..., dtype='float32'), --dtype float32. {damaged}"
+    )

@@ -321,3 +321,56 @@ def test_checkpoints_from_folders_carry_none(tmp_path, recwarn) -> None:
     tiny_module(dtype=torch.float32).save_pretrained(tmp_path)
     load(tmp_path, labels=LABELS, device="cpu")
     assert not [warning for warning in recwarn if issubclass(warning.category, HCWarning)]
+
+
+REGISTER = {
+    "forward hook": torch.nn.modules.module.register_module_forward_hook,
+    "forward pre-hook": torch.nn.modules.module.register_module_forward_pre_hook,
+    "backward hook": torch.nn.modules.module.register_module_full_backward_hook,
+    "backward pre-hook": torch.nn.modules.module.register_module_full_backward_pre_hook,
+}
+
+
+@pytest.fixture
+def everywhere():
+    """Registers a hook for all modules, and takes it off in the end."""
+    handles = []
+
+    def halve_all(*args):
+        return None
+
+    yield lambda kind: handles.append(REGISTER[kind](halve_all))
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.parametrize("choice", ["refuse", "strip"])
+@pytest.mark.parametrize("kind", REGISTER)
+def test_hooks_for_all_modules_are_refused(family, kind, choice, everywhere, tmp_path) -> None:
+    tiny_module(family).save_pretrained(tmp_path)
+    everywhere(kind)
+    for source in (tiny_module(family), tmp_path):
+        with pytest.raises(ModelError, match=rf"while torch calls a global {kind}, .*halve_all.*handle\.remove\(\)"):
+            load(source, labels=LABELS, foreign_hooks=choice, device="cpu")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_hooks_for_all_modules_after_loading_are_refused(family, backend, everywhere) -> None:
+    model = load(tiny_module(family), labels=LABELS, backend=backend)
+    before = model.logits(BATCH)
+    everywhere("forward hook")
+    for call in PUBLIC.values():
+        with pytest.raises(ModelError, match="while torch calls a global forward hook"):
+            call(model)
+    torch.nn.modules.module._global_forward_hooks.clear()
+    assert torch.equal(model.logits(BATCH), before)
+
+
+def test_torchs_own_tracking_of_passes_is_known(family) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = load(tiny_module(family), labels=LABELS)
+    expected = model.logits(BATCH)
+    with FlopCounterMode(display=False) as counter:
+        assert torch.equal(model.logits(BATCH), expected)
+    assert counter.get_total_flops() > 0
