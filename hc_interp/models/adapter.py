@@ -31,7 +31,7 @@ class Adapter:
         """The adapter in a folder or hub repository; None where there is none. Raises `ModelError` for one that cannot
         be merged, before its base is read."""
         from safetensors import safe_open
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
         from transformers.utils.peft_utils import find_adapter_config_file
 
         config = find_adapter_config_file(source, local_files_only=local)

@@ -35,7 +35,7 @@ def read_config(source: str, *, local: bool, dtype: torch.dtype | None) -> Any:
 
     given, _ = transformers.PreTrainedConfig.get_config_dict(source, local_files_only=local)
     fields = corrected(given, source, dtype)
-    kind = fields.get("model_type")
+    kind = str(fields.get("model_type"))
     if fields == given or kind not in transformers.CONFIG_MAPPING:
         return transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
     return transformers.CONFIG_MAPPING[kind].from_dict(fields)

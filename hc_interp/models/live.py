@@ -72,7 +72,7 @@ def check_parts(module: nn.Module, name: str) -> None:
 def _other_parts(module: nn.Module, expected: Geometry) -> Iterator[tuple[str, str]]:
     """Place and nature of each part that is another than in the module that the config makes."""
     for place, name in _places(expected):
-        here, built = _at(module, place), _at(expected.module, place)
+        here, built = _at(module, place), expected.module.get_submodule(place)
         if here is None:
             yield place, "is missing"
         elif type(here).forward is not type(built).forward:

@@ -91,10 +91,10 @@ def _streams_given(model: HookedModel, streams: list[Tensor]) -> Iterator[list[T
     made: list[Tensor] = []
 
     def give(block: Any, given: Any, output: Any) -> Any:
-        rest = output[1:] if isinstance(output, tuple) else None
-        made.append(output if rest is None else output[0])
+        first, *rest = output if isinstance(output, tuple) else (output,)
+        made.append(first)
         stream = streams[len(made) - 1]
-        return stream if rest is None else (stream, *rest)
+        return (stream, *rest) if isinstance(output, tuple) else stream
 
     blocks = [model.module.get_submodule(model.geometry.path("block", layer)) for layer in range(model.n_layers)]
     handles = [block.register_forward_hook(give) for block in blocks]
