@@ -18,13 +18,15 @@ _TASKS = {"SEQ_CLS": ("ForSequenceClassification",), "CAUSAL_LM": ("ForCausalLM"
 
 @dataclass(frozen=True)
 class Adapter:
-    """What an adapter's folder says: the name of its base, its task, and the shapes of its weights."""
+    """What an adapter's folder says: the name of its base, its task, the class that it was made of, the shapes of its
+    weights, and whether a tokenizer is beside it."""
 
     folder: Path
     base: str
     task: str | None
     made_of: str | None
     shapes: dict[str, tuple[int, ...]]
+    has_tokenizer: bool
 
     @classmethod
     def find(cls, source: str, *, local: bool) -> Self | None:
@@ -45,7 +47,10 @@ class Adapter:
                 "hub id of the model that it changes. Write it there."
             )
         _refuse_inputs(config, source, settings.get("peft_type"))
-        weights = cached_file(source, _WEIGHTS, local_files_only=local, _raise_exceptions_for_missing_entries=False)
+        weights, words = (
+            cached_file(source, name, local_files_only=local, _raise_exceptions_for_missing_entries=False)
+            for name in (_WEIGHTS, "tokenizer_config.json")
+        )
         if weights is None:
             raise ModelError(
                 f"{source} is an adapter without {_WEIGHTS}. Pickled weights are refused: save it again by "
@@ -54,7 +59,7 @@ class Adapter:
         with safe_open(weights, "pt") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         made_of = (settings.get("auto_mapping") or {}).get("base_model_class")
-        return cls(Path(config).parent, base, settings.get("task_type"), made_of, shapes)
+        return cls(Path(config).parent, base, settings.get("task_type"), made_of, shapes, words is not None)
 
     def architecture(self, config: Any, source: str) -> str:
         """The class to load the base with: by the adapter's task, else by the class that it was made of."""

@@ -64,7 +64,7 @@ def _own_names(
         raise LabelError(
             f"{name} does not name its labels (id2label is {dict(config.id2label)}, its head has {outputs} outputs), "
             "so the order of its classes cannot be read. Say which logit is which: hc.load(..., labels=['entailment', "
-            "'neutral', 'contradiction'])."
+            "'neutral', 'contradiction']), --labels entailment,neutral,contradiction."
         )
     spelled = {str(index): normalise(label) for index, label in enumerate(by_id)}
     others = {normalise(str(label)): str(index) for index, label in _inverted(config).items()}

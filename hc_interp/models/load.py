@@ -43,11 +43,13 @@ def load(
     """Load a sequence classifier or a language model and wrap a copy of it.
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
-    `save_pretrained` wrote, a hub id, or a live module. `labels` names a classifier's classes in logit order where the
-    checkpoint does not. For a language model `labels` are words of one token each, like `[" yes", " no"]`: its logits
-    `[batch, class]` are then those words' at the last position that is no padding (in a masked model at the first mask
-    token of a row that has one); without them its logits stay `[batch, pos, vocab]`. A classifier on a decoder is read
-    where its module reads it: at the last token that is not its config's `pad_token_id`.
+    `save_pretrained` wrote, a hub id, or a live module; an adapter of peft (LoRA) is merged into its base, which takes
+    the extra `lora`. `tokenizer` goes before the checkpoint's own: one of transformers or `tokenizers`, or the folder
+    or hub id of one. `labels` names a classifier's classes in logit order where the checkpoint does not. For a language
+    model `labels` are words of one token each, like `[" yes", " no"]`: its logits `[batch, class]` are then those
+    words' at the last position that is no padding (in a masked model at the first mask token of a row that has one);
+    without them its logits stay `[batch, pos, vocab]`. A classifier on a decoder is read where its module reads it: at
+    the last token that is not its config's `pad_token_id`.
 
     A live module may carry foreign hooks: forward and backward hooks, a `forward` of its own, parametrizations, pruning
     masks. They are refused; `foreign_hooks="strip"` takes hooks off the wrapped copy, keeps parametrized weights as
@@ -127,14 +129,23 @@ def _from_pretrained(
             ignore_mismatched_sizes=True,  # they are refused below, by name
             output_loading_info=True,
         )
-    brought = (lambda key: False) if adapter is None else adapter.holds
-    if missing := sorted(key for key in info["missing_keys"] if not brought(key)):
+    _check_loaded(info, adapter, source, architecture)
+    return module, read_tokenizer(source, local=local, config=config) if tokenizer is None else tokenizer
+
+
+def _check_loaded(info: dict[str, Any], adapter: Adapter | None, source: str, architecture: str) -> None:
+    """Raise `ModelError` for weights that were not read: all are the module's, but for those that an adapter brings."""
+    missing, differ = info["missing_keys"], info["mismatched_keys"]
+    if adapter is not None:
+        missing = {key for key in missing if not adapter.holds(key)}
+        differ = {item for item in differ if not adapter.holds(item[0])}
+    if missing:
         raise ModelError(
-            f"{source} lacks {len(missing)} of the weights of {architecture} (first: {missing[0]}); they would be "
+            f"{source} lacks {len(missing)} of the weights of {architecture} (first: {min(missing)}); they would be "
             "random. Load a checkpoint that was fine-tuned and saved with its classification head."
         )
-    if differ := sorted((key, tuple(a), tuple(b)) for key, a, b in info["mismatched_keys"] if not brought(key)):
-        key, here, expected = differ[0]
+    if differ:
+        key, here, expected = min(differ)
         raise ModelError(
             f"{source} holds {len(differ)} weights of another shape than its config.json says (first: {key} of shape "
             f"{here}, expected {expected}). Restore the config.json that was saved with these weights; the number of "
@@ -145,7 +156,6 @@ def _from_pretrained(
             f"{source} holds {len(ignored)} weights of layers that its config.json does not have (first: "
             f"{ignored[0]}); they would be left out. Restore the config.json that was saved with these weights."
         )
-    return module, read_tokenizer(source, local=local, config=config) if tokenizer is None else tokenizer
 
 
 def _merged(
@@ -157,7 +167,8 @@ def _merged(
             f"{outer.folder} is an adapter on {source}, which is an adapter itself. Expected a whole model as its "
             "base. Merge the inner one first: model.merge_and_unload().save_pretrained(folder)."
         )
-    tokenizer = read_tokenizer(source, local=local) if tokenizer is None else tokenizer
+    if tokenizer is None and adapter.has_tokenizer:
+        tokenizer = read_tokenizer(source, local=local)
     base, tokenizer, _ = _from_name(adapter.base, tokenizer, dtype, adapter)
     module = adapter.merge(base)
     check_parts(module, source)

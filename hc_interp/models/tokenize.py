@@ -26,7 +26,8 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
     if model.tokenizer is None:
         raise ModelError(
             f"{model.name} was loaded without a tokenizer, so texts cannot be encoded. "
-            "Pass one, hc.load(..., tokenizer=tok), or pass encoded hc.Batch data."
+            "Pass one, hc.load(..., tokenizer=tok), put its files into the model's folder (tokenizer.save_pretrained), "
+            "or pass encoded hc.Batch data."
         )
     first = [first] if isinstance(first, str) else list(first)
     second = [second] if isinstance(second, str) else second if second is None else list(second)

@@ -92,7 +92,6 @@ def with_padding(tokenizer: Any, pad_token_id: int | None) -> Any:
         return tokenizer
     tokenizer = copy.deepcopy(tokenizer)
     ids = (tokenizer.eos_token_id, pad_token_id, 0)
-    tokenizer.pad_token = next(
-        token for id in ids if id is not None and (token := tokenizer.convert_ids_to_tokens(id)) is not None
-    )
+    first = next(id for id in ids if id is not None and id < len(tokenizer))
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(first)
     return tokenizer

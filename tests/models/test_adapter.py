@@ -11,6 +11,7 @@ import transformers
 from checkpoints import edit_config, save
 from path_pairs import make_pairs
 from shell import call
+from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
 import hc_interp as hc
@@ -134,6 +135,13 @@ def test_language_models(tmp_path) -> None:
         model = load(tmp_path / "lora", device="cpu")
         real = BATCH.attention_mask.bool()
         torch.testing.assert_close(logits_of(model)[real], expected[real], atol=2e-5, rtol=1e-5)
+
+
+def test_the_tokenizer_beside_the_adapter_goes_before_the_bases(tmp_path) -> None:
+    adapt(save(tmp_path / "base"), tmp_path / "lora")
+    assert "[UNK]" in load(tmp_path / "lora", device="cpu").tokenizer.tokenize("the words")
+    word_tokenizer(["the words"]).save_pretrained(tmp_path / "lora")
+    assert load(tmp_path / "lora", device="cpu").tokenizer.tokenize("the words") == ["the", "words"]
 
 
 def edit_adapter(folder, **changes) -> None:

@@ -224,6 +224,7 @@ def test_the_command_line_says_it_in_one_paragraph(tmp_path, monkeypatch, capsys
         ({"num_attention_heads": 0}, "says num_attention_heads=0; expected a whole number"),
         ({"quantization_config": {"quant_method": "gptq"}}, "is quantized"),
         ({"dtype": "float7"}, "--dtype float32"),
+        ({"id2label": {str(i): f"LABEL_{i}" for i in range(3)}}, "--labels entailment,neutral,contradiction"),
     ):
         save(tmp_path / "mine", **changes)
         done = call(

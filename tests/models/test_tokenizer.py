@@ -110,11 +110,11 @@ def test_nothing_to_pad_with(family, backend) -> None:
     assert means is not None
 
 
-@pytest.mark.parametrize("pad", [None, 5, 9999])
+@pytest.mark.parametrize("pad", [None, 5, 59])
 def test_padding_with_a_word_does_not_change_how_it_is_read(pad) -> None:
     """The token that pads is one that texts hold: it is split and counted as before."""
     module = tiny_module("gpt2")
-    module.config.pad_token_id = pad if pad != 9999 else None
+    module.config.pad_token_id = pad  # the last is none of the tokenizer's
     model = load(module, tokenizer=bare(eos_token=None), labels=LABELS)
     texts = ["the doctor saw thee lawyer", "the", "old a ."]
     for text in texts:
