@@ -165,7 +165,7 @@ def save_nan(folder) -> None:
         (lambda folder: edit_config(folder, architectures=None), "no named architecture"),
         (
             lambda folder: edit_config(folder, intermediate_size=64),
-            r"holds 9 weights of another shape .first: .*intermediate.dense.bias of shape \(32,\), expected \(64,\)",
+            r"holds 9 weights of another shape .*first: .*intermediate.dense.bias of shape \(32,\), expected \(64,\)",
         ),
         (lambda folder: edit_config(folder, num_hidden_layers=4), "lacks 16 of the weights"),
         (
