@@ -117,9 +117,10 @@ def test_weights_are_not_rounded_to_the_types_of_the_config_first(tmp_path) -> N
 
 
 def test_a_llamas_rotary_frequencies_stay_in_float32(tmp_path) -> None:
-    save(tmp_path, "llama")
-    for dtype in ("bfloat16", None):
-        model = load(tmp_path, device="cpu", dtype=dtype)
+    for named in ("float32", None):
+        save(tmp_path, "llama", dtype=named)
+        model = load(tmp_path, device="cpu", dtype="bfloat16")
+        assert model.dtype == torch.bfloat16
         assert model.module.model.rotary_emb.inv_freq.dtype == torch.float32
 
 
