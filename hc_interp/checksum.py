@@ -7,11 +7,10 @@ Format 1 had no checksum. A file of a later format that lacks one is damaged: on
 import hashlib
 import json
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
-from hc_interp.errors import ChecksumError, HCWarning, ResultError
+from hc_interp.errors import ChecksumError, ResultError, warn
 from hc_interp.files import json_text, write_text
 
 FORMAT = 2
@@ -62,11 +61,9 @@ def read_checked(path: str | Path, what: str, mend: str) -> tuple[dict[str, Any]
     return record, head is not None
 
 
-def note_unchecked(path: str | Path, stacklevel: int) -> None:
-    """Warn of a file without a checksum; at `stacklevel` is who asked for it."""
-    warnings.warn(
+def note_unchecked(path: str | Path) -> None:
+    """Warn of a file without a checksum."""
+    warn(
         f"{path} was written by an earlier hc_interp, without a checksum: damage to it would not be noticed. Load it "
-        "and save it again to give it one.",
-        HCWarning,
-        stacklevel=stacklevel + 1,
+        "and save it again to give it one."
     )

@@ -263,5 +263,5 @@ class Subnetwork:
                 "Expected the JSON file that Subnetwork.save wrote."
             ) from error
         if not checked:
-            note_unchecked(path, stacklevel=2)
+            note_unchecked(path)
         return subnetwork

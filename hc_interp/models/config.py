@@ -6,13 +6,12 @@ are put right; the others are refused.
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from hc_interp.errors import HCWarning, ModelError
+from hc_interp.errors import ModelError, warn
 from hc_interp.models.families.family import Family
 from hc_interp.models.precision import DTYPES
 
@@ -103,11 +102,7 @@ def attention_kernel(given: Any, name: str) -> str | None:
         return given
     if not isinstance(given, str) or not _OTHER_KERNELS.fullmatch(given):
         raise _wrong(name, "attn_implementation", given, "'eager' or 'sdpa', which compute what the family defines")
-    warnings.warn(
-        f"The config of {name} asks for attention by {given}. It is computed by SDPA here: the same up to rounding.",
-        HCWarning,
-        stacklevel=2,
-    )
+    warn(f"The config of {name} asks for attention by {given}. It is computed by SDPA here: the same up to rounding.")
     return "sdpa"
 
 

@@ -24,7 +24,7 @@ from hc_interp.models.precision import dtype_name
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site, check_site
 from hc_interp.models.taps import Backend
-from hc_interp.models.tokenize import tokenization, tokenize
+from hc_interp.models.tokenize import check_known, tokenization, tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
 from hc_interp.models.wrapped_tree import WrappedTree
 from hc_interp.torch_modes import no_autocast, own_torch_modes
@@ -288,21 +288,7 @@ class HookedModel:
                 f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "
                 f"{self.max_positions} tokens. Encode texts with model.tokenize(first, second)."
             )
-        if batch.input_ids.device.type == "cpu":  # elsewhere the look would wait for the device
-            config = self.geometry.config
-            self._check_range(batch, "token", batch.input_ids, config.vocab_size)
-            if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # with one, types are left out of the pass
-                self._check_range(batch, "token type", batch.token_type_ids, types)
-
-    def _check_range(self, batch: Batch, what: str, ids: Tensor | None, size: int) -> None:
-        if ids is None:
-            return
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= size:
-            raise DataError(
-                f"{batch!r} holds {what} {high if high >= size else low}; {self.name} knows {what}s 0 to {size - 1}. "
-                "Encode with the tokenizer that the model was trained with: model.tokenize(first, second)."
-            )
+        check_known(batch, self.geometry.config, self.name)
 
     def run_edits(
         self,

@@ -61,6 +61,24 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
     return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(model.device)
 
 
+def check_known(batch: Batch, config: Any, name: str) -> None:
+    """Raise `DataError` for tokens and token types that a model does not know."""
+    if batch.input_ids.device.type != "cpu":  # the look would wait for the device
+        return
+    sizes = {"token": (batch.input_ids, config.vocab_size)}
+    if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # with one, types are left out of the pass
+        sizes["token type"] = (batch.token_type_ids, types)
+    for what, (ids, size) in sizes.items():
+        if ids is None:
+            continue
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= size:
+            raise DataError(
+                f"{batch!r} holds {what} {high if high >= size else low}; {name} knows {what}s 0 to {size - 1}. "
+                "Encode with the tokenizer that the model was trained with: model.tokenize(first, second)."
+            )
+
+
 def tokenization(tokenizer: Any) -> Any:
     """What decides how a tokenizer splits text; how it pads and cuts is set by each call, and so left out."""
     fast = getattr(tokenizer, "backend_tokenizer", None)

@@ -97,9 +97,7 @@ def read(path: str | Path) -> Any:
 
 def _read(path: str | Path, expected: str) -> Any:
     try:
-        return read_file(
-            path, f"saved {expected}", "Restore it from a copy, or make and save the result again.", stacklevel=3
-        )[0]
+        return read_file(path, f"saved {expected}", "Restore it from a copy, or make and save the result again.")[0]
     except ChecksumError:
         raise
     except UNREADABLE as error:
@@ -114,15 +112,15 @@ def write_result(path: str | Path, result: Result, **more: str) -> Path:
     return write_checked(path, {**more, "result": encode(result)})
 
 
-def read_file(path: str | Path, what: str, mend: str, stacklevel: int) -> tuple[Any, dict[str, Any]]:
-    """What a file holds, and the whole record. Warns of a file without a checksum, at `stacklevel`.
+def read_file(path: str | Path, what: str, mend: str) -> tuple[Any, dict[str, Any]]:
+    """What a file holds, and the whole record. Warns of a file without a checksum.
 
     Raises `ChecksumError` for damage, which says how to `mend` a damaged `what`, and else one of `UNREADABLE`.
     """
     record, checked = read_checked(path, what, mend)
     value = Subnetwork.from_dict(record) if record.get("kind") == "Subnetwork" else decode(record["result"])
     if not checked:
-        note_unchecked(path, stacklevel + 1)
+        note_unchecked(path)
     return value, record
 
 

@@ -54,7 +54,7 @@ class Store:
     def _read(self, path: Path, kind: type[R]) -> R:
         try:
             mend = f"Delete this file, and the {self.piece} is made again."
-            piece, record = read_file(path, f"saved {kind.__name__}", mend, stacklevel=4)
+            piece, record = read_file(path, f"saved {kind.__name__}", mend)
             if not isinstance(piece, kind):
                 raise ValueError(f"it holds a {type(piece).__name__}")
         except ChecksumError:

@@ -118,7 +118,7 @@ class RunResults:
             }
             probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
         if not checked:
-            note_unchecked(folder, stacklevel=2)
+            note_unchecked(folder)
         return cls(manifest=manifest, probes=probes, **found)  # type: ignore[arg-type]
 
     def _repr_html_(self) -> str:
