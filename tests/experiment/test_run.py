@@ -96,6 +96,22 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_loaded(tm
         run("no/such/model", "no such task", tmp_path / "file" / "below", settings=SETTINGS)
 
 
+def test_a_run_holds_its_folder_and_a_second_one_is_refused_before_anything_is_loaded(model, task, tmp_path) -> None:
+    out, held = tmp_path / "out", []
+
+    def second(line: str) -> None:
+        if (out / "manifest.json").exists():
+            with pytest.raises(hc.HCError, match=r"out is in use: process \d+ on .* runs there since"):
+                run("no/such/model", "no such task", out, settings=SETTINGS, resume=True)
+            held.append(line)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(model, task, out, settings=SETTINGS, say=second)
+    assert held == ["taking means"]
+    assert [path.name for path in out.iterdir()] == ["manifest.json"]
+
+
 def test_a_part_of_another_run_is_not_taken_for_one_of_this(tmp_path, results) -> None:
     record, other = ({"arguments": {}, "settings": {"seed": seed}} for seed in (0, 1))
     lines: list[str] = []
