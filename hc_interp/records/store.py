@@ -52,18 +52,16 @@ class Store:
         return self.folder / f"{name}.json"
 
     def _read(self, path: Path, kind: type[R]) -> R:
+        what = f"saved {kind.__name__} and cannot be read as a finished {self.piece}"
+        mend = f"Delete this file, and the {self.piece} is made again."
         try:
-            mend = f"Delete this file, and the {self.piece} is made again."
-            piece, record = read_file(path, f"saved {kind.__name__}", mend)
+            piece, record = read_file(path, what, mend)
             if not isinstance(piece, kind):
                 raise ValueError(f"it holds a {type(piece).__name__}")
         except ChecksumError:
             raise
         except UNREADABLE as error:
-            raise ResultError(
-                f"{path} is not a saved {kind.__name__} and cannot be read as a finished {self.piece} "
-                f"({type(error).__name__}: {error}). {mend}"
-            ) from error
+            raise ResultError(f"{path} is not a {what} ({type(error).__name__}: {error}). {mend}") from error
         if record.get("settings") != self.settings:
             raise self.foreign(path)
         return piece
