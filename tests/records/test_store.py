@@ -68,8 +68,6 @@ def test_damage_to_a_piece_says_that_it_is_made_again(store) -> None:
     path = store.path("shelf-1")
     path.write_text(path.read_text().replace('"value": 3', '"value": 2'))
     message = r"not a saved Shelf and cannot be read as a finished shelf any more: it was damaged.*Delete this file"
-        r"shelf-1\.json is not a saved Shelf any more: it was damaged.*Delete this file, and the shelf is made again"
-    )
     with pytest.raises(ResultError, match=message):
         store.get("shelf-1", Shelf)
     with pytest.raises(ResultError, match=message):
