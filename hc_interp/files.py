@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,9 +61,24 @@ def file_at(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def check_destination(path: str | Path) -> None:
+    """Raise the `HCError` that writing this file would raise, before there is work to lose. Leaves nothing behind."""
+    try:
+        try_folder(file_at(path).parent)
+    except OSError as error:
+        raise _no_file(path, error.strerror or str(error)) from error
+
+
+def try_folder(folder: Path) -> None:
+    """Raise `OSError` where no file can be written into a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    tempfile.TemporaryFile(dir=there).close()
+
+
 def _no_file(path: str | Path, reason: str) -> HCError:
     return HCError(
-        f"{path} could not be written ({reason}). Expected a file, or a name that is free. Choose another name."
+        f"{path} could not be written ({reason}). Expected a file, or a name that is free, in a folder that you may "
+        "write to. Choose another name."
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hc_interp.errors import HCError
-from hc_interp.files import atomic, json_text, plain, write_json, write_text
+from hc_interp.files import atomic, check_destination, json_text, plain, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -169,3 +169,19 @@ def test_what_is_no_file_is_refused_and_left(tmp_path) -> None:
         assert path.lstat().st_ino == before.st_ino
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert names(tmp_path) == ["folder", "loop", "pipe", "to-device"]
+
+
+def test_a_destination_is_tried_before_the_work_and_nothing_is_left(tmp_path, monkeypatch) -> None:
+    check_destination(tmp_path / "new" / "folder" / "result.json")
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "result.json"):
+        with pytest.raises(HCError, match="could not be written"):
+            check_destination(path)
+    monkeypatch.setattr("hc_interp.files.tempfile.TemporaryFile", refuse)
+    with pytest.raises(HCError, match=r"result\.json could not be written \(Read-only file system\)"):
+        check_destination(tmp_path / "new" / "result.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def refuse(**given):
+    raise OSError(errno.EROFS, "Read-only file system")

@@ -8,7 +8,7 @@ import typer
 import hc_interp as hc
 from hc_interp.data.tables import TASKS
 from hc_interp.experiment.settings import RunSettings, bounds
-from hc_interp.files import file_at
+from hc_interp.files import check_destination
 from hc_interp.models.zoo_cards import ZOO
 
 PAIRS, WORK = "Pairs", "Amount of work"
@@ -33,7 +33,7 @@ def _cases(incomplete: str) -> list[str]:
 
 def a_file(path: Path) -> Path:
     """A path that a file can be written to: what is none is refused before there is work to lose."""
-    file_at(path)
+    check_destination(path)
     return path
 
 

@@ -1,11 +1,11 @@
 """A store that resumes: each finished piece of a work has a file, and the same work reads that file the next time."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from hc_interp.errors import ChecksumError, HCError, ResultError
+from hc_interp.files import try_folder
 from hc_interp.records.result import UNREADABLE, Result, read_file, write_result
 
 R = TypeVar("R", bound=Result)
@@ -76,9 +76,8 @@ class Store:
 
 def check_writable(folder: Path, piece: str, argument: str) -> None:
     """Raise `HCError` where pieces could not be written, before there are any to lose. Leaves nothing behind."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        tempfile.TemporaryFile(dir=there).close()
+        try_folder(folder)
     except OSError as error:
         raise HCError(
             f"{folder} cannot keep finished {piece}s ({error.strerror or error}). Give {argument}= a folder that you "

@@ -187,10 +187,14 @@ def test_a_destination_that_is_no_file_is_refused_before_anything_is_done(
 
     monkeypatch.setattr(hc, "load_task", lambda *args, **options: pytest.fail("the work was begun"))
     words = ["--model", "zoo:minilm-nli", "--task", "overlap-grammar"] if command != "report" else ["x.json"]
-    for out, reason in ((tmp_path, "it is a folder"), ("/dev/null", "it is a device")):
+    for out, reason in (
+        (tmp_path, "it is a folder"),
+        ("/dev/null", "it is a device"),
+        ("/proc/none/x.json", ""),
+    ):
         found = hc_interp_call(command, *words, "--out", str(out))
         assert found.code == 2
-        assert f"{out} could not be written ({reason})" in found.err
+        assert f"{out} could not be written ({reason}" in found.err
 
 
 def test_the_doctor_names_what_is_wrong_and_its_mend(hc_interp_call, monkeypatch, tmp_path) -> None:
