@@ -148,8 +148,8 @@ def _check_loaded(info: dict[str, Any], adapter: Adapter | None, source: str, ar
         key, here, expected = min(differ)
         raise ModelError(
             f"{source} holds {len(differ)} weights of another shape than its config.json says (first: {key} of shape "
-            f"{here}, expected {expected}). Restore the config.json that was saved with these weights; the number of "
-            "classes is that of the names in id2label."
+            f"{tuple(here)}, expected {tuple(expected)}). Restore the config.json that was saved with these "
+            "weights; the number of classes is that of the names in id2label."
         )
     if ignored := sorted(key for key in info["unexpected_keys"] if _IN_A_LAYER.fullmatch(key)):
         raise ModelError(

@@ -48,16 +48,15 @@ def given_tokenizer(given: Any) -> Any:
 
 
 def _of_tokenizers(given: Any) -> Any:
-    """As transformers wraps it: without the padding and cutting that were set on it, which each call decides."""
+    """As transformers wraps it, where each call decides how it pads and cuts."""
     import transformers
 
-    core, known = copy.deepcopy(given), given.get_vocab()
-    core.no_padding()
-    core.no_truncation()
+    known = given.get_vocab()
     special = {kind: next((name for name in names if name in known), None) for kind, names in _SPECIAL.items()}
     if given.padding is not None:
         special["pad_token"] = given.padding["pad_token"]
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **{k: n for k, n in special.items() if n})
+    own = {kind: name for kind, name in special.items() if name is not None}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(given), **own)
 
 
 def read_tokenizer(source: str, *, local: bool, config: Any = None) -> Any:

@@ -16,7 +16,13 @@ from hc_interp.models.names import folder_or_hub_id
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder to stand in, with some models, and a hub that may not be asked."""
-    for name in ("models/minilm-nli", "models/bert-mnli", "mymodel-mnli", "runs/seed1/checkpoint-500", "gpt3"):
+    for name in (
+        "models/minilm-nli",
+        "models/bert-mnli",
+        "mymodel-mnli",
+        "runs/seed1/checkpoint-500",
+        "bert-base-cased",
+    ):
         (tmp_path / name).mkdir(parents=True)
     save(tmp_path / "models" / "good")
     monkeypatch.chdir(tmp_path)

@@ -123,6 +123,7 @@ def test_padding_with_a_word_does_not_change_how_it_is_read(pad) -> None:
     for text in texts:
         assert model.tokenizer(text)["input_ids"] == bare()(text)["input_ids"]
         assert model.tokenizer.tokenize(text) == bare().tokenize(text)
+    assert model.tokenize(texts).input_ids.shape == (3, 7)
 
 
 def test_the_command_line_says_it(tmp_path, monkeypatch, capsys) -> None:
