@@ -55,7 +55,7 @@ class Folder:
         earlier = _earlier(path)
         if resume and earlier is not None:
             _check_same(path, earlier, shaped_by)
-            manifest = {"seconds": {}, **earlier, "status": "running"}
+            manifest = {**earlier, "status": "running", "seconds": earlier.get("seconds", {})}
         elif earlier is not None:
             _empty(path)
         parts = Parts(path, digest(sorted(_flat(shaped_by))))
