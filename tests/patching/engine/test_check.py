@@ -78,10 +78,13 @@ class Adapted(nn.Linear):
 
 
 @pytest.mark.parametrize(("family", "place", "site"), PLACES[-3:-2] + PLACES[-1:])
-def test_weights_that_another_class_uses_otherwise(family, place, site) -> None:
+def test_weights_that_another_class_uses_otherwise(monkeypatch, family, place, site) -> None:
     """As adapters of fine-tuning libraries do: the attribute `weight` is there, and not all that is computed."""
     module = tiny_module(family)
     module.get_submodule(place).__class__ = Adapted
+    with pytest.raises(ModelError, match=rf"{place} of .* is a .*Adapted"):
+        load(module, labels=LABELS)
+    monkeypatch.setattr("hc_interp.models.load.check_parts", lambda module, name: None)
     model = load(module, labels=LABELS)
     with pytest.raises(ModelError, match=r"differ at L1\.mlp_out"):
         hc.path_effects(model, *ARGS)
