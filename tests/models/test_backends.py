@@ -243,14 +243,14 @@ def test_an_error_comes_out_as_itself_and_leaves_nothing(seen, fn, error, kind) 
 
 
 def test_an_error_of_the_module_itself(seen) -> None:
-    """Token types that the model lacks are its own error to make."""
+    """Behind the check of batches, token types that the model lacks are its own error to make."""
     if (getattr(seen.geometry.config, "type_vocab_size", 0) or 0) < 2:
         outside = type(BATCH)(BATCH.input_ids, BATCH.attention_mask)
         seen.logits(outside)
         return
     outside = type(BATCH)(BATCH.input_ids, BATCH.attention_mask, BATCH.token_type_ids + 7)
     with pytest.raises(IndexError):
-        seen.logits(outside, [Edit(Site(1, "z"), lambda own: own)])
+        seen.run_edits(outside, seen.compile(BATCH, [Edit(Site(1, "z"), lambda own: own)]))
     assert torch.equal(seen.logits(BATCH), plain_logits(seen))
 
 
