@@ -14,6 +14,7 @@ from hc_interp.components import Head
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, HCError
 from hc_interp.interventions.nodes import Ablate
+from hc_interp.models.load import load
 from hc_interp.models.site import Site
 
 SAME, EVEN, BEFORE, ANCHOR = (Head(0, head) for head in range(4))
@@ -44,6 +45,12 @@ def test_each_head_attends_to_what_it_was_written_for(profile) -> None:
         assert own[EVEN][measure] == pytest.approx(profile.base_rate(measure), abs=1e-6)
         lift = profile.score(EVEN, measure, lift=True)
         assert abs(lift.low) < 1e-6 > abs(lift.high)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_read_too(model, texts, profile, dtype) -> None:
+    half = attention_profile(load(model.module, tokenizer=model.tokenizer, labels=model.labels, dtype=dtype), texts)
+    np.testing.assert_allclose(half.mass, profile.mass, atol=0.02 * profile.asked.max())
 
 
 def test_word_order_moves_heads_that_look_at_places_only(profile) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hc_interp.checksum import read_checked, write_checked
 from hc_interp.errors import HCError
 from hc_interp.runs import folder as module
 from hc_interp.runs.folder import MANIFEST, Folder, check_free
@@ -49,3 +50,14 @@ def test_a_file_is_no_folder(tmp_path) -> None:
         with pytest.raises(HCError, match="already exists"):
             opened(file, resume)
     assert file.read_text() == "mine"
+
+
+def test_a_run_goes_on_from_a_manifest_without_times(tmp_path) -> None:
+    opened(tmp_path / "run").finish()
+    record, _ = read_checked(tmp_path / "run" / MANIFEST, "manifest", "")
+    del record["seconds"]
+    write_checked(tmp_path / "run" / MANIFEST, record)
+    again = opened(tmp_path / "run")
+    assert again.before == 0
+    again.finish()
+    assert manifest(tmp_path / "run")["seconds"]["all"] >= 0
