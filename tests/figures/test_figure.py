@@ -155,12 +155,12 @@ def test_what_a_notebook_keeps_fetches_nothing(figure, renderer, name):
 def test_a_notebooks_page_that_is_opened_offline_shows_the_figure(figure, renderer, tmp_path):
     renderer("notebook_connected")  # whose own HTML needs the network
     page = tmp_path / "notebook.html"
-    look = (
-        "const wait = setInterval(() => { const f = document.querySelector('iframe'), d = f.contentDocument; "
-        "if (d.documentElement.dataset.figures !== 'drawn') return; clearInterval(wait); "
-        "setTimeout(() => { document.body.dataset.seen = JSON.stringify({paths: d.querySelectorAll('svg path').length, "
-        "words: d.querySelector('figcaption').textContent, inside: d.body.scrollHeight <= f.clientHeight, "
-        "height: f.clientHeight}); }, 500); }, 50);"
+    look = (  # the frame grows to its page as soon as the browser draws a frame: looked for up to 10 s
+        "let left = 200; const wait = setInterval(() => { const f = document.querySelector('iframe'), "
+        "d = f.contentDocument; if (d.documentElement.dataset.figures !== 'drawn') return; "
+        "const inside = d.body.scrollHeight <= f.clientHeight; if (!inside && left-- > 0) return; clearInterval(wait); "
+        "document.body.dataset.seen = JSON.stringify({paths: d.querySelectorAll('svg path').length, "
+        "words: d.querySelector('figcaption').textContent, inside, height: f.clientHeight}); }, 50);"
     )
     output = figure._repr_mimebundle_()["text/html"]
     page.write_text(f'<!doctype html><body><div class="output">{output}</div><script>{look}</script></body>')
