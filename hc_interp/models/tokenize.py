@@ -65,7 +65,7 @@ def check_known(batch: Batch, config: Any, name: str) -> None:
     """Raise `DataError` for tokens and token types that a model does not know."""
     if batch.input_ids.device.type != "cpu":  # the look would wait for the device
         return
-    sizes = {"token": (batch.input_ids, config.vocab_size)}
+    sizes: dict[str, tuple[torch.Tensor | None, int]] = {"token": (batch.input_ids, config.vocab_size)}
     if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # with one, types are left out of the pass
         sizes["token type"] = (batch.token_type_ids, types)
     for what, (ids, size) in sizes.items():
