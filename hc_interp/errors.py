@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = Path(__file__).parent
 _DECORATORS = ("contextlib.py", "_contextlib.py")  # the frames that decorators add between caller and package
 
 
@@ -64,7 +64,8 @@ def warn(message: str) -> None:
 
 
 def _is_inside(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) or filename.endswith(_DECORATORS)
+    path = Path(filename)
+    return _PACKAGE in path.parents or path.name in _DECORATORS
 
 
 def in_one_line(error: BaseException, limit: int = 300) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from texts import word_tokenizer
+from texts import WORDS, word_tokenizer
 from tiny import LABELS, tiny_module
 
 import hc_interp as hc
@@ -22,22 +22,6 @@ from hc_interp.errors import ResultError
 # Of a layer that holds neither core nor generalizing heads: no number is of the head itself, which is 0 on one side
 # and written nowhere on the other.
 HEAD, CORE, READER = hc.Head(1, 1), hc.Head(0, 0), hc.Head(2, 0)
-WORDS = [
-    "doctor",
-    "lawyer",
-    "actor",
-    "judge",
-    "saw",
-    "called",
-    "near",
-    "red",
-    "old",
-    "new",
-    "big",
-    "tall",
-    "sad",
-    "shy",
-]
 CASE = "shifted"
 
 

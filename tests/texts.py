@@ -6,6 +6,23 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+WORDS = [
+    "doctor",
+    "lawyer",
+    "actor",
+    "judge",
+    "saw",
+    "called",
+    "near",
+    "red",
+    "old",
+    "new",
+    "big",
+    "tall",
+    "sad",
+    "shy",
+]
+
 
 def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """Every word of the texts is one token; anything else is [UNK]."""

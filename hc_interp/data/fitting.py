@@ -15,7 +15,9 @@ ADDED = 8  # more tokens than any tokenizer adds to two texts
 
 
 def unreadable(model: Encoder, examples: Examples) -> list[int]:
-    """Places of the examples that have no tokens, or more than the model has positions."""
+    """Places of examples that have no tokens, or more than the model has positions; none without a tokenizer."""
+    if model.tokenizer is None:
+        return []
     suspects = [place for place in range(len(examples)) if _may_not_fit(examples, place, model.max_positions)]
     found = []
     for start in range(0, len(suspects), CHUNK):
@@ -37,8 +39,6 @@ def count_unreadable(model: Encoder, task: Any) -> dict[str, tuple[int, int]]:
 
     Pairs that the task makes are made of its cases, which are counted.
     """
-    if model.tokenizer is None:
-        return {}
     parts: dict[str, Sequence[Examples]] = {name: (part,) for name, part in _parts(task).items()}
     if isinstance(task.pairs, Mapping):
         parts |= {f"{kind} pairs of {case}": _texts(pairs) for (case, kind), pairs in task.pairs.items()}

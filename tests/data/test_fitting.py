@@ -101,3 +101,13 @@ def test_a_side_that_does_not_fit_takes_its_pair_along(model) -> None:
     both = ContrastPairs(clean, corrupt, (0, 0), kind="own")
     assert len(task(pairs={("a", "own"): both}).fitting(model).pairs["a", "own"]) == 1
     assert len(pairs(4)) == 4
+
+
+def test_without_a_tokenizer_nothing_is_left_out() -> None:
+    class Encoded:
+        tokenizer, max_positions = None, 40
+
+    given = task(train=texts(50), pairs={("a", "order"): long_pairs(50, 8)})
+    assert count_unreadable(Encoded(), given) == {}
+    assert given.fitting(Encoded()) is given
+    assert unreadable(Encoded(), texts(50)) == []

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from texts import WORDS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
@@ -10,22 +11,6 @@ from hc_interp.data.examples import Examples
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
 
-WORDS = [
-    "doctor",
-    "lawyer",
-    "actor",
-    "judge",
-    "saw",
-    "called",
-    "near",
-    "red",
-    "old",
-    "new",
-    "big",
-    "tall",
-    "sad",
-    "shy",
-]
 PIECES = ["##s", ".", "'", "t", "don"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 SEGMENT = 20  # the dimension of the stream that tells the texts apart
