@@ -12,7 +12,7 @@ Groups = Sequence[Sequence[int]]
 Metric = Callable[[Tensor, Tensor, Groups], Tensor]
 
 
-def group_mask(groups: Groups, n_classes: int, device: torch.device | str = "cpu") -> Float[Tensor, "group class"]:
+def group_mask(groups: Groups, n_classes: int, device: torch.device | str = "cpu") -> Bool[Tensor, "group class"]:
     """1 where a class belongs to a group."""
     mask = torch.zeros(len(groups), n_classes, device=device, dtype=torch.bool)
     for row, group in enumerate(groups):

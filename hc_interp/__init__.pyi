@@ -1,0 +1,73 @@
+"""Every public name and the module that it lives in: editors and type checkers read it, and so does `__init__.py`."""
+
+from . import figures as figures, reports as reports, testbeds as testbeds
+from .attention.profile import attention_profile as attention_profile
+from .attention.result import AttentionProfile as AttentionProfile
+from .components import (
+    EMBED as EMBED,
+    Head as Head,
+    MLP as MLP,
+    OUTPUT as OUTPUT,
+    Subnetwork as Subnetwork,
+    component as component,
+)
+from .data import grammar as grammar, pair_rules as pair_rules
+from .data.align import encode_pairs as encode_pairs
+from .data.batch import Batch as Batch
+from .data.contrast import ContrastPairs as ContrastPairs
+from .data.examples import Examples as Examples
+from .data.load import load_task as load_task
+from .data.task import Task as Task
+from .errors import (
+    AlignmentError as AlignmentError,
+    ComponentError as ComponentError,
+    DataError as DataError,
+    HCError as HCError,
+    HCWarning as HCWarning,
+    InterventionError as InterventionError,
+    LabelError as LabelError,
+    ModelError as ModelError,
+    ResultError as ResultError,
+    SearchError as SearchError,
+)
+from .evaluation.effective_size import EffectiveSize as EffectiveSize, effective_size as effective_size
+from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.faithfulness import faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
+from .evaluation.faithfulness_results import Faithfulness as Faithfulness, FaithfulnessCurve as FaithfulnessCurve
+from .evaluation.result import Evaluation as Evaluation
+from .experiment.run import run as run
+from .experiment.settings import RunSettings as RunSettings
+from .heads.core import HeuristicCore as HeuristicCore, heuristic_core as heuristic_core
+from .heads.generalizing import GeneralizingHeads as GeneralizingHeads, generalizing_heads as generalizing_heads
+from .interventions.donors import Donors as Donors
+from .interventions.erase import Erase as Erase
+from .interventions.means import MeanActivations as MeanActivations, mean_activations as mean_activations
+from .interventions.nodes import Ablate as Ablate, Keep as Keep, Scale as Scale, SoftMask as SoftMask
+from .interventions.paths import PatchPath as PatchPath
+from .interventions.sites import Edit as Edit, Patch as Patch, Steer as Steer
+from .models.forward import SiteEdit as SiteEdit
+from .models.hooked import HookedModel as HookedModel, Intervention as Intervention, Run as Run
+from .models.load import load as load
+from .models.site import Site as Site
+from .patching.effects import PathEffects as PathEffects
+from .patching.path_effects import path_effects as path_effects
+from .probing import features as features
+from .probing.path_probes import probe_paths as probe_paths
+from .probing.path_result import PathProbes as PathProbes
+from .probing.probe import Probe as Probe, fit_probe as fit_probe
+from .probing.probe_map import ProbeMap as ProbeMap, probe_map as probe_map
+from .reading.reads_from import reads_from as reads_from
+from .reading.verdict import Verdict as Verdict
+from .records.result import read as read
+from .reports.report import report as report
+from .runs.results import RunResults as RunResults
+from .search.ranking import Ranking as Ranking
+from .search.result import MaskSearch as MaskSearch
+from .search.screens import (
+    attribution_patching as attribution_patching,
+    gradient_importance as gradient_importance,
+    leave_one_out as leave_one_out,
+)
+from .search.search_masks import search_masks as search_masks
+
+__version__: str

@@ -1,0 +1,32 @@
+"""Run-time checks of tensors in the numeric rooms: dtype and shape, as annotated, by jaxtyping and beartype."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+from beartype import beartype
+from jaxtyping import AbstractArray, install_import_hook
+
+ROOMS = ("metrics", "models", "interventions", "patching", "probing", "search", "evaluation", "attention", "statistics")
+
+
+def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`beartype` for the arguments and results that are arrays of a named shape.
+
+    All other annotations are the type checker's. Public functions check their other arguments themselves, with errors
+    that say the mend, and tests of those errors give wrong types on purpose.
+    """
+    hints = getattr(function, "__annotations__", {})
+    for name in [name for name, hint in hints.items() if not _names_shape(hint)]:
+        del hints[name]
+    return beartype(function) if hints else function
+
+
+def _names_shape(hint: Any) -> bool:
+    if isinstance(hint, type) and issubclass(hint, AbstractArray):
+        return True
+    return any(_names_shape(part) for part in get_args(hint))
+
+
+def check_annotations() -> None:
+    """From here on, modules of the numeric rooms are imported with checks in every function and dataclass."""
+    install_import_hook([f"hc_interp.{room}" for room in ROOMS], "checked.typechecked")
