@@ -8,11 +8,12 @@ from torch import Tensor
 
 from hc_interp.errors import HCError
 
-Groups = Sequence[Sequence[int]]
-Metric = Callable[[Tensor, Tensor, Groups], Tensor]
+# Class indices by label group; the groups partition the classes.
+ClassGroups = Sequence[Sequence[int]]
+Metric = Callable[[Tensor, Tensor, ClassGroups], Tensor]
 
 
-def group_mask(groups: Groups, n_classes: int, device: torch.device | str = "cpu") -> Bool[Tensor, "group class"]:
+def group_mask(groups: ClassGroups, n_classes: int, device: torch.device | str = "cpu") -> Bool[Tensor, "group class"]:
     """1 where a class belongs to a group."""
     mask = torch.zeros(len(groups), n_classes, device=device, dtype=torch.bool)
     for row, group in enumerate(groups):
@@ -26,7 +27,7 @@ def _wide(logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
 
 
 def logit_diff(
-    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: ClassGroups
 ) -> Float[Tensor, " batch"]:
     """Log odds of the gold group: logsumexp of its logits minus logsumexp of all others."""
     logits = _wide(logits)
@@ -36,7 +37,7 @@ def logit_diff(
 
 
 def prob_diff(
-    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: ClassGroups
 ) -> Float[Tensor, " batch"]:
     """Probability of the gold group minus that of all others, -1 to 1."""
     logits = _wide(logits)
@@ -45,7 +46,7 @@ def prob_diff(
 
 
 def correct(
-    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: Groups
+    logits: Float[Tensor, "batch class"], gold: Int[Tensor, " batch"], groups: ClassGroups
 ) -> Float[Tensor, " batch"]:
     """1 where the largest logit is of a class of the gold group (HANS' rule), else 0."""
     own = group_mask(groups, logits.shape[-1], logits.device)[gold]
@@ -70,7 +71,7 @@ def path_metric(metric: str | Metric) -> Metric:
 def _per_pair(metric: Metric) -> Metric:
     """A user's metric, held to one number for each pair: a single number would silently count for all of them."""
 
-    def checked(logits: Tensor, gold: Tensor, groups: Groups) -> Tensor:
+    def checked(logits: Tensor, gold: Tensor, groups: ClassGroups) -> Tensor:
         score = metric(logits, gold, groups)
         if not isinstance(score, Tensor) or score.shape != gold.shape:
             got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__

@@ -1,12 +1,13 @@
-"""Run-time checks of tensors in the numeric rooms: dtype and shape, as annotated, by jaxtyping and beartype."""
+"""Run-time checks of tensors in the numeric rooms: dtype and shape, as annotated, by jaxtyping and beartype.
+
+`--jaxtyping-packages` in pyproject.toml names the rooms.
+"""
 
 from collections.abc import Callable
 from typing import Any, get_args
 
 from beartype import beartype
-from jaxtyping import AbstractArray, install_import_hook
-
-ROOMS = ("metrics", "models", "interventions", "patching", "probing", "search", "evaluation", "attention", "statistics")
+from jaxtyping import AbstractArray
 
 
 def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,8 +26,3 @@ def _names_shape(hint: Any) -> bool:
     if isinstance(hint, type) and issubclass(hint, AbstractArray):
         return True
     return any(_names_shape(part) for part in get_args(hint))
-
-
-def check_annotations() -> None:
-    """From here on, modules of the numeric rooms are imported with checks in every function and dataclass."""
-    install_import_hook([f"hc_interp.{room}" for room in ROOMS], "checked.typechecked")

@@ -1,9 +1,5 @@
 from types import SimpleNamespace
 
-from checked import check_annotations
-
-check_annotations()  # before anything imports the package
-
 import pytest
 import torch
 from hypothesis import settings

@@ -12,7 +12,7 @@ import torch
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import Encoder
-from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.labels import check_labels
 from hc_interp.data.layout import aligned_rows, check_masks
 from hc_interp.data.places import places
@@ -42,7 +42,7 @@ class ContrastPairs:
     clean: Examples | Batch
     corrupt: Examples | Batch
     gold: tuple[int, ...]
-    groups: Groups | None = None
+    groups: LabelGroups | None = None
     kind: str | None = None
     split: str | None = None
     ids: tuple[str, ...] | None = None
@@ -238,7 +238,7 @@ def _shown(part: Examples) -> str:
     return " / ".join(repr(textwrap.shorten(text, 60, placeholder=" ...")) for text in texts)
 
 
-def _labels_under(part: Examples | Batch, groups: Groups | None) -> tuple[int, ...] | None:
+def _labels_under(part: Examples | Batch, groups: LabelGroups | None) -> tuple[int, ...] | None:
     """A side's labels if they are known and index these groups."""
     if isinstance(part, Batch):
         return None if part.labels is None else tuple(part.labels.tolist())

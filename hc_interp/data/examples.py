@@ -13,10 +13,11 @@ from hc_interp.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-Groups = tuple[tuple[int, ...], ...]
+# A model's class indices by label group, as examples store them.
+LabelGroups = tuple[tuple[int, ...], ...]
 
 
-def as_groups(groups: Sequence[Sequence[int]] | None) -> Groups | None:
+def as_groups(groups: Sequence[Sequence[int]] | None) -> LabelGroups | None:
     return None if groups is None else tuple(tuple(int(c) for c in group) for group in groups)
 
 
@@ -49,7 +50,7 @@ class Examples:
     label: tuple[int, ...] | None = None
     id: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     source: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
-    groups: Groups | None = None
+    groups: LabelGroups | None = None
     classes: tuple[str, ...] | None = None
     n_labels: int | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from hc_interp.data.examples import Examples, Groups
+from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.label_evidence import check_case_labels, check_label_map, is_named, numbers_of_names
 from hc_interp.data.labels import is_name
 from hc_interp.errors import DataError
@@ -19,7 +19,7 @@ def examples_from_frame(
     where: str,
     columns: Mapping[str, str] | None = None,
     label_map: Mapping[object, int] | None = None,
-    groups: Groups | None = None,
+    groups: LabelGroups | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> Examples:
     """Turn a table into `Examples`; `where` (a path or a split's name) is what errors call it.
@@ -106,7 +106,7 @@ def check_labels_column(
     label_map: Mapping[object, int] | None = None,
     allowed: Sequence[int] | None = None,
     classes: Sequence[str] | None = None,
-    groups: Groups | None = None,
+    groups: LabelGroups | None = None,
 ) -> tuple[int, ...]:
     """The labels as integers. `allowed` are the only integers that may occur.
 

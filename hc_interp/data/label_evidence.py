@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hc_interp.data.examples import Groups
+from hc_interp.data.examples import LabelGroups
 from hc_interp.data.grammar import CASES, case_of
 from hc_interp.data.labels import group_numbers, is_name, normalise
 from hc_interp.errors import LabelError
@@ -39,7 +39,9 @@ def names_in_parquet(metadata: Mapping[bytes, bytes] | None, column: str) -> tup
     return class_names(record.get("info", {}).get("features", {}).get(column))
 
 
-def numbers_of_names(names: Iterable[str], classes: Sequence[str], groups: Groups | None, where: str) -> dict[str, int]:
+def numbers_of_names(
+    names: Iterable[str], classes: Sequence[str], groups: LabelGroups | None, where: str
+) -> dict[str, int]:
     """The number of the group that each label name belongs to. Raises `LabelError` naming those that fit none."""
     names = list(dict.fromkeys(names))
     numbers = group_numbers(names, classes, groups)
@@ -53,7 +55,9 @@ def numbers_of_names(names: Iterable[str], classes: Sequence[str], groups: Group
     return numbers
 
 
-def check_label_map(label_map: Mapping[object, int], classes: Sequence[str], groups: Groups | None, where: str) -> None:
+def check_label_map(
+    label_map: Mapping[object, int], classes: Sequence[str], groups: LabelGroups | None, where: str
+) -> None:
     """Raise `LabelError` where `label_map` gives the name of a class the number of a group without that class."""
     plain = [normalise(name) for name in classes]
     for name, number in label_map.items():
@@ -72,7 +76,7 @@ def check_case_labels(
     cases: Sequence[str],
     labels: Sequence[int],
     classes: Sequence[str],
-    groups: Groups | None,
+    groups: LabelGroups | None,
     where: str,
     ids: Sequence[str] | None = None,
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.errors import LabelError
 
 Atoms = tuple[frozenset[str], ...]
@@ -41,7 +41,7 @@ class Grouped(Protocol):
     """Anything whose labels index `groups` of `classes`: `Examples`, `ContrastPairs`."""
 
     @property
-    def groups(self) -> Groups | None: ...
+    def groups(self) -> LabelGroups | None: ...
     @property
     def classes(self) -> tuple[str, ...] | None: ...
 
@@ -57,7 +57,7 @@ def resolve_groups(
     model_labels: Sequence[str] | None,
     data: "Grouped | Sequence[Sequence[int]] | None" = None,
     classes: Sequence[str] | None = None,
-) -> Groups:
+) -> LabelGroups:
     """The label groups as indices into the model's own classes, in the order that the data's labels count them.
 
     `data` is groups or what carries them; without groups every class is its own. With `classes` (the names that the
@@ -105,7 +105,9 @@ def regrouped(model_labels: Sequence[str] | None, data: Any) -> Any:
     return data
 
 
-def check_labels(labels: Sequence[int], groups: Groups | None, where: str, ids: Sequence[str] | None = None) -> None:
+def check_labels(
+    labels: Sequence[int], groups: LabelGroups | None, where: str, ids: Sequence[str] | None = None
+) -> None:
     """Raise `LabelError`, naming the split and row, for a label that is not the number of a group."""
     top = None if groups is None else len(groups)
     for row, label in enumerate(labels):
@@ -118,7 +120,7 @@ def check_labels(labels: Sequence[int], groups: Groups | None, where: str, ids: 
             )
 
 
-def _parts(data, classes) -> tuple[Groups | None, tuple[str, ...] | None]:
+def _parts(data, classes) -> tuple[LabelGroups | None, tuple[str, ...] | None]:
     if data is not None and hasattr(data, "groups"):
         groups, classes = data.groups, classes if classes is not None else data.classes
     else:
@@ -138,7 +140,7 @@ def _check_count(n_labels: int | None, model_labels: Sequence[str]) -> None:
         )
 
 
-def _checked(groups: Groups, indices: range, what: str) -> Groups:
+def _checked(groups: LabelGroups, indices: range, what: str) -> LabelGroups:
     if sorted(i for group in groups for i in group) != list(indices) or not all(groups):
         raise LabelError(
             f"The groups {groups} do not partition {what}: each of the indices {list(indices)} must be in exactly one "
@@ -165,7 +167,7 @@ def is_name(text: str) -> bool:
 
 
 def group_numbers(
-    names: Sequence[str], classes: Sequence[str], groups: Groups | None, whole: bool = False
+    names: Sequence[str], classes: Sequence[str], groups: LabelGroups | None, whole: bool = False
 ) -> dict[str, int] | None:
     """The number of the group that each name belongs to; None if a name fits none.
 
@@ -200,7 +202,7 @@ def in_another_order(names: Sequence[str], others: Sequence[str]) -> bool:
     return same_classes and not same_order(names, others)
 
 
-def _by_name(model_labels: tuple[str, ...], groups: Groups, classes: tuple[str, ...]) -> Groups:
+def _by_name(model_labels: tuple[str, ...], groups: LabelGroups, classes: tuple[str, ...]) -> LabelGroups:
     for data_atoms in _readings(classes):
         for model_atoms in _readings(model_labels):
             if frozenset().union(*data_atoms) != frozenset().union(*model_atoms):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.data.examples import Examples, Groups
+from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
@@ -30,8 +30,8 @@ from hc_interp.data.tables import (
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
-THREE_WAY: Groups = ((0,), (1,), (2,))
-TWO_WAY: Groups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
+THREE_WAY: LabelGroups = ((0,), (1,), (2,))
+TWO_WAY: LabelGroups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 
@@ -114,7 +114,7 @@ def _mnli_hans(data_dir: str | Path, seed: int, max_per_case: int | None) -> Tas
 
 def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task:
     """No contrast pairs: PAWS' order swaps carry one label for two texts, so no second label can be proven."""
-    groups: Groups = ((0,), (1,))
+    groups: LabelGroups = ((0,), (1,))
     train = _examples(QQP_TRAIN, read_table(QQP_TRAIN, data_dir, seed), "qqp-train", groups, QQP_CLASSES)
     validation = read_table(QQP_VALIDATION, data_dir, seed)
     validation = _examples(QQP_VALIDATION, validation, "qqp-validation", groups, QQP_CLASSES)
@@ -155,7 +155,9 @@ def _overlap_grammar(seed: int, max_per_case: int | None) -> Task:
     )
 
 
-def _examples(table: Table, frame: pd.DataFrame, prefix: str, groups: Groups, classes: tuple[str, ...]) -> Examples:
+def _examples(
+    table: Table, frame: pd.DataFrame, prefix: str, groups: LabelGroups, classes: tuple[str, ...]
+) -> Examples:
     """Ids are the rows of the file, the source is the first text."""
     first, second = (tuple(frame[column]) for column in table.texts)
     ids = tuple(f"{prefix}-{row}" for row in range(len(frame)))

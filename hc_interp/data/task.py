@@ -8,7 +8,7 @@ from typing import Any, Self
 from hc_interp.data.as_frame import as_frame
 from hc_interp.data.contrast import ContrastPairs, PairMaker
 from hc_interp.data.encode import Encoder
-from hc_interp.data.examples import Examples, Groups, as_groups
+from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
 from hc_interp.data.label_evidence import check_case_labels
@@ -34,7 +34,7 @@ class Task:
     train: Examples | None = None
     validation: Examples | None = None
     cases: Mapping[str, Examples] | None = None
-    groups: Groups | None = None
+    groups: LabelGroups | None = None
     overlap: Examples | None = None
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
     classes: tuple[str, ...] | None = None

@@ -12,13 +12,13 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
+from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
 
 @dataclass(frozen=True, eq=False)
-class Keep(ListOfOne):
+class Keep(SingleIntervention):
     """Keep a subnetwork's components; every other one of its universe is replaced by `source`."""
 
     subnetwork: Subnetwork
@@ -39,7 +39,7 @@ class Keep(ListOfOne):
 
 
 @dataclass(frozen=True, eq=False)
-class Ablate(ListOfOne):
+class Ablate(SingleIntervention):
     """Replace the named components by `with_`; all others stay."""
 
     components: Any
@@ -55,7 +55,7 @@ class Ablate(ListOfOne):
 
 
 @dataclass(frozen=True, eq=False)
-class SoftMask(ListOfOne):
+class SoftMask(SingleIntervention):
     """`m * value + (1 - m) * source` for each component; gradients flow to `mask`.
 
     `mask` is `[component]` in the order of `components` (default: all of the model's), or `[batch, component]` for a
@@ -107,7 +107,7 @@ class SoftMask(ListOfOne):
 
 
 @dataclass(frozen=True, eq=False)
-class Scale(ListOfOne):
+class Scale(SingleIntervention):
     """Multiply a component's value by `factor`."""
 
     component: Any

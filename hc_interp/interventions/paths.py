@@ -11,12 +11,12 @@ from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.path_steps import INPUTS, ROUTES, Arrival, PathBatch, constant
 from hc_interp.interventions.sources import Source, check_source, site_of
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
+from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
 from hc_interp.models.site import Site
 
 
 @dataclass(frozen=True, eq=False)
-class PatchPath(ListOfOne):
+class PatchPath(SingleIntervention):
     """Patch the paths from `senders` into the named inputs of `receivers`: change what receivers read from senders.
 
     1. Senders take the values of `source`, and the change runs down to the receivers by the `route`: "direct" (the

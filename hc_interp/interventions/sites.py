@@ -13,7 +13,7 @@ from hc_interp.errors import InterventionError
 from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, ListOfOne
+from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
@@ -35,7 +35,7 @@ def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Patch(ListOfOne):
+class Patch(SingleIntervention):
     """Put a source's value at a component or site (or at several of them) in place of its own.
 
     The source may also be a tensor of the site's shape. Values of pairs and donors are taken from runs under the
@@ -86,7 +86,7 @@ class Patch(ListOfOne):
 
 
 @dataclass(frozen=True, eq=False)
-class Steer(ListOfOne):
+class Steer(SingleIntervention):
     """Add a direction to a site's value at every position; `direction` broadcasts from the last axis."""
 
     site: Site
@@ -119,7 +119,7 @@ class Steer(ListOfOne):
 
 
 @dataclass(frozen=True, eq=False)
-class Edit(ListOfOne):
+class Edit(SingleIntervention):
     """Replace a site's value by `fn(value)`, a tensor of the same shape; with `head=` it sees that head alone."""
 
     site: Site

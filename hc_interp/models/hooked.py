@@ -54,7 +54,7 @@ class Intervention(Protocol):
         ...
 
 
-class ListOfOne:
+class SingleIntervention:
     """Base of the package's interventions: wherever a list of them is asked for, one stands for the list of itself."""
 
     def __iter__(self) -> Iterator[Self]:

@@ -15,7 +15,7 @@ from hc_interp.data.labels import resolve_groups
 from hc_interp.interventions.path_steps import INPUTS, ROUTES
 from hc_interp.interventions.paths import check_free
 from hc_interp.interventions.sources import Source
-from hc_interp.metrics import Groups, Metric, path_metric
+from hc_interp.metrics import ClassGroups, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.patching.rows import Row
@@ -66,7 +66,7 @@ class PairRuns:
 
     model: HookedModel
     encoded: EncodedPairs
-    groups: Groups
+    groups: ClassGroups
     metric: Metric
     interventions: Sequence[Intervention]
     batch_size: int

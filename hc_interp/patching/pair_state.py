@@ -11,7 +11,7 @@ from torch import Tensor
 from hc_interp.components import OUTPUT
 from hc_interp.data.align import PairBatch
 from hc_interp.interventions.path_steps import PathBatch
-from hc_interp.metrics import PATH_METRICS, Groups, Metric
+from hc_interp.metrics import PATH_METRICS, ClassGroups, Metric
 from hc_interp.patching.rows import Members
 
 
@@ -24,14 +24,14 @@ class PairState:
 
     paths: PathBatch
     gold: Int[Tensor, " batch"]
-    groups: Groups
+    groups: ClassGroups
     metric: Metric
     clean_score: Float[Tensor, " batch"]
     total: Float[Tensor, " batch"]
     by_pair: bool
 
     @classmethod
-    def of(cls, paths: PathBatch, part: PairBatch, metric: Metric, groups: Groups, by_pair: bool) -> "PairState":
+    def of(cls, paths: PathBatch, part: PairBatch, metric: Metric, groups: ClassGroups, by_pair: bool) -> "PairState":
         """`by_pair`: the corrupt values are the pairs' other sides."""
         clean = metric(paths.clean_logits, part.gold, groups)
         total = torch.full_like(clean, float("nan"))

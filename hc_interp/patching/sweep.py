@@ -12,7 +12,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.path_steps import PathBatch, value_sites
 from hc_interp.interventions.sources import source_values
-from hc_interp.metrics import Groups, Metric
+from hc_interp.metrics import ClassGroups, Metric
 from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -51,7 +51,7 @@ class Sweep:
     corruption: Any
     interventions: Sequence[Intervention]
     metric: Metric
-    groups: Groups
+    groups: ClassGroups
     route: str
     batch_size: int
     memory_mib: int
