@@ -9,9 +9,8 @@ from jaxtyping import Float
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import regrouped, resolve_groups
-from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError
-from hc_interp.heads.evidence import N_PERMUTATIONS, HeadEvidence, judged, select_examples
+from hc_interp.heads.evidence import N_PERMUTATIONS, EvidenceRequest, HeadEvidence, evidence, judged, select_examples
 from hc_interp.heads.sets import Heads
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.interventions.nodes import Ablate
@@ -22,45 +21,36 @@ from hc_interp.statistics.samples import as_units, unit_sums
 from hc_interp.statistics.tests import permutation_p
 
 
-def ablation_evidence(
-    model: HookedModel,
-    task: Task,
-    candidates: Heads,
-    means: MeanActivations | None,
-    *,
-    cases: Sequence[str] | None,
-    margin: float,
-    alpha: float,
-    max_examples: int,
-    interventions: Sequence[Intervention],
-    batch_size: int,
-    seed: int,
-) -> HeadEvidence:
+@evidence("ablation")
+def ablation_evidence(request: EvidenceRequest) -> HeadEvidence:
     """Accuracy lost by ablating each candidate, on at most `max_examples` examples of the cases and of validation.
 
     Heads are redundant: where others take over, a head that carries generalization costs nothing here.
     """
-    if means is None:
+    if request.means is None:
         raise HCError(
             "Method 'ablation' replaces heads by their means, and none were given. "
             "Pass means=hc.mean_activations(model, task.train)."
         )
-    if task.validation is None:
+    if request.task.validation is None:
         raise DataError(
-            f"Task {task.name!r} has no validation split to compare with; method 'ablation' needs one. "
+            f"Task {request.task.name!r} has no validation split to compare with; method 'ablation' needs one. "
             "Give the task validation=..., or use method='contrast'."
         )
-    parts = select_examples(task, cases, max_examples, seed)
-    inside = [task.validation.sample(max_examples, seed)]
+    parts = select_examples(request.task, request.cases, request.max_examples, request.seed)
+    inside = [request.task.validation.sample(request.max_examples, request.seed)]
     lost = [
-        accuracy_lost(model, part, candidates, means, interventions, batch_size) for part in (parts.values(), inside)
+        accuracy_lost(request.model, part, request.candidates, request.means, request.interventions, request.batch_size)
+        for part in (parts.values(), inside)
     ]
     sources = [[s for part in group for s in part.source or ()] for group in (parts.values(), inside)]
     outside_cost, inside_cost = lost[0].mean(axis=0), lost[1].mean(axis=0)
-    p = excess_test(lost[0], lost[1], sources[0], sources[1], seed)
+    p = excess_test(lost[0], lost[1], sources[0], sources[1], request.seed)
     excess = outside_cost - inside_cost
     columns = {"cost_out": outside_cost, "cost_in": inside_cost, "excess": excess}
-    return HeadEvidence(judged(columns, p, excess >= margin, alpha), tuple(parts), tuple(sorted(set(sources[0]))))
+    return HeadEvidence(
+        judged(columns, p, excess >= request.margin, request.alpha), tuple(parts), tuple(sorted(set(sources[0])))
+    )
 
 
 @torch.no_grad()

@@ -9,30 +9,16 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
 from hc_interp.errors import AlignmentError, DataError
 from hc_interp.evaluation.effective_size import FLOOR
-from hc_interp.heads.defaults import KINDS
-from hc_interp.heads.evidence import HeadEvidence, case_names, draw, judged, quotas
-from hc_interp.heads.sets import Heads
-from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.heads.evidence import EvidenceRequest, HeadEvidence, case_names, draw, evidence, judged, quotas
+from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.joint_effects import PairRuns
 from hc_interp.statistics.tests import bootstrap, ratio_interval, sign_flip_test
 
 COLUMNS: tuple[str, ...] = ("node_effect", "low", "high", "share", "share_low", "share_high")
 
 
-def contrast_evidence(
-    model: HookedModel,
-    task: Task,
-    candidates: Heads,
-    *,
-    cases: Sequence[str] | None,
-    kinds: Sequence[str] = KINDS,
-    margin: float,
-    alpha: float,
-    max_pairs: int,
-    interventions: Sequence[Intervention],
-    batch_size: int,
-    seed: int,
-) -> HeadEvidence:
+@evidence("contrast")
+def contrast_evidence(request: EvidenceRequest) -> HeadEvidence:
     """Node effects of all candidates, one pass each per batch, on the pooled select pairs.
 
     `share` = sum of node effects over sum of total effects. Where the total's interval contains 0 no share is defined
@@ -40,23 +26,23 @@ def contrast_evidence(
     the same words to the same answer does not generalize, however surely noise moves its logits. Node effects of
     redundant heads do not add up to the total.
     """
-    pairs = select_pairs(model, task, cases, kinds, max_pairs, seed)
+    pairs = select_pairs(request.model, request.task, request.cases, request.kinds, request.max_examples, request.seed)
     nodes, totals, sources, told_apart = [], [], [], []
     for part in pairs.values():
-        runs = PairRuns.of(model, part, "logit_diff", interventions, batch_size, receivers=())
-        found = runs.measure(nodes=[(head,) for head in candidates], description="node effects")
+        runs = PairRuns.of(request.model, part, "logit_diff", request.interventions, request.batch_size, receivers=())
+        found = runs.measure(nodes=[(head,) for head in request.candidates], description="node effects")
         nodes.append(found.nodes)
         totals.append(found.total)
         told_apart.append((found.clean > 0) & (found.clean + found.total < 0))
         sources.extend(runs.encoded.sources)
-    if not candidates:
+    if not request.candidates:
         empty = np.empty(0)
         none = dict.fromkeys(COLUMNS, empty)
-        return HeadEvidence(judged(none, empty, empty > 0, alpha), tuple(pairs), tuple(sorted(set(sources))))
+        return HeadEvidence(judged(none, empty, empty > 0, request.alpha), tuple(pairs), tuple(sorted(set(sources))))
     effects, total = np.concatenate(nodes), np.concatenate(totals)
-    mean = bootstrap(effects, clusters=sources, seed=seed)
-    share = ratio_interval(effects, total, clusters=sources, seed=seed)
-    p = np.atleast_1d(sign_flip_test(effects, clusters=sources, seed=seed))
+    mean = bootstrap(effects, clusters=sources, seed=request.seed)
+    share = ratio_interval(effects, total, clusters=sources, seed=request.seed)
+    p = np.atleast_1d(sign_flip_test(effects, clusters=sources, seed=request.seed))
     found = (mean.value, mean.low, mean.high, share.value, share.low, share.high)
     columns: dict[str, Any] = dict(zip(COLUMNS, found, strict=True))
     notes = ()
@@ -68,10 +54,10 @@ def contrast_evidence(
     if apart < FLOOR:
         notes = (
             *notes,
-            f"the model gets both sides of {apart:.0%} of the {', '.join(kinds)} pairs right, under the floor of "
-            f"{FLOOR:.0%}: there is hardly any generalization here that heads could carry",
+            f"the model gets both sides of {apart:.0%} of the {', '.join(request.kinds)} pairs right, under the floor "
+            f"of {FLOOR:.0%}: there is hardly any generalization here that heads could carry",
         )
-    table = judged(columns, p, (np.asarray(share.value) >= margin) & (apart >= FLOOR), alpha)
+    table = judged(columns, p, (np.asarray(share.value) >= request.margin) & (apart >= FLOOR), request.alpha)
     return HeadEvidence(table, tuple(pairs), tuple(sorted(set(sources))), notes)
 
 

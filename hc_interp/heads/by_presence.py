@@ -11,61 +11,46 @@ import numpy as np
 from jaxtyping import Float
 
 from hc_interp.components import Subnetwork
-from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
-from hc_interp.heads.evidence import N_PERMUTATIONS, HeadEvidence, judged, select_examples
-from hc_interp.heads.sets import Heads
-from hc_interp.interventions.means import MeanActivations
-from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.heads.evidence import N_PERMUTATIONS, EvidenceRequest, HeadEvidence, evidence, judged, select_examples
 from hc_interp.statistics.tests import permutation_p
 
 ROUNDING = 1e-12  # sums of squares below this are those of equal numbers
 MIN_ORDERS = 24  # those of 4 subnetworks of one size: fewer cannot reach p = 0.05
 
 
-def presence_evidence(
-    model: HookedModel,
-    task: Task,
-    candidates: Heads,
-    found: Any,
-    means: MeanActivations | None,
-    *,
-    cases: Sequence[str] | None,
-    margin: float,
-    alpha: float,
-    max_examples: int,
-    interventions: Sequence[Intervention],
-    batch_size: int,
-    seed: int,
-) -> HeadEvidence:
+@evidence("presence")
+def presence_evidence(request: EvidenceRequest) -> HeadEvidence:
     """Correlation of presence with mean accuracy over cases, across subnetworks of one size; see `presence_test`.
 
     The subnetworks of one search share its data and objective, and heads that are kept together share the credit:
     presence predicts, it does not say that the head does it.
     """
-    subnetworks = _subnetworks(found)
-    if means is None:
+    subnetworks = _subnetworks(request.found)
+    if request.means is None:
         raise HCError(
             "Method 'presence' evaluates subnetworks, which takes the means that removed components are replaced by; "
             "none were given. Pass means=hc.mean_activations(model, task.train)."
         )
-    parts = select_examples(task, cases, max_examples, seed)
+    parts = select_examples(request.task, request.cases, request.max_examples, request.seed)
     evaluation = evaluate(
-        model,
-        replace(task, cases=parts, validation=None),
+        request.model,
+        replace(request.task, cases=parts, validation=None),
         subnetworks,
-        means,
-        interventions=interventions,
-        batch_size=batch_size,
-        seed=seed,
+        request.means,
+        interventions=request.interventions,
+        batch_size=request.batch_size,
+        seed=request.seed,
     )
     accuracy = np.mean([evaluation.accuracy(case) for case in parts], axis=0)[1:]  # the first row is the full model
-    kept = np.array([[head in item for head in candidates] for item in subnetworks], dtype=float)
-    correlation, difference, p = presence_test(kept, accuracy, seed, sizes=[len(item) for item in subnetworks])
+    kept = np.array([[head in item for head in request.candidates] for item in subnetworks], dtype=float)
+    correlation, difference, p = presence_test(kept, accuracy, request.seed, sizes=[len(item) for item in subnetworks])
     sources = {source for part in parts.values() for source in part.source or ()}
     columns = {"presence": kept.mean(axis=0), "correlation": correlation, "difference": difference}
-    return HeadEvidence(judged(columns, p, difference >= margin, alpha), tuple(parts), tuple(sorted(sources)))
+    return HeadEvidence(
+        judged(columns, p, difference >= request.margin, request.alpha), tuple(parts), tuple(sorted(sources))
+    )
 
 
 def presence_test(

@@ -1,7 +1,12 @@
-"""What the methods of `generalizing_heads` share: the form of their evidence, and which data they may look at."""
+"""Kinds of evidence that a head carries generalization: their registry, and what all of them use.
 
-from collections.abc import Mapping, Sequence
+A kind of evidence is one function in a file of its own. `@evidence("name")` registers it, and
+`generalizing_heads(method="name")` calls it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -11,20 +16,81 @@ from jaxtyping import Bool, Float
 from hc_interp.data.contrast import side
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, HCError
+from hc_interp.heads.sets import Heads
+from hc_interp.interventions.means import MeanActivations
+from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.statistics.tests import fdr
 
 N_PERMUTATIONS = 4999  # random relabellings of a permutation test of heads
 
 
 @dataclass(frozen=True, eq=False)
+class EvidenceRequest:
+    """What `generalizing_heads` asks of a kind of evidence: the candidates, and the caller's arguments.
+
+    `candidates` are the heads outside the core. `cases` names the cases to look at (None: all of the task's).
+    `max_examples` bounds how many examples, or pairs, are looked at. `found` are mask searches or subnetworks, `means`
+    the values that ablated heads take; both are None where the caller gave none.
+    """
+
+    model: HookedModel
+    task: Task
+    candidates: Heads
+    cases: Sequence[str] | None
+    kinds: tuple[str, ...]
+    found: Any
+    means: MeanActivations | None
+    margin: float
+    alpha: float
+    max_examples: int
+    interventions: Sequence[Intervention]
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
 class HeadEvidence:
-    """What a method found: `table`, a row per candidate with at least `p`, `q`, `passes`, and the data it looked at."""
+    """The answer of a kind of evidence.
+
+    `table` has a row per candidate, in their order, with at least the columns `p`, `q` and `passes`. `cases` and
+    `sources` are the data that was looked at: `reads_from` refuses pairs of these sources.
+    """
 
     table: pd.DataFrame
     cases: tuple[str, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+Method = Callable[[EvidenceRequest], HeadEvidence]
+METHODS: dict[str, Method] = {}
+
+
+def evidence(name: str) -> Callable[[Method], Method]:
+    """Register a function as `generalizing_heads(method=name)`. Raises `HCError` where another one has the name.
+
+    A function that is defined again under its own name, as when a notebook's cell runs twice, takes its own place.
+    """
+
+    def register(function: Method) -> Method:
+        before = METHODS.get(name, function)
+        if (before.__module__, before.__qualname__) != (function.__module__, function.__qualname__):
+            raise HCError(
+                f"Evidence {name!r} was registered by {function.__module__}.{function.__qualname__}, but "
+                f"{before.__module__}.{before.__qualname__} has that name. Choose another name."
+            )
+        METHODS[name] = function
+        return function
+
+    return register
+
+
+def method_named(name: str) -> Method:
+    """The registered function. Raises `HCError` for an unknown name."""
+    if name not in METHODS:
+        raise HCError(f"method={name!r} was given. Expected one of {', '.join(METHODS)}.")
+    return METHODS[name]
 
 
 def judged(

@@ -1,4 +1,4 @@
-"""`hc.generalizing_heads`: the heads outside the core that carry generalization, by one of three kinds of evidence."""
+"""`hc.generalizing_heads`: the heads outside the core that carry generalization, by one kind of evidence or another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,14 @@ import pandas as pd
 from hc_interp.components import Head
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
-from hc_interp.heads.by_ablation import ablation_evidence
-from hc_interp.heads.by_contrast import contrast_evidence
-from hc_interp.heads.by_presence import presence_evidence
 from hc_interp.heads.defaults import KINDS
+from hc_interp.heads.evidence import EvidenceRequest, method_named
 from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.records.provenance import provenance
 from hc_interp.records.result import Result
 from hc_interp.torch_modes import own_torch_modes
-
-METHODS = ("contrast", "presence", "ablation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +109,7 @@ def generalizing_heads(
     others a head that generalizes has nothing to show. Raises `HCError` for a method or argument that does not fit,
     `DataError` for a task without the data that the method needs.
     """
-    if method not in METHODS:
-        raise HCError(f"method={method!r} was given. Expected one of {', '.join(METHODS)}.")
+    gather = method_named(method)
     if not 0 < alpha < 1 or not 0 <= margin < 1 or max_pairs < 1:
         raise HCError(
             f"margin={margin!r}, alpha={alpha!r} and max_pairs={max_pairs!r} were given. Expected margin from 0 and "
@@ -125,16 +120,23 @@ def generalizing_heads(
     before = model.check_interventions(interventions)
     core_heads = head_set(model, core, "core")
     candidates = tuple(head for head in all_heads(model) if head not in core_heads)
-    common: dict[str, Any] = {
-        "cases": cases, "margin": margin, "alpha": alpha, "interventions": before,
-        "batch_size": batch_size, "seed": seed,
-    }  # fmt: skip
-    if method == "contrast":
-        evidence = contrast_evidence(model, task, candidates, kinds=kinds, max_pairs=max_pairs, **common)
-    elif method == "presence":
-        evidence = presence_evidence(model, task, candidates, found, means, max_examples=max_pairs, **common)
-    else:
-        evidence = ablation_evidence(model, task, candidates, means, max_examples=max_pairs, **common)
+    evidence = gather(
+        EvidenceRequest(
+            model,
+            task,
+            candidates,
+            cases=cases,
+            kinds=kinds,
+            found=found,
+            means=means,
+            margin=margin,
+            alpha=alpha,
+            max_examples=max_pairs,
+            interventions=before,
+            batch_size=batch_size,
+            seed=seed,
+        )
+    )
     table = _with_places(evidence.table, candidates, core_heads)
     passing = tuple(head for head, passes in zip(candidates, table["passes"], strict=True) if passes)
     heads, relay = split_relay(passing, core_heads)
