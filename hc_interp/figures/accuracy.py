@@ -9,12 +9,14 @@ from hc_interp.figures.chart import interval_points
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
 
 ROW = 10.5  # points
 NAMES = 0.65  # the most that cases' names take of the width
 
 
+@figure("accuracy", of=Evaluation, section="accuracy")
 def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
     """A row per case: a point per subnetwork, the full model as a diamond with its interval.
 

@@ -10,6 +10,7 @@ from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels, points
 
 PANEL, LINE = 170.0, 15.0  # points
@@ -19,6 +20,12 @@ LOOKS = [
 ]  # fmt: skip
 
 
+@figure(
+    "sparsity",
+    of=Evaluation,
+    section="accuracy",
+    when=lambda evaluation: len({item.sparsity for item in evaluation.subnetworks if item is not None}) > 1,
+)
 def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> Figure:
     """Accuracy against the share of components removed: a point per subnetwork, a line through the means.
 

@@ -11,6 +11,7 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.head_grid import axes, dots, grid
 from hc_interp.figures.numbers import score
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels, text_width
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -147,6 +148,7 @@ def _panels(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width
     return plot
 
 
+@figure("attention", of=AttentionProfile, section="attention", arguments=core_of)
 def attention_profile(found: AttentionProfile, *, core: Any = None, width: Width = "double") -> Figure:
     """A panel per kind of target, a cell per head: mean attention, with dots on `core`.
 

@@ -8,6 +8,7 @@ from hc_interp.evaluation.effective_size import EffectiveSize
 from hc_interp.figures.chart import legend_below
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Width, layout, pixels, points
 
 LOOKS = [
@@ -16,6 +17,7 @@ LOOKS = [
 ]  # fmt: skip
 
 
+@figure("effective-size", of=EffectiveSize, section="effective-size")
 def effective_size(
     sizes: EffectiveSize | Mapping[str, EffectiveSize], *, width: Width = "double", every: bool = True
 ) -> Figure:

@@ -4,12 +4,14 @@ from hc_interp.components import MLP
 from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import Width, layout, pixels, points
 from hc_interp.heads.core import HeuristicCore
 
 GAP = 0.6  # between the heads' columns and the MLPs'
 
 
+@figure("core", of=HeuristicCore, section="heuristic-core")
 def head_frequency(core: HeuristicCore, *, width: Width = "double") -> Figure:
     """A cell per component, dark where many subnetworks keep it, with a dot on the core.
 

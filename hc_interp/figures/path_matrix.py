@@ -8,6 +8,7 @@ from hc_interp.figures.chart import SIGNED, cells, colorbar
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points
 from hc_interp.patching.effects import PathEffects
 
@@ -18,6 +19,7 @@ OVER = ", the path's effect over the receiver's own effect"
 NAMES = {"q": "into queries (q)", "k": "into keys (k)", "v": "into values (v)", "qkv": "into q, k and v", "in": "input"}
 
 
+@figure("paths", of=PathEffects, section="paths-between")
 def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "double") -> Figure:
     """A panel per receiver input, a cell per path: its node share, or its effect where no share is defined.
 

@@ -4,6 +4,7 @@ from hc_interp.figures.chart import interval_points, legend_below
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score
 from hc_interp.figures.probe_scores import CHANCE
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, Width, layout
 from hc_interp.probing.differences import WORDS
 from hc_interp.probing.path_result import PathProbes
@@ -18,6 +19,7 @@ ARMS = {
 }
 
 
+@figure("probe-paths", of=PathProbes, section="path-inputs")
 def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = "double") -> Figure:
     """A row per receiver input: the probe's score clean, under the senders' cut, and under random cuts.
 

@@ -9,6 +9,7 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.head_grid import CORNER, axes, dots, grid, written
 from hc_interp.figures.numbers import score
 from hc_interp.figures.probe_scores import CHANCE
+from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels
 from hc_interp.probing.differences import METRICS, WORDS
 from hc_interp.probing.probe import Probe
@@ -21,6 +22,7 @@ DOT = 0.36  # from the middle of a cell, where its number is
 WITH_TEXT = 13  # heads of a layer, up to which a cell has room for its number
 
 
+@figure("probe-map", of=ProbeMap, section="where-read", arguments=core_of)
 def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> Figure:
     """A cell per head, dark where the probe scores high, a panel per kind of site, and a column for whole streams.
 

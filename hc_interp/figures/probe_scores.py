@@ -10,6 +10,7 @@ from hc_interp.figures.chart import interval_points, legend_below, named_rows
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, Width, layout
 from hc_interp.probing.differences import WORDS, gain, metric
 from hc_interp.probing.probe import Probe
@@ -31,6 +32,7 @@ ARMS = {
 }
 
 
+@figure("probes", of=Probe, section="what-travels")
 def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width = "double") -> Figure:
     """AUC (or R²) of each probe, and how much of it the word alone does not give; name them in a mapping.
 

@@ -10,6 +10,7 @@ from hc_interp.figures.chart import interval_points, legend_below, named_rows
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share
 from hc_interp.figures.plain_text import plain
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, VERMILLION, Width, layout, pixels
 from hc_interp.reading.verdict import KindRecord, Verdict
 from hc_interp.statistics.tests import Interval
@@ -20,6 +21,7 @@ LIMITS = (-0.5, 1.5)  # of the axis: a share near its noise would squeeze all ot
 PAD = 0.06
 
 
+@figure("reading", of=Verdict, section="reads-from", when=lambda verdict: bool(verdict.records))
 def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
     """T with its interval for each kind and route; ticks mark relabelled cores and size-matched heads.
 

@@ -9,6 +9,7 @@ import pandas as pd
 from hc_interp.errors import HCError
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import span
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PIXELS_PER_POINT, PURPLE, SKY, VERMILLION, Width, layout
 from hc_interp.search.result import MaskSearch
 
@@ -24,6 +25,7 @@ LOOKS = [
 ]
 
 
+@figure("search", of=MaskSearch, section="heuristic-core", when=lambda search: not search.history.empty)
 def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     """KL and expected sparsity over the steps, a line per run; colour and dash tell the sparsities apart.
 

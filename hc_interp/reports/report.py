@@ -1,5 +1,6 @@
 """`report`: one run as one HTML page that needs no network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,21 +11,13 @@ from hc_interp.figures.draw import draw
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.images import NoBrowser, svg_texts, write_images
 from hc_interp.figures.page.pieces import page, svg_link
+from hc_interp.figures.registry import SECTIONS, figures_in_order
 from hc_interp.files import write_text
 from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
 from hc_interp.reports.headline import answer, question
-from hc_interp.reports.probe_words import probe_words
 from hc_interp.reports.tables import settings_groups, tables
-from hc_interp.reports.words import (
-    about,
-    core_words,
-    edge_words,
-    evaluation_words,
-    generalizing_words,
-    lead,
-    reading_words,
-)
+from hc_interp.reports.words import about, lead, section_words
 from hc_interp.runs.results import RunResults
 
 TITLE = "Do generalizing heads read from the heuristic core?"
@@ -62,10 +55,10 @@ def report(
 ) -> Path:
     """Write one self-contained page: question, verdict, evidence in order, every number, settings and versions.
 
-    `run` is a `RunResults`, the folder that one was saved in, or one result or several that are parts of a run. What a
-    run did not compute is left out. `static=True` puts pictures on the page, drawn now by a browser, in place of a
-    script that draws them when it is read: smaller, without hover. Raises `ResultError` for a folder that holds no run,
-    a run without any result and a result that is no part of one, and `NoBrowser`.
+    `run` is a `RunResults`, the folder that one was saved in, one result or several. The page leaves out what the run
+    did not compute. `static=True` puts pictures on the page, drawn now by a browser, in place of a script that draws
+    them when the page is read: the file is smaller and has no hover texts. Raises `ResultError` for a folder that holds
+    no run, a run without any result and a result without a figure, and `NoBrowser`.
     """
     found = _as_run(run)
     if not set(found.present) - {"manifest"}:
@@ -87,21 +80,27 @@ def _as_run(given: Any) -> RunResults:
         case Mapping() | list() | tuple():
             return RunResults.of(given)
     raise ResultError(
-        f"report was given a {type(given).__name__}. Expected a run (hc.run returns one), its folder, or results that "
-        "are parts of one, like a verdict."
+        f"report was given a {type(given).__name__}. Expected a run (hc.run returns one), its folder, or results, "
+        "like a verdict."
     )
 
 
 def evidence(run: RunResults) -> list[Section]:
-    """The sections of a report, in order, with their figures; one for each part that the run has."""
+    """The sections of a report, in order: the words of each part that the run has, and every registered figure."""
     narrow, wide = (draw(run, width=width) for width in WIDTHS)
-    drawn = {name: [narrow[name], wide[name]] for name in wide}
-    makers = (_accuracy, _core, _generalizing, _paths, _reading, _probes)
+    words = section_words(run)
+    drawn: dict[str, dict[str, list[Figure]]] = {}
+    for entry in figures_in_order():
+        if entry.name in wide:
+            drawn.setdefault(entry.section, {})[entry.name] = [narrow[entry.name], wide[entry.name]]
+    names = [name for name in dict.fromkeys([*SECTIONS, *drawn]) if words.get(name) or name in drawn]
     return [
-        Section(*named, words, {name: drawn[name] for name in figures if name in drawn})
-        for named, words, figures in (make(run) for make in makers)
-        if words or any(name in drawn for name in figures)
+        Section(_anchor(name), SECTIONS.get(name, name), words.get(name, []), drawn.get(name, {})) for name in names
     ]
+
+
+def _anchor(section: str) -> str:
+    return re.sub(r"\W+", "-", section.lower()).strip("-")
 
 
 def _write(found: RunResults, sections: list[Section], path: str | Path, *, static: bool = False) -> Path:
@@ -165,41 +164,3 @@ def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
 def _is_demo(manifest: dict[str, Any]) -> bool:
     settings = manifest.get("settings")
     return bool(manifest.get("demo") or (isinstance(settings, dict) and settings.get("demo")))
-
-
-Part = tuple[tuple[str, str], list[str], tuple[str, ...]]  # id and title; words; names of figures
-
-
-def _accuracy(run: RunResults) -> Part:
-    words = evaluation_words(run.evaluation) if run.evaluation is not None else []
-    return ("accuracy", "Accuracy of the model and its subnetworks"), words, ("accuracy", "sparsity")
-
-
-def _core(run: RunResults) -> Part:
-    return (
-        ("heuristic-core", "The heuristic core"),
-        core_words(run.core) if run.core is not None else [],
-        ("core", "search"),
-    )
-
-
-def _generalizing(run: RunResults) -> Part:
-    return (
-        ("generalizing", "Generalizing heads"),
-        generalizing_words(run.generalizing) if run.generalizing is not None else [],
-        (),
-    )
-
-
-def _paths(run: RunResults) -> Part:
-    words = edge_words(run.paths) if run.paths is not None else []
-    return ("paths-between", "Paths between heads"), words, ("circuit", "paths")
-
-
-def _reading(run: RunResults) -> Part:
-    words = reading_words(run.verdict) if run.verdict is not None else []
-    return ("reads-from", "Do they read from the core?"), words, ("reading",)
-
-
-def _probes(run: RunResults) -> Part:
-    return ("what-travels", "What travels on the paths"), probe_words(run.probes) if run.probes else [], ("probes",)

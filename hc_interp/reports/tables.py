@@ -31,6 +31,8 @@ def tables(run: RunResults) -> list[dict[str, Any]]:
     if run.probes:
         frames = [probe.to_frame().assign(probe=name) for name, probe in run.probes.items()]
         found.append(("probes", "Probe scores", pd.concat(frames, ignore_index=True)))
+    for name, extra in run.extras.items():
+        found.append((f"extra-{name}", f"{type(extra).__name__}: {name}", extra.to_frame()))
     return [table(*item) for item in found]
 
 

@@ -1,6 +1,6 @@
 """The sentences of a report, computed from its results and saying no more than they do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from hc_interp.figures.numbers import percent, share, span
 from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
+from hc_interp.probing.probe import Probe
 from hc_interp.reading.verdict import Verdict
+from hc_interp.reports.probe_words import probe_words
 from hc_interp.runs.results import RunResults
 
 LISTED = 40  # heads that a sentence names before it counts the rest
@@ -158,3 +160,20 @@ def reading_words(verdict: Verdict) -> list[str]:
 
 def _sources(intervals: Mapping[str, Any]) -> str:
     return ", ".join(f"{share(interval)} ({source})" for source, interval in intervals.items()) or "not measured"
+
+
+# The sentences of a section of the report, by the section's name and the kind of part that they describe.
+WORDS: dict[str, tuple[type, Callable[[Any], list[str]]]] = {
+    "accuracy": (Evaluation, evaluation_words),
+    "heuristic-core": (HeuristicCore, core_words),
+    "generalizing": (GeneralizingHeads, generalizing_words),
+    "paths-between": (PathEffects, edge_words),
+    "reads-from": (Verdict, reading_words),
+    "what-travels": (Probe, probe_words),
+}
+
+
+def section_words(run: RunResults) -> dict[str, list[str]]:
+    """The sentences of each section of which the run has the part."""
+    parts = {section: run.get(kind) for section, (kind, _) in WORDS.items()}
+    return {section: WORDS[section][1](part) for section, part in parts.items() if part is not None}

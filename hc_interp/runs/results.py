@@ -15,10 +15,10 @@ from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.probe import Probe
 from hc_interp.reading.verdict import Verdict
-from hc_interp.records.result import Result
+from hc_interp.records.result import Result, read
 from hc_interp.search.result import MaskSearch
 
-MANIFEST, PROBE = "manifest.json", "probe-"
+MANIFEST, PROBE, EXTRA = "manifest.json", "probe-", "extra-"
 PARTS: dict[str, type[Result]] = {
     "search": MaskSearch,
     "evaluation": Evaluation,
@@ -27,14 +27,17 @@ PARTS: dict[str, type[Result]] = {
     "edges": PathEffects,
     "verdict": Verdict,
 }
+PART_NAMES = {kind: name for name, kind in PARTS.items()}
 
 
 @dataclass(eq=False)
 class RunResults:
-    """The parts of one run, filled in as it goes; what was not computed is None.
+    """The parts of one run, filled in as it goes; a part that was not computed is None.
 
     `manifest` is plain data: `settings` (with `demo: true` for a shortened run), versions, times, whatever the run
-    wrote down. In a folder each part is `<name>.json`, as its `save` writes it, and each probe `probe-<name>.json`.
+    wrote down. `extras` are results of other kinds, by name: a probe map, an attention profile, a result of your own.
+    In a folder each part is `<name>.json`, as its `save` writes it, each probe `probe-<name>.json` and each extra
+    `extra-<name>.json`.
     """
 
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +48,7 @@ class RunResults:
     edges: PathEffects | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
     verdict: Verdict | None = None
+    extras: Mapping[str, Result] = field(default_factory=dict)
 
     def __setattr__(self, name: str, part: Any) -> None:
         if name in PARTS and part is not None and not isinstance(part, PARTS[name]):
@@ -56,31 +60,50 @@ class RunResults:
                 f"A run's probes were given as {type(part).__name__}. Expected a mapping from names to probes: "
                 "{'clean': hc.fit_probe(...)}."
             )
+        if name == "extras" and not (isinstance(part, Mapping) and all(isinstance(p, Result) for p in part.values())):
+            raise ResultError(
+                f"A run's extras were given as {type(part).__name__}. Expected a mapping from names to results: "
+                "{'attention': hc.attention_profile(...)}."
+            )
         super().__setattr__(name, part)
 
     @classmethod
     def of(cls, results: Sequence[Result] | Mapping[str, Result]) -> Self:
-        """A run made of single results, each put where its kind belongs; probes are known by the mapping's names.
+        """A run made of single results: each part where its kind belongs, probes and extras by the mapping's names.
 
-        Raises `ResultError` for a kind that is no part of a run, and for two of one kind (probes may be several).
+        In a sequence an extra is named by its class. Raises `ResultError` for an object that is no result, and for two
+        of one kind (probes may be several).
         """
         named = results if isinstance(results, Mapping) else {f"{i + 1}": item for i, item in enumerate(results)}
-        places = {kind: name for name, kind in PARTS.items()}
-        run, probes = cls(), {}
+        run, probes, extras, kinds = cls(), {}, {}, set()
         for name, item in named.items():
+            kind = type(item)
             if isinstance(item, Probe):
                 probes[name if isinstance(results, Mapping) else f"{item.site}, {name}"] = item
-            elif (place := places.get(type(item))) is None:
-                kinds = ", ".join(kind.__name__ for kind in (*places, Probe))
-                raise ResultError(f"{name} is a {type(item).__name__}. Expected parts of a run: {kinds}.")
-            elif getattr(run, place) is not None:
+                continue
+            if not isinstance(item, Result):
+                raise ResultError(f"{name} is a {kind.__name__}. Expected a result, like hc.reads_from returns one.")
+            if kind in kinds:
                 raise ResultError(
-                    f"{name} is a second {type(item).__name__}. Expected one of each kind; only probes may be several."
+                    f"{name} is a second {kind.__name__}. Expected one of each kind; only probes may be several."
                 )
+            kinds.add(kind)
+            if kind in PART_NAMES:
+                setattr(run, PART_NAMES[kind], item)
             else:
-                setattr(run, place, item)
-        run.probes = probes
+                extras[name if isinstance(results, Mapping) else kind.__name__] = item
+        run.probes, run.extras = probes, extras
         return run
+
+    def get(self, kind: type) -> Any:
+        """The part or extra of this kind, or None. For `PathEffects` those of the verdict may serve; of `Probe` all."""
+        if kind is PathEffects:
+            return self.paths
+        if kind is Probe:
+            return self.probes or None
+        if kind in PART_NAMES:
+            return getattr(self, PART_NAMES[kind])
+        return next((extra for extra in self.extras.values() if isinstance(extra, kind)), None)
 
     @property
     def paths(self) -> PathEffects | None:
@@ -101,6 +124,8 @@ class RunResults:
                 part.save(folder / f"{name}.json")
         for name, probe in self.probes.items():
             probe.save(folder / probe_file(name))
+        for name, extra in self.extras.items():
+            extra.save(folder / named_file(EXTRA, name))
         return folder
 
     @classmethod
@@ -116,10 +141,11 @@ class RunResults:
             found = {
                 name: kind.load(path) for name, kind in PARTS.items() if (path := folder / f"{name}.json").is_file()
             }
-            probes = {_probe_name(path): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
+            probes = {_name_in(path, PROBE): Probe.load(path) for path in sorted(folder.glob(f"{PROBE}*.json"))}
+            extras = {_name_in(path, EXTRA): read(path) for path in sorted(folder.glob(f"{EXTRA}*.json"))}
         if not checked:
             note_unchecked(folder)
-        return cls(manifest=manifest, probes=probes, **found)  # type: ignore[arg-type]
+        return cls(manifest=manifest, probes=probes, extras=extras, **found)  # type: ignore[arg-type]
 
     def _repr_html_(self) -> str:
         parts = [self.verdict] if self.verdict is not None else [getattr(self, n) for n in self.present if n in PARTS]
@@ -130,12 +156,17 @@ class RunResults:
 
 
 def probe_file(name: str) -> str:
-    """A probe's file: spaces as "-", every other unusual character as its code, so that the name can be read back."""
-    return PROBE + quote(name, safe=" ").replace("-", "%2D").replace(" ", "-") + ".json"
+    """The file of a run's probe."""
+    return named_file(PROBE, name)
 
 
-def _probe_name(path: Path) -> str:
-    return unquote(path.stem.removeprefix(PROBE).replace("-", " "))
+def named_file(prefix: str, name: str) -> str:
+    """A file name for any text: spaces as "-", other unusual characters as their codes, so that it can be read back."""
+    return prefix + quote(name, safe=" ").replace("-", "%2D").replace(" ", "-") + ".json"
+
+
+def _name_in(path: Path, prefix: str) -> str:
+    return unquote(path.stem.removeprefix(prefix).replace("-", " "))
 
 
 def _manifest(path: Path) -> tuple[dict[str, Any], bool]:

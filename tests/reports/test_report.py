@@ -183,7 +183,7 @@ def test_a_result_is_reported_as_it_is(results, part, tmp_path):
 
 @pytest.mark.parametrize("given", [3, None, [3], {"a": None}])
 def test_what_is_no_result_is_not_reported(given, tmp_path):
-    with pytest.raises(ResultError, match=r"Expected (a run|parts of a run)"):
+    with pytest.raises(ResultError, match=r"Expected a (run|result)"):
         report(given, tmp_path / "r.html")
     assert not [*tmp_path.iterdir()]
 

@@ -11,15 +11,24 @@ from hc_interp.figures.circuit.layout import lay_out
 from hc_interp.figures.circuit.tikz import tikz
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
+from hc_interp.figures.registry import figure
 from hc_interp.figures.style import Width, points
 from hc_interp.patching.effects import PathEffects
 from hc_interp.reading.verdict import Verdict
+from hc_interp.runs.results import RunResults
 
 MOST = {"single": 30, "double": 60}  # edges that can still be told apart
 TITLES = {False: "Paths between heuristic and generalizing heads", True: "Paths between heads"}
 NO_MLPS = " MLPs were not measured as senders."
 
 
+@figure(
+    "circuit",
+    of=PathEffects,
+    section="paths-between",
+    when=lambda paths: not any("+" in name for row in paths.rows for name in row[:2]),  # a node is one component
+    arguments=lambda run, rule: {**_known_heads(run), **rule},
+)
 def circuit(
     source: Verdict | PathEffects,
     *,
@@ -91,3 +100,12 @@ def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool) -> str:
         "layer mean nothing. A path "
         "that is not drawn was not shown to be absent, and shares of different edges do not add up."
     )
+
+
+def _known_heads(run: RunResults) -> dict[str, Any]:
+    """The core and the generalizing heads, from wherever the run has them."""
+    verdict = run.verdict
+    return {
+        "core": run.core or (verdict and verdict.core),
+        "generalizing": run.generalizing or (verdict and verdict.generalizing),
+    }

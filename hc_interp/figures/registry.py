@@ -1,0 +1,89 @@
+"""The registry of figures: which figures a result has, and in which section of the report each stands.
+
+`@figure("dose", of=DoseResponse, section="Dose and response")` above a function registers it. `draw` and the report
+then show it for every result of that kind.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hc_interp.errors import HCError
+from hc_interp.figures.figure import Figure
+from hc_interp.runs.results import RunResults
+
+# The sections of a report in their order: how a figure names its section, and the heading.
+SECTIONS = {
+    "accuracy": "Accuracy of the model and its subnetworks",
+    "heuristic-core": "The heuristic core",
+    "generalizing": "Generalizing heads",
+    "paths-between": "Paths between heads",
+    "reads-from": "Do they read from the core?",
+    "what-travels": "What travels on the paths",
+    "where-read": "Where a feature can be read",
+    "path-inputs": "What the paths add to a feature",
+    "attention": "What heads attend to",
+    "effective-size": "Effective size",
+}
+
+Drawing = TypeVar("Drawing", bound=Callable[..., Figure])
+Arguments = Callable[[RunResults, Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """A registered figure.
+
+    `drawing(result, width=...)` draws a result of the class `of` (for `Probe`: a mapping of all probes). `section` is
+    a key of `SECTIONS`, or the heading of a section of its own, which follows them. `when(result)` says whether this
+    result has the figure. `arguments(run, rule)` gives further keyword arguments; `rule` holds the circuit's `margin`,
+    `alpha` and `most`.
+    """
+
+    name: str
+    of: type
+    section: str
+    drawing: Callable[..., Figure]
+    when: Callable[[Any], bool]
+    arguments: Arguments
+
+
+FIGURES: dict[str, FigureEntry] = {}
+
+
+def figure(
+    name: str,
+    *,
+    of: type,
+    section: str,
+    when: Callable[[Any], bool] = lambda result: True,
+    arguments: Arguments = lambda run, rule: {},
+) -> Callable[[Drawing], Drawing]:
+    """Register a function as the figure `name` of results of the class `of`; see `FigureEntry` for the arguments.
+
+    `name` is the figure's key in `draw` and its file in a run's folder. Raises `HCError` where another function has it.
+    A function that is defined again, as when a notebook's cell runs twice, takes its own place.
+    """
+
+    def register(drawing: Drawing) -> Drawing:
+        before = FIGURES[name].drawing if name in FIGURES else drawing
+        if (before.__module__, before.__qualname__) != (drawing.__module__, drawing.__qualname__):
+            raise HCError(
+                f"The figure {name!r} was registered by {drawing.__module__}.{drawing.__qualname__}, but "
+                f"{before.__module__}.{before.__qualname__} has that name. Choose another name."
+            )
+        FIGURES[name] = FigureEntry(name, of, section, drawing, when, arguments)
+        return drawing
+
+    return register
+
+
+def figures_in_order() -> list[FigureEntry]:
+    """All registered figures by section, and within a section as they were registered."""
+    sections = list(dict.fromkeys([*SECTIONS, *(entry.section for entry in FIGURES.values())]))
+    return sorted(FIGURES.values(), key=lambda entry: sections.index(entry.section))
+
+
+def core_of(run: RunResults, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """For figures that mark the heads of the core, where the run has one."""
+    return {"core": run.core} if run.core is not None else {}
