@@ -1,0 +1,50 @@
+"""The screen `leave_one_out`: the exact loss of replacing each component alone."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hc_interp.data.batch import Batch
+from hc_interp.data.parts import Data
+from hc_interp.interventions.nodes import Ablate
+from hc_interp.interventions.sources import Source
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+from hc_interp.search.ranking import Ranking
+from hc_interp.search.screens.screen import Screen, screen
+from hc_interp.torch_modes import own_torch_modes
+
+
+@screen
+@own_torch_modes
+def leave_one_out(
+    model: HookedModel,
+    data: Data,
+    means: Source | None = None,
+    *,
+    components: str = "heads+mlps",
+    objective: str = "kl",
+    interventions: Sequence[Intervention] = (),
+    batch_size: int = 64,
+) -> Ranking:
+    """The exact loss of replacing each component alone: KL(full || without it), or what the task loss rises by.
+
+    One pass for each component, from its layer on. Exact for one component; components that can stand in for each other
+    score low together.
+    """
+    job = Screen.of(model, data, means, components, objective, interventions, batch_size)
+    goal = job.objective
+
+    @torch.no_grad()
+    def score(batch: Batch, rows: Tensor) -> Tensor:
+        streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
+        below = model.run(batch, goal.interventions, capture=streams).captured
+        found = []
+        for item in goal.universe:
+            edits = model.compile(batch, [*goal.interventions, Ablate(item, goal.source)])
+            start = (item.layer, below[Site(item.layer, "resid_pre")])
+            found.append(goal.loss(model.run_edits(batch, edits, start=start).logits, rows))
+        return torch.stack(found) - goal.full_loss(rows)
+
+    return job.rank("leave one out", score)
