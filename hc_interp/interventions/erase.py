@@ -12,7 +12,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.nodes import on_head
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
+from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
@@ -40,7 +40,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Erase(SingleIntervention):
+class Erase(Intervention):
     """Take what `probe` reads out of its site, at every position, and leave the mean over the probe's places as it is.
 
     - `method="direction"`: `x - ((x - mean) . w) w / |w|^2` with the probe's weights `w`: the probe then says the same

@@ -11,14 +11,14 @@ from hc_interp.components import Component, Head, Subnetwork, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
-from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
+from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
 
 @dataclass(frozen=True, eq=False)
-class Keep(SingleIntervention):
+class Keep(Intervention):
     """Keep a subnetwork's components; every other one of its universe is replaced by `source`."""
 
     subnetwork: Subnetwork
@@ -39,7 +39,7 @@ class Keep(SingleIntervention):
 
 
 @dataclass(frozen=True, eq=False)
-class Ablate(SingleIntervention):
+class Ablate(Intervention):
     """Replace the named components by `with_`; all others stay."""
 
     components: Any
@@ -55,7 +55,7 @@ class Ablate(SingleIntervention):
 
 
 @dataclass(frozen=True, eq=False)
-class SoftMask(SingleIntervention):
+class SoftMask(Intervention):
     """`m * value + (1 - m) * source` for each component; gradients flow to `mask`.
 
     `mask` is `[component]` in the order of `components` (default: all of the model's), or `[batch, component]` for a
@@ -107,7 +107,7 @@ class SoftMask(SingleIntervention):
 
 
 @dataclass(frozen=True, eq=False)
-class Scale(SingleIntervention):
+class Scale(Intervention):
     """Multiply a component's value by `factor`."""
 
     component: Any
@@ -147,21 +147,6 @@ def replace_components(
             replaced[[item.head for item in members]] = True
         edits.append(SiteEdit(site, _replace(replaced, values[site])))
     return edits
-
-
-def on_head(site: Site, fn: Any) -> Any:
-    """Lift a function of one head's value to all heads' (for a site without `head`, the function itself)."""
-    if site.head is None:
-        return fn
-
-    axis, head = site.head_axis, site.head
-
-    def lifted(value: Tensor) -> Tensor:
-        edited = value.clone()
-        edited.select(axis, head).copy_(fn(value.select(axis, head)))
-        return edited
-
-    return lifted
 
 
 def _by_site(items: Iterable[Any]) -> dict[Site, list[Any]]:

@@ -7,16 +7,15 @@ from typing import Any
 from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, Subnetwork, components, heads_of
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.path_steps import INPUTS, ROUTES, Arrival, PathBatch, constant
 from hc_interp.interventions.sources import Source, check_source, site_of
-from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
+from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
 
 @dataclass(frozen=True, eq=False)
-class PatchPath(SingleIntervention):
+class PatchPath(Intervention):
     """Patch the paths from `senders` into the named inputs of `receivers`: change what receivers read from senders.
 
     1. Senders take the values of `source`, and the change runs down to the receivers by the `route`: "direct" (the

@@ -10,10 +10,9 @@ from torch import Tensor
 from hc_interp.components import OUTPUT, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.nodes import on_head
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
-from hc_interp.models.forward import SiteEdit
-from hc_interp.models.hooked import HookedModel, Intervention, SingleIntervention
+from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
@@ -35,7 +34,7 @@ def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Patch(SingleIntervention):
+class Patch(Intervention):
     """Put a source's value at a component or site (or at several of them) in place of its own.
 
     The source may also be a tensor of the site's shape. Values of pairs and donors are taken from runs under the
@@ -86,7 +85,7 @@ class Patch(SingleIntervention):
 
 
 @dataclass(frozen=True, eq=False)
-class Steer(SingleIntervention):
+class Steer(Intervention):
     """Add a direction to a site's value at every position; `direction` broadcasts from the last axis."""
 
     site: Site
@@ -119,7 +118,7 @@ class Steer(SingleIntervention):
 
 
 @dataclass(frozen=True, eq=False)
-class Edit(SingleIntervention):
+class Edit(Intervention):
     """Replace a site's value by `fn(value)`, a tensor of the same shape; with `head=` it sees that head alone."""
 
     site: Site

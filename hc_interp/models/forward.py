@@ -22,9 +22,10 @@ from hc_interp.models.taps import Backend, Handler, StopForward, Tap
 
 @dataclass(frozen=True)
 class SiteEdit:
-    """`fn` maps the value of `site` (all heads: `site.head` is None) to the value that replaces it.
+    """`fn` maps the value of `site` to the value that replaces it: a new tensor of the same shape.
 
-    `display` marks an edit that no later value depends on: it is applied only where the site is captured.
+    For a site with `head=` that is the head's own value, without the head axis. `fn` must not write into what it is
+    given. `display` marks an edit that no later value depends on: it is applied only where the site is captured.
     """
 
     site: Site
@@ -207,5 +208,20 @@ def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[S
     grouped: dict[Site, list[Callable[[Tensor], Tensor]]] = {}
     for edit in edits:
         if not edit.display or edit.site.whole in captured:
-            grouped.setdefault(edit.site.whole, []).append(edit.fn)
+            grouped.setdefault(edit.site.whole, []).append(on_head(edit.site, edit.fn))
     return grouped
+
+
+def on_head(site: Site, fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Lift a function of one head's value to the value of all heads; without `head` it is the function itself."""
+    if site.head is None:
+        return fn
+
+    axis, head = site.head_axis, site.head
+
+    def lifted(value: Tensor) -> Tensor:
+        edited = value.clone()
+        edited.select(axis, head).copy_(fn(value.select(axis, head)))
+        return edited
+
+    return lifted

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import threading
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,29 +40,26 @@ _RULES = (
 
 
 class Intervention(Protocol):
-    """What `run` needs of an intervention: a check before anything runs, then its edits for one batch."""
+    """A change of a model's pass. A class of your own derives from this one and defines `edits`.
 
-    def check(self, model: "HookedModel", before: Sequence["Intervention"]) -> None:
-        """Raise an `HCError` if the intervention has no meaning on this model after `before`."""
-        ...
-
-    def check_batch(self, model: "HookedModel", batch: Batch) -> None:
-        """Raise an `HCError` if the intervention does not fit this batch; called for a whole list before any run."""
-        ...
-
-    def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
-        """The edits for this batch; runs that they need are made under `before`."""
-        ...
-
-
-class SingleIntervention:
-    """Base of the package's interventions: wherever a list of them is asked for, one stands for the list of itself."""
+    `run` checks a whole list before anything runs: `check`, then `check_batch`, of each intervention. Then it asks each
+    for its `edits` of the batch, and applies them at each site in the order of the list. Wherever a list of
+    interventions is asked for, one of them may be given alone.
+    """
 
     def __iter__(self) -> Iterator[Self]:
         yield self
 
+    def check(self, model: "HookedModel", before: Sequence["Intervention"]) -> None:
+        """Raise an `HCError` if the intervention has no meaning on this model after those `before` it."""
+
     def check_batch(self, model: "HookedModel", batch: Batch) -> None:
-        """Fits every batch, unless a subclass says otherwise."""
+        """Raise an `HCError` if the intervention does not fit this batch."""
+
+    @abstractmethod
+    def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
+        """The edits for this batch. Runs that they need are made under `before`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +246,8 @@ class HookedModel:
             if not hasattr(item, "edits"):
                 raise InterventionError(
                     f"Item {place} of the interventions is {item!r}, not an intervention. "
-                    "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit."
+                    "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit, or "
+                    "derive a class from hc.Intervention."
                 )
             item.check(self, interventions[:place])
         return interventions
@@ -261,6 +260,10 @@ class HookedModel:
         edits: list[SiteEdit] = []
         for place, item in enumerate(interventions):
             edits += item.edits(self, batch, interventions[:place])
+        for edit in edits:
+            if not isinstance(edit, SiteEdit):
+                raise InterventionError(f"The edits of an intervention hold {edit!r}. Expected hc.SiteEdit(site, fn).")
+            self.check_site(edit.site)
         return edits
 
     def run(self, batch: Batch, interventions: Iterable[Intervention] = (), capture: Iterable[Site] | Site = ()) -> Run:
