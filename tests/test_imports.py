@@ -1,6 +1,9 @@
 """The package's own imports stand at the top of their files; pyproject.toml says which room may import which."""
 
 import ast
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,39 @@ def test_hidden_imports_are_seen() -> None:
     text = "if TYPE_CHECKING:\n    from hc_interp.files import atomic\ndef f():\n    import hc_interp.files\n"
     hidden = ast.parse(text)
     assert own_imports(hidden.body) == {2, 4}
+
+
+def undefined_names(folder: Path) -> list[str]:
+    """Names that no code defines, as ruff finds them, without the axis names inside jaxtyping's strings."""
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--no-cache",
+        "--select=F821",
+        "--output-format=json",
+    ]
+    run = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+    assert run.returncode in (0, 1), run.stderr
+    names = []
+    for item in json.loads(run.stdout):
+        path, row, column = Path(item["filename"]), item["location"]["row"], item["location"]["column"]
+        if not any(
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and (node.lineno, node.col_offset) < (row, column) <= (node.end_lineno, node.end_col_offset)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        ):
+            names.append(f"{path.name}:{row}: {item['message']}")
+    return names
+
+
+def test_every_name_is_defined() -> None:
+    assert undefined_names(PACKAGE) == []
+
+
+def test_undefined_names_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("def f(x: \"Int[Tensor, 'pos']\"):\n    return missing(x)\n")
+    assert [line.split(": ", 1)[0] for line in undefined_names(tmp_path)] == ["one.py:2"]

@@ -9,6 +9,7 @@ import pandas as pd
 from hc_interp.components import Head
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
+from hc_interp.heads import by_ablation, by_contrast, by_presence
 from hc_interp.heads.defaults import KINDS
 from hc_interp.heads.evidence import EvidenceRequest, method_named
 from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
@@ -17,6 +18,8 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.records.provenance import provenance
 from hc_interp.records.result import Result
 from hc_interp.torch_modes import own_torch_modes
+
+FILES = (by_contrast, by_presence, by_ablation)  # each registers its kind of evidence when it is imported
 
 
 @dataclass(frozen=True, eq=False)

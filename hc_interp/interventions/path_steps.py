@@ -23,7 +23,7 @@ from torch import Tensor
 from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
 from hc_interp.interventions.sources import Source, site_of, source_values
-from hc_interp.models.forward import SiteEdit, by_site
+from hc_interp.models.forward import SiteEdit, by_site, on_head
 from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention, Run
 from hc_interp.models.site import Site
