@@ -15,6 +15,9 @@ from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
 
+# `Examples`, or None in a task without the split. `Any` spares users, who know their task, a check at each use.
+Split = Examples | Any
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -31,11 +34,11 @@ class Task:
     """
 
     name: str
-    train: Examples | None = None
-    validation: Examples | None = None
+    train: Split = None
+    validation: Split = None
     cases: Mapping[str, Examples] | None = None
     groups: LabelGroups | None = None
-    overlap: Examples | None = None
+    overlap: Split = None
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
     classes: tuple[str, ...] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
