@@ -38,7 +38,7 @@ def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "ba
     qkv, mlps, stream, attention_sum, mlp_sum = [], [], [], [], []
     for layer in range(n):
         stream.append(x.detach())
-        qkv.append(stack.project(layer, stack.attention_reads(layer, x)))
+        qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
         if layer == n - 1:
