@@ -144,7 +144,7 @@ def check_free(receivers: Iterable[PathEnd], before: Iterable[Intervention]) -> 
     for item in receivers:
         if any(isinstance(other, PatchPath) and other.holds(item) for other in before):
             raise InterventionError(
-                f"Two paths share the receiver {item}: a PatchPath that stands before already holds its value, which "
+                f"Two paths share the receiver {item}: an earlier PatchPath in the list already fixes its value, which "
                 "cannot come from both. Name all senders in one PatchPath, or take this receiver out of one of the two."
             )
 

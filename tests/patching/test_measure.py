@@ -61,8 +61,8 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
 def test_rows_say_which_are_estimates(tiny_bert, tmp_path, method) -> None:
     pairs = make_pairs(20)
     exact = path_effects(tiny_bert, pairs, *MANY)
-    found = path_effects(tiny_bert, pairs, *MANY, method=method, top=0.1)
-    frame = found.to_frame()
+    result = path_effects(tiny_bert, pairs, *MANY, method=method, top=0.1)
+    frame = result.to_frame()
     estimated = frame["method"] == "estimate"
     assert set(exact.to_frame()["method"]) == {"exact"}
     assert bool(frame["response"][estimated].isna().all() & frame["node_share"][estimated].isna().all())
@@ -72,18 +72,18 @@ def test_rows_say_which_are_estimates(tiny_bert, tmp_path, method) -> None:
     for place in (~estimated).to_numpy().nonzero()[0]:
         for name in ("effects", "node", "explained", "extent"):
             torch.testing.assert_close(
-                getattr(found, name)[:, place], getattr(exact, name)[:, place], atol=1e-12, rtol=0, equal_nan=True
+                getattr(result, name)[:, place], getattr(exact, name)[:, place], atol=1e-12, rtol=0, equal_nan=True
             )
-    torch.testing.assert_close(found.total, exact.total, atol=1e-12, rtol=0)
-    assert PathEffects.load(found.save(tmp_path / "found.json")).methods == found.methods
+    torch.testing.assert_close(result.total, exact.total, atol=1e-12, rtol=0)
+    assert PathEffects.load(result.save(tmp_path / "effects.json")).methods == result.methods
 
 
 def test_auto_settles_what_is_largest(tiny_bert) -> None:
     """Its exact rows hold the largest of the rows that it took for candidates; with all candidates, of all."""
     pairs = make_pairs(20)
     exact = path_effects(tiny_bert, pairs, *MANY).effects.mean(0).abs()
-    found = path_effects(tiny_bert, pairs, *MANY, method="auto", top=0.5)
-    settled = {place for place, method in enumerate(found.methods) if method == "exact"}
+    result = path_effects(tiny_bert, pairs, *MANY, method="auto", top=0.5)
+    settled = {place for place, method in enumerate(result.methods) if method == "exact"}
     largest = set(exact.topk(len(exact) // 2).indices.tolist())
     assert len(largest & settled) >= 0.95 * len(largest)
 
