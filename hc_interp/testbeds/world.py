@@ -65,7 +65,6 @@ class World:
     @cached_property
     def means(self) -> MeanActivations:
         """Mean activations over the task's training split."""
-        assert self.task.train is not None
         return mean_activations(self.model, self.task.train)
 
     @property
