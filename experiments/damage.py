@@ -26,7 +26,7 @@ import torch
 
 import hc_interp as hc
 from hc_interp.errors import ChecksumError
-from hc_interp.patching.shards import Kept
+from hc_interp.patching.shards import BlockStore
 from hc_interp.records.result import MODULES, encode
 from hc_interp.search.store import FinishedRun, RunFolder
 
@@ -74,7 +74,7 @@ def saved_files(folder: Path) -> list[Saved]:
     run = hc.RunResults(manifest={"status": "finished", "seconds": {"all": 1.5}, "settings": {"seeds": 4}})
     run.save(folder / "run")
     files += [Saved("manifest", folder / "run" / "manifest.json", lambda: hc.RunResults.load(folder / "run").manifest)]
-    searches, blocks = RunFolder(folder / "search", "digest"), Kept(folder / "patch", "digest")
+    searches, blocks = RunFolder(folder / "search", "digest"), BlockStore(folder / "patch", "digest")
     frame, alpha = pd.DataFrame({"step": [0, 1], "loss": [0.5, 0.25]}), torch.linspace(-2, 2, 5)
     searches.write(FinishedRun(0.5, 3, alpha, frame, frame, alpha.exp(), alpha > 0))
     blocks.write(0, (1, 2), {"effects": torch.linspace(0, 1, 8).reshape(4, 2)})

@@ -1,4 +1,4 @@
-"""`Erase`: what a probe reads at a site, taken out of it."""
+"""`Erase`: remove the direction that a probe reads from the activations at its site."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.nodes import on_head
-from hc_interp.models.forward import SiteEdit
+from hc_interp.models.forward import SiteEdit, on_head
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
 
-METHODS = ("direction", "leace")
+ERASE_METHODS = ("direction", "leace")
 
 
 class Moments(Protocol):
-    """Mean of the activations, covariance with the feature, weights of its least-squares regression: each `[d]`."""
+    """Three vectors of a probe's data: the mean of the activations, their covariance with the feature, and the weights
+    of the least-squares regression of the feature on them."""
 
     mean: Float[Tensor, " d"]
     covariance: Float[Tensor, " d"]
     regression: Float[Tensor, " d"]
 
 
-class Reader(Protocol):
-    """What `Erase` needs of a probe; `hc.Probe` has it."""
+class LinearProbe(Protocol):
+    """The attributes of a probe that `Erase` uses; `hc.Probe` has them."""
 
     weights: Float[Tensor, " d"]
     provenance: dict[str, Any]
@@ -41,24 +41,29 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Erase(Intervention):
-    """Take what `probe` reads out of its site, at every position, and leave the mean over the probe's places as it is.
+    """Remove the direction that `probe` reads from the activations at its site, at every position.
 
-    - `method="direction"`: `x - ((x - mean) . w) w / |w|^2` with the probe's weights `w`: the probe then says the same
-      everywhere. Another probe may still find the feature, since it seldom stands in one direction alone.
-    - `method="leace"`: the smallest change after which *no* linear probe does better than a constant, on the places of
-      the probe: `x - ((x - mean) . r) c / (c . r)` with the covariance c of activations and feature, and
-      `r = cov(x)^+ c`. Source: Belrose et al. 2023 (arXiv 2306.03819), for one feature, where it is this closed form.
-      (Their package, concept-erasure, is no dependency: its newest version, 0.2.4, has files of January 2024.)
+    The mean of the activations that the probe was fitted on does not change.
 
-    The guarantee is on those places, all at once: a probe cross-fitted on them scores at chance or below it (what one
-    part has too little of, the rest has too much of), and on other data it may find a rest.
+    - `method="direction"`: `x - ((x - mean) . w) w / |w|^2` with the probe's weights `w`. The probe then gives the same
+      output for every activation. Another probe may still find the feature, which is seldom in one direction alone.
+    - `method="leace"`: `x - ((x - mean) . r) c / (c . r)` with the covariance `c` of activations and feature and
+      `r = cov(x)^+ c`. It is the smallest change after which no linear probe fits the feature better than a constant,
+      on the activations that the probe was fitted on. Source: Belrose et al. 2023 (arXiv 2306.03819); for one feature
+      LEACE has this closed form. (Their package, concept-erasure, is no dependency: its newest version, 0.2.4, has
+      files of January 2024.)
 
-    That behaviour survives an erasure does not show that the model did without the feature: it may read it nonlinearly,
-    elsewhere, or at a later site that gets it by another way. Raises `InterventionError` for what is no probe, for a
-    probe of another model or site, and for one that found nothing to erase.
+    The guarantee of "leace" holds for the probe's activations taken together. A probe that is cross-fitted on them
+    scores at chance or below, because the covariances of any two parts are opposite. On other activations a probe may
+    still find the feature.
+
+    Behaviour that survives an erasure does not show that the model works without the feature: the model may read the
+    feature nonlinearly, at another site, or at a later site that receives it by another path. Raises
+    `InterventionError` for an object that is no probe, for a probe of another model, and for a probe whose weights are
+    all 0; `ComponentError` for a site that the model lacks.
     """
 
-    probe: Reader
+    probe: LinearProbe
     method: Literal["direction", "leace"] = "direction"
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
@@ -68,8 +73,10 @@ class Erase(Intervention):
                 f"Erase was given a {type(self.probe).__name__}; expected a probe. Fit one: hc.fit_probe(model, data, "
                 "site, feature), or take one of a map: probe_map(...)[site]."
             )
-        if self.method not in METHODS:
-            raise InterventionError(f"Erase was given method={self.method!r}; choose one of {', '.join(METHODS)}.")
+        if self.method not in ERASE_METHODS:
+            raise InterventionError(
+                f"Erase was given method={self.method!r}; choose one of {', '.join(ERASE_METHODS)}."
+            )
         model.check_site(self.probe.site)
         if (fitted_on := self.probe.provenance.get("model")) != model.fingerprint:
             raise InterventionError(
@@ -82,8 +89,8 @@ class Erase(Intervention):
                 "activations vary."
             )
 
-    def _vectors(self) -> tuple[Tensor, Tensor]:
-        """What a centred activation is multiplied by, and what is taken away times the product."""
+    def _vectors(self) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+        """Two vectors r and s: the erasure subtracts `((x - mean) . r) s`."""
         concept = self.probe.concept
         assert concept is not None
         if self.method == "leace":
@@ -95,11 +102,11 @@ class Erase(Intervention):
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         concept = self.probe.concept
         assert concept is not None
-        reads, away = (usable(part).to(model.device, model.dtype) for part in self._vectors())
-        # the mean enters as one number, taken in float64: a site's mean can be large against what varies
+        reads, subtracts = (usable(vector).to(model.device, model.dtype) for vector in self._vectors())
+        # The mean enters as one number in float64, because it can be much larger than the deviations from it.
         at_mean = float(concept.mean @ self._vectors()[0])
 
         def erased(value: Tensor) -> Tensor:
-            return value - (value @ reads - at_mean)[..., None] * away
+            return value - (value @ reads - at_mean)[..., None] * subtracts
 
         return [SiteEdit(self.probe.site.whole, on_head(self.probe.site, erased))]

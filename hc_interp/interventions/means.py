@@ -1,14 +1,17 @@
-"""Mean activations: what an ablated component is replaced by."""
+"""Mean activations, the default value of an ablated component."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+import pandas as pd
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
+from hc_interp.data.examples import Examples
+from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -19,11 +22,12 @@ from hc_interp.torch_modes import own_torch_modes, usable
 
 @dataclass(frozen=True, eq=False)
 class MeanActivations(Result):
-    """Means over non-padding positions, by site; a `source` for every intervention that replaces a value.
+    """Mean values over the non-padding positions of some data; a `source` for every intervention that replaces a value.
 
-    `values[kind]` is `[layer, ...]` (`[layer, pos, ...]` when `positional`): `z` `[.., head, d_head]`, `mlp_out`
-    `[.., d_model]`; `embed` has no layer axis. A mean says where a component's output sits on this data; replacing by
-    it removes what varies, not what is constant.
+    `values[kind]` holds the means at one kind of site: `z` is `[layer, head, d_head]`, `mlp_out` is
+    `[layer, d_model]`, `embed` is `[d_model]`. With `positional` an axis `pos` comes before the last axes:
+    `[layer, pos, ...]`, and `[pos, d_model]` for `embed`. Replacing a value by its mean removes how it varies over the
+    data; the constant part of the value stays.
     """
 
     values: dict[str, Tensor]
@@ -33,7 +37,11 @@ class MeanActivations(Result):
     data: str = field(metadata=NOT_HASHED)
 
     def value(self, site: Site, batch: Batch) -> Tensor:
-        """The mean for a site, shaped to broadcast over `batch`."""
+        """The mean at a site, of a shape that broadcasts over `batch`.
+
+        Raises `ComponentError` for a kind of site without means, and `InterventionError` for a batch that is longer
+        than the data of positional means.
+        """
         if site.kind not in self.values:
             raise ComponentError(
                 f"These means hold no {site.kind}; they hold {', '.join(self.values)}. "
@@ -52,15 +60,15 @@ class MeanActivations(Result):
         return mean if site.head is None else mean[..., site.head, :]
 
     def check_model(self, model: HookedModel) -> None:
+        """Raise `InterventionError` for a model other than the one that the means were taken from."""
         if self.model != model.fingerprint:
             raise InterventionError(
                 f"These means were taken from a model with fingerprint {self.model}; {model.name} has "
                 f"{model.fingerprint}. Take means from the model in use: hc.mean_activations(model, data)."
             )
 
-    def to_frame(self) -> Any:
-        import pandas as pd
-
+    def to_frame(self) -> pd.DataFrame:
+        """A row per kind of site and layer, with the norm of the mean."""
         rows = [
             {"kind": kind, "layer": layer, "norm": float(mean.norm())}
             for kind, stacked in self.values.items()
@@ -77,25 +85,29 @@ class MeanActivations(Result):
 @torch.no_grad()
 def mean_activations(
     model: HookedModel,
-    data: Any,
+    data: Data,
     *,
     positional: bool = False,
     kinds: Sequence[str] = (),
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     batch_size: int = 64,
 ) -> MeanActivations:
-    """Mean of every component's value (and of `embed`, and of other `kinds` asked for) over `data`.
+    """Mean values of all components, of `embed` and of further `kinds` of sites, over `data`.
 
-    Each non-padding position of each example counts once. `positional=True` keeps positions apart; a position that no
-    example reaches has no mean, so later batches may not be longer than this data. Sums are taken in float64.
+    Each non-padding position of each example counts once. `positional=True` takes a mean for each position; such means
+    cannot replace values of batches that are longer than `data`. All runs are made under `interventions`. Sums are
+    taken in float64.
+
+    Raises `ComponentError` for kinds without a position axis ("pattern", "pooled"), `DataError` for data that cannot be
+    encoded or holds no examples, and `InterventionError` for interventions that have no meaning on the model.
     """
     before = model.check_interventions(interventions)
-    wanted = tuple(dict.fromkeys(("z", "mlp_out", "embed", *kinds)))
-    sites = [site for kind in wanted for site in _sites(model, kind)]
+    kinds = tuple(dict.fromkeys(("z", "mlp_out", "embed", *kinds)))
+    sites = [site for kind in kinds for site in _sites(model, kind)]
     longest = 0
     sums: dict[Site, Tensor] = {}
     counts = torch.zeros(model.max_positions, dtype=torch.float64, device=model.device)
-    digest = []
+    checksum = []
     for item in batches(model, data, batch_size=batch_size, with_labels=False):
         batch = item.batch
         captured = model.run(batch, before, capture=sites).captured
@@ -103,7 +115,7 @@ def mean_activations(
         length = mask.shape[1]
         longest = max(longest, int(mask.sum(1).max()))
         counts[:length] += mask.sum(0)
-        digest.append(float((batch.input_ids.double() * mask).sum()))
+        checksum.append(float((batch.input_ids.double() * mask).sum()))
         for site in sites:
             total = torch.einsum("bp...,bp->p...", captured[site].double(), mask)
             if site not in sums:
@@ -113,8 +125,9 @@ def mean_activations(
             sums[site][:length] += total
     if longest == 0:
         raise DataError("mean_activations was given no examples; pass a split with at least one.")
-    values = {kind: _finish(sums, counts, _sites(model, kind), positional, longest, model.dtype) for kind in wanted}
-    name = data.fingerprint() if hasattr(data, "fingerprint") else f"{len(digest)} batches, checksum {sum(digest):.0f}"
+    values = {kind: _means(sums, counts, _sites(model, kind), positional, longest, model.dtype) for kind in kinds}
+    text = f"{len(checksum)} batches, checksum {sum(checksum):.0f}"
+    name = data.fingerprint() if isinstance(data, Examples | Batch) else text
     return MeanActivations(values, positional, int(counts.sum()), model.fingerprint, name)
 
 
@@ -126,9 +139,15 @@ def _sites(model: HookedModel, kind: str) -> list[Site]:
     return [Site.embed()] if kind == "embed" else [Site(layer, kind) for layer in range(model.n_layers)]
 
 
-def _finish(
-    sums: dict[Site, Tensor], counts: Tensor, sites: list[Site], positional: bool, longest: int, dtype: torch.dtype
+def _means(
+    sums: dict[Site, Tensor],
+    counts: Float[Tensor, " pos"],
+    sites: list[Site],
+    positional: bool,
+    longest: int,
+    dtype: torch.dtype,
 ) -> Tensor:
+    """The means at one kind of site, all layers in one tensor; `longest` is the number of positions with examples."""
     means = []
     for site in sites:
         total, seen = sums[site], counts.view(-1, *[1] * (sums[site].ndim - 1))

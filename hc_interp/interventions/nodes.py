@@ -1,13 +1,13 @@
 """Interventions on whole components: `Keep`, `Ablate`, `SoftMask`, `Scale`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from hc_interp.components import Component, Head, Subnetwork, components
+from hc_interp.components import Component, End, Head, Subnetwork, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
@@ -19,7 +19,11 @@ from hc_interp.torch_modes import usable
 
 @dataclass(frozen=True, eq=False)
 class Keep(Intervention):
-    """Keep a subnetwork's components; every other one of its universe is replaced by `source`."""
+    """Keep the components of a subnetwork; all others of its universe are replaced by `source`.
+
+    Raises `InterventionError` for an object that is no `Subnetwork` and for a source that is none, `ComponentError`
+    for a universe with components that the model lacks.
+    """
 
     subnetwork: Subnetwork
     source: Source
@@ -40,9 +44,12 @@ class Keep(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class Ablate(Intervention):
-    """Replace the named components by `with_`; all others stay."""
+    """Replace `components` by the source `with_`; all other components stay.
 
-    components: Any
+    Raises `ComponentError` for components that the model lacks, and `InterventionError` for a source that is none.
+    """
+
+    components: str | Component | Iterable[str | Component]
     with_: Source
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
@@ -56,15 +63,18 @@ class Ablate(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class SoftMask(Intervention):
-    """`m * value + (1 - m) * source` for each component; gradients flow to `mask`.
+    """Replace the value of each component by `m * value + (1 - m) * source`; gradients flow to `mask`.
 
-    `mask` is `[component]` in the order of `components` (default: all of the model's), or `[batch, component]` for a
-    mask of its own in each row.
+    `mask` is `[component]` in the order of `components` (default: all components of the model), or
+    `[batch, component]` with a separate mask for each row of the batch.
+
+    Raises `InterventionError` for a mask of another type or shape and for a source that is none, `ComponentError` for
+    components that the model lacks.
     """
 
     mask: Tensor
     source: Source
-    components: Any = None
+    components: str | Component | Iterable[str | Component] | None = None
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         items = self._components(model)
@@ -94,23 +104,26 @@ class SoftMask(Intervention):
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         items = self._components(model)
-        place = {item: index for index, item in enumerate(items)}
-        layers = _by_site(items)
-        values = source_values(self.source, model, batch, layers, before)
+        columns: dict[Component | End, int] = {item: index for index, item in enumerate(items)}
+        members_of = _by_site(items)
+        values = source_values(self.source, model, batch, members_of, before)
         if values is None:
             return []
         mask = usable(self.mask).to(model.device)
         return [
-            SiteEdit(site, _blend(_expand(mask, members, place, model, site), values[site]))
-            for site, members in layers.items()
+            SiteEdit(site, _blend(_site_mask(mask, members, columns, model, site), values[site]))
+            for site, members in members_of.items()
         ]
 
 
 @dataclass(frozen=True, eq=False)
 class Scale(Intervention):
-    """Multiply a component's value by `factor`."""
+    """Multiply the value of a component, or of several, by `factor`: a number, or a tensor that holds one number.
 
-    component: Any
+    Raises `InterventionError` for any other factor, and `ComponentError` for components that the model lacks.
+    """
+
+    component: str | Component | Iterable[str | Component]
     factor: float | Tensor
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
@@ -132,56 +145,67 @@ class Scale(Intervention):
 
 
 def replace_components(
-    items: Iterable[Any], source: Source, model: HookedModel, batch: Batch, before: Sequence[Intervention]
+    items: Iterable[Component | End], source: Source, model: HookedModel, batch: Batch, before: Sequence[Intervention]
 ) -> list[SiteEdit]:
-    """Edits that put the source's values in place of the components'; one for each layer's heads, one for each MLP."""
-    layers = _by_site(items)
-    values = source_values(source, model, batch, layers, before) if layers else None
+    """Edits that replace the components' values by the source's: one for all heads of a layer, one for each MLP."""
+    members_of = _by_site(items)
+    values = source_values(source, model, batch, members_of, before) if members_of else None
     if values is None:
         return []
     edits = []
-    for site, members in layers.items():
+    for site, members in members_of.items():
         replaced = torch.ones((), dtype=torch.bool, device=model.device)
         if site.kind == "z":
-            replaced = torch.zeros(model.n_heads, 1, dtype=torch.bool, device=model.device)
-            replaced[[item.head for item in members]] = True
+            replaced = chosen_heads(members, model)
         edits.append(SiteEdit(site, _replace(replaced, values[site])))
     return edits
 
 
-def _by_site(items: Iterable[Any]) -> dict[Site, list[Any]]:
-    grouped: dict[Site, list[Any]] = {}
+def chosen_heads(items: Iterable[Component | End], model: HookedModel) -> Bool[Tensor, "head 1"]:
+    """True at the heads among `items`, which are of one layer; the last axis broadcasts over `d_head`."""
+    chosen = torch.zeros(model.n_heads, 1, dtype=torch.bool, device=model.device)
+    chosen[[item.head for item in items if isinstance(item, Head)]] = True
+    return chosen
+
+
+def _by_site(items: Iterable[Component | End]) -> dict[Site, list[Component | End]]:
+    grouped: dict[Site, list[Component | End]] = {}
     for item in items:
         grouped.setdefault(site_of(item).whole, []).append(item)
     return grouped
 
 
-def _replace(replaced: Tensor, value: Tensor) -> Any:
-    return lambda own: torch.where(replaced, value.to(own.dtype), own)
+def _replace(replaced: Tensor, source: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda value: torch.where(replaced, source.to(value.dtype), value)
 
 
-def _blend(mask: Tensor, value: Tensor) -> Any:
-    """`mask * own + (1 - mask) * value` in one kernel; exactly `own` where the mask is 1."""
+def _blend(mask: Tensor, source: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function `mask * value + (1 - mask) * source` in one kernel; exactly `value` where the mask is 1."""
 
-    def blend(own: Tensor) -> Tensor:
-        wide = torch.promote_types(own.dtype, mask.dtype)
-        return torch.lerp(value.to(wide), own.to(wide), mask.to(wide))
+    def blend(value: Tensor) -> Tensor:
+        wide = torch.promote_types(value.dtype, mask.dtype)
+        return torch.lerp(source.to(wide), value.to(wide), mask.to(wide))
 
     return blend
 
 
-def _expand(
-    mask: Tensor, members: list[Component], place: Mapping[Component, int], model: HookedModel, site: Site
+def _site_mask(
+    mask: Tensor,
+    members: Sequence[Component | End],
+    columns: Mapping[Component | End, int],
+    model: HookedModel,
+    site: Site,
 ) -> Tensor:
-    """A mask over components as a factor of one site's value: `[head, 1]` or `[]`, after a batch axis if it has one.
+    """The mask of one site's components, of a shape that broadcasts over the site's value.
 
-    Heads of the site that are not masked get 1.
+    `mask` is `[component]` or `[batch, component]`, and `columns` maps a component to its column there. Heads of the
+    site that have no column get 1.
     """
     batched = mask.ndim == 2
     if site.kind != "z":
-        own = mask[..., place[members[0]]]
-        return own[:, None, None] if batched else own
-    factors = {item.head: mask[..., place[item]] for item in members if isinstance(item, Head)}
+        column = mask[..., columns[members[0]]]
+        return column[:, None, None] if batched else column
+    factors = {item.head: mask[..., columns[item]] for item in members if isinstance(item, Head)}
     one = mask.new_ones(mask.shape[:-1])
     heads = torch.stack([factors.get(head, one) for head in range(model.n_heads)], dim=-1)
     return heads[:, None, :, None] if batched else heads[:, None]

@@ -1,27 +1,29 @@
-"""Path patching, exactly: the three steps of the definition as edits on forward passes.
+"""Path patching by its definition: the three steps as edits on forward passes.
 
-From senders S to receivers R, on a batch with clean and corrupt values:
+The paths go from senders S to receivers R, on a batch with clean and corrupt values:
 
-1. one pass in which every head's `z` and every MLP's output is held at its clean value (`route="direct"`), except that
-   the senders hold their corrupt one. Every LayerNorm is recomputed, because the pass is a real pass. What arrives at
-   the receivers' q, k, v (or MLP) is what they would read. `route="mlps"` lets the MLPs follow (the route of the IOI
-   paper, Wang et al. 2023), `route="all"` every head and MLP that is no sender.
-2. each receiver's named inputs are exchanged, the others stay clean, and its `z` (or output) is computed anew.
-3. a pass on clean in which the receivers hold those values and everything after them follows.
+1. In one pass every head's `z` and every MLP's output is frozen at its clean value (`route="direct"`), except that the
+   senders hold their corrupt values. Every LayerNorm is recomputed, because the pass is a real pass. It gives what the
+   receivers read: their q, k and v, or an MLP's output. With `route="mlps"` MLPs are recomputed (the route of the IOI
+   paper, Wang et al. 2023); with `route="all"` every head and MLP that is no sender is recomputed.
+2. Each receiver's named inputs are set to the values of step 1, its other inputs stay clean, and its `z` (or output)
+   is recomputed.
+3. In a pass on clean the receivers hold the values of step 2, and everything after them is recomputed.
 
-Steps 1 and 2 add *differences* to clean values, so that a path that carries nothing changes nothing, bit for bit.
+Step 2 adds the *change* of a head's `z` to its clean `z`: a path along which nothing changes gives exactly the clean
+logits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
+from hc_interp.interventions.nodes import chosen_heads
 from hc_interp.interventions.sources import Source, site_of, source_values
 from hc_interp.models.forward import SiteEdit, by_site, on_head
 from hc_interp.models.geometry import attend
@@ -29,29 +31,32 @@ from hc_interp.models.hooked import HookedModel, Intervention, Run
 from hc_interp.models.site import Site
 
 ROUTES = ("direct", "mlps", "all")
+INPUTS = ("q", "k", "v")  # of a receiving head
 
-
-INPUTS = ("q", "k", "v")
-
-
-Values = dict[Site, Tensor]  # by whole site (head is None)
+PathEnd = Component | End
+SiteValues = dict[Site, Tensor]  # by whole site: all heads together (`site.head` is None)
 
 
 def value_sites(model: HookedModel) -> list[Site]:
-    """Where all senders' values stand."""
+    """The sites of all values that a sender may have: `embed`, and `z` and `mlp_out` of each layer."""
     layers = range(model.n_layers)
     return [Site.embed(), *(Site(i, "z") for i in layers), *(Site(i, "mlp_out") for i in layers)]
 
 
 @dataclass
 class PathBatch:
-    """Path patching on one batch under `before`; clean values are taken once and shared by all paths."""
+    """Path patching on one batch under the interventions `before`; all paths share one clean run.
+
+    `clean` and `corrupt` hold the values of the two runs at the sites of `value_sites`; `clean` also holds the
+    receivers' q, k and v and each layer's `resid_pre`. `corrupt_logits` is None where the corrupt values do not come
+    from a run of the pairs' corrupt side.
+    """
 
     model: HookedModel
     batch: Batch
-    corrupt: Values
+    corrupt: SiteValues
     before: Sequence[Intervention] = ()
-    clean: Values = field(default_factory=dict)
+    clean: SiteValues = field(default_factory=dict)
     clean_logits: Tensor = field(default_factory=lambda: torch.empty(0))
     corrupt_logits: Tensor | None = None
     _clean_attention: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
@@ -62,13 +67,14 @@ class PathBatch:
         model: HookedModel,
         batch: Batch,
         source: Source | Batch,
-        receivers: Iterable[Any],
+        receivers: Iterable[PathEnd],
         before: Sequence[Intervention] = (),
         also: Sequence[Site] = (),
     ) -> "PathBatch":
         """Run clean and corrupt once. `source` may be the corrupt side itself, a batch of the same rows.
 
-        `receivers` are all heads whose inputs will be asked for; `also` are further sites of clean to keep.
+        `receivers` are the receivers of all paths that will be patched; `also` are further sites whose clean values
+        are captured.
         """
         receivers = tuple(receivers)
         batch = batch.to(model.device)
@@ -77,90 +83,91 @@ class PathBatch:
         inputs = [Site(layer, name) for layer in layers for name in INPUTS]
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
         run = model.run(batch, before, capture=[*sites, *inputs, *streams, *also])
-        other = None
+        corrupt_run = None
         if isinstance(source, Batch):
-            other = model.run(source, before, capture=sites)
-            found = other.captured
+            corrupt_run = model.run(source, before, capture=sites)
+            values = corrupt_run.captured
         else:
-            found = source_values(source, model, batch, sites, before) or run.captured
-        corrupt = {site: found[site].expand_as(run.captured[site]) for site in sites}
-        return cls(model, batch, corrupt, before, dict(run.captured), run.logits, other.logits if other else None)
+            values = source_values(source, model, batch, sites, before) or run.captured
+        corrupt = {site: values[site].expand_as(run.captured[site]) for site in sites}
+        corrupt_logits = corrupt_run.logits if corrupt_run else None
+        return cls(model, batch, corrupt, before, dict(run.captured), run.logits, corrupt_logits)
 
-    def freeze(self, senders: Sequence[Any], route: str) -> list[SiteEdit]:
-        """Edits of step 1: who is held at clean, and the senders at corrupt."""
+    def freeze(self, senders: Sequence[PathEnd], route: str) -> list[SiteEdit]:
+        """The edits of step 1: the route's components are frozen at clean, the senders at corrupt."""
         edits = []
-        held = {"direct": ("z", "mlp_out"), "mlps": ("z",), "all": ()}[route]
+        frozen = {"direct": ("z", "mlp_out"), "mlps": ("z",), "all": ()}[route]
         for site in value_sites(self.model):
             members = [item for item in senders if site_of(item).whole == site]
-            if site.kind in held:
+            if site.kind in frozen:
                 edits.append(SiteEdit(site, constant(self._mixed(site, members))))
             elif members:
                 edits.append(SiteEdit(site, self._corrupted(site, members)))
         return edits
 
-    def _mixed(self, site: Site, members: Sequence[Any]) -> Tensor:
-        value = self.clean[site]
+    def _mixed(self, site: Site, members: Sequence[PathEnd]) -> Tensor:
+        """The clean value of a site, with the corrupt values of the senders `members` in it."""
         if not members:
-            return value
-        if site.kind != "z":
-            return self.corrupt[site]
-        heads = [item.head for item in members]
-        value = value.clone()
-        value[:, :, heads] = self.corrupt[site][:, :, heads]
-        return value
+            return self.clean[site]
+        return self._corrupted(site, members)(self.clean[site])
 
-    def _corrupted(self, site: Site, members: Sequence[Any]) -> Any:
+    def _corrupted(self, site: Site, members: Sequence[PathEnd]) -> Callable[[Tensor], Tensor]:
+        """The edit that puts the corrupt values of the senders `members` into the value of their site."""
         corrupt = self.corrupt[site]
         if site.kind != "z":
             return constant(corrupt)
-        chosen = torch.zeros(self.model.n_heads, 1, dtype=torch.bool, device=self.model.device)
-        chosen[[item.head for item in members]] = True
-        return lambda own: torch.where(chosen, corrupt, own)
+        chosen = chosen_heads(members, self.model)
+        return lambda value: torch.where(chosen, corrupt, value)
 
     def step_one(
-        self, senders: Sequence[Any], receivers: Sequence[Any], route: str, also: Sequence[Site] = ()
-    ) -> "Arrival":
-        """What arrives at the receivers (and at sites `also`) when the senders are corrupt.
+        self, senders: Sequence[PathEnd], receivers: Sequence[PathEnd], route: str, also: Sequence[Site] = ()
+    ) -> "StepOneValues":
+        """What the receivers read when the senders are corrupt, and the values at the sites `also`.
 
-        The pass ends at the last receiver; it goes on to the logits if `output` receives.
+        The pass ends at the last receiver, or at the logits if `output` is a receiver.
         """
-        heads = sorted({item.layer for item in receivers if isinstance(item, Head)})
-        arrival = Arrival({}, torch.empty(0))
+        layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
+        result = StepOneValues({}, torch.empty(0))
         edits = list(self.prefix)
         for item in receivers:
             if isinstance(item, MLP):
-                # Seen before the freeze holds it: what the MLP would have given.
-                edits.append(SiteEdit(site_of(item), arrival.recorder(site_of(item))))
+                # Recorded before the MLP is frozen: the output that it computes in this pass.
+                edits.append(SiteEdit(site_of(item), result.recorder(site_of(item))))
         edits += self.freeze(senders, route)
-        capture = [*(Site(layer, name) for layer in heads for name in INPUTS), *also]
+        capture = [*(Site(layer, name) for layer in layers for name in INPUTS), *also]
         last = max((_order(item) for item in receivers), default=(0, 0))
         stop = None if OUTPUT in receivers else Site(last[0], "mlp_out" if last[1] else "z")
         first = 0 if EMBED in senders else min(i.layer for i in (*senders, *receivers) if not isinstance(i, End))
         run = self.model.run_edits(self.batch, edits, capture, start=self._from(first), stop_after=stop)
-        arrival.values.update(run.captured)
-        arrival.logits = run.logits
-        return arrival
+        result.values.update(run.captured)
+        result.logits = run.logits
+        return result
 
-    def step_two(self, arrival: "Arrival", receivers: Sequence[Any], through: Sequence[str]) -> dict[Component, Tensor]:
-        """Each receiver's new value: `z` of a head, output of an MLP."""
-        found: dict[Component, Tensor] = {}
+    def step_two(
+        self, step_one: "StepOneValues", receivers: Sequence[PathEnd], through: Sequence[str]
+    ) -> dict[Component, Tensor]:
+        """Each receiver's new value: `z` of a head, the output of an MLP."""
+        values: dict[Component, Tensor] = {}
         by_layer: dict[int, list[Head]] = {}
         for item in receivers:
             if isinstance(item, MLP):
-                found[item] = arrival.values[site_of(item)]
+                values[item] = step_one.values[site_of(item)]
             elif isinstance(item, Head):
                 by_layer.setdefault(item.layer, []).append(item)
         for layer, items in by_layer.items():
-            inputs = [(arrival.values if name in through else self.clean)[Site(layer, name)] for name in INPUTS]
+            inputs = [(step_one.values if name in through else self.clean)[Site(layer, name)] for name in INPUTS]
             heads = [item.head for item in items]
             change = self._attention(layer, heads, inputs) - self._attend_clean(layer, heads)
-            value = self.clean[Site(layer, "z")]
-            for place, item in enumerate(items):
-                found[item] = value[:, :, item.head] + change[:, :, place]
-        return found
+            clean = self.clean[Site(layer, "z")]
+            for index, item in enumerate(items):
+                values[item] = clean[:, :, item.head] + change[:, :, index]
+        return values
 
     def _attend_clean(self, layer: int, heads: list[int]) -> Tensor:
-        """Clean `z` of these heads, of the same shapes as what it is taken from: kernels round by shape."""
+        """The clean `z` of these heads, computed on tensors of the same shape as the changed `z`.
+
+        Kernels round differently for different shapes; with equal shapes the difference of equal inputs is exactly 0.
+        """
         key = (layer, *heads)
         if key not in self._clean_attention:
             inputs = [self.clean[Site(layer, name)] for name in INPUTS]
@@ -168,21 +175,24 @@ class PathBatch:
         return self._clean_attention[key]
 
     def _attention(self, layer: int, heads: list[int], inputs: Sequence[Tensor]) -> Tensor:
-        """The heads' `z` from q, k, v, under what `before` does to pattern and z: `[batch, pos, receiver, d_head]`."""
+        """The heads' `z` `[batch, pos, receiver, d_head]` from q, k and v, with the edits of `before` at pattern and z.
+
+        Such edits expect the values of all heads; without edits only the receiving heads are computed.
+        """
         edits = by_site(self.prefix)
         on_pattern, on_z = edits.get(Site(layer, "pattern"), ()), edits.get(Site(layer, "z"), ())
-        whole = bool(on_pattern or on_z)
-        q, k, v = inputs if whole else (value[:, :, heads] for value in inputs)
+        all_heads = bool(on_pattern or on_z)
+        q, k, v = inputs if all_heads else (value[:, :, heads] for value in inputs)
         pattern = self.model.geometry.pattern(layer, q, k, self.batch.attention_mask)
         for fn in on_pattern:
             pattern = fn(pattern)
         z = attend(pattern, v)
         for fn in on_z:
             z = fn(z)
-        return z[:, :, heads] if whole else z
+        return z[:, :, heads] if all_heads else z
 
     def step_three(self, values: Mapping[Component, Tensor], capture: Sequence[Site] = ()) -> Run:
-        """The clean pass in which the receivers hold `values`."""
+        """A pass on clean in which the receivers hold `values`; it starts at the first receiver's layer."""
         edits = list(self.prefix)
         edits += [
             SiteEdit(site_of(item).whole, on_head(site_of(item), constant(value))) for item, value in values.items()
@@ -192,35 +202,42 @@ class PathBatch:
         return self.model.run_edits(self.batch, edits, capture, start=start)
 
     def _from(self, layer: int) -> tuple[int, Tensor]:
-        """Where a pass may start whose first difference from clean is in this layer."""
+        """The `start` of a pass that differs from clean first in this layer: layers before it are not run."""
         return layer, self.clean[Site(layer, "resid_pre")]
 
-    def corrupt_values(self, receivers: Sequence[Any]) -> dict[Component, Tensor]:
-        """The receivers' own corrupt values: what a node effect patches."""
-        found = {}
+    def corrupt_values(self, receivers: Sequence[PathEnd]) -> dict[Component, Tensor]:
+        """The receivers' corrupt values, which a node effect patches in; `output` has none."""
+        values: dict[Component, Tensor] = {}
         for item in receivers:
             if not isinstance(item, End):
                 value = self.corrupt[site_of(item).whole]
-                found[item] = value[:, :, item.head] if isinstance(item, Head) else value
-        return found
+                values[item] = value[:, :, item.head] if isinstance(item, Head) else value
+        return values
 
     def clean_value(self, item: Component) -> Tensor:
+        """A component's clean value: `z` of a head, the output of an MLP."""
         value = self.clean[site_of(item).whole]
         return value[:, :, item.head] if isinstance(item, Head) else value
 
     @cached_property
     def prefix(self) -> tuple[SiteEdit, ...]:
+        """The edits of `before`, which come first in every pass."""
         return tuple(self.model.compile(self.batch, self.before))
 
 
 @dataclass
-class Arrival:
-    """What step 1 brings to the receivers: q, k, v by whole site, outputs of receiving MLPs, logits if asked."""
+class StepOneValues:
+    """The values of step 1: q, k and v of the receivers' layers, and the outputs that receiving MLPs compute.
 
-    values: Values
+    `logits` is empty unless `output` is a receiver.
+    """
+
+    values: SiteValues
     logits: Tensor
 
-    def recorder(self, site: Site) -> Any:
+    def recorder(self, site: Site) -> Callable[[Tensor], Tensor]:
+        """An edit that changes nothing and keeps the value of `site` in `values`."""
+
         def record(value: Tensor) -> Tensor:
             self.values[site] = value
             return value
@@ -228,9 +245,10 @@ class Arrival:
         return record
 
 
-def _order(item: Any) -> tuple[int, int]:
+def _order(item: PathEnd) -> tuple[int, int]:
     return (0, 0) if isinstance(item, End) else (item.layer, int(isinstance(item, MLP)))
 
 
-def constant(value: Tensor) -> Any:
-    return lambda own: value
+def constant(value: Tensor) -> Callable[[Tensor], Tensor]:
+    """An edit that replaces any value by `value`."""
+    return lambda _: value

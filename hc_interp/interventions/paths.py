@@ -1,109 +1,132 @@
-"""`PatchPath`: path patching as an intervention. Its three steps stand in `path_steps.py`."""
+"""`PatchPath`: path patching as an intervention. `path_steps.py` has its three steps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, Subnetwork, components, heads_of
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.path_steps import INPUTS, ROUTES, Arrival, PathBatch, constant
+from hc_interp.interventions.path_steps import INPUTS, ROUTES, PathBatch, PathEnd, StepOneValues, constant
 from hc_interp.interventions.sources import Source, check_source, site_of
 from hc_interp.models.forward import SiteEdit, on_head
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
 
+class HasHeads(Protocol):
+    """A result that stands for its heads: a core, generalizing heads."""
+
+    @property
+    def heads(self) -> tuple[Head, ...]: ...
+
+
+EndNames = str | PathEnd | Subnetwork | HasHeads | Iterable[str | PathEnd]
+
+
 @dataclass(frozen=True, eq=False)
 class PatchPath(Intervention):
-    """Patch the paths from `senders` into the named inputs of `receivers`: change what receivers read from senders.
+    """Patch the paths from `senders` into the named inputs of `receivers`: change what the receivers read from senders.
 
-    1. Senders take the values of `source`, and the change runs down to the receivers by the `route`: "direct" (the
-       residual stream and its LayerNorms alone; every other head and MLP stays clean), "mlps" (MLPs on the way follow
-       too) or "all" (heads too). Clean are the values of a run without this path.
-    2. Each receiver computes its `z` (an MLP its output) from what then arrives at the inputs named in `through`, and
-       from clean values at the others. `through` is some of q, k, v: `("q", "k")` or `"qk"`; a receiving MLP or
-       `output` has one input, "in", which is always meant.
-    3. The clean run is made again with those values at the receivers, and everything after them follows.
+    1. In a clean run the senders take the values of `source`. The change reaches the receivers by the `route`:
+       "direct" through the residual stream and its LayerNorms alone (all other heads and MLPs are frozen at clean),
+       "mlps" through MLPs in between too, "all" through heads and MLPs in between. "Clean" is a run without this path.
+    2. Each receiver computes its `z` (an MLP its output) from the values of step 1 at the inputs named in `through`,
+       and from clean values at its other inputs. `through` is some of q, k, v: `("q", "k")` or `"qk"`. A receiving MLP
+       and `output` have one input, "in", which is always patched.
+    3. The clean run is made again with the receivers holding their values of step 2. Everything after them is
+       recomputed.
 
-    Senders and receivers are components, their names, or results that have `.heads`. Runs are made under the
-    interventions that stand before this one; a receiver that these remove (Ablate, Keep) does not change. Captures at a
-    receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3.
+    `senders` and `receivers` are components, their names, or results that have `.heads`. All runs are made under the
+    interventions before this one in the list. A receiver that these remove (Ablate, Keep) does not change. Captures at
+    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3.
 
-    Raises `InterventionError` when it is built without a source or with ends, inputs or a route that cannot be, and
-    when it is used after a PatchPath that holds one of its receivers. `hc.path_effects` measures many paths.
+    Raises `InterventionError` when it is built without a source or with impossible ends, inputs or route, and when it
+    is used after a PatchPath that holds one of its receivers; `ComponentError` for components that the model lacks.
+    `hc.path_effects` measures many paths.
     """
 
-    senders: Any
-    receivers: Any
+    senders: EndNames
+    receivers: EndNames
     through: Sequence[str] = INPUTS
     source: Source | None = None
     route: str = "direct"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "senders", path_ends(self.senders))
-        object.__setattr__(self, "receivers", path_ends(self.receivers))
-        object.__setattr__(self, "through", path_inputs(self.through, self.receivers))
-        check_path(self.senders, self.receivers, self.route)
+        senders, receivers = path_ends(self.senders), path_ends(self.receivers)
+        object.__setattr__(self, "senders", senders)
+        object.__setattr__(self, "receivers", receivers)
+        object.__setattr__(self, "through", path_inputs(self.through, receivers))
+        check_path(senders, receivers, self.route)
         if self.source is None:
             raise InterventionError("PatchPath has no source; pass source=pairs, means, hc.Donors(...) or 0.")
 
+    @property
+    def _ends(self) -> tuple[tuple[PathEnd, ...], tuple[PathEnd, ...]]:
+        """The senders and receivers as components, as `__post_init__` has stored them."""
+        return self.senders, self.receivers  # type: ignore[return-value]
+
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        check_ends_exist(model, (*self.senders, *self.receivers))
+        senders, receivers = self._ends
+        check_ends_exist(model, (*senders, *receivers))
         assert self.source is not None
         check_source(self.source, model, before)
-        check_free(self.receivers, before)
+        check_free(receivers, before)
 
-    def holds(self, item: Any) -> bool:
+    def holds(self, item: PathEnd) -> bool:
         """Whether this path fixes the item's value, so that no other path can change it.
 
-        A path into `output` is step 1 itself, in which all that the route holds stands still.
+        For receiver `output` there is only step 1: all components that the route freezes keep their clean values.
         """
-        if OUTPUT not in self.receivers:
-            return item in self.receivers
-        held = {"direct": Head | MLP, "mlps": Head, "all": ()}[self.route]
-        return item == OUTPUT or item in self.senders or isinstance(item, held)
+        senders, receivers = self._ends
+        if OUTPUT not in receivers:
+            return item in receivers
+        frozen = {"direct": Head | MLP, "mlps": Head, "all": ()}[self.route]
+        return item == OUTPUT or item in senders or isinstance(item, frozen)
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        senders, receivers = self.senders, self.receivers
+        senders, receivers = self._ends
         assert self.source is not None
         heads = [item for item in receivers if isinstance(item, Head)]
-        read = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in INPUTS]
-        paths = PathBatch.of(model, batch, self.source, receivers, before, also=read)
+        head_inputs = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in INPUTS]
+        paths = PathBatch.of(model, batch, self.source, receivers, before, also=head_inputs)
         if OUTPUT in receivers:
             return paths.freeze(senders, self.route)
-        arrival = paths.step_one(senders, receivers, self.route, also=read)
-        values = paths.step_two(arrival, receivers, self.through)
-        shown = [edit for item in heads for edit in self._shown(paths, arrival, item)]
+        step_one = paths.step_one(senders, receivers, self.route, also=head_inputs)
+        values = paths.step_two(step_one, receivers, self.through)
         return [
-            *shown,
+            *(edit for item in heads for edit in self._input_edits(paths, step_one, item)),
             *(SiteEdit(site_of(item).whole, on_head(site_of(item), constant(value))) for item, value in values.items()),
         ]
 
-    def _shown(self, paths: PathBatch, arrival: Arrival, item: Head) -> list[SiteEdit]:
-        """Step 2's inputs at a receiver, for captures there; its `z` is held, so nothing else depends on them.
+    def _input_edits(self, paths: PathBatch, step_one: StepOneValues, item: Head) -> list[SiteEdit]:
+        """Edits that show a receiver's inputs of step 2 to captures; its `z` is fixed, so no later value changes.
 
-        All of q, k, v: in step 3 an unnamed input could differ from its clean value, through an earlier receiver.
+        All of q, k and v are set: in step 3 an earlier receiver could change an input that `through` does not name.
         """
         edits = []
         for name in INPUTS:
-            values = arrival.values if name in self.through else paths.clean
-            at, before = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
-            value = values[at.whole][:, :, item.head]
-            edits.append(SiteEdit(before.whole, on_head(before, constant(values[before])), display=True))
-            edits.append(SiteEdit(at.whole, on_head(at, constant(value))))
+            values = step_one.values if name in self.through else paths.clean
+            projected, read = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
+            value = values[projected.whole][:, :, item.head]
+            edits.append(SiteEdit(read.whole, on_head(read, constant(values[read])), display=True))
+            edits.append(SiteEdit(projected.whole, on_head(projected, constant(value))))
         return edits
 
 
-def path_ends(given: Any) -> tuple[Any, ...]:
-    """Senders or receivers as components: of a subnetwork all that it keeps, of another result its `.heads`."""
-    return components(given if isinstance(given, Subnetwork) else heads_of(given))
+def path_ends(names: EndNames) -> tuple[PathEnd, ...]:
+    """Senders or receivers as components: all that a subnetwork keeps, and the `.heads` of any other result.
+
+    Raises `ComponentError` for a name that is no component.
+    """
+    return components(names if isinstance(names, Subnetwork) else heads_of(names))
 
 
-def path_inputs(through: Any, receivers: Iterable[Any]) -> tuple[str, ...]:
-    """`"qk"` and `("q", "k")` alike as `("q", "k")`, always in the order q, k, v.
+def path_inputs(through: Any, receivers: Iterable[PathEnd]) -> tuple[str, ...]:
+    """The named inputs as a tuple in the order q, k, v; `"qk"` and `("k", "q")` both give `("q", "k")`.
 
-    "in", the one input of an MLP or of the output, may be named where no head receives; it is meant there anyway.
+    "in" is the one input of an MLP and of `output`. It may be named where no receiver is a head, and then gives all
+    of q, k, v. Raises `InterventionError` for anything else.
     """
     if through in ("in", ("in",), ["in"]) and not any(isinstance(item, Head) for item in receivers):
         return INPUTS
@@ -116,24 +139,25 @@ def path_inputs(through: Any, receivers: Iterable[Any]) -> tuple[str, ...]:
     return tuple(name for name in INPUTS if name in names)
 
 
-def check_free(receivers: Iterable[Any], before: Iterable[Intervention]) -> None:
-    """Raise `InterventionError` for a receiver whose value another path holds: this one would measure nothing."""
+def check_free(receivers: Iterable[PathEnd], before: Iterable[Intervention]) -> None:
+    """Raise `InterventionError` for a receiver whose value a `PatchPath` in `before` fixes."""
     for item in receivers:
         if any(isinstance(other, PatchPath) and other.holds(item) for other in before):
             raise InterventionError(
-                f"Two paths share the receiver {item}: a PatchPath that stands before already holds its value, which "
+                f"Two paths share the receiver {item}: an earlier PatchPath in the list already fixes its value, which "
                 "cannot come from both. Name all senders in one PatchPath, or take this receiver out of one of the two."
             )
 
 
-def check_ends_exist(model: HookedModel, ends: Iterable[Any]) -> None:
+def check_ends_exist(model: HookedModel, ends: Iterable[PathEnd]) -> None:
+    """Raise `ComponentError` for a component that the model lacks."""
     for item in ends:
         if not isinstance(item, End):
             model.check_component(item)
 
 
-def check_path(senders: Sequence[Any], receivers: Sequence[Any], route: str) -> None:
-    """Raise `InterventionError` unless these can be the ends of a path."""
+def check_path(senders: Sequence[PathEnd], receivers: Sequence[PathEnd], route: str) -> None:
+    """Raise `InterventionError` unless these can be the senders, the receivers and the route of a path."""
     for role, items, end in (("sender", senders, EMBED), ("receiver", receivers, OUTPUT)):
         if not items:
             raise InterventionError(f"A path needs at least one {role}; none was given.")

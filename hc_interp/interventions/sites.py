@@ -1,13 +1,13 @@
 """Interventions on single sites: `Patch`, `Steer`, `Edit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hc_interp.components import OUTPUT, components
+from hc_interp.components import OUTPUT, Component, End, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
@@ -18,7 +18,7 @@ from hc_interp.torch_modes import usable
 
 
 def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
-    """Shape of a site's value on a batch; a selected head drops its axis."""
+    """The shape of a site's value on a batch; a site with `head` has no head axis."""
     rows, positions = batch.input_ids.shape
     heads = () if site.head is not None else (model.n_heads,)
     match site.kind:
@@ -35,25 +35,32 @@ def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Patch(Intervention):
-    """Put a source's value at a component or site (or at several of them) in place of its own.
+    """Replace the value at a component or site, or at several of them, by the source's value there.
 
-    The source may also be a tensor of the site's shape. Values of pairs and donors are taken from runs under the
-    interventions that stand before this one.
+    The source may also be a tensor of the site's shape. The values of pairs and donors come from runs under the
+    interventions before this one in the list.
+
+    Raises `ComponentError` for components and sites that the model lacks, and `InterventionError` for `output`, for a
+    source that is none, and for a tensor of another shape.
     """
 
-    target: Any
+    target: str | Component | End | Site | Collection[str | Component | End | Site]
     source: Source | Tensor
 
     def _sites(self, model: HookedModel) -> tuple[Site, ...]:
-        several = self.target if isinstance(self.target, list | tuple | set | frozenset) else (self.target,)
+        targets: Any = self.target
+        several = targets if isinstance(targets, list | tuple | set | frozenset) else (targets,)
         sites: list[Site] = []
         for item in several:
-            named = (item,) if isinstance(item, Site) else components(item, model.components)
+            if isinstance(item, Site):
+                sites.append(item)
+                continue
+            named = components(item, model.components)
             if OUTPUT in named:
                 raise InterventionError(
                     "'output' cannot be patched: the logits are the result. Patch Site.pooled() instead."
                 )
-            sites += [part if isinstance(part, Site) else site_of(part) for part in named]
+            sites += map(site_of, named)
         return tuple(sites)
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
@@ -86,7 +93,11 @@ class Patch(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class Steer(Intervention):
-    """Add a direction to a site's value at every position; `direction` broadcasts from the last axis."""
+    """Add `direction` to a site's value at every position; `direction` broadcasts to the value.
+
+    Raises `InterventionError` for an object that is no site, for a direction that is no tensor, and for a direction
+    that does not broadcast; `ComponentError` for a site that the model lacks.
+    """
 
     site: Site
     direction: Tensor
@@ -119,7 +130,13 @@ class Steer(Intervention):
 
 @dataclass(frozen=True, eq=False)
 class Edit(Intervention):
-    """Replace a site's value by `fn(value)`, a tensor of the same shape; with `head=` it sees that head alone."""
+    """Replace a site's value by `fn(value)`, a tensor of the same shape.
+
+    For a site with `head`, `fn` is called with the value of that head alone, without the head axis.
+
+    Raises `InterventionError` for an object that is no site, for an `fn` that is no function, and for an `fn` that
+    returns another shape; `ComponentError` for a site that the model lacks.
+    """
 
     site: Site
     fn: Callable[[Tensor], Tensor]
@@ -134,24 +151,25 @@ class Edit(Intervention):
         return [SiteEdit(self.site.whole, on_head(self.site, self._checked))]
 
     def _checked(self, value: Tensor) -> Tensor:
-        # A copy: functions that write into what they are given, as hooks often do, must not reach other values.
+        # Hooks often write into their argument; `fn` gets a copy, so that it cannot change other values.
         edited = self.fn(value.clone(memory_format=torch.contiguous_format))
         if not isinstance(edited, Tensor) or edited.shape != value.shape:
-            got = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
+            returned = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
             raise InterventionError(
-                f"The function of Edit at {self.site} returned {got}; expected a tensor of shape {tuple(value.shape)}. "
-                "Return a new tensor of the shape that it was given."
+                f"The function of Edit at {self.site} returned {returned}; expected a tensor of shape "
+                f"{tuple(value.shape)}. Return a new tensor of the shape that it was given."
             )
         return edited
 
 
-def check_is_site(site: Any, who: str) -> None:
+def check_is_site(site: Any, name: str) -> None:
+    """Raise `InterventionError`, which names the intervention, for an object that is no site."""
     if not isinstance(site, Site):
         raise InterventionError(
-            f"{who} was given {site!r} as its site. Name the place by layer, kind and head: hc.Site(3, 'z', head=7) is "
-            "what L3H7 puts out."
+            f"{name} was given {site!r} as its site. Expected layer, kind and head: hc.Site(3, 'z', head=7) is the "
+            "output of L3H7."
         )
 
 
-def _put(value: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda own: value.to(own.dtype).expand_as(own)
+def _put(source: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda value: source.to(value.dtype).expand_as(value)

@@ -1,4 +1,4 @@
-"""Sources: what a value is replaced by. One function gives the values of any source at any sites of a batch."""
+"""Sources: where the values come from that replace a component's own. `source_values` serves every kind of source."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +22,10 @@ Source = MeanActivations | Donors | ContrastPairs | int | float
 
 
 def site_of(item: Component | End) -> Site:
-    """Where a component's value stands: a head's `z`, an MLP's output, the input of layer 0."""
+    """The site of a component's value: a head's `z`, an MLP's output, and for `embed` the input of layer 0.
+
+    Raises `InterventionError` for `output`, which has no value of its own.
+    """
     match item:
         case Head(layer, head):
             return Site(layer, "z", head)
@@ -34,13 +37,13 @@ def site_of(item: Component | End) -> Site:
 
 
 def check_source(source: Any, model: HookedModel, before: Sequence[Intervention] = ()) -> None:
-    """Raise `InterventionError` unless `source` can stand in for values of this model, after `before`.
+    """Raise `InterventionError` unless `source` can replace values of this model after the interventions `before`.
 
-    Donors cannot come after pairs: a donor's run is made under what stands before, and a donor is no row of the pairs.
+    Donors cannot come after pairs. A donor's run is made under `before`, and pairs have no values for a donor.
     """
     if isinstance(source, Donors):
-        others = [getattr(item, "source", getattr(item, "with_", None)) for item in before]
-        if any(isinstance(other, ContrastPairs) for other in others):
+        earlier = [getattr(item, "source", getattr(item, "with_", None)) for item in before]
+        if any(isinstance(other, ContrastPairs) for other in earlier):
             raise InterventionError(
                 f"The list replaces values by {source!r} after others by contrast pairs, but a donor is another text, "
                 "which is no row of the pairs. Put the donors first, or use means or 0 for one of the two."
@@ -54,16 +57,19 @@ def check_source(source: Any, model: HookedModel, before: Sequence[Intervention]
                 "Build them with the model that you intervene on: hc.Donors(model, data, seed)."
             )
     elif not (isinstance(source, ContrastPairs) or (isinstance(source, int | float) and source == 0)):
-        given = f"a tensor of shape {tuple(source.shape)}" if isinstance(source, Tensor) else repr(source)
+        described = f"a tensor of shape {tuple(source.shape)}" if isinstance(source, Tensor) else repr(source)
         raise InterventionError(
-            f"{given} is not a source. Use means from hc.mean_activations(model, data), 0, "
+            f"{described} is not a source. Use means from hc.mean_activations(model, data), 0, "
             "hc.Donors(model, data, seed) or ContrastPairs. A value of your own goes in by hc.Patch(component, tensor) "
             "or hc.Edit(site, function)."
         )
 
 
 def check_rows(source: Source, model: HookedModel, batch: Batch) -> None:
-    """Raise the `HCError` that a pass under `source` would raise on one of these rows, before there is any pass."""
+    """Raise, before any pass is made, the `HCError` that a pass with `source` would raise on one of these rows.
+
+    It also raises `InterventionError` where the rows are the corrupt side of the pairs that are the source.
+    """
     if isinstance(source, MeanActivations):
         source.value(Site(0, "z"), batch)
     elif isinstance(source, Donors):
@@ -77,9 +83,10 @@ def check_rows(source: Source, model: HookedModel, batch: Batch) -> None:
 def source_values(
     source: Source, model: HookedModel, batch: Batch, sites: Iterable[Site], before: Sequence[Intervention] = ()
 ) -> dict[Site, Tensor] | None:
-    """The source's value at each site, broadcastable over `batch`; runs that it takes are made under `before`.
+    """The source's value at each site, of a shape that broadcasts over `batch`.
 
-    None means that the batch already is the source (the corrupt side of the pairs): nothing is to be replaced.
+    The runs that pairs and donors need are made under `before`. The result is None where the batch is itself the
+    corrupt side of the pairs: then there is nothing to replace.
     """
     sites = list(dict.fromkeys(sites))
     if isinstance(source, MeanActivations):
@@ -87,28 +94,29 @@ def source_values(
     if isinstance(source, Donors):
         return model.run(source.batch_for(batch), before, capture=sites).captured
     if isinstance(source, ContrastPairs):
-        other = corrupt_side(source, model, batch)
-        return None if other is None else model.run(other, before, capture=sites).captured
+        corrupt = corrupt_side(source, model, batch)
+        return None if corrupt is None else model.run(corrupt, before, capture=sites).captured
     return {site: torch.zeros((), dtype=model.dtype, device=model.device) for site in sites}
 
 
 def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batch | None:
-    """The corrupt side of a batch's rows, found by id; None if the batch is that corrupt side already.
+    """The corrupt side of a batch's rows, found by their ids; None if the batch is itself that corrupt side.
 
-    Raises `InterventionError` unless the batch holds rows of the clean side.
+    Raises `InterventionError` for a batch without ids, for rows that are not of the clean side, and for sides of
+    different lengths.
     """
     if batch.ids is None:
         raise InterventionError(
             "The batch has no ids, so its rows cannot be found among the pairs. Pass Batch(..., ids=pairs.ids of its "
             "rows), or data that carries ids."
         )
-    places = {name: place for place, name in enumerate(pairs.ids or ())}
-    if strange := [name for name in batch.ids if name not in places]:
+    index_of = {name: index for index, name in enumerate(pairs.ids or ())}
+    if unknown := [name for name in batch.ids if name not in index_of]:
         raise InterventionError(
-            f"Row {strange[0]!r} of the batch is not among the {len(pairs)} pairs. Such a source needs a batch "
+            f"Row {unknown[0]!r} of the batch is not among the {len(pairs)} pairs. Such a source needs a batch "
             "of rows of its clean side: pass pairs.clean as the data, or other pairs."
         )
-    rows = [places[name] for name in batch.ids]
+    rows = [index_of[name] for name in batch.ids]
     corrupt = _encode(pairs.corrupt, model, rows, batch)
     if _same_tokens(corrupt, batch):
         return None
@@ -126,14 +134,14 @@ def corrupt_side(pairs: ContrastPairs, model: HookedModel, batch: Batch) -> Batc
 
 
 def _same_tokens(left: Batch, right: Batch) -> bool:
-    """Whether two batches hold the same texts, whatever stands where they are padded."""
+    """Whether two batches hold the same texts; the tokens at padded positions may differ."""
     return torch.equal(left.attention_mask, right.attention_mask) and torch.equal(
         left.input_ids * left.attention_mask, right.input_ids * right.attention_mask
     )
 
 
 def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:
-    """These rows of a side, as wide as `like`."""
+    """These rows of a side, padded to the length of `like`."""
     batch = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
     width = like.input_ids.shape[1]
     if batch.input_ids.shape[1] > width:

@@ -1,6 +1,6 @@
-"""`PathEffects`: what path patching found, per pair of sentences, and on its three scales."""
+"""`PathEffects`: the result of path patching, with a value per pair of sentences and an effect on three scales."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,27 +11,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import component
+from hc_interp.components import Component, End, component
 from hc_interp.errors import HCError, ResultError
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, fdr, ratio_interval, sign_flip_test
+
+PathEndName = str | Component | End | Collection[str | Component | End]  # a sender or receiver, or a group of them
 
 
 @dataclass(frozen=True, eq=False)
 class PathEffects(Result):
     """Effects of paths: one row per (sender, receiver, input), one value per pair of sentences.
 
-    `effects` `[pair, row]` is `metric(step 3) - metric(clean)`; `explained` and `extent` `[pair, row]` are
-    `<dz, dz_full>` and `|dz_full|^2` of the receivers, whose sums make the response; `node` `[pair, row]` is the
-    receivers' own node effect (all their values set to corrupt at once) and `total` `[pair]` is
-    `metric(corrupt) - metric(clean)` (both NaN when the corrupt values do not come from pairs). `sources` are the units
-    of the bootstrap. `methods` says for each row whether it is "exact" or an "estimate", whose `node`, `explained` and
-    `extent` are NaN. `part` of a shard is the number of rows of the whole sweep and the places of its own among them.
+    - `effects` is `metric(step 3) - metric(clean)`, in the units of the metric.
+    - `node` is the receivers' node effect: the effect of setting all their values to corrupt at once. `total` is
+      `metric(corrupt) - metric(clean)`. Both are NaN where the corrupt values do not come from pairs.
+    - `explained` and `extent` are `<dz, dz_full>` and `|dz_full|^2` of the receivers, summed over positions. `dz` is
+      the change of a receiver's value that the path makes, `dz_full` its whole change to corrupt. The response is the
+      ratio of their sums over pairs.
+    - `downstream` says for each row whether a receiver is downstream of a sender; the effect of other rows is 0.
+    - `methods` says for each row whether it is "exact" or an "estimate". An estimate has NaN for `node`, `explained`
+      and `extent`.
+    - `sources` are the units that the bootstrap resamples. `dropped` counts unaligned pairs that were left out.
+    - `part` is empty, or for a shard the number of rows of the whole sweep and the indices of this shard's rows.
+    - `dtype` is the floating type that the model computed in.
 
-    `dtype` is the floating type that the model computed in.
-
-    An effect is causal on these pairs and this corruption. It does not say that the path is needed: others may carry
-    the same, and a route that holds everything else at clean hides what passes through it.
+    An effect is causal on these pairs and this corruption. It does not say that the path is needed, because other paths
+    may have the same effect. A route that freezes all other components does not show what passes through them.
     """
 
     rows: tuple[tuple[str, str, str], ...]
@@ -60,26 +66,27 @@ class PathEffects(Result):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def per_example(self, sender: Any, receiver: Any, through: str | None = None) -> Float[Tensor, " pair"]:
-        """Effects `[pair]` of one row; `through` may be left out where the row has only one."""
-        return self.effects[:, self._place(sender, receiver, through)]
+    def per_example(
+        self, sender: PathEndName, receiver: PathEndName, through: str | Sequence[str] | None = None
+    ) -> Float[Tensor, " pair"]:
+        """The effects of one row. `through` may be left out where sender and receiver have only one row.
 
-    def _place(self, sender: Any, receiver: Any, through: Any) -> int:
+        Raises `HCError` unless exactly one row matches.
+        """
+        return self.effects[:, self._row_index(sender, receiver, through)]
+
+    def _row_index(self, sender: PathEndName, receiver: PathEndName, through: str | Sequence[str] | None) -> int:
         if through is not None:
-            through = "".join(sorted(dict.fromkeys(through), key="qkv".find))  # as rows are named; "in" keeps its order
-        wanted = (label(sender), label(receiver))
-        found = [i for i, row in enumerate(self.rows) if row[:2] == wanted and through in (None, row[2])]
-        if len(found) != 1:
-            inputs = [row[2] for row in self.rows if row[:2] == wanted]
+            through = "".join(sorted(dict.fromkeys(through), key="qkv".find))  # as in row names; "in" keeps its order
+        ends = (label(sender), label(receiver))
+        matches = [i for i, row in enumerate(self.rows) if row[:2] == ends and through in (None, row[2])]
+        if len(matches) != 1:
+            inputs = [row[2] for row in self.rows if row[:2] == ends]
             raise HCError(
-                f"{len(found)} rows are {wanted[0]} -> {wanted[1]} through {through or 'any input'}. "
-                + (
-                    f"Say one of its inputs: {', '.join(inputs)}."
-                    if inputs
-                    else "See .to_frame() for the rows there are."
-                )
+                f"{len(matches)} rows are {ends[0]} -> {ends[1]} through {through or 'any input'}. "
+                + (f"Name one of its inputs: {', '.join(inputs)}." if inputs else "See .to_frame() for all rows.")
             )
-        return found[0]
+        return matches[0]
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
@@ -101,9 +108,9 @@ class PathEffects(Result):
 
     @classmethod
     def join(cls, parts: Sequence["PathEffects"]) -> "PathEffects":
-        """The whole sweep from the results of all its shards, in any order.
+        """The whole sweep from the results of all its shards, given in any order.
 
-        Raises `ResultError` for results that are no shards of one sweep, and where rows are missing or twice there.
+        Raises `ResultError` for results that are not shards of one sweep, and where a row is missing or repeated.
         """
         parts = list(parts)
         if not parts or not all(part.part for part in parts):
@@ -119,13 +126,13 @@ class PathEffects(Result):
                     f"join was given {first!r} and {other!r}, which are not shards of one sweep: model, pairs or "
                     "settings differ. Join the results of the same call with shard='1/N' to 'N/N'."
                 )
-        places = [place for part in parts for place in part.part[1]]
-        if sorted(places) != list(range(first.part[0])):
+        indices = [index for part in parts for index in part.part[1]]
+        if sorted(indices) != list(range(first.part[0])):
             raise ResultError(
-                f"join was given {len(set(places))} different rows in {len(places)}; the sweep has {first.part[0]}. "
+                f"join was given {len(set(indices))} different rows in {len(indices)}; the sweep has {first.part[0]}. "
                 "Give every shard once, from '1/N' to 'N/N'."
             )
-        order = sorted(range(len(places)), key=places.__getitem__)
+        order = sorted(range(len(indices)), key=indices.__getitem__)
 
         def rows(name: str) -> tuple:
             joined = [item for part in parts for item in getattr(part, name)]
@@ -140,27 +147,30 @@ class PathEffects(Result):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per path: its mean effect in the metric, on three scales, each with its interval (`_low`, `_high`).
+        """A row per path: its mean effect in the metric's units and on three scales, with intervals (`_low`, `_high`).
 
-        - `share` of the total: sum of effects / sum of `metric(corrupt) - metric(clean)`; 1 is all that tells the two
-          sides apart for the whole model.
+        - `share`: sum of effects / sum of `metric(corrupt) - metric(clean)`, the total effect. 1 means that the path
+          has the whole effect of the corruption on the output.
         - `node_share`: sum of effects / sum of the receivers' node effects (all their `z`, or an MLP's output, set to
-          corrupt at once); 1 is all that the receivers do. For `output` the node effect is the total.
-        - `response`: sum of <dz, dz_full> / sum of |dz_full|^2, over pairs, positions and receivers, where `dz` is the
-          change that the path makes in the receivers' values and `dz_full` their whole change to corrupt: how much of
-          the receiver's own change comes by this path, whatever the output makes of it. NaN for `output`.
+          corrupt at once). 1 means that the path has the whole effect of its receivers. The node effect of `output` is
+          the total effect.
+        - `response`: sum of <dz, dz_full> / sum of |dz_full|^2 over pairs, non-padding positions and receivers. `dz` is
+          the change of the receivers' values that the path makes, `dz_full` their whole change to corrupt. The response
+          says how much of the receivers' change comes by this path, whatever its effect on the output. It is NaN for
+          `output`.
 
-        A scale is NaN where the interval of its denominator contains 0; both shares are where the corrupt values do not
-        come from pairs. Runs are scored with the clean side's gold, so effects are usually negative and shares positive
-        (both negative numbers). Intervals are bootstrap over sources, `p` flips signs over them, `q` is `p` after
-        Benjamini-Hochberg over the paths whose receiver is downstream of a sender (`downstream`). `method` is "exact"
-        or "estimate": both are ranked together, but an estimate is no measurement (its intervals are the estimate's
-        spread over pairs, not its error).
+        A scale is NaN where the interval of its denominator contains 0. Both shares are NaN where the corrupt values do
+        not come from pairs. Runs are scored with the clean side's gold label: effects and totals are usually negative,
+        and shares, their ratios, positive.
+
+        Intervals are bootstrap intervals over sources. `p` is a sign-flip test over sources. `q` is `p` after
+        Benjamini-Hochberg over the rows with `downstream`. `method` is "exact" or "estimate". The interval of an
+        estimate shows its spread over pairs, not its error.
         """
         return self._frame.copy()
 
     def top(self, k: int = 10) -> pd.DataFrame:
-        """The `k` paths of largest |effect|."""
+        """The rows of `to_frame` with the `k` largest |effect|, the largest first."""
         order = np.argsort(-self._frame["effect"].abs().to_numpy(), kind="stable")
         return self._frame.iloc[order[:k]]
 
@@ -176,18 +186,18 @@ _SHARED = ("sources", "ids", "route", "metric", "level", "seed", "dropped", "pro
 
 
 def _equal(left: Tensor, right: Tensor) -> bool:
-    """Equal up to rounding, NaN where the other is."""
+    """Whether two tensors are equal up to rounding; NaN equals NaN."""
     return left.shape == right.shape and bool(torch.allclose(left, right, atol=1e-4, rtol=1e-4, equal_nan=True))
 
 
-def label(item: Any) -> str:
-    """A sender or receiver, or a group of them, as it stands in a table."""
+def label(item: PathEndName) -> str:
+    """The text of a sender or receiver, or of a group of them, in tables: "L0H1", "L2H0+L2H1"."""
     if isinstance(item, str) and "+" in item:
         return item
     if isinstance(item, tuple | list | set | frozenset):
         return "+".join(str(component(member)) for member in item)
-    return str(component(item))
+    return str(component(item))  # type: ignore[arg-type]
 
 
-def empty(n_pairs: int, n_rows: int) -> Tensor:
-    return torch.zeros(n_pairs, n_rows, dtype=torch.float64)
+def nans(n_pairs: int, n_rows: int) -> Float[Tensor, "pair row"]:
+    return torch.full((n_pairs, n_rows), float("nan"), dtype=torch.float64)

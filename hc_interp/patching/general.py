@@ -1,62 +1,65 @@
-"""The general engine: path patching on any backend, model and intervention, two passes for each path."""
+"""The general engine: path patching for any backend, model and intervention, with two passes for each path."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import OUTPUT
+from hc_interp.interventions.path_steps import StepOneValues
 from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Members, Row
 
-Measured = dict[str, Float[Tensor, " batch"]]
+RowValues = dict[str, Float[Tensor, " batch"]]  # of one row: "effects", "node", "explained" and "extent"
 
 
 @dataclass
 class GeneralEngine:
-    """All paths on one batch of pairs. What several paths share (step 1, node effects) is computed once."""
+    """All rows on one batch of pairs, by the definition in `interventions/path_steps.py`.
+
+    Step 1 is run once for all consecutive rows with the same senders, and each node effect is measured once.
+    """
 
     state: PairState
     route: str
     rows: Sequence[Row]
-    _arrived: tuple[Members, Any] | None = None
+    _step_one: tuple[Members, StepOneValues] | None = None
     _node: dict[Members, Tensor] = field(default_factory=dict)
 
-    def measure(self, places: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, Measured]]:
-        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair.
+    def measure(self, indices: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, RowValues]]:
+        """The index of each of these rows with its effect, its node effect and the two sums of its response, per pair.
 
-        Without `nodes` the node effects are NaN: they are of the receivers, and can be had later (`node_effects`).
+        Without `nodes` the node effects are NaN; `node_effects` gives them later.
         """
-        for place in places:
-            yield place, self._row(self.rows[place], nodes)
+        for index in indices:
+            yield index, self._measure_row(self.rows[index], nodes)
 
-    def node_effects(self, places: Sequence[int]) -> dict[int, Float[Tensor, " batch"]]:
-        """These rows' node effects."""
-        return {place: self.node_effect(self.rows[place].active) for place in places}
+    def node_effects(self, indices: Sequence[int]) -> dict[int, Float[Tensor, " batch"]]:
+        """The node effects of these rows, by index."""
+        return {index: self.node_effect(self.rows[index].active) for index in indices}
 
-    def _row(self, row: Row, nodes: bool) -> Measured:
+    def _measure_row(self, row: Row, nodes: bool) -> RowValues:
         state, paths = self.state, self.state.paths
         zero = torch.zeros_like(state.clean_score)
         node = self.node_effect(row.active) if nodes else zero * float("nan")
         extent = state.extent(row.receivers)
         if not row.active:
             return {"effects": zero, "node": node, "explained": zero, "extent": extent}
-        arrival = self._arrive(row.senders)
+        step_one = self._run_step_one(row.senders)
         if row.receivers == (OUTPUT,):
-            effect = state.score(arrival.logits) - state.clean_score
-            nothing = zero * float("nan")
-            return {"effects": effect, "node": state.total, "explained": nothing, "extent": nothing}
-        values = paths.step_two(arrival, row.active, row.through)
+            effect = state.score(step_one.logits) - state.clean_score
+            undefined = zero * float("nan")
+            return {"effects": effect, "node": state.total, "explained": undefined, "extent": undefined}
+        values = paths.step_two(step_one, row.active, row.through)
         changes = {item: value - paths.clean_value(item) for item, value in values.items()}
         explained = sum((state.dot(change, state.full_change(item)) for item, change in changes.items()), zero)
         effect = state.score(paths.step_three(values).logits) - state.clean_score
         return {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def node_effect(self, receivers: Members) -> Float[Tensor, " batch"]:
-        """Effect of setting all these receivers to their corrupt values at once; 0 for none."""
+        """The effect of setting all these receivers to their corrupt values at once; 0 without receivers."""
         if receivers not in self._node:
             known = self.state.known_node_effect(receivers)
             if known is None:
@@ -65,9 +68,9 @@ class GeneralEngine:
             self._node[receivers] = known
         return self._node[receivers]
 
-    def _arrive(self, senders: Members) -> Any:
-        """Step 1 of these senders, for all receivers that any row pairs them with; kept while rows ask for it."""
-        if self._arrived is None or self._arrived[0] != senders:
+    def _run_step_one(self, senders: Members) -> StepOneValues:
+        """Step 1 of these senders for all receivers that any row pairs them with; kept until other senders come."""
+        if self._step_one is None or self._step_one[0] != senders:
             receivers = dict.fromkeys(item for row in self.rows if row.senders == senders for item in row.active)
-            self._arrived = senders, self.state.paths.step_one(senders, tuple(receivers), self.route)
-        return self._arrived[1]
+            self._step_one = senders, self.state.paths.step_one(senders, tuple(receivers), self.route)
+        return self._step_one[1]

@@ -1,4 +1,4 @@
-"""Many joint path effects on one set of pairs, a batch at a time: clean and corrupt values are shared by all paths."""
+"""`JointEffects`: the effects of many joint paths on one set of pairs, which all start from the same clean values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from hc_interp.patching.rows import Row
 from hc_interp.patching.sweep import Sweep
 from hc_interp.progress import stage
 
-MEMORY_MIB = 1024  # what clean and corrupt values of all batches may take, and what is carried at once
+MEMORY_MIB = 1024  # a bound on the kept clean and corrupt values of all batches, and one on working memory
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ class JointPath:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """Changes of the metric against clean, per pair in the pairs' order, in float64.
+class JointEffects:
+    """Effects in the metric's units, per pair in the pairs' original order, in float64.
 
-    `paths`: `metric(step 3) - metric(clean)`; `nodes`: the same with whole heads replaced; `total`: the corrupt run
-    (NaN when the values come from another source than the pairs); `clean`: the metric itself in the clean run.
+    `paths` is `metric(step 3) - metric(clean)`. `nodes` is `metric - metric(clean)` of runs in which whole heads take
+    their corrupt values. `total` is `metric(corrupt) - metric(clean)`, NaN where the corrupt values do not come from
+    the pairs' corrupt sides. `clean` is the metric of the clean run.
     """
 
     paths: Float[np.ndarray, "pair path"]
@@ -50,7 +51,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class HeadSizes:
-    """Mean norms over pairs and non-padding positions: how far each head's `z` moves, and how large it is."""
+    """Mean norms over pairs and non-padding positions: `change` of each head's `dz_full`, `value` of its clean `z`."""
 
     change: dict[Head, float]
     value: dict[Head, float]
@@ -62,7 +63,10 @@ class HeadSizes:
 
 @dataclass(frozen=True, eq=False)
 class PairRuns:
-    """Encoded pairs with all that a run on them needs. Clean and corrupt values are taken once for all that follows."""
+    """Encoded pairs with the settings of their runs; all measurements share the clean and corrupt values.
+
+    `receivers` are the heads that paths may end in.
+    """
 
     model: HookedModel
     encoded: EncodedPairs
@@ -82,9 +86,11 @@ class PairRuns:
         batch_size: int,
         receivers: Sequence[Head] | None = None,
     ) -> "PairRuns":
-        """`receivers` are the heads that paths may go into (None: any of the model's).
+        """Encode the pairs. `receivers` are the heads that paths may end in (None: all heads of the model).
 
-        Raises `AlignmentError` and `DataError` for pairs that cannot be encoded, `LabelError` for foreign labels."""
+        Raises `AlignmentError` and `DataError` for pairs that cannot be encoded, and `LabelError` for labels that the
+        model lacks.
+        """
         groups = resolve_groups(model.labels, pairs)
         encoded = encode_pairs(model, pairs, batch_size)
         heads = [item for item in model.components if isinstance(item, Head)] if receivers is None else receivers
@@ -92,18 +98,18 @@ class PairRuns:
 
     @torch.no_grad()
     def head_sizes(self) -> HeadSizes:
-        """No passes of its own: both sides' values are what paths start from."""
+        """The sizes of all heads, from the clean and corrupt values that paths start from: no further passes."""
         shape = (self.model.n_layers, self.model.n_heads)
         change, value = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
         n = 0
         for part in self._sweep.parts:
             paths = self._sweep.state(part).paths
-            seen = part.clean.attention_mask[:, :, None].to(self.model.device)
-            n += int(seen.sum())
+            mask = part.clean.attention_mask[:, :, None].to(self.model.device)
+            n += int(mask.sum())
             for layer in range(self.model.n_layers):
                 clean, corrupt = (side[Site(layer, "z")] for side in (paths.clean, paths.corrupt))
-                change[layer] += ((corrupt - clean).norm(dim=-1) * seen).sum((0, 1)).double().cpu()
-                value[layer] += (clean.norm(dim=-1) * seen).sum((0, 1)).double().cpu()
+                change[layer] += ((corrupt - clean).norm(dim=-1) * mask).sum((0, 1)).double().cpu()
+                value[layer] += (clean.norm(dim=-1) * mask).sum((0, 1)).double().cpu()
         heads = [(Head(i, j), i, j) for i in range(shape[0]) for j in range(shape[1])]
         return HeadSizes(
             {head: float(change[i, j]) / n for head, i, j in heads},
@@ -117,44 +123,45 @@ class PairRuns:
         nodes: Sequence[tuple[Head, ...]] = (),
         source: Source | None = None,
         description: str = "path patching",
-    ) -> Measured:
-        """Effects of `paths` and of whole `nodes`, by the engine of `path_effects` that serves this model.
+    ) -> JointEffects:
+        """The effects of `paths`, and of setting each group of heads in `nodes` to its corrupt values at once.
 
-        `source` replaces the pairs' corrupt values. Raises `InterventionError` for a receiver that a `PatchPath` among
-        the interventions holds.
+        The engine is the one that `path_effects` would use. `source` replaces the pairs' corrupt values. Raises
+        `InterventionError` for a receiver whose value a `PatchPath` among the interventions fixes.
         """
         check_free(dict.fromkeys(head for path in paths for head in path.receivers), self.interventions)
         n = len(self.encoded)
-        found = Measured(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan), np.zeros(n))
+        result = JointEffects(np.zeros((n, len(paths))), np.zeros((n, len(nodes))), np.full(n, np.nan), np.zeros(n))
         sweep = self._sweep if source is None else self._sweep_of(source, self._sweep)
         work = [(route, [i for i, path in enumerate(paths) if path.route == route]) for route in ROUTES]
-        work = [(route, places) for route, places in work if places] or [("direct", [])]
+        work = [(route, columns) for route, columns in work if columns] or [("direct", [])]
         with stage(description, len(sweep.parts) * (len(paths) + len(nodes))) as progress:
-            for number, (route, places) in enumerate(work):
-                rows = [Row(paths[i].senders, paths[i].receivers, INPUTS) for i in places]
-                whole = [] if number else [Row((EMBED,), heads, INPUTS) for heads in nodes]  # all are downstream of it
-                part_of = replace(sweep, rows=(*rows, *whole), route=route)
-                for part in part_of.parts:
-                    # Node effects are wanted under every source, not under the pairs' alone.
+            for number, (route, columns) in enumerate(work):
+                rows = [Row(paths[i].senders, paths[i].receivers, INPUTS) for i in columns]
+                # As rows of sender `embed`, since all heads are downstream of it; measured once, with the first route.
+                node_rows = [] if number else [Row((EMBED,), heads, INPUTS) for heads in nodes]
+                route_sweep = replace(sweep, rows=(*rows, *node_rows), route=route)
+                for part in route_sweep.parts:
+                    # With a source other than the pairs node effects are measured here too.
                     state = replace(sweep.state(part), by_pair=True)
-                    engine = part_of.engine(state)
-                    index = part.index.numpy()
-                    found.total[index] = state.total.double().cpu().numpy()
-                    found.clean[index] = state.clean_score.double().cpu().numpy()
-                    for row, values in engine.measure(range(len(rows)), nodes=False):
-                        found.paths[index, places[row]] = values["effects"].double().cpu().numpy()
+                    engine = route_sweep.engine(state)
+                    pairs = part.index.numpy()
+                    result.total[pairs] = state.total.double().cpu().numpy()
+                    result.clean[pairs] = state.clean_score.double().cpu().numpy()
+                    for index, values in engine.measure(range(len(rows)), nodes=False):
+                        result.paths[pairs, columns[index]] = values["effects"].double().cpu().numpy()
                         progress.advance()
-                    for row, effect in engine.node_effects(range(len(rows), len(part_of.rows))).items():
-                        found.nodes[index, row - len(rows)] = effect.double().cpu().numpy()
+                    for index, effect in engine.node_effects(range(len(rows), len(route_sweep.rows))).items():
+                        result.nodes[pairs, index - len(rows)] = effect.double().cpu().numpy()
                         progress.advance()
-        return found
+        return result
 
     @cached_property
     def _sweep(self) -> Sweep:
         return self._sweep_of("pair")
 
-    def _sweep_of(self, corruption: Source | str, other: Sweep | None = None) -> Sweep:
+    def _sweep_of(self, corruption: Source | str, shared: Sweep | None = None) -> Sweep:
         return Sweep(
             self.model, self.encoded, (), corruption, self.interventions, self.metric, self.groups, "direct",
-            self.batch_size, MEMORY_MIB, other, self.receivers,
+            self.batch_size, MEMORY_MIB, shared, self.receivers,
         )  # fmt: skip

@@ -1,25 +1,26 @@
-"""`PairState`: one batch of pairs with its clean and corrupt values and scores: what all paths on it start from."""
+"""`PairState`: one batch of pairs with its clean and corrupt values and scores, which all its paths share."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hc_interp.components import OUTPUT
+from hc_interp.components import OUTPUT, Component
 from hc_interp.data.align import PairBatch
 from hc_interp.interventions.path_steps import PathBatch
 from hc_interp.metrics import PATH_METRICS, ClassGroups, Metric
-from hc_interp.patching.rows import Members
+from hc_interp.patching.rows import Members, only_components
 
 
 @dataclass
 class PairState:
-    """Clean and corrupt values of one batch of pairs, under `interventions`, and how its runs are scored.
+    """Clean and corrupt values of one batch of pairs, and the scores of its runs.
 
-    `total` `[batch]` is `metric(corrupt) - metric(clean)`, NaN unless the corrupt values are the pairs' other sides.
+    `paths` holds the values, `clean_score` is the metric of the clean run. `total` is
+    `metric(corrupt) - metric(clean)`, NaN unless the corrupt values come from the pairs' corrupt sides. `by_pair`: the
+    node effects of these corrupt values are defined.
     """
 
     paths: PathBatch
@@ -32,7 +33,7 @@ class PairState:
 
     @classmethod
     def of(cls, paths: PathBatch, part: PairBatch, metric: Metric, groups: ClassGroups, by_pair: bool) -> "PairState":
-        """`by_pair`: the corrupt values are the pairs' other sides."""
+        """`by_pair`: the corrupt values come from the pairs' corrupt sides."""
         clean = metric(paths.clean_logits, part.gold, groups)
         total = torch.full_like(clean, float("nan"))
         if paths.corrupt_logits is not None:
@@ -41,12 +42,15 @@ class PairState:
 
     @property
     def size(self) -> int:
-        """Bytes of the values that are kept."""
-        kept = {id(value): value for values in (self.paths.clean, self.paths.corrupt) for value in values.values()}
-        return sum(value.numel() * value.element_size() for value in kept.values())
+        """Bytes of the clean and corrupt values; a tensor that both hold counts once."""
+        tensors = {id(value): value for values in (self.paths.clean, self.paths.corrupt) for value in values.values()}
+        return sum(value.numel() * value.element_size() for value in tensors.values())
 
     def score(self, logits: Float[Tensor, "*path batch class"]) -> Float[Tensor, "*path batch"]:
-        """The metric of runs of this batch. A user's function sees one run at a time: the rows of the clean batch."""
+        """The metric of runs of this batch, one or several along the first axes.
+
+        A user's metric is called with one run at a time, whose rows are the rows of the batch.
+        """
         if logits.ndim == 2:
             return self.metric(logits, self.gold, self.groups)
         if self.metric in PATH_METRICS.values():
@@ -56,21 +60,25 @@ class PairState:
             logits.shape[:-1]
         )
 
-    def full_change(self, item: Any) -> Tensor:
-        """The receiver's whole change to its corrupt value."""
+    def full_change(self, item: Component) -> Tensor:
+        """`dz_full`: the receiver's corrupt value minus its clean value."""
         return self.paths.corrupt_values((item,))[item] - self.paths.clean_value(item)
 
     def dot(self, left: Tensor, right: Tensor) -> Float[Tensor, " batch"]:
-        """Inner product over the positions that are not padding."""
-        return (left * right * self._seen).sum((1, 2))
+        """The inner product of two values `[batch, pos, d]` over the positions that are not padding."""
+        return (left * right * self._not_padding).sum((1, 2))
 
     def extent(self, receivers: Members) -> Float[Tensor, " batch"]:
-        """`|dz_full|^2` of all receivers."""
+        """The sum of `|dz_full|^2` over the receivers."""
         zero = torch.zeros_like(self.clean_score)
-        return sum((self.dot(d, d) for d in map(self.full_change, (r for r in receivers if r != OUTPUT))), zero)
+        changes = [self.full_change(item) for item in only_components(receivers)]
+        return sum((self.dot(change, change) for change in changes), zero)
 
     def known_node_effect(self, receivers: Members) -> Float[Tensor, " batch"] | None:
-        """The node effect where no run is needed for it: 0 for none, NaN without pairs, the total for `output`."""
+        """The node effect where it needs no run, else None.
+
+        It is 0 without receivers, NaN where it is not defined (`by_pair`), and the total effect for `output`.
+        """
         if not receivers:
             return torch.zeros_like(self.clean_score)
         if not self.by_pair:
@@ -78,5 +86,5 @@ class PairState:
         return self.total if OUTPUT in receivers else None
 
     @cached_property
-    def _seen(self) -> Tensor:
+    def _not_padding(self) -> Int[Tensor, "batch pos 1"]:
         return self.paths.batch.attention_mask[:, :, None]

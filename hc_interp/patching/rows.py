@@ -1,4 +1,4 @@
-"""`Row`: one path to be measured, and how arguments become rows."""
+"""`Row`: one path that is measured; `rows_of` makes rows from the arguments of `path_effects`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from typing import Any
 
 from hc_interp.components import Component, Head, Subnetwork, components, heads_of, is_upstream
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.path_steps import INPUTS
-from hc_interp.interventions.paths import path_ends, path_inputs
+from hc_interp.interventions.path_steps import INPUTS, PathEnd
+from hc_interp.interventions.paths import EndNames, path_ends, path_inputs
 from hc_interp.patching.effects import label
 
-Members = tuple[Any, ...]
+Members = tuple[PathEnd, ...]
+EndGroups = EndNames | Iterable[EndNames]  # an item that has several components is one sender (or receiver)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One path: from all of `senders` at once into all of `receivers` at once."""
+    """One path: from all of `senders` at once into the inputs `through` of all of `receivers` at once."""
 
     senders: Members
     receivers: Members
@@ -24,13 +25,19 @@ class Row:
 
     @cached_property
     def active(self) -> Members:
-        """The receivers that are downstream of some sender; the others cannot change."""
+        """The receivers that are downstream of a sender; the values of the others cannot change."""
         return tuple(r for r in self.receivers if any(is_upstream(s, r) and s != r for s in self.senders))
 
     @cached_property
     def name(self) -> tuple[str, str, str]:
+        """Senders, receivers and inputs as text, like `("L0H1", "L2H0+L2H1", "qk")`."""
         heads = any(isinstance(item, Head) for item in self.receivers)
         return _label(self.senders), _label(self.receivers), "".join(self.through) if heads else "in"
+
+
+def only_components(members: Members) -> tuple[Component, ...]:
+    """The heads and MLPs among the members, without `embed` and `output`."""
+    return tuple(item for item in members if isinstance(item, Component))
 
 
 @cache
@@ -38,12 +45,15 @@ def _label(members: Members) -> str:
     return label(members)
 
 
-def rows_of(senders: Any, receivers: Any, through: Any, joint: bool, among: Sequence[Component]) -> list[Row]:
-    """Every sender with every receiver (with `joint`, one row of all), by each input where `through` is "each".
+def rows_of(
+    senders: EndGroups, receivers: EndGroups, through: Sequence[str], joint: bool, among: Sequence[Component]
+) -> list[Row]:
+    """A row for each sender and receiver; with `through="each"` a row for each input; with `joint` all in one row.
 
-    `among` are the model's components, which "heads" and "mlps" stand for.
+    `among` are the model's components: "heads" and "mlps" name all heads and all MLPs among them.
 
-    Raises `InterventionError` for no senders or receivers and for inputs that there are not.
+    Raises `InterventionError` without senders, without receivers and for inputs other than q, k, v, and
+    `ComponentError` for a name that is no component.
     """
     sending, receiving = _members(senders, "senders", among), _members(receivers, "receivers", among)
     each = isinstance(through, str) and through == "each"
@@ -60,17 +70,17 @@ def rows_of(senders: Any, receivers: Any, through: Any, joint: bool, among: Sequ
     return rows
 
 
-def _members(given: Any, role: str, among: Sequence[Component]) -> list[Members]:
-    """Each item as a tuple of components; a subnetwork is read as its components, another result as its heads."""
-    items = given if isinstance(given, Subnetwork) else heads_of(given)
+def _members(ends: Any, role: str, among: Sequence[Component]) -> list[Members]:
+    """Each item of `ends` as a tuple of components; a subnetwork gives its components, another result its heads."""
+    items = ends if isinstance(ends, Subnetwork) else heads_of(ends)
     if isinstance(items, str) or not isinstance(items, Iterable):
         items = (items,)
-    found: list[Members] = []
+    groups: list[Members] = []
     for item in items:
-        found += [(end,) for end in components(item, among)] if isinstance(item, str) else [path_ends(item)]
-    if not found:
+        groups += [(end,) for end in components(item, among)] if isinstance(item, str) else [path_ends(item)]
+    if not groups:
         raise InterventionError(
-            f"path_effects was given no {role} ({given!r}); a path needs at least one. Pass heads, like ['L3H7'], or a "
+            f"path_effects was given no {role} ({ends!r}); a path needs at least one. Pass heads, like ['L3H7'], or a "
             "result that has some (core.heads, gen.heads)."
         )
-    return found
+    return groups

@@ -12,7 +12,7 @@ from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.metrics import Metric
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.patching.joint_effects import HeadSizes, JointPath, Measured, PairRuns
+from hc_interp.patching.joint_effects import HeadSizes, JointEffects, JointPath, PairRuns
 from hc_interp.reading.necessity import INTERVAL, MIN_NODE_EFFECT, UNDEFINED, Shares, ablation_sources, shares_under
 from hc_interp.reading.relabelling import labellings, layer_pools, matched_receivers, size_controls
 from hc_interp.reading.verdict import KindRecord
@@ -86,7 +86,7 @@ class KindTest:
             notes=self._notes(others, null, shares),
         )
 
-    def _base(self, runs: PairRuns, others: Heads, kind: str) -> Measured:
+    def _base(self, runs: PairRuns, others: Heads, kind: str) -> JointEffects:
         """The observed statistic on every route, and on other receivers."""
         paths = [JointPath(self.core, self.receivers, route) for route in self.routes]
         nodes = [self.receivers]
@@ -103,7 +103,7 @@ class KindTest:
             return "the core hardly changes"
         return "the generalizing heads hardly matter" if abs(node_effect) < MIN_NODE_EFFECT else ""
 
-    def _null(self, runs: PairRuns, sizes: HeadSizes, base: Measured, kind: str) -> dict[str, Any]:
+    def _null(self, runs: PairRuns, sizes: HeadSizes, base: JointEffects, kind: str) -> dict[str, Any]:
         """T of relabelled cores and of size-matched sets, all over the node effect of the same receivers."""
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         labelled, exhaustive = labellings(layers, self.n_permutations, self.seed)

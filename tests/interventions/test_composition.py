@@ -325,9 +325,9 @@ def test_one_row_of_any_length_in_half_precision(family, length) -> None:
                 Edit(Site(1, "pattern"), lambda value: value / 2),
             )
         ]
-    for found, expected in zip(answers[half], answers[whole], strict=True):
-        assert found.dtype == torch.bfloat16
-        assert float((found - expected).abs().max()) < 0.3  # logits are a few units
+    for result, expected in zip(answers[half], answers[whole], strict=True):
+        assert result.dtype == torch.bfloat16
+        assert float((result - expected).abs().max()) < 0.3  # logits are a few units
     assert sum(float((logits - plain).abs().max()) > 0.3 for logits in answers[whole]) >= 5
 
 
@@ -340,12 +340,12 @@ def test_a_function_may_write_into_what_it_is_given(any_model, kind, head) -> No
     site, below = Site(1, kind, head), Site(0, "resid_post")
     plain = any_model.run(batch, capture=[below, site])
     new, in_place = Edit(site, lambda value: value * 0.5), Edit(site, lambda value: value.mul_(0.5))
-    found, expected = (any_model.run(batch, item, capture=[below, site]) for item in (in_place, new))
-    assert torch.equal(found.logits, expected.logits)
-    assert not torch.equal(found.logits, plain.logits)
+    result, expected = (any_model.run(batch, item, capture=[below, site]) for item in (in_place, new))
+    assert torch.equal(result.logits, expected.logits)
+    assert not torch.equal(result.logits, plain.logits)
     for at in (below, site):
-        assert torch.equal(found.captured[at], expected.captured[at])
-    assert torch.equal(found.captured[below], plain.captured[below])
+        assert torch.equal(result.captured[at], expected.captured[at])
+    assert torch.equal(result.captured[below], plain.captured[below])
     value = plain.captured[site].clone()
     any_model.logits(batch, [Patch(site, value), in_place])
     assert torch.equal(value, plain.captured[site]), "a user's own tensor is left as it is"

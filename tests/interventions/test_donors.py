@@ -36,7 +36,7 @@ def test_a_donor_brings_its_token_types(tiny_bert) -> None:
     donor = Batch(
         torch.where(batch.attention_mask.bool(), batch.input_ids + 1, 1).clamp(max=59), batch.attention_mask, types
     )
-    found = Donors(tiny_bert, donor).batch_for(batch)
+    result = Donors(tiny_bert, donor).batch_for(batch)
     assert not torch.equal(types, batch.token_type_ids)
-    assert torch.equal(found.token_type_ids, types)
-    assert torch.equal(found.attention_mask, batch.attention_mask)
+    assert torch.equal(result.token_type_ids, types)
+    assert torch.equal(result.attention_mask, batch.attention_mask)

@@ -9,7 +9,7 @@ from linear_fit import fit_linear
 from tiny import tiny_batch
 
 from hc_interp.errors import ComponentError, InterventionError
-from hc_interp.interventions.erase import METHODS, Erase
+from hc_interp.interventions.erase import ERASE_METHODS, Erase
 from hc_interp.models.site import Site
 from hc_interp.probing.concept import Concept
 
@@ -40,7 +40,7 @@ def case(request, tiny_bert):
     return SimpleNamespace(site=site, batch=batch, x=x, label=label, probe=fake_probe(tiny_bert, site, x, label))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ERASE_METHODS)
 def test_the_mean_stays_and_the_probe_says_the_same_everywhere(tiny_bert, case, method) -> None:
     after = tiny_bert.run(case.batch, Erase(case.probe, method), capture=case.site).captured[case.site]
     after = after.reshape(case.x.shape)

@@ -54,10 +54,10 @@ def test_means_ignore_padding(any_model, means) -> None:
 
 def test_positional_means(tiny_bert) -> None:
     data = tiny_batch(6, seed=3)
-    found = mean_activations(tiny_bert, data, positional=True)
+    result = mean_activations(tiny_bert, data, positional=True)
     z, real = Twin(tiny_bert.module).run(data)[1][1, "z"], data.attention_mask.bool()
     for position in range(data.input_ids.shape[1]):
-        torch.testing.assert_close(found.values["z"][1, position], z[real[:, position], position].mean(0), **CLOSE)
+        torch.testing.assert_close(result.values["z"][1, position], z[real[:, position], position].mean(0), **CLOSE)
 
 
 def test_keep_and_ablate(any_model, batch, means) -> None:
@@ -97,12 +97,12 @@ def test_donors(any_model, batch) -> None:
 
 def _donor_data(batch):
     """For each row of the batch a few texts of its length."""
-    found = []
+    result = []
     for seed in range(3):
         other = tiny_batch(5, seed=40 + seed)
         ids = torch.where(batch.attention_mask.bool(), other.input_ids.clamp(min=5), batch.input_ids)
-        found.append(type(batch)(ids, batch.attention_mask, batch.token_type_ids))
-    return found
+        result.append(type(batch)(ids, batch.attention_mask, batch.token_type_ids))
+    return result
 
 
 @pytest.mark.parametrize("per_row", [False, True])

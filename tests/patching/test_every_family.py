@@ -39,11 +39,11 @@ def reads_from(model, interventions):
 
 
 def probe_paths(model, interventions):
-    found = hc.probe_paths(
+    result = hc.probe_paths(
         model, DATA, READERS, FEATURE, senders=CORE, source=0, inputs=("v",), max_tokens=60, n_random=1,
         n_folds=3, sources=range(24), interventions=interventions,
     )  # fmt: skip
-    return torch.from_numpy(np.concatenate([found.cut, found.random[0]])).double()
+    return torch.from_numpy(np.concatenate([result.cut, result.random[0]])).double()
 
 
 WAYS = {function.__name__: function for function in (path_effects, reads_from, probe_paths)}
@@ -60,8 +60,8 @@ def wrapped(request):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_patch_paths_is_there_under_every_intervention(wrapped, way) -> None:
-    found = {name: WAYS[way](wrapped, given) for name, given in INTERVENTIONS.items()}
-    assert all(torch.isfinite(values).all() for values in found.values())
-    assert found["nothing"].abs().max() > 1e-3
-    torch.testing.assert_close(found["a neutral edit"], found["nothing"], atol=1e-6, rtol=1e-6)
-    assert not torch.allclose(found["an ablation"], found["nothing"], atol=1e-5)
+    result = {name: WAYS[way](wrapped, given) for name, given in INTERVENTIONS.items()}
+    assert all(torch.isfinite(values).all() for values in result.values())
+    assert result["nothing"].abs().max() > 1e-3
+    torch.testing.assert_close(result["a neutral edit"], result["nothing"], atol=1e-6, rtol=1e-6)
+    assert not torch.allclose(result["an ablation"], result["nothing"], atol=1e-5)

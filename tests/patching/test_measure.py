@@ -17,7 +17,7 @@ from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.estimate.attribution import Attribution
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.patching.rows import rows_of
-from hc_interp.patching.shards import Kept
+from hc_interp.patching.shards import BlockStore
 from hc_interp.patching.sweep import Sweep
 
 ENDS = ([*SENDERS, Head(1, 1), (Head(0, 0), Head(1, 2), MLP(0)), EMBED], [*RECEIVERS, (Head(2, 0), Head(2, 2))], "each")
@@ -61,8 +61,8 @@ def test_attribution_is_the_first_order_of_the_exact_effect(any_model, family, i
 def test_rows_say_which_are_estimates(tiny_bert, tmp_path, method) -> None:
     pairs = make_pairs(20)
     exact = path_effects(tiny_bert, pairs, *MANY)
-    found = path_effects(tiny_bert, pairs, *MANY, method=method, top=0.1)
-    frame = found.to_frame()
+    result = path_effects(tiny_bert, pairs, *MANY, method=method, top=0.1)
+    frame = result.to_frame()
     estimated = frame["method"] == "estimate"
     assert set(exact.to_frame()["method"]) == {"exact"}
     assert bool(frame["response"][estimated].isna().all() & frame["node_share"][estimated].isna().all())
@@ -72,18 +72,18 @@ def test_rows_say_which_are_estimates(tiny_bert, tmp_path, method) -> None:
     for place in (~estimated).to_numpy().nonzero()[0]:
         for name in ("effects", "node", "explained", "extent"):
             torch.testing.assert_close(
-                getattr(found, name)[:, place], getattr(exact, name)[:, place], atol=1e-12, rtol=0, equal_nan=True
+                getattr(result, name)[:, place], getattr(exact, name)[:, place], atol=1e-12, rtol=0, equal_nan=True
             )
-    torch.testing.assert_close(found.total, exact.total, atol=1e-12, rtol=0)
-    assert PathEffects.load(found.save(tmp_path / "found.json")).methods == found.methods
+    torch.testing.assert_close(result.total, exact.total, atol=1e-12, rtol=0)
+    assert PathEffects.load(result.save(tmp_path / "effects.json")).methods == result.methods
 
 
 def test_auto_settles_what_is_largest(tiny_bert) -> None:
     """Its exact rows hold the largest of the rows that it took for candidates; with all candidates, of all."""
     pairs = make_pairs(20)
     exact = path_effects(tiny_bert, pairs, *MANY).effects.mean(0).abs()
-    found = path_effects(tiny_bert, pairs, *MANY, method="auto", top=0.5)
-    settled = {place for place, method in enumerate(found.methods) if method == "exact"}
+    result = path_effects(tiny_bert, pairs, *MANY, method="auto", top=0.5)
+    settled = {place for place, method in enumerate(result.methods) if method == "exact"}
     largest = set(exact.topk(len(exact) // 2).indices.tolist())
     assert len(largest & settled) >= 0.95 * len(largest)
 
@@ -149,7 +149,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tiny_bert, tmp_path, monk
     pairs = make_pairs(7)
     args = (tiny_bert, pairs, list(tiny_bert.components), ["L2H1", "L2MLP", "output"])
     whole = path_effects(*args)
-    written, write = [], Kept.write
+    written, write = [], BlockStore.write
 
     def interrupted(self, batch, places, arrays):
         if len(written) == 2:
@@ -158,13 +158,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tiny_bert, tmp_path, monk
         written.append((batch, tuple(places)))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Kept, "write", interrupted)
+        patch.setattr(BlockStore, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             path_effects(*args, resume=tmp_path)
     assert len(list(tmp_path.glob("block-*.json"))) == 2
-    measured, block = [], measure_module._block
+    measured, block = [], measure_module._as_arrays
     monkeypatch.setattr(
-        measure_module, "_block", lambda rows, places, *rest: measured.append(places) or block(rows, places, *rest)
+        measure_module, "_as_arrays", lambda rows, places, *rest: measured.append(places) or block(rows, places, *rest)
     )
     resumed = path_effects(*args, resume=tmp_path)
     n_blocks = len(list(tmp_path.glob("block-*.json")))
@@ -198,6 +198,6 @@ def test_a_sweep_does_not_go_on_from_another(tiny_bert, tmp_path) -> None:
 
 def test_a_folder_that_cannot_hold_blocks_is_refused_before_any_is_measured(tiny_bert, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(measure_module, "_block", lambda *_: pytest.fail("a block was measured"))
+    monkeypatch.setattr(measure_module, "_as_arrays", lambda *_: pytest.fail("a block was measured"))
     with pytest.raises(HCError, match=r"cannot keep finished blocks.*a folder that you may write to"):
         path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", resume=tmp_path / "file" / "below")

@@ -29,10 +29,10 @@ def core_of(model, *names):
 
 def test_results_stand_for_their_heads_and_subnetworks_for_all_they_keep(tiny_bert) -> None:
     core, gen = core_of(tiny_bert, "L0H1", "L0H2", "L0MLP"), core_of(tiny_bert, "L2H1")
-    found = path_effects(tiny_bert, PAIRS, core, gen)
+    result = path_effects(tiny_bert, PAIRS, core, gen)
     named = path_effects(tiny_bert, PAIRS, ["L0H1", "L0H2"], ["L2H1"])
-    assert found.rows == named.rows == (("L0H1", "L2H1", "qkv"), ("L0H2", "L2H1", "qkv"))
-    assert torch.equal(found.effects, named.effects)
+    assert result.rows == named.rows == (("L0H1", "L2H1", "qkv"), ("L0H2", "L2H1", "qkv"))
+    assert torch.equal(result.effects, named.effects)
     kept = Subnetwork(frozenset(["L0H1", "L0MLP"]), tiny_bert.components)
     assert [row[0] for row in path_effects(tiny_bert, PAIRS, kept, "L2H1").rows] == ["L0H1", "L0MLP"]
     assert path_effects(tiny_bert, PAIRS, [core], "L2H1").rows == (("L0H1+L0H2", "L2H1", "qkv"),)
@@ -41,8 +41,8 @@ def test_results_stand_for_their_heads_and_subnetworks_for_all_they_keep(tiny_be
 def test_kinds_of_components_are_each_of_them(tiny_bert) -> None:
     heads = [item for item in tiny_bert.components if isinstance(item, Head)]
     mlps = [item for item in tiny_bert.components if isinstance(item, MLP)]
-    found = path_effects(tiny_bert, PAIRS, "heads", ["L1H1", "mlps"])
-    assert found.rows == path_effects(tiny_bert, PAIRS, heads, [Head(1, 1), *mlps]).rows
+    result = path_effects(tiny_bert, PAIRS, "heads", ["L1H1", "mlps"])
+    assert result.rows == path_effects(tiny_bert, PAIRS, heads, [Head(1, 1), *mlps]).rows
     assert path_effects(tiny_bert, PAIRS, "L0H1, L0MLP", "output").rows == (
         ("L0H1", "output", "in"),
         ("L0MLP", "output", "in"),
@@ -52,11 +52,11 @@ def test_kinds_of_components_are_each_of_them(tiny_bert) -> None:
 @pytest.mark.parametrize("through", ["q", "qk", "vk", ("k", "q"), ["v", "v"]])
 def test_inputs_as_text_or_tuple(tiny_bert, through) -> None:
     names = tuple(name for name in "qkv" if name in through)
-    found = path_effects(tiny_bert, PAIRS, "L0H1", ["L2H1", "L2MLP"], through=through)
+    result = path_effects(tiny_bert, PAIRS, "L0H1", ["L2H1", "L2MLP"], through=through)
     expected = path_effects(tiny_bert, PAIRS, "L0H1", ["L2H1", "L2MLP"], through=names)
-    assert [row[2] for row in found.rows] == ["".join(names), "in"]
-    assert torch.equal(found.effects, expected.effects)
-    assert torch.equal(found.per_example("L0H1", "L2H1", through), found.effects[:, 0])
+    assert [row[2] for row in result.rows] == ["".join(names), "in"]
+    assert torch.equal(result.effects, expected.effects)
+    assert torch.equal(result.per_example("L0H1", "L2H1", through), result.effects[:, 0])
 
 
 @pytest.mark.parametrize("through", ["", "qx", (), None, 3, ("each",)])
@@ -95,8 +95,8 @@ def test_a_receiver_that_a_path_holds_already(tiny_bert, joint) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("removed", ["L0H1", "L2H1"])
 def test_removed_ends_carry_nothing(tiny_bert, removed, route) -> None:
-    found = path_effects(tiny_bert, PAIRS, "L0H1", "L2H1", interventions=Ablate(removed, 0), route=route)
-    assert bool((found.effects == 0).all())
+    result = path_effects(tiny_bert, PAIRS, "L0H1", "L2H1", interventions=Ablate(removed, 0), route=route)
+    assert bool((result.effects == 0).all())
 
 
 def test_one_intervention_is_a_list_of_one_and_an_iterator_is_not_lost(tiny_bert) -> None:

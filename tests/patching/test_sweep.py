@@ -34,19 +34,19 @@ def general(monkeypatch, *args, **kwargs):
         return path_effects(*args, **kwargs)
 
 
-def assert_same(found, expected, atol=1e-10) -> None:
-    assert found.rows == expected.rows
+def assert_same(result, expected, atol=1e-10) -> None:
+    assert result.rows == expected.rows
     for name in ("effects", "node", "total", "explained", "extent"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=atol, rtol=1e-9, equal_nan=True)
+        torch.testing.assert_close(getattr(result, name), getattr(expected, name), atol=atol, rtol=1e-9, equal_nan=True)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("through", ["each", "qk"])
 def test_groups_equal_the_general_engine(any_model, monkeypatch, route, through) -> None:
     args = (any_model, make_pairs(7), GROUPED, INTO, through)
-    found = path_effects(*args, route=route)
-    assert found.effects.abs().max() > 1e-3
-    assert_same(found, general(monkeypatch, *args, route=route))
+    result = path_effects(*args, route=route)
+    assert result.effects.abs().max() > 1e-3
+    assert_same(result, general(monkeypatch, *args, route=route))
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -57,9 +57,9 @@ def test_under_interventions_equal_the_general_engine(any_model, monkeypatch, ro
     mask = SoftMask(torch.linspace(0.2, 1, len(any_model.components), dtype=torch.float64), 0)
     for interventions in ([keep], [mask, Scale(Head(2, 0), 1.5)], [Ablate([Head(1, 0), MLP(2)], means)]):
         args = (any_model, make_pairs(6), [*SENDERS, Head(0, 0)], [*RECEIVERS, Head(2, 0)], "each")
-        found = path_effects(*args, route=route, interventions=interventions)
-        assert found.effects.abs().max() > 1e-4
-        assert_same(found, general(monkeypatch, *args, route=route, interventions=interventions))
+        result = path_effects(*args, route=route, interventions=interventions)
+        assert result.effects.abs().max() > 1e-4
+        assert_same(result, general(monkeypatch, *args, route=route, interventions=interventions))
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -71,9 +71,9 @@ def test_windows_and_normed_heads_equal_the_general_engine(monkeypatch, name, ro
     )
     model = load(tiny_module(name), **({"labels": LABELS} | words))
     args = (model, make_pairs(7), GROUPED, INTO, "each")
-    found = path_effects(*args, route=route)
-    assert found.effects.abs().max() > 1e-3
-    assert_same(found, general(monkeypatch, *args, route=route), atol=1e-7)  # their norms round to float32
+    result = path_effects(*args, route=route)
+    assert result.effects.abs().max() > 1e-3
+    assert_same(result, general(monkeypatch, *args, route=route), atol=1e-7)  # their norms round to float32
 
 
 def test_other_interventions_are_served_by_the_general_engine(tiny_bert) -> None:
@@ -101,12 +101,12 @@ def test_passes_that_start_at_an_edited_stream_do_not_edit_it_again(any_model, l
 def test_float32_equals_the_twin(route, rows) -> None:
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     pairs = make_pairs(rows, seed=rows)
-    found = path_effects(model, pairs, SENDERS, RECEIVERS, "each", route=route)
+    result = path_effects(model, pairs, SENDERS, RECEIVERS, "each", route=route)
     for sender, receiver in itertools.product(SENDERS, RECEIVERS):
         for through in "qkv" if isinstance(receiver, Head) else ["in"]:
             expected, _ = twin_effect(model.module, pairs, [sender], [receiver], through, route)
             torch.testing.assert_close(
-                found.per_example(sender, receiver, through).float(), expected, atol=1e-5, rtol=1e-5
+                result.per_example(sender, receiver, through).float(), expected, atol=1e-5, rtol=1e-5
             )
 
 
@@ -114,8 +114,8 @@ def test_float32_equals_the_twin(route, rows) -> None:
 def test_corrupt_that_is_clean_gives_exactly_nothing(any_model, route) -> None:
     pairs = make_pairs(5)
     same = ContrastPairs(pairs.clean, replace(pairs.clean, ids=None), pairs.gold, groups=GROUPS)
-    found = path_effects(any_model, same, [*SENDERS, tuple(SENDERS)], [*RECEIVERS, *INTO], "each", route=route)
-    for values in (found.effects, found.node, found.total, found.extent):
+    result = path_effects(any_model, same, [*SENDERS, tuple(SENDERS)], [*RECEIVERS, *INTO], "each", route=route)
+    for values in (result.effects, result.node, result.total, result.extent):
         assert bool((values[~values.isnan()] == 0).all())
     one = replace(pairs.corrupt, input_ids=pairs.corrupt.input_ids.clone())
     one.input_ids[2] = pairs.clean.input_ids[2]
@@ -126,9 +126,9 @@ def test_corrupt_that_is_clean_gives_exactly_nothing(any_model, route) -> None:
 
 def test_all_direct_paths_into_the_output_at_once_give_the_corrupt_run(any_model) -> None:
     senders = [EMBED, *any_model.components]
-    found = path_effects(any_model, make_pairs(5), senders, OUTPUT, joint=True)
-    assert found.total.abs().max() > 1e-2
-    torch.testing.assert_close(found.effects[:, 0], found.total, atol=1e-10, rtol=0)
+    result = path_effects(any_model, make_pairs(5), senders, OUTPUT, joint=True)
+    assert result.total.abs().max() > 1e-2
+    torch.testing.assert_close(result.effects[:, 0], result.total, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -136,16 +136,16 @@ def test_order_of_pairs_does_not_matter_to_the_last_bit(dtype) -> None:
     model, pairs = load(tiny_module("bert", dtype=dtype), labels=LABELS), make_pairs(9)
     order = [4, 0, 8, 2, 7, 1, 6, 3, 5]
     for method in ("exact", "attribution"):
-        found = path_effects(model, pairs, SENDERS, RECEIVERS, "each", method=method)
+        result = path_effects(model, pairs, SENDERS, RECEIVERS, "each", method=method)
         moved = path_effects(model, pairs.rows(order), SENDERS, RECEIVERS, "each", method=method)
-        assert torch.equal(moved.effects, found.effects[order])
+        assert torch.equal(moved.effects, result.effects[order])
 
 
 def test_batch_and_memory_bounds_change_nothing(tiny_bert) -> None:
     pairs = make_pairs(9)
-    found = path_effects(tiny_bert, pairs, SENDERS, [*RECEIVERS, *INTO], "each")
+    result = path_effects(tiny_bert, pairs, SENDERS, [*RECEIVERS, *INTO], "each")
     for options in ({"batch_size": 1}, {"batch_size": 2, "memory_mib": 1}, {"memory_mib": 1}):
-        assert_same(path_effects(tiny_bert, pairs, SENDERS, [*RECEIVERS, *INTO], "each", **options), found, 1e-12)
+        assert_same(path_effects(tiny_bert, pairs, SENDERS, [*RECEIVERS, *INTO], "each", **options), result, 1e-12)
 
 
 def test_a_memory_bound_that_is_too_small_says_what_is_enough() -> None:
@@ -167,9 +167,9 @@ def test_a_metric_of_the_user_sees_one_run_of_the_clean_rows_at_a_time(tiny_bert
         sizes.add((len(logits), len(gold)))
         return logit_diff(logits, gold, groups)
 
-    found = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, metric=mine)
+    result = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, metric=mine)
     expected = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS)
-    torch.testing.assert_close(found.effects, expected.effects, atol=1e-12, rtol=0)
+    torch.testing.assert_close(result.effects, expected.effects, atol=1e-12, rtol=0)
     assert all(left == right <= 5 for left, right in sizes)
 
 
@@ -195,8 +195,8 @@ def test_half_precision_is_as_near_as_the_general_engine(monkeypatch, dtype) -> 
     model, wide = (load(tiny_module("bert", dtype=kind), labels=LABELS) for kind in (dtype, torch.float64))
     exact = path_effects(wide, *args).effects
     errors = [
-        float((found.effects - exact).abs().max())
-        for found in (path_effects(model, *args), general(monkeypatch, model, *args))
+        float((result.effects - exact).abs().max())
+        for result in (path_effects(model, *args), general(monkeypatch, model, *args))
     ]
     assert errors[0] < 2 * errors[1]
     assert bool(path_effects(model, *args, method="attribution").effects.isfinite().all())

@@ -23,12 +23,12 @@ SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations("qkv", n)]
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_edge_equals_the_twin(any_model, route) -> None:
     pairs = make_pairs(5)
-    found = path_effects(any_model, pairs, SENDERS, RECEIVERS, through="each", route=route)
-    assert found.effects.abs().max() > 1e-3
+    result = path_effects(any_model, pairs, SENDERS, RECEIVERS, through="each", route=route)
+    assert result.effects.abs().max() > 1e-3
     for sender, receiver in itertools.product(SENDERS, RECEIVERS):
         for through in [("q",), ("k",), ("v",)] if isinstance(receiver, Head) else [("in",)]:
             expected, _ = twin_effect(any_model.module, pairs, [sender], [receiver], through, route)
-            effect = found.per_example(sender, receiver, through)
+            effect = result.per_example(sender, receiver, through)
             torch.testing.assert_close(effect, expected, atol=1e-10, rtol=0)
             if not is_upstream(sender, receiver):
                 assert bool((effect == 0).all())
@@ -40,18 +40,18 @@ def test_every_edge_equals_the_twin(any_model, route) -> None:
 def test_joint_equals_the_twin(tiny_bert, route, through, rows) -> None:
     pairs = make_pairs(rows, seed=rows)
     senders, receivers = [Head(0, 0), Head(1, 1), MLP(0)], [Head(1, 0), Head(1, 1), Head(2, 2), MLP(2)]
-    found = path_effects(tiny_bert, pairs, senders, receivers, through=through, route=route, joint=True)
+    result = path_effects(tiny_bert, pairs, senders, receivers, through=through, route=route, joint=True)
     expected, _ = twin_effect(tiny_bert.module, pairs, senders, receivers, through, route)
-    torch.testing.assert_close(found.effects[:, 0], expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.effects[:, 0], expected, atol=1e-10, rtol=0)
 
 
 def test_float32() -> None:
     module = tiny_module("bert", dtype=torch.float32)
     model, pairs = load(module, labels=LABELS), make_pairs(5)
-    found = path_effects(model, pairs, SENDERS, RECEIVERS, route="mlps")
+    result = path_effects(model, pairs, SENDERS, RECEIVERS, route="mlps")
     for sender, receiver in itertools.product(SENDERS, RECEIVERS):
         expected, _ = twin_effect(model.module, pairs, [sender], [receiver], "qkv", "mlps")
-        torch.testing.assert_close(found.per_example(sender, receiver).float(), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(result.per_example(sender, receiver).float(), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_node_effects_totals_and_response(tiny_bert) -> None:
@@ -59,8 +59,8 @@ def test_node_effects_totals_and_response(tiny_bert) -> None:
     twin, gold = Twin(tiny_bert.module), torch.tensor(pairs.gold)
     (clean_logits, clean), (corrupt_logits, corrupt) = twin.run(pairs.clean), twin.run(pairs.corrupt)
     base = logit_diff(clean_logits, gold, GROUPS)
-    found = path_effects(tiny_bert, pairs, [Head(0, 1)], [Head(2, 1)])
-    torch.testing.assert_close(found.total, logit_diff(corrupt_logits, gold, GROUPS) - base, atol=1e-10, rtol=0)
+    result = path_effects(tiny_bert, pairs, [Head(0, 1)], [Head(2, 1)])
+    torch.testing.assert_close(result.total, logit_diff(corrupt_logits, gold, GROUPS) - base, atol=1e-10, rtol=0)
 
     def patched(value):
         value = value.clone()
@@ -68,16 +68,16 @@ def test_node_effects_totals_and_response(tiny_bert) -> None:
         return value
 
     node = logit_diff(twin.run(pairs.clean, {(2, "z"): patched})[0], gold, GROUPS) - base
-    torch.testing.assert_close(found.node[:, 0], node, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.node[:, 0], node, atol=1e-10, rtol=0)
     _, new = twin_effect(tiny_bert.module, pairs, [Head(0, 1)], [Head(2, 1)], "qkv", "direct")
     full = (corrupt[2, "z"] - clean[2, "z"])[:, :, 1]
     seen = pairs.clean.attention_mask[:, :, None]
     change = new[Head(2, 1)] - clean[2, "z"][:, :, 1]
-    torch.testing.assert_close(found.explained[:, 0], (change * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
-    torch.testing.assert_close(found.extent[:, 0], (full * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
-    frame = found.to_frame()
+    torch.testing.assert_close(result.explained[:, 0], (change * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.extent[:, 0], (full * full * seen).sum((1, 2)), atol=1e-10, rtol=0)
+    frame = result.to_frame()
     assert (
-        frame["share"][0] == pytest.approx(float(found.effects.sum() / found.total.sum())) or frame["share"].isna()[0]
+        frame["share"][0] == pytest.approx(float(result.effects.sum() / result.total.sum())) or frame["share"].isna()[0]
     )
 
 
@@ -87,10 +87,10 @@ def test_intervention_form_equals_the_sweep(tiny_bert, route) -> None:
     path = PatchPath([Head(0, 1)], [Head(2, 1), MLP(2)], through=("k", "v"), source=pairs, route=route)
     patched = logit_diff(tiny_bert.logits(pairs.clean, [path]), gold, GROUPS)
     clean = logit_diff(tiny_bert.logits(pairs.clean), gold, GROUPS)
-    found = path_effects(
+    result = path_effects(
         tiny_bert, pairs, [Head(0, 1)], [Head(2, 1), MLP(2)], through=("k", "v"), route=route, joint=True
     )
-    torch.testing.assert_close(found.effects[:, 0], patched - clean, atol=1e-12, rtol=0)
+    torch.testing.assert_close(result.effects[:, 0], patched - clean, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -119,9 +119,9 @@ def test_inside_a_subnetwork_equals_the_twin(tiny_bert, route) -> None:
         ([MLP(0)], [MLP(1), Head(2, 2)]),
     ]:
         logits, _ = twin.path(pairs.clean, pairs.corrupt, senders, receivers, "qkv", route, base_edits=base)
-        found = path_effects(tiny_bert, pairs, senders, receivers, route=route, joint=True, interventions=[keep])
+        result = path_effects(tiny_bert, pairs, senders, receivers, route=route, joint=True, interventions=[keep])
         expected = logit_diff(logits, gold, GROUPS) - clean
-        torch.testing.assert_close(found.effects[:, 0], expected, atol=1e-10, rtol=0)
+        torch.testing.assert_close(result.effects[:, 0], expected, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -132,9 +132,9 @@ def test_means_as_corruption(tiny_bert, route) -> None:
     values |= {(i, "mlp_out"): means.values["mlp_out"][i] for i in range(3)} | {(None, "embed"): means.values["embed"]}
     twin = Twin(tiny_bert.module)
     clean = logit_diff(twin.run(pairs.clean)[0], gold, GROUPS)
-    found = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, route=route, corruption=means)
-    assert bool(found.total.isnan().all())
+    result = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, route=route, corruption=means)
+    assert bool(result.total.isnan().all())
     for sender, receiver in itertools.product(SENDERS, RECEIVERS):
         logits, _ = twin.path(pairs.clean, None, [sender], [receiver], "qkv", route, corrupt_values=values)
         expected = logit_diff(logits, gold, GROUPS) - clean
-        torch.testing.assert_close(found.per_example(sender, receiver), expected, atol=1e-10, rtol=0)
+        torch.testing.assert_close(result.per_example(sender, receiver), expected, atol=1e-10, rtol=0)

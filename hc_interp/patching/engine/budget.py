@@ -1,19 +1,21 @@
-"""How much is computed at once: a memory bound in MiB becomes numbers of senders and of paths."""
+"""`Budget`: how many senders and paths are computed at once, from a memory bound in MiB."""
 
 from dataclasses import dataclass
 
 from hc_interp.errors import HCError
 from hc_interp.models.hooked import HookedModel
 
-# On a CPU more than this gains nothing and leaves the cache; a GPU wants all that memory allows.
+# Tokens that a CPU computes at once: more are no faster and do not fit its cache. On a GPU only memory is a bound.
 CPU_TOKENS = 4096
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of the pieces of a sweep on one batch; half of the memory is for arriving changes, half for step 3.
+    """The sizes of the pieces of a sweep on one batch; steps 1 and 2 get half of the memory, step 3 the other half.
 
-    Clean and corrupt values of the batch come on top: they grow with the batch, not with the number of paths.
+    `senders` is how many senders step 1 computes at once, `readers` for how many of these step 2 does, and `paths` how
+    many paths step 3 does. The clean and corrupt values of the batch need further memory, which does not depend on the
+    number of paths.
     """
 
     senders: int
@@ -24,9 +26,10 @@ class Budget:
     def of(
         cls, model: HookedModel, batch: int, length: int, memory_mib: int, *, throughs: int, layers: int
     ) -> "Budget":
-        """`throughs`: choices of inputs per receiver; `layers`: how many layers' changes are kept at once.
+        """`throughs`: number of different choices of inputs; `layers`: of layers whose receivers' changes are kept.
 
-        Raises `HCError` where not even one sender and one path fit.
+        `length` is in tokens. Raises `HCError`, which names a bound that is enough, where not even one sender and one
+        path fit.
         """
         tokens, d_model = batch * length, model.d_model
         d_mlp = model.geometry.d_mlp

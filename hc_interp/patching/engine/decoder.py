@@ -1,8 +1,9 @@
-"""`Decoder`: a pre-norm decoder as a `Stack`; its output reads one position, the last where a text does not end in the
-padding token.
+"""`DecoderStack`: a pre-norm decoder as a `Stack`.
 
-What a layer adds is added to the stream as it is: a sender's change is the same all the way down, and only what a
-receiver reads is normalised.
+Its output reads one position: the last one, unless the text ends in the padding token.
+
+Attention and MLP add their outputs to the residual stream, and norms are applied only to what they read from it. A
+sender's direct change of the stream is therefore the same in all later layers.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from hc_interp.patching.engine.kernels import linear
 from hc_interp.patching.engine.stack import Stack
 
 
-class Decoder(Stack):
+class DecoderStack(Stack):
     def __init__(self, model: HookedModel, at: int = -1) -> None:
-        """`at` counts from the end."""
+        """`at`: the position that the output reads, counted from the end (-1 is the last)."""
         super().__init__(model)
         self.at = at
         geometry, layers = model.geometry, range(model.n_layers)
@@ -26,7 +27,7 @@ class Decoder(Stack):
         self._mlp = [geometry.part("mlp", i) for i in layers]
         self._norms = [geometry.norms(i) for i in layers]
 
-    def attention_reads(self, layer: int, x: Tensor) -> Tensor:
+    def attention_input(self, layer: int, x: Tensor) -> Tensor:
         return self._norms[layer][0](x)
 
     def after_attention(self, layer: int, total: Tensor) -> Tensor:
@@ -35,35 +36,35 @@ class Decoder(Stack):
     def after_mlp(self, layer: int, total: Tensor) -> Tensor:
         return total
 
-    def project(self, layer: int, read: Tensor) -> Tensor:
-        return torch.stack([self._heads(layer, name, read) for name in "qkv"], dim=-3)
+    def project(self, layer: int, x: Tensor) -> Tensor:
+        return torch.stack([self._heads(layer, name, x) for name in "qkv"], dim=-3)
 
-    def _heads(self, layer: int, name: str, read: Tensor) -> Tensor:
-        """`[*rows, pos, head, d_head]`; heads that share a key or value have a copy each."""
-        heads = linear(read, *self._qkv[layer][name]).unflatten(-1, (-1, self.model.d_head))
+    def _heads(self, layer: int, name: str, x: Tensor) -> Tensor:
+        """q, k or v of all heads `[*rows, pos, head, d_head]`; each head has its own copy of a shared key or value."""
+        heads = linear(x, *self._qkv[layer][name]).unflatten(-1, (-1, self.model.d_head))
         return self.geometry.copies(heads, -2)
 
     def by_head(self, layer: int, name: str) -> Tensor:
         return self.geometry.w_in(layer, name).mT
 
     def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Where there are fewer queries than keys, they are the last ones."""
+        """With fewer queries than keys, the queries are those of the last positions."""
         rows = q.shape[:-3]
         q, k, v = (x.reshape(-1, *x.shape[-3:]) for x in (q, k, v))
         q, k = self.geometry.oriented(layer, q, k)
-        seen = self.geometry.visible(layer, torch.ones(1, k.shape[1], dtype=torch.bool, device=k.device))
+        visible = self.geometry.visible(layer, torch.ones(1, k.shape[1], dtype=torch.long, device=k.device))
         z = F.scaled_dot_product_attention(
             *(x.transpose(1, 2) for x in (q, k, v)),
-            attn_mask=seen[:, :, -q.shape[1] :],
+            attn_mask=visible[:, :, -q.shape[1] :],
             scale=self.geometry.scale(layer),
         )
         return z.transpose(1, 2).unflatten(0, rows) if len(rows) != 1 else z.transpose(1, 2)
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:
-        seen = x.shape[-2] + 1 + self.at  # what stands after the position that is read does not reach it
-        read = self.attention_reads(layer, x[..., :seen, :])
-        k, v = (self._heads(layer, name, read) for name in "kv")
-        return self.attention(layer, self._heads(layer, "q", read[..., -1:, :]), k, v)
+        length = x.shape[-2] + 1 + self.at  # the read position attends to no later one
+        x = self.attention_input(layer, x[..., :length, :])
+        k, v = (self._heads(layer, name, x) for name in "kv")
+        return self.attention(layer, self._heads(layer, "q", x[..., -1:, :]), k, v)
 
     def mlp(self, layer: int, mid: Tensor) -> Tensor:
         return self._mlp[layer](self._norms[layer][1](mid))
@@ -76,13 +77,13 @@ class Decoder(Stack):
         bias = None if head.bias is None else head.bias[list(tokens)]
         return F.linear(row, head.weight[list(tokens)], bias)
 
-    def carry_attention(self, layer: int, total: Tensor, tangents: Sequence[Tensor]) -> list[Tensor]:
+    def attention_jvp(self, layer: int, total: Tensor, tangents: Sequence[Tensor]) -> list[Tensor]:
         return list(tangents)
 
-    def carry_mlp(self, layer: int, total: Tensor, tangents: Sequence[Tensor]) -> list[Tensor]:
+    def mlp_jvp(self, layer: int, total: Tensor, tangents: Sequence[Tensor]) -> list[Tensor]:
         return list(tangents)
 
     @torch.enable_grad()
-    def to_stream(self, layer: int, x: Tensor, gradient: Tensor) -> Tensor:
+    def attention_input_vjp(self, layer: int, x: Tensor, gradient: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
-        return torch.autograd.grad(self.attention_reads(layer, x), x, gradient)[0]
+        return torch.autograd.grad(self.attention_input(layer, x), x, gradient)[0]

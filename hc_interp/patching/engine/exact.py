@@ -1,43 +1,48 @@
-"""The fast exact engine: the three steps for all paths of a sweep on one batch without padding."""
+"""`ExactEngine`, the fast engine: the three steps for all rows of a sweep on one batch without padding."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import MLP, OUTPUT, Head
+from hc_interp.components import MLP, OUTPUT, Component, Head
+from hc_interp.interventions.path_steps import PathEnd
 from hc_interp.models.forward import by_site
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.budget import Budget
 from hc_interp.patching.engine.stack import Stack
-from hc_interp.patching.engine.step_one import Arrived, StepOne
+from hc_interp.patching.engine.step_one import LayerChange, StepOne
 from hc_interp.patching.engine.step_three import StepThree, first_layer, last_layer
 from hc_interp.patching.engine.step_two import StepTwo, Through
-from hc_interp.patching.general import Measured
+from hc_interp.patching.general import RowValues
 from hc_interp.patching.pair_state import PairState
-from hc_interp.patching.rows import Members, Row
+from hc_interp.patching.rows import Members, Row, only_components
 
-Place = tuple[int, int]  # of a row among the rows, and of its senders among those carried together
-Found = dict[tuple[Any, Through], Tensor]
+RowSender = tuple[int, int]  # the index of a row, and the index of its senders in their chunk
+Key = tuple[PathEnd, Through]  # a receiver and its named inputs; an MLP has none
+Changes = dict[Key, Float[Tensor, "sender batch pos d"]]  # of the receivers' values: step 2
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows with the same active receivers, whose senders are carried together, and the receivers' changes."""
+    """Rows of one chunk of senders that have the same active receivers and inputs.
 
-    receivers: Members
-    places: tuple[Place, ...]
-    changes: dict[Any, Tensor]
+    `changes` `[sender, batch, pos, d]` are those of the receivers' values; each row uses the changes of its senders.
+    """
+
+    rows: tuple[RowSender, ...]
+    changes: dict[Component, Tensor]
 
 
 @dataclass
 class ExactEngine:
-    """All paths on one batch of pairs of equal length.
+    """All rows on one batch of pairs of equal length.
 
-    Step 1 is carried for several senders at once and read by all heads of a layer through one projection (step 2);
-    step 3 runs in chunks of paths, from the receivers' layer on, the last layer at the read position alone.
+    Step 1 is computed for a chunk of senders at once. Step 2 reads it for all receiving heads of a layer by one
+    projection. Step 3 runs in chunks of rows, from the receivers' layer on, with the last layer at the read position
+    alone. README.md in this folder says why.
     """
 
     stack: Stack
@@ -46,7 +51,7 @@ class ExactEngine:
     rows: Sequence[Row]
     budget: Budget
     _node: dict[Members, Tensor] = field(default_factory=dict)
-    _reference: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
+    _clean_scores: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         edits = by_site(self.state.paths.prefix)
@@ -54,85 +59,85 @@ class ExactEngine:
         self.step_two = StepTwo(self.stack, self.state.paths, edits)
         self.step_three = StepThree(self.stack, self.state.paths, edits)
 
-    def measure(self, places: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, Measured]]:
-        """Each of these rows' place and its effect, node effect and the two sums of the response, per pair.
+    def measure(self, indices: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, RowValues]]:
+        """The index of each of these rows with its effect, its node effect and the two sums of its response, per pair.
 
-        Without `nodes` the node effects are NaN: they are of the receivers, and can be had later (`node_effects`).
+        The rows come in another order than they are given in. Without `nodes` the node effects are NaN; `node_effects`
+        gives them later.
         """
         zero = torch.zeros_like(self.state.clean_score)
         by_senders: dict[Members, list[int]] = {}
-        for place in places:
-            row = self.rows[place]
+        for index in indices:
+            row = self.rows[index]
             if row.active:
-                by_senders.setdefault(row.senders, []).append(place)
+                by_senders.setdefault(row.senders, []).append(index)
             else:
                 extent = self.state.extent(row.receivers)
-                yield place, {"effects": zero, "node": zero, "explained": zero, "extent": extent}
+                yield index, {"effects": zero, "node": zero, "explained": zero, "extent": extent}
         if nodes:
-            self.node_effects(places)
+            self.node_effects(indices)
         groups = sorted(by_senders, key=lambda group: min(getattr(item, "layer", 0) for item in group))
         for start in range(0, len(groups), self.budget.senders):
             chunk = groups[start : start + self.budget.senders]
             yield from self._measure_senders(chunk, [by_senders[group] for group in chunk])
 
     def _measure_senders(
-        self, groups: Sequence[Members], places: Sequence[list[int]]
-    ) -> Iterator[tuple[int, Measured]]:
-        """Rows of senders that are carried together; each row is finished once its last receiver has been read."""
+        self, groups: Sequence[Members], indices: Sequence[list[int]]
+    ) -> Iterator[tuple[int, RowValues]]:
+        """The rows of one chunk of senders; each row is finished as soon as step 2 of its last receiver is done."""
         n = self.stack.depth
-        waiting: dict[int, dict[tuple[Members, Through], list[Place]]] = {}
-        for sender, rows in enumerate(places):
-            for place in rows:
-                row = self.rows[place]
-                end = n if row.active == (OUTPUT,) else last_layer(row.active)
-                waiting.setdefault(end, {}).setdefault((row.active, row.through), []).append((place, sender))
-        found: Found = {}
-        wanted = {key for groups_ in waiting.values() for key in groups_}
-        mlps = {item.layer for receivers, _ in wanted for item in receivers if isinstance(item, MLP)}
-        for arrived in self.step_one.run(groups, max(waiting), mlps):
-            if isinstance(arrived, Arrived):
-                if arrived.layer == n:
-                    yield from self._into_output(arrived, waiting.get(n, {}))
+        waiting: dict[int, dict[tuple[Members, Through], list[RowSender]]] = {}  # by the layer of the last receiver
+        for sender, sender_rows in enumerate(indices):
+            for index in sender_rows:
+                row = self.rows[index]
+                end = n if row.active == (OUTPUT,) else last_layer(only_components(row.active))
+                waiting.setdefault(end, {}).setdefault((row.active, row.through), []).append((index, sender))
+        changes: Changes = {}
+        targets = {target for layer_rows in waiting.values() for target in layer_rows}
+        mlps = {item.layer for receivers, _ in targets for item in receivers if isinstance(item, MLP)}
+        for arriving in self.step_one.run(groups, max(waiting), mlps):
+            if isinstance(arriving, LayerChange):
+                if arriving.layer == n:
+                    yield from self._into_output(arriving, waiting.get(n, {}))
                     return
-                self._read(arrived, wanted, found)
+                self._run_step_two(arriving, targets, changes)
             else:
-                found[MLP(arrived.layer), ()] = arrived.change
+                changes[MLP(arriving.layer), ()] = arriving.change
             done = {}
-            for key in list(waiting.get(arrived.layer, {})):
-                if all(self._key(item, key[1]) in found for item in key[0]):
-                    done[key] = waiting[arrived.layer].pop(key)
+            for target in list(waiting.get(arriving.layer, {})):
+                if all(self._key(item, target[1]) in changes for item in target[0]):
+                    done[target] = waiting[arriving.layer].pop(target)
             segments = [
-                Segment(
-                    receivers,
-                    tuple(rows),
-                    {item: found[self._key(item, through)] for item in receivers},
-                )
+                Segment(tuple(rows), {item: changes[self._key(item, through)] for item in only_components(receivers)})
                 for (receivers, through), rows in done.items()
             ]
             yield from self._finish(segments)
-            still = {self._key(item, t) for rows in waiting.values() for rs, t in rows for item in rs}
-            for key in [key for key in found if key not in still]:
-                del found[key]
+            needed = {self._key(item, t) for rows in waiting.values() for receivers, t in rows for item in receivers}
+            for key in [key for key in changes if key not in needed]:
+                del changes[key]
 
     @staticmethod
-    def _key(item: Any, through: Through) -> tuple[Any, Through]:
+    def _key(item: PathEnd, through: Through) -> Key:
         return (item, through) if isinstance(item, Head) else (item, ())
 
-    def _read(self, arrived: Arrived, wanted: set[tuple[Members, Through]], found: Found) -> None:
-        """Step 2 of all receiving heads of a layer that this chunk's rows have."""
+    def _run_step_two(self, arriving: LayerChange, targets: set[tuple[Members, Through]], changes: Changes) -> None:
+        """Step 2 of all receiving heads of one layer; adds their changes to `changes`."""
         here = {
-            (i, t) for receivers, t in wanted for i in receivers if isinstance(i, Head) and i.layer == arrived.layer
+            (item, through)
+            for receivers, through in targets
+            for item in receivers
+            if isinstance(item, Head) and item.layer == arriving.layer
         }
         if not here:
             return
         heads = sorted({item.head for item, _ in here})
         throughs = sorted({through for _, through in here})
-        changes = self.step_two.changes(arrived, heads, throughs, self.budget.readers)
+        by_through = self.step_two.changes(arriving, heads, throughs, self.budget.readers)
         for item, through in here:
-            found[item, through] = changes[through][:, :, :, heads.index(item.head)]
+            changes[item, through] = by_through[through][:, :, :, heads.index(item.head)]
 
-    def _finish(self, segments: list[Segment]) -> Iterator[tuple[int, Measured]]:
-        """Steps 3 of finished rows, and their response."""
+    def _finish(self, segments: list[Segment]) -> Iterator[tuple[int, RowValues]]:
+        """Step 3 of finished rows, and the two sums of their response."""
         sums = {}
         for segment in segments:
             explained = sum(
@@ -140,95 +145,102 @@ class ExactEngine:
                 for item, change in segment.changes.items()
             )
             assert isinstance(explained, Tensor)
-            for place, sender in segment.places:
-                sums[place] = explained[sender], self.state.extent(self.rows[place].receivers)
-        for place, effect in self._effects(segments):
-            explained, extent = sums[place]
-            node = self._node.get(self.rows[place].active, torch.full_like(effect, float("nan")))
-            yield place, {"effects": effect, "node": node, "explained": explained, "extent": extent}
+            for index, sender in segment.rows:
+                sums[index] = explained[sender], self.state.extent(self.rows[index].receivers)
+        for index, effect in self._effects(segments):
+            explained, extent = sums[index]
+            node = self._node.get(self.rows[index].active, torch.full_like(effect, float("nan")))
+            yield index, {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def _effects(self, segments: Sequence[Segment]) -> Iterator[tuple[int, Tensor]]:
-        """Effects of rows, `budget.paths` at a time; segments whose receivers are one layer's heads share a chunk."""
+        """Effects of rows, `budget.paths` at a time.
+
+        Segments whose receivers are heads of one layer share a chunk. Each other segment has chunks of its own.
+        """
         chunk: list[Segment] = []
         size = 0
         for segment in segments:
-            shared = (
-                all(isinstance(i, Head) for i in segment.receivers) and len({i.layer for i in segment.receivers}) == 1
-            )
+            heads = [item for item in segment.changes if isinstance(item, Head)]
+            shared = len(heads) == len(segment.changes) and len({item.layer for item in heads}) == 1
             if not shared:
-                for start in range(0, len(segment.places), self.budget.paths):
-                    yield from self._run([_cut(segment, start, self.budget.paths)])
+                for start in range(0, len(segment.rows), self.budget.paths):
+                    yield from self._run_step_three([_cut(segment, start, self.budget.paths)])
                 continue
-            at = 0
-            while at < len(segment.places):
-                part = _cut(segment, at, self.budget.paths - size)
+            start = 0
+            while start < len(segment.rows):
+                part = _cut(segment, start, self.budget.paths - size)
                 chunk.append(part)
-                size, at = size + len(part.places), at + len(part.places)
+                size, start = size + len(part.rows), start + len(part.rows)
                 if size == self.budget.paths:
-                    yield from self._run(chunk)
+                    yield from self._run_step_three(chunk)
                     chunk, size = [], 0
         if chunk:
-            yield from self._run(chunk)
+            yield from self._run_step_three(chunk)
 
-    def _run(self, chunk: list[Segment]) -> Iterator[tuple[int, Tensor]]:
-        """One chunk of step 3. Its segments start in one layer; only a segment that is alone may hold later values."""
-        layer = first_layer(chunk[0].receivers)
-        starts, moved, held = [], [], {}
+    def _run_step_three(self, chunk: list[Segment]) -> Iterator[tuple[int, Tensor]]:
+        """Step 3 of one chunk, whose segments start in one layer.
+
+        A chunk of one segment may have receivers in later layers, which step 3 fixes.
+        """
+        layer = first_layer(chunk[0].changes)
+        starts, changed, fixed = [], [], {}
         for segment in chunk:
-            changes = {item: change[[s for _, s in segment.places]] for item, change in segment.changes.items()}
-            starts.append(self.step_three.start(layer, segment.receivers, changes))
-            moved.append(torch.stack([(change != 0).flatten(2).any(2) for change in changes.values()]).any(0))
+            changes = {item: change[[s for _, s in segment.rows]] for item, change in segment.changes.items()}
+            starts.append(self.step_three.start(layer, changes))
+            changed.append(torch.stack([(change != 0).flatten(2).any(2) for change in changes.values()]).any(0))
             if len(chunk) == 1:
-                held = {i: self.step_three.held(i, change) for i, change in changes.items() if i.layer > layer}
+                later = {item: change for item, change in changes.items() if item.layer > layer}
+                fixed = {item: self.step_three.new_value(item, change) for item, change in later.items()}
         x = starts[0] if len(starts) == 1 else torch.cat(starts)
-        scores = self.state.score(self.step_three.finish(layer + 1, x, held))
-        reference = self._clean_score_from(layer, isinstance(chunk[0].receivers[0], Head))
-        # A receiver that does not change leaves the clean run as it is, whatever a kernel rounds.
-        effects = (scores - reference).masked_fill_(~torch.cat(moved), 0)
-        places = [place for segment in chunk for place, _ in segment.places]
-        yield from zip(places, effects, strict=True)
+        scores = self.state.score(self.step_three.finish(layer + 1, x, fixed))
+        clean = self._clean_score_from(layer, isinstance(next(iter(chunk[0].changes)), Head))
+        # Where no receiver changes, the effect is exactly 0; rounding errors there are set to 0.
+        effects = (scores - clean).masked_fill_(~torch.cat(changed), 0)
+        indices = [index for segment in chunk for index, _ in segment.rows]
+        yield from zip(indices, effects, strict=True)
 
-    def _clean_score_from(self, layer: int, heads: bool) -> Tensor:
-        """The clean run's score by the same operations as step 3's, so that rounding is taken from rounding."""
-        if (layer, heads) not in self._reference:
+    def _clean_score_from(self, layer: int, heads: bool) -> Float[Tensor, " batch"]:
+        """The clean run's score, computed by the same operations as step 3, so that rounding errors cancel."""
+        if (layer, heads) not in self._clean_scores:
             item = Head(layer, 0) if heads else MLP(layer)
-            nothing = torch.zeros_like(self.state.paths.clean_value(item))[None]
-            x = self.step_three.start(layer, (item,), {item: nothing})
-            self._reference[layer, heads] = self.state.score(self.step_three.finish(layer + 1, x, {}))[0]
-        return self._reference[layer, heads]
+            unchanged = torch.zeros_like(self.state.paths.clean_value(item))[None]
+            x = self.step_three.start(layer, {item: unchanged})
+            self._clean_scores[layer, heads] = self.state.score(self.step_three.finish(layer + 1, x, {}))[0]
+        return self._clean_scores[layer, heads]
 
-    def _into_output(self, arrived: Arrived, waiting: dict) -> Iterator[tuple[int, Measured]]:
-        """Paths into the logits end with step 1."""
+    def _into_output(
+        self, arriving: LayerChange, waiting: dict[tuple[Members, Through], list[RowSender]]
+    ) -> Iterator[tuple[int, RowValues]]:
+        """The rows with receiver `output`: their effect is that of step 1's own logits."""
         end = self.state.paths.clean[Site(self.stack.depth - 1, "resid_post")]
         before = self.state.score(self.stack.logits(end[:, self.stack.at]))
-        effects = self.state.score(self.stack.logits(arrived.stream[:, :, self.stack.at])) - before
-        effects = effects.masked_fill(~arrived.reached, 0)
-        nothing = torch.full_like(before, float("nan"))
+        effects = self.state.score(self.stack.logits(arriving.stream[:, :, self.stack.at])) - before
+        effects = effects.masked_fill(~arriving.reached, 0)
+        undefined = torch.full_like(before, float("nan"))
         for rows in waiting.values():
-            for place, sender in rows:
-                measured = {"node": self.state.total, "explained": nothing, "extent": nothing}
-                yield place, {"effects": effects[sender], **measured}
+            for index, sender in rows:
+                values = {"node": self.state.total, "explained": undefined, "extent": undefined}
+                yield index, {"effects": effects[sender], **values}
 
-    def node_effects(self, places: Sequence[int]) -> dict[int, Tensor]:
-        """These rows' node effects: step 3 with the receivers' corrupt values."""
-        wanted = {place: self.rows[place].active for place in places}
+    def node_effects(self, indices: Sequence[int]) -> dict[int, Float[Tensor, " batch"]]:
+        """The node effects of these rows, by index: step 3 with the receivers' corrupt values."""
+        receivers_of = {index: self.rows[index].active for index in indices}
         unknown = []
-        for receivers in dict.fromkeys(wanted.values()):
+        for receivers in dict.fromkeys(receivers_of.values()):
             known = self.state.known_node_effect(receivers)
             if known is not None:
                 self._node[receivers] = known
             elif receivers not in self._node:
                 unknown.append(receivers)
         by_start: dict[int, list[Segment]] = {}
-        for place, receivers in enumerate(unknown):
-            changes = {item: self.state.full_change(item)[None] for item in receivers}
-            segment = Segment(receivers, ((place, 0),), changes)
-            by_start.setdefault(first_layer(receivers), []).append(segment)
+        for number, receivers in enumerate(unknown):
+            changes = {item: self.state.full_change(item)[None] for item in only_components(receivers)}
+            by_start.setdefault(first_layer(changes), []).append(Segment(((number, 0),), changes))
         for segments in by_start.values():
-            for place, effect in self._effects(segments):
-                self._node[unknown[place]] = effect
-        return {place: self._node[receivers] for place, receivers in wanted.items()}
+            for number, effect in self._effects(segments):
+                self._node[unknown[number]] = effect
+        return {index: self._node[receivers] for index, receivers in receivers_of.items()}
 
 
 def _cut(segment: Segment, start: int, size: int) -> Segment:
-    return Segment(segment.receivers, segment.places[start : start + size], segment.changes)
+    return Segment(segment.rows[start : start + size], segment.changes)

@@ -1,11 +1,11 @@
-"""The two products that the sweep spends its time in, on the fastest kernels that PyTorch has for them."""
+"""The products that take most of a sweep's time, on the fastest kernels that PyTorch has for them."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-LANES = 16  # float32 in one vector register; the softmax of a row that does not fill whole registers is 8 times slower
+LANES = 16  # float32 numbers in a vector register; softmax over rows that do not fill whole registers is 8 times slower
 
 
 def linear(
@@ -13,9 +13,9 @@ def linear(
 ) -> Float[Tensor, "*rows d_out"]:
     """`x @ weight.T + bias`.
 
-    On a CPU in float32 it is asked for as a convolution of width 1: that goes to oneDNN, which is about 1.6 times as
-    fast at these shapes as the BLAS behind `F.linear` (torch 2.13 on AMD Zen 4, 1 and 2 threads). PyTorch takes that
-    way only for 16 images or more, so the rows are dealt out to as many.
+    On a CPU in float32 it is computed as a convolution of width 1. PyTorch gives that to oneDNN, which is about 1.6
+    times as fast at these shapes as the BLAS behind `F.linear` (torch 2.13 on AMD Zen 4, 1 and 2 threads). PyTorch does
+    so only for 16 images or more, so the rows are split into as many.
     """
     n = x.shape[:-1].numel()
     images = 16 if n % 16 == 0 else x.shape[:-2].numel()
@@ -23,8 +23,8 @@ def linear(
     if not on_cpu or images < 16:
         return F.linear(x, weight, bias)
     flat = x.reshape(images, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
-    found = F.conv2d(flat, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
-    return found.reshape(*x.shape[:-1], weight.shape[0])
+    product = F.conv2d(flat, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
+    return product.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def attention(
@@ -32,9 +32,9 @@ def attention(
     k: Float[Tensor, "*rows pos head d_head"],
     v: Float[Tensor, "*rows pos head d_head"],
 ) -> Float[Tensor, "*rows pos head d_head"]:
-    """Softmax attention without a mask, scaled by `1 / sqrt(d_head)`: each head's `z`.
+    """Each head's `z`: softmax attention without a mask, scaled by `1 / sqrt(d_head)`.
 
-    Scores are padded to whole registers on a CPU, by keys that get no weight.
+    On a CPU the scores are padded to whole vector registers, with keys of weight 0.
     """
     n = k.shape[-3]
     width = -(-n // LANES) * LANES if q.device.type == "cpu" else n
@@ -53,10 +53,11 @@ def attend_first(
 ) -> Float[Tensor, "rows head d_head"]:
     """One query's `z` over all positions of `x`, without projecting any position to keys or values.
 
-    Scores are `x . (W_K^T q)` (the key's bias adds the same to all positions, which the softmax takes away), and the
-    values are averaged before they are projected: `d_model * head` products a position instead of `2 d_model^2`.
+    Scores are `x . (W_K^T q)`: the key's bias adds the same number at all positions, so the softmax does not depend on
+    it. `x` is averaged by the pattern before it is projected to values. This takes `d_model * head` products per
+    position for the scores, and as many for the average, instead of `2 d_model^2`.
     """
-    asked = torch.einsum("rhd,hdm->rmh", q * q.shape[-1] ** -0.5, w_k)
-    pattern = torch.matmul(x, asked).softmax(dim=1)
+    query = torch.einsum("rhd,hdm->rmh", q * q.shape[-1] ** -0.5, w_k)
+    pattern = torch.matmul(x, query).softmax(dim=1)
     averaged = torch.matmul(pattern.transpose(1, 2), x)
     return torch.einsum("rhm,hdm->rhd", averaged, w_v) + b_v

@@ -1,24 +1,27 @@
-"""`Stack`: a model as the fast engine computes with it: functions on `[path, batch, pos, ...]`.
+"""`Stack`: a model as functions on tensors `[path, batch, pos, ...]`, one function for each part of a layer.
 
-The batch has no padding, so no key is masked for it. Each function is one part of a layer, so that a sweep runs the
-parts that it must and no others. Weights are the module's own; what is composed from them is kept. `Encoder` (norms
-after attention and MLP) and `Decoder` (norms before them) say what a layer does.
+The batch has no padding, so that no key is masked for it. The fast engine calls only the parts that it needs. Weights
+are the module's own; products of weights are computed once and kept. `EncoderStack` (LayerNorm after attention and
+after the MLP) and `DecoderStack` (norms before them) say what each part computes.
+
+The axis `seen` has all positions, or only the position that the output reads. `resid_mid` is the residual stream
+between attention and MLP.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import MLP, Component, Head
+from hc_interp.interventions.path_steps import SiteValues
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.kernels import linear
 
-Values = Mapping[Component, Tensor]
+ComponentValues = Mapping[Component, Tensor]
 Edits = Mapping[Site, Sequence[Callable[[Tensor], Tensor]]]  # of interventions on components
 
 
@@ -35,28 +38,29 @@ class Stack(ABC):
 
     @property
     def depth(self) -> int:
+        """The number of layers."""
         return len(self.w_o)
 
     @property
     def read(self) -> slice:
-        """The position that the output reads, as a slice: its axis stays."""
+        """The position that the output reads, as a slice: an index with it keeps the axis."""
         return slice(self.at, self.at + 1 or None)
 
     @abstractmethod
-    def attention_reads(self, layer: int, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        """What q, k and v are projected from, from the stream that enters the layer."""
+    def attention_input(self, layer: int, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
+        """The input of the q, k and v projections, from the stream that enters the layer."""
 
     @abstractmethod
     def after_attention(self, layer: int, total: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        """The stream between attention and MLP, from the sum of the stream before and what attention adds."""
+        """`resid_mid`, from the sum of the stream that enters the layer and attention's output."""
 
     @abstractmethod
     def after_mlp(self, layer: int, total: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        """The layer's output, from the sum of the stream between and what the MLP adds."""
+        """The layer's output, from the sum of `resid_mid` and the MLP's output."""
 
     @abstractmethod
-    def project(self, layer: int, read: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows pos 3 head d_head"]:
-        """q, k and v of all heads."""
+    def project(self, layer: int, x: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows pos 3 head d_head"]:
+        """q, k and v of all heads, from `attention_input`."""
 
     @abstractmethod
     def by_head(self, layer: int, name: str) -> Float[Tensor, "head d_head d_model"]:
@@ -64,7 +68,7 @@ class Stack(ABC):
 
     @abstractmethod
     def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "*rows pos head d_head"]:
-        """Heads' `z` from their q, k and v `[*rows, pos, head, d_head]`."""
+        """The heads' `z` from their q, k and v `[*rows, pos, head, d_head]`."""
 
     @abstractmethod
     def z_read(self, layer: int, x: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows 1 head d_head"]:
@@ -72,116 +76,134 @@ class Stack(ABC):
 
     @abstractmethod
     def mlp(self, layer: int, mid: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        """What the MLP adds, from the stream between."""
+        """The MLP's output, from `resid_mid`."""
 
     @abstractmethod
     def logits(self, row: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows class"]:
-        """Class logits from the last layer's output at the read position."""
+        """Class logits, from the last layer's output at the read position."""
 
     @abstractmethod
-    def carry_attention(
-        self, layer: int, total: Float[Tensor, "batch pos d_model"], tangents: Sequence[Tensor]
-    ) -> list[Float[Tensor, "batch pos d_model"]]:
-        """Tangents of the stream, carried from before attention's sum to after it by `after_attention`'s Jacobian."""
+    def attention_jvp(
+        self, layer: int, total: Float[Tensor, "batch seen d_model"], tangents: Sequence[Tensor]
+    ) -> list[Float[Tensor, "batch seen d_model"]]:
+        """The Jacobian of `after_attention` at `total` times each tangent `[batch, seen, d_model]`."""
 
     @abstractmethod
-    def carry_mlp(
-        self, layer: int, total: Float[Tensor, "batch pos d_model"], tangents: Sequence[Tensor]
-    ) -> list[Float[Tensor, "batch pos d_model"]]:
-        """The same by `after_mlp`'s."""
+    def mlp_jvp(
+        self, layer: int, total: Float[Tensor, "batch seen d_model"], tangents: Sequence[Tensor]
+    ) -> list[Float[Tensor, "batch seen d_model"]]:
+        """The Jacobian of `after_mlp` at `total` times each tangent `[batch, seen, d_model]`."""
 
     @abstractmethod
-    def to_stream(
+    def attention_input_vjp(
         self, layer: int, x: Float[Tensor, "batch pos d_model"], gradient: Float[Tensor, "batch pos d_model"]
     ) -> Float[Tensor, "batch pos d_model"]:
-        """A gradient at `attention_reads`, taken back to the stream `x` that enters the layer."""
+        """The gradient at the stream `x` that enters the layer, from the gradient at `attention_input`."""
 
-    def before_mlp(self, layer: int, sums: Float[Tensor, "batch pos d_model"]) -> Tensor | None:
-        """What `moved` needs of the clean sum before the MLP; made once a batch."""
+    def mlp_cache(self, layer: int, sums: Float[Tensor, "batch pos d_model"]) -> Tensor | None:
+        """A tensor that `mid_and_mlp` needs, from clean's sum of stream and attention; computed once per batch."""
         return None
 
-    def moved(
+    def mid_and_mlp(
         self,
         layer: int,
         sums: Float[Tensor, "batch seen d_model"],
-        known: Tensor | None,
+        cache: Tensor | None,
         heads: list[int],
         change: Float[Tensor, "path batch seen inner"],
     ) -> tuple[Float[Tensor, "path batch seen d_model"], Float[Tensor, "path batch seen d_model"]]:
-        """The stream between, and what the MLP adds, when heads' `z` (side by side in `change`) move from clean."""
+        """`resid_mid` and the MLP's output when the `z` of `heads` differ from clean by `change`.
+
+        `sums` is clean's sum of the stream and attention's output. The heads' changes are concatenated along `inner`.
+        """
         mid = self.after_attention(layer, (change @ self.w_o[layer][heads].flatten(0, 1)).add_(sums))
         return mid, self.mlp(layer, mid)
 
     def z(self, layer: int, x: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows pos head d_head"]:
-        """All heads' `z` from the stream that enters the layer."""
-        return self.attention(layer, *self.project(layer, self.attention_reads(layer, x)).unbind(-3))
+        """All heads' `z`, from the stream that enters the layer."""
+        return self.attention(layer, *self.project(layer, self.attention_input(layer, x)).unbind(-3))
 
     def attn_out(self, layer: int, z: Float[Tensor, "*rows head d_head"]) -> Float[Tensor, "*rows d_model"]:
+        """Attention's output, from all heads' `z`."""
         return linear(z.flatten(-2), *self._o[layer])
 
     def values(
         self, x: Float[Tensor, "batch pos d_model"], edits: Edits
-    ) -> tuple[dict[Site, Tensor], Float[Tensor, "batch class"]]:
-        """A whole run from the input of layer 0: the values at all sites that a sweep reads, and the logits."""
-        found = {Site.embed(): x}
+    ) -> tuple[SiteValues, Float[Tensor, "batch class"]]:
+        """A whole run from `x`, the input of layer 0: the values at all sites that a sweep uses, and the logits."""
+        values = {Site.embed(): x}
         for i in range(self.depth):
-            x, values = self.layer_values(i, x, edits)
-            found |= values
-        found[Site(self.depth - 1, "resid_post")] = x
-        return found, self.logits(x[:, self.at])
+            x, layer_values = self.layer_values(i, x, edits)
+            values |= layer_values
+        values[Site(self.depth - 1, "resid_post")] = x
+        return values, self.logits(x[:, self.at])
 
     def layer_values(
         self, layer: int, x: Float[Tensor, "batch pos d_model"], edits: Edits
-    ) -> tuple[Float[Tensor, "batch pos d_model"], dict[Site, Tensor]]:
-        """A layer's output, and the values at its sites, from the stream that enters it."""
+    ) -> tuple[Float[Tensor, "batch pos d_model"], SiteValues]:
+        """A layer's output and the values at its sites, from the stream that enters it."""
         length = x.shape[1]
-        projected = self.project(layer, self.attention_reads(layer, x)).unbind(-3)
-        z = self.edited(edits, Site(layer, "z"), self.attention(layer, *projected)[None], length)[0]
+        q, k, v = self.project(layer, self.attention_input(layer, x)).unbind(-3)
+        z = self.edited(edits, Site(layer, "z"), self.attention(layer, q, k, v)[None], length)[0]
         attn_out = self.attn_out(layer, z)
         mid = self.after_attention(layer, x + attn_out)
         mlp_out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, mid)[None], length)[0]
-        q, k, v = projected
         values = {"resid_pre": x, "q": q, "k": k, "v": v, "z": z, "attn_out": attn_out, "resid_mid": mid}
         values["mlp_out"] = mlp_out
         return self.after_mlp(layer, mid + mlp_out), {Site(layer, kind): value for kind, value in values.items()}
 
     def layer(
-        self, layer: int, x: Float[Tensor, "path batch pos d_model"], edits: Edits, held: Values, *, last: bool
+        self,
+        layer: int,
+        x: Float[Tensor, "path batch pos d_model"],
+        edits: Edits,
+        fixed: ComponentValues,
+        *,
+        last: bool,
     ) -> Float[Tensor, "path batch seen d_model"]:
-        """The stream after the layer, at the read position alone if it is the `last`; what is `held` does not react."""
+        """The layer's output, from the stream that enters it; components in `fixed` keep these values.
+
+        The `last` layer is computed at the read position alone.
+        """
         length = x.shape[-2]
         z = self.edited(edits, Site(layer, "z"), self.z_read(layer, x) if last else self.z(layer, x), length)
-        for item, value in held.items():
+        for item, value in fixed.items():
             if isinstance(item, Head) and item.layer == layer:
-                z[..., item.head, :] = self.seen(value, z.shape[2])
+                z[..., item.head, :] = self.at_seen(value, z.shape[2])
         total = self.attn_out(layer, z).add_(x[:, :, self.read] if last else x)
-        return self.feed(layer, self.after_attention(layer, total), edits, held, length)
+        return self.finish_layer(layer, self.after_attention(layer, total), edits, fixed, length)
 
-    def feed(
-        self, layer: int, mid: Float[Tensor, "path batch seen d_model"], edits: Edits, held: Values, length: int
+    def finish_layer(
+        self,
+        layer: int,
+        mid: Float[Tensor, "path batch seen d_model"],
+        edits: Edits,
+        fixed: ComponentValues,
+        length: int,
     ) -> Float[Tensor, "path batch seen d_model"]:
-        """The layer's output from the stream between attention and MLP."""
-        if MLP(layer) in held:
-            return self.after_mlp(layer, mid + self.seen(held[MLP(layer)], mid.shape[2]))
+        """The layer's output, from `resid_mid`; an MLP in `fixed` keeps its value. `length` counts all positions."""
+        if MLP(layer) in fixed:
+            return self.after_mlp(layer, mid + self.at_seen(fixed[MLP(layer)], mid.shape[2]))
         out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, mid), length)
         return self.after_mlp(layer, out.add_(mid))
 
-    def seen(self, value: Float[Tensor, "path batch pos ..."], n: int) -> Float[Tensor, "path batch seen ..."]:
-        """All positions of a value, or the read one where only one is computed."""
+    def at_seen(self, value: Float[Tensor, "path batch pos ..."], n: int) -> Float[Tensor, "path batch seen ..."]:
+        """The value at the `n` computed positions: all of them, or the read position alone."""
         return value if value.shape[2] == n else value[:, :, self.read]
 
     def edited(self, edits: Edits, site: Site, value: Float[Tensor, "path batch seen ..."], length: int) -> Tensor:
-        """What the interventions' edits make of a component's value, path by path.
+        """A component's value after the interventions' edits at its site, path by path.
 
-        A value that stands for the read position alone is shown to the edit at all `length` positions, since means may
-        differ by position; these edits act on each position for itself.
+        Means may differ by position, so an edit is always called with all `length` positions: a value at the read
+        position alone is repeated for it, and only the read position of the result is kept. That is exact because
+        the edits of Keep, Ablate, SoftMask and Scale act on each position separately.
         """
         if site not in edits:
             return value
-        found: list[Any] = []
+        results: list[Tensor] = []
         for one in value:
             one = one.expand(-1, length, *one.shape[2:])
             for fn in edits[site]:
                 one = fn(one).to(value.dtype)
-            found.append(one)
-        return self.seen(torch.stack(found), value.shape[2])
+            results.append(one)
+        return self.at_seen(torch.stack(results), value.shape[2])

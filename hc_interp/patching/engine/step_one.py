@@ -1,4 +1,4 @@
-"""Step 1 for many senders at once: their change, carried by the route to every layer's receivers."""
+"""Step 1 for many senders at once: how their corrupt values change the residual stream at every layer, by the route."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hc_interp.components import EMBED, MLP, End, Head
-from hc_interp.interventions.path_steps import PathBatch
+from hc_interp.interventions.path_steps import PathBatch, PathEnd
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.stack import Edits, Stack
 from hc_interp.patching.rows import Members
@@ -17,11 +17,11 @@ Stream = Float[Tensor, "sender batch pos d_model"]
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What reaches one layer: the stream, the change of what its heads read of it, and where there is any.
+class LayerChange:
+    """What step 1 gives at the input of one layer: the stream, and the `change` of `attention_input` from clean.
 
-    `mlp` is how much the layer's MLP, if it receives, would change its output. After the last layer `layer` is the
-    number of layers and `stream` what the classifier reads.
+    `reached` says for which pairs some sender before the layer has a corrupt value that differs from clean. After the
+    last layer `layer` is the number of layers and `change` is that of the stream.
     """
 
     layer: int
@@ -31,8 +31,8 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class MLPArrived:
-    """How much a receiving MLP would change its output."""
+class MLPChange:
+    """The change of a receiving MLP's output from clean in step 1."""
 
     layer: int
     change: Stream
@@ -40,9 +40,10 @@ class MLPArrived:
 
 @dataclass(frozen=True)
 class StepOne:
-    """Step 1 of groups of senders on one batch without padding.
+    """Step 1 for groups of senders on one batch without padding.
 
-    A change is exactly 0 where no sender's corrupt value differs from its clean one: there nothing is left to rounding.
+    A change is exactly 0 for pairs for which no sender's corrupt value differs from its clean value; rounding errors
+    there are set to 0.
     """
 
     stack: Stack
@@ -50,86 +51,91 @@ class StepOne:
     edits: Edits
     route: str
 
-    def run(self, groups: Sequence[Members], last: int, mlps: Collection[int]) -> Iterator[Arrived | MLPArrived]:
-        """What arrives at each layer up to `last` (the number of layers: at the classifier), heads before MLP."""
+    def run(self, groups: Sequence[Members], last: int, mlps: Collection[int]) -> Iterator[LayerChange | MLPChange]:
+        """The changes at each layer up to `last`, the input of a layer before its MLP.
+
+        `last` may be the number of layers, for receiver `output`. `mlps` are the layers whose MLPs receive. All results
+        share one tensor `reached`, to which later layers add: a result must be used before the next one is asked for.
+        """
         clean, n = self.paths.clean, len(groups)
         start = min(self._first(item) for group in groups for item in group)
         x = clean[Site(start, "resid_pre")].expand(n, -1, -1, -1).clone()
         reached = torch.zeros(n, x.shape[1], dtype=torch.bool, device=x.device)
-        for place, group in enumerate(groups):
+        for index, group in enumerate(groups):
             if EMBED in group:
-                x[place] = self.paths.corrupt[Site.embed()]
-                reached[place] |= self._differs(Site.embed())
+                x[index] = self.paths.corrupt[Site.embed()]
+                reached[index] |= self._differs(Site.embed())
         for layer in range(start, min(last + 1, self.stack.depth)):
-            before = self.stack.attention_reads(layer, clean[Site(layer, "resid_pre")])
-            yield Arrived(layer, x, _kept(self.stack.attention_reads(layer, x) - before, reached), reached)
+            before = self.stack.attention_input(layer, clean[Site(layer, "resid_pre")])
+            yield LayerChange(layer, x, _masked(self.stack.attention_input(layer, x) - before, reached), reached)
             if layer == last and layer not in mlps:
                 return
-            mid = self._attend(layer, groups, x, reached)
+            mid = self._attention(layer, groups, x, reached)
             if layer in mlps:
-                yield MLPArrived(layer, self._mlp_change(layer, mid, reached))
-            x = self._feed(layer, groups, mid, reached)
+                yield MLPChange(layer, self._mlp_change(layer, mid, reached))
+            x = self._mlp(layer, groups, mid, reached)
         end = clean[Site(self.stack.depth - 1, "resid_post")]
         if last == self.stack.depth:
-            yield Arrived(last, x, _kept(x - end, reached), reached)
+            yield LayerChange(last, x, _masked(x - end, reached), reached)
 
     @staticmethod
-    def _first(item: Head | MLP | End) -> int:
+    def _first(item: PathEnd) -> int:
         return 0 if isinstance(item, End) else item.layer
 
     def _differs(self, site: Site, head: int | None = None) -> Bool[Tensor, " batch"]:
-        left, right = self.paths.corrupt[site], self.paths.clean[site]
+        """For which pairs the corrupt value of a site (of one head there) differs from the clean value."""
+        corrupt, clean = self.paths.corrupt[site], self.paths.clean[site]
         if head is not None:
-            left, right = left[:, :, head], right[:, :, head]
-        return (left != right).flatten(1).any(1)
+            corrupt, clean = corrupt[:, :, head], clean[:, :, head]
+        return (corrupt != clean).flatten(1).any(1)
 
-    def _attend(self, layer: int, groups: Sequence[Members], x: Stream, reached: Tensor) -> Stream:
-        """The stream after attention and its LayerNorm; `reached` learns of the senders among this layer's heads."""
+    def _attention(self, layer: int, groups: Sequence[Members], x: Stream, reached: Tensor) -> Stream:
+        """`resid_mid`; adds to `reached` the pairs for which a sending head of this layer is corrupt."""
         z_site = Site(layer, "z")
         corrupt = self.paths.corrupt[z_site]
         heads = [[item.head for item in group if isinstance(item, Head) and item.layer == layer] for group in groups]
         if self.route == "all":
             if reached.any():
                 z = self.stack.edited(self.edits, z_site, self.stack.z(layer, x), x.shape[2]).contiguous()
-            else:  # the stream is still clean, and so is what its heads put out
+            else:  # the stream is still clean, and so are its heads' z
                 z = self.paths.clean[z_site].expand(len(x), -1, -1, -1, -1).clone()
-            for place, chosen in enumerate(heads):
-                z[place][:, :, chosen] = corrupt[:, :, chosen]
-            u = self.stack.attn_out(layer, z) + x
+            for index, chosen in enumerate(heads):
+                z[index][:, :, chosen] = corrupt[:, :, chosen]
+            total = self.stack.attn_out(layer, z) + x
         else:
-            u = x + self.paths.clean[Site(layer, "attn_out")]
-            for place, chosen in enumerate(heads):
+            total = x + self.paths.clean[Site(layer, "attn_out")]
+            for index, chosen in enumerate(heads):
                 if chosen:
                     change = (corrupt - self.paths.clean[z_site])[:, :, chosen]
-                    u[place] += change.flatten(-2) @ self.stack.w_o[layer][chosen].flatten(0, 1)
-        for place, chosen in enumerate(heads):
+                    total[index] += change.flatten(-2) @ self.stack.w_o[layer][chosen].flatten(0, 1)
+        for index, chosen in enumerate(heads):
             for head in chosen:
-                reached[place] |= self._differs(z_site, head)
-        return self.stack.after_attention(layer, u)
+                reached[index] |= self._differs(z_site, head)
+        return self.stack.after_attention(layer, total)
 
-    def _feed(self, layer: int, groups: Sequence[Members], mid: Stream, reached: Tensor) -> Stream:
-        """The stream after the MLP and its LayerNorm."""
+    def _mlp(self, layer: int, groups: Sequence[Members], mid: Stream, reached: Tensor) -> Stream:
+        """The layer's output; adds to `reached` the pairs for which a sending MLP of this layer is corrupt."""
         site = Site(layer, "mlp_out")
         if self.route == "direct":
-            out = mid + self.paths.clean[site]
+            total = mid + self.paths.clean[site]
         else:
-            out = mid + self.stack.edited(self.edits, site, self.stack.mlp(layer, mid), mid.shape[2])
-        for place, group in enumerate(groups):
+            total = mid + self.stack.edited(self.edits, site, self.stack.mlp(layer, mid), mid.shape[2])
+        for index, group in enumerate(groups):
             if MLP(layer) in group:
-                out[place] = mid[place] + self.paths.corrupt[site]
-                reached[place] |= self._differs(site)
-        return self.stack.after_mlp(layer, out)
+                total[index] = mid[index] + self.paths.corrupt[site]
+                reached[index] |= self._differs(site)
+        return self.stack.after_mlp(layer, total)
 
     def _mlp_change(self, layer: int, mid: Stream, reached: Tensor) -> Stream:
-        """Against clean of the same shape, so that both are rounded by the same kernel."""
+        """The change of the MLP's output. Clean is computed again in the same shape, so that it is rounded alike."""
         clean = self.paths.clean[Site(layer, "resid_mid")].expand_as(mid)
-        values = (
+        after, before = (
             self.stack.edited(self.edits, Site(layer, "mlp_out"), self.stack.mlp(layer, m), m.shape[2])
             for m in (mid, clean)
         )
-        after, before = values
-        return _kept(after - before, reached)
+        return _masked(after - before, reached)
 
 
-def _kept(change: Tensor, reached: Tensor) -> Tensor:
+def _masked(change: Stream, reached: Bool[Tensor, "sender batch"]) -> Stream:
+    """`change`, in place, with 0 for all pairs that are not reached."""
     return change.masked_fill_(~reached[:, :, None, None], 0)

@@ -1,77 +1,76 @@
 """Step 3 for many paths at once: from the receivers' new values to the logits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import MLP, Head
+from hc_interp.components import MLP, Component, Head
 from hc_interp.interventions.path_steps import PathBatch
 from hc_interp.models.site import Site
-from hc_interp.patching.engine.stack import Edits, Stack, Values
-from hc_interp.patching.rows import Members
+from hc_interp.patching.engine.stack import ComponentValues, Edits, Stack
 
 
 @dataclass
 class StepThree:
-    """The clean run from the first receiver on. The last layer is computed at the read position alone."""
+    """The clean run from the first receivers' layer on. The last layer is computed at the read position alone."""
 
     stack: Stack
     paths: PathBatch
     edits: Edits
-    _before_mlp: dict[int, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    _clean_sums: dict[int, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def seen(self, layer: int) -> slice:
-        """The positions of this layer's output that anything reads."""
+        """The positions at which this layer's output is computed: the read position in the last layer, else all."""
         return self.stack.read if layer == self.stack.depth - 1 else slice(None)
 
-    def start(self, layer: int, receivers: Members, changes: Values) -> Float[Tensor, "path batch seen d_model"]:
-        """The stream after the first receivers' layer, from the changes `[path, batch, pos, ...]` of their values.
+    def start(self, layer: int, changes: ComponentValues) -> Float[Tensor, "path batch seen d_model"]:
+        """The output of the first receivers' layer, from the changes `[path, batch, pos, ...]` of their values.
 
-        The sum of stream and attention is clean's plus `dz W_O`: nothing before it is computed again.
+        The sum of stream and attention is clean's sum plus `dz W_O`, so that nothing before it is computed again.
         """
         seen = self.seen(layer)
-        heads = [item.head for item in receivers if isinstance(item, Head) and item.layer == layer]
-        sums, known = self._clean_before_mlp(layer)
+        heads = [item.head for item in changes if isinstance(item, Head) and item.layer == layer]
+        sums, cache = self._clean_sum(layer)
         length, sums = sums.shape[1], sums[:, seen]
-        held = {i: self.held(i, changes[i]) for i in receivers if i == MLP(layer)}
+        fixed = {item: self.new_value(item, change) for item, change in changes.items() if item == MLP(layer)}
         if not heads:
             mid = self.stack.after_attention(layer, sums).expand(len(changes[MLP(layer)]), -1, -1, -1)
-            return self.stack.feed(layer, mid, self.edits, held, length)
+            return self.stack.finish_layer(layer, mid, self.edits, fixed, length)
         change = torch.cat([changes[Head(layer, head)][:, :, seen] for head in heads], dim=-1)
-        if held:
+        if fixed:
             total = (change @ self.stack.w_o[layer][heads].flatten(0, 1)).add_(sums)
-            return self.stack.feed(layer, self.stack.after_attention(layer, total), self.edits, held, length)
-        mid, out = self.stack.moved(layer, sums, None if known is None else known[:, seen], heads, change)
+            return self.stack.finish_layer(layer, self.stack.after_attention(layer, total), self.edits, fixed, length)
+        mid, out = self.stack.mid_and_mlp(layer, sums, None if cache is None else cache[:, seen], heads, change)
         out = self.stack.edited(self.edits, Site(layer, "mlp_out"), out, length)
         return self.stack.after_mlp(layer, out.add_(mid))
 
     def finish(
-        self, layer: int, x: Float[Tensor, "path batch pos d_model"], held: Values
+        self, layer: int, x: Float[Tensor, "path batch pos d_model"], fixed: ComponentValues
     ) -> Float[Tensor, "path batch class"]:
-        """Logits from the stream that enters `layer`; components in `held` keep these values."""
+        """Logits from the stream that enters `layer`; components in `fixed` keep these values."""
         for i in range(layer, self.stack.depth):
-            x = self.stack.layer(i, x, self.edits, held, last=i == self.stack.depth - 1)
+            x = self.stack.layer(i, x, self.edits, fixed, last=i == self.stack.depth - 1)
         return self.stack.logits(x[:, :, 0])
 
-    def held(self, item: Head | MLP, change: Tensor) -> Tensor:
-        """A receiver's new value."""
+    def new_value(self, item: Component, change: Tensor) -> Tensor:
+        """A receiver's value in step 3: clean plus its change."""
         return self.paths.clean_value(item) + change
 
-    def _clean_before_mlp(self, layer: int) -> tuple[Tensor, Tensor | None]:
-        """Clean's sum of stream and attention, and what the stack knows from it beforehand."""
-        if layer not in self._before_mlp:
+    def _clean_sum(self, layer: int) -> tuple[Tensor, Tensor | None]:
+        """Clean's sum of stream and attention, and the stack's `mlp_cache` of it."""
+        if layer not in self._clean_sums:
             clean = self.paths.clean
             sums = clean[Site(layer, "resid_pre")] + clean[Site(layer, "attn_out")]
-            self._before_mlp[layer] = sums, self.stack.before_mlp(layer, sums)
-        return self._before_mlp[layer]
+            self._clean_sums[layer] = sums, self.stack.mlp_cache(layer, sums)
+        return self._clean_sums[layer]
 
 
-def first_layer(receivers: Sequence[Head | MLP]) -> int:
+def first_layer(receivers: Iterable[Component]) -> int:
     return min(item.layer for item in receivers)
 
 
-def last_layer(receivers: Sequence[Head | MLP]) -> int:
+def last_layer(receivers: Iterable[Component]) -> int:
     return max(item.layer for item in receivers)

@@ -1,4 +1,4 @@
-"""Gradients of the metric at everything that a path can end in, from one backward pass at one input."""
+"""Gradients of the metric at every place where a path can end, from one backward pass of one run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,30 +14,31 @@ from hc_interp.patching.pair_state import PairState
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients of each example's own metric in one run, by layer, and the values of that run which norms read.
+    """Gradients of each example's own metric in one run, and the values of that run that the LayerNorms read.
 
-    Gradients: `qkv[layer]` at q, k and v, `mlp[layer]` at what the MLP reads, and `output` at the last stream. Values:
-    `stream[layer]` enters the layer, `attention_sum[layer]` and `mlp_sum[layer]` are the sums of the stream and what
-    attention or the MLP adds. What stands after the last attention is at the read position alone.
+    The gradients are `qkv[layer]` at q, k and v, `mlp[layer]` at the MLP's input, and `output` at the last layer's
+    output. The values are `stream[layer]`, the residual stream that enters the layer; `attention_sum[layer]`, that
+    stream plus attention's output; and `mlp_sum[layer]`, the stream after attention plus the MLP's output. In the last
+    layer `mlp`, `attention_sum` and `mlp_sum` hold only the position that the output reads.
     """
 
     qkv: Sequence[Float[Tensor, "batch pos 3 head d_head"]]
-    mlp: Sequence[Float[Tensor, "batch seen d_model"]]
+    mlp: Sequence[Float[Tensor, "batch _ d_model"]]
     output: Float[Tensor, "batch 1 d_model"]
     stream: Sequence[Float[Tensor, "batch pos d_model"]]
-    attention_sum: Sequence[Float[Tensor, "batch seen d_model"]]
-    mlp_sum: Sequence[Float[Tensor, "batch seen d_model"]]
+    attention_sum: Sequence[Float[Tensor, "batch _ d_model"]]
+    mlp_sum: Sequence[Float[Tensor, "batch _ d_model"]]
 
 
 @torch.enable_grad()
 def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "batch pos d_model"]) -> Gradients:
-    """One forward and one backward pass from `x`, the input of layer 0."""
+    """The gradients in the run that starts from `x`, the input of layer 0: one forward and one backward pass."""
     n, length = stack.depth, x.shape[1]
     x = x.detach().requires_grad_()
     qkv, mlps, stream, attention_sum, mlp_sum = [], [], [], [], []
     for layer in range(n):
         stream.append(x.detach())
-        qkv.append(stack.project(layer, stack.attention_reads(layer, x)))
+        qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
         if layer == n - 1:
@@ -45,7 +46,7 @@ def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "ba
         total = x + stack.attn_out(layer, z)
         attention_sum.append(total.detach())
         mid = stack.after_attention(layer, total)
-        mlps.append(mid.clone())  # a node of its own: what the MLP reads, without what passes it by
+        mlps.append(mid.clone())  # a node of its own: its gradient leaves out the residual branch
         total = mid + stack.edited(edits, Site(layer, "mlp_out"), stack.mlp(layer, mlps[-1])[None], length)[0]
         mlp_sum.append(total.detach())
         x = stack.after_mlp(layer, total)

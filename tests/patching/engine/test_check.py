@@ -93,7 +93,7 @@ def test_weights_that_another_class_uses_otherwise(monkeypatch, family, place, s
 @pytest.mark.parametrize("part", ["z", "resid_mid", "mlp_out", "resid_post", "logits"])
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_each_part_of_the_engine_is_held(monkeypatch, family, part) -> None:
-    kind = sweep_module.Decoder if family in ("gpt2", "llama") else sweep_module.Encoder
+    kind = sweep_module.DecoderStack if family in ("gpt2", "llama") else sweep_module.EncoderStack
     name = {"z": "attention", "resid_mid": "after_attention", "mlp_out": "mlp", "resid_post": "after_mlp"}.get(
         part, part
     )

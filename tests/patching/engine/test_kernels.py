@@ -29,5 +29,5 @@ def test_attention_of_the_first_position() -> None:
     weights = torch.randn(3, 4, 6, 24, dtype=torch.float64)
     biases = torch.randn(3, 4, 6, dtype=torch.float64)
     q, k, v = (torch.einsum("bpm,hdm->bphd", x, w) + b for w, b in zip(weights, biases, strict=True))
-    found = attend_first(x, q[:, 0], weights[1], weights[2], biases[2])
-    torch.testing.assert_close(found, attention(q, k, v)[:, 0], atol=1e-10, rtol=0)
+    result = attend_first(x, q[:, 0], weights[1], weights[2], biases[2])
+    torch.testing.assert_close(result, attention(q, k, v)[:, 0], atol=1e-10, rtol=0)

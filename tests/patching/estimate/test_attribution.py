@@ -77,14 +77,14 @@ def test_each_step_is_the_slope_of_the_definition_there(family, ablated) -> None
     inside = {(1, "z"): zeroed, (0, "mlp_out"): torch.zeros_like} if ablated else {}
     options = {"interventions": Ablate([Head(1, 0), MLP(0)], 0) if ablated else ()}
     options |= {"method": "attribution", "ig_steps": STEPS}
-    found = path_effects(load(module, labels=LABELS), pairs, SENDERS, RECEIVERS, "each", **options)
+    result = path_effects(load(module, labels=LABELS), pairs, SENDERS, RECEIVERS, "each", **options)
     twin = Twin(module)
     changes, inputs = inputs_of_steps(twin, pairs, inside)
     for receiver in RECEIVERS:
         for through in ("q", "k", "v") if isinstance(receiver, Head) else ("in",):
             expected = sum(slopes(twin, pairs, x, changes, receiver, through, inside) for x in inputs) / STEPS
             for sender, values in zip(SENDERS, expected, strict=True):
-                torch.testing.assert_close(found.per_example(sender, receiver, through), values, **EXACT)
+                torch.testing.assert_close(result.per_example(sender, receiver, through), values, **EXACT)
 
 
 @pytest.mark.usefixtures("exact_norms")
@@ -93,7 +93,7 @@ def test_in_a_decoder_it_is_the_gradient_before_the_norm_times_the_change(family
     """As published: the receiver reads a copy of the stream, and the gradient there meets the sender's change."""
     module, pairs = tiny_module(family), make_pairs(4)
     heads = [item for item in RECEIVERS if isinstance(item, Head)]
-    found = path_effects(
+    result = path_effects(
         load(module, labels=LABELS), pairs, SENDERS, heads, "each", method="attribution", ig_steps=STEPS
     )
     twin = Twin(module)
@@ -110,7 +110,7 @@ def test_in_a_decoder_it_is_the_gradient_before_the_norm_times_the_change(family
             gradients = [at_copy(twin, pairs, x, head, name) for x in inputs]
             for sender in (item for item in SENDERS if item == EMBED or item.layer < head.layer):
                 expected = sum((sent[sender] * gradient).sum((1, 2)) for gradient in gradients) / STEPS
-                torch.testing.assert_close(found.per_example(sender, head, name), expected.detach(), **EXACT)
+                torch.testing.assert_close(result.per_example(sender, head, name), expected.detach(), **EXACT)
 
 
 def at_copy(twin, pairs, x, head, name):

@@ -11,5 +11,5 @@ def test_a_row_survives_until_as_many_others_as_are_wanted_are_surely_larger() -
     spread = torch.tensor([1.0, -1.0] * 8, dtype=torch.float64)
     exact = torch.stack([1 + 0.7 * spread, 0.8 + 0.01 * spread, 0.1 + 0.01 * spread], dim=1)
     selection = ExactSelection(0.05, [], [])
-    assert selection.survivors(estimates, {"effects": exact}, [0, 1, 2], wanted=1) == [0, 1]
-    assert selection.survivors(estimates, {"effects": exact}, [0, 1, 2], wanted=3) == [0, 1, 2]
+    assert selection.survivors(estimates, {"effects": exact}, [0, 1, 2], n_top=1) == [0, 1]
+    assert selection.survivors(estimates, {"effects": exact}, [0, 1, 2], n_top=3) == [0, 1, 2]
