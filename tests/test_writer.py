@@ -11,7 +11,7 @@ import pytest
 
 from hc_interp import writer
 from hc_interp.files import write_text
-from hc_interp.writer import SILENCE, Writer, remove_left
+from hc_interp.writer import SILENCE, Writer, remove_leftovers
 
 
 def ended(code: str = "") -> Writer:
@@ -65,7 +65,7 @@ def test_only_what_is_left_is_removed(tmp_path) -> None:
     left, live, old = tmp_path / gone.name("a", ".json"), tmp_path / this.name("a", ".json"), tmp_path / ".a~mine"
     for path in (left, live, old):
         path.write_text("half")
-    assert remove_left(tmp_path) == [gone]
+    assert remove_leftovers(tmp_path) == [gone]
     assert sorted(tmp_path.iterdir()) == sorted([live, old])
 
 
