@@ -18,7 +18,7 @@ from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.interventions.sites import Edit, Steer
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
-from hc_interp.models.site import HEAD_KINDS, KINDS, LAYER_KINDS, Site
+from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, SITE_KINDS, Site
 
 BATCH = tiny_batch(4)
 SITES = [Site.embed(), *(Site(layer, kind) for layer in range(3) for kind in LAYER_KINDS), Site.pooled()]
@@ -65,7 +65,7 @@ def test_sizes(any_model) -> None:
 
 
 def test_shapes(run) -> None:
-    assert set(SHAPES) == set(KINDS)
+    assert set(SHAPES) == set(SITE_KINDS)
     assert {site: tuple(value.shape) for site, value in run.captured.items()} == {
         site: SHAPES[site.kind] for site in SITES
     }

@@ -222,7 +222,7 @@ def test_several_devices_are_refused(family, monkeypatch) -> None:
         device = torch.device("cuda:1")
 
     part.weight = Elsewhere(part.weight)
-    with pytest.raises(ModelError, match=r"stands on several devices \(cpu, cuda:1\)\. Expected one"):
+    with pytest.raises(ModelError, match=r"is on several devices \(cpu, cuda:1\)\. Expected one"):
         load(module, labels=LABELS)
 
 

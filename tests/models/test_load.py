@@ -197,7 +197,7 @@ def test_damaged_folders(saved, damage, message) -> None:
             BertModel(tiny_module().config),
             "BertModel, which hc_interp cannot wrap. Supported: BertForSequenceClassification",
         ),
-        (GPTNeoXForCausalLM(TINY_NEOX), "stand side by side"),
+        (GPTNeoXForCausalLM(TINY_NEOX), "are computed in parallel"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else None,
 )
