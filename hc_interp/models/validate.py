@@ -66,8 +66,8 @@ def _compare(model: HookedModel, batch: Batch) -> None:
     real = batch.attention_mask.bool()  # the positions without padding
     _check_blocks(model, batch, run)
     _check_sites(model, run, 0, real)
-    # The sites are checked again with a ripple, numbers that differ at every entry, added at each of them but the pattern,
-    # which no tap shows. If a backend ignores edits of a site, the values computed from that site do not fit.
+    # The sites are checked again with a ripple (numbers that differ at every entry) added at each of them but the
+    # pattern, which no tap shows. If a backend ignores edits of a site, the values computed from it do not fit.
     edits = [SiteEdit(site, lambda value: value + _ripple(value, SHIFT)) for site in sites if site.kind != "pattern"]
     _check_sites(model, model.run_edits(batch, edits, sites), SHIFT, real)
 
