@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_DECORATORS = ("contextlib.py", "_contextlib.py")  # files of the frames that decorators add
+# Files of the frames that decorators add: those of contextlib, and of jaxtyping where its checks are on.
+_DECORATORS = ("contextlib.py", "_contextlib.py", "_decorator.py")
 
 
 class HCError(Exception):

