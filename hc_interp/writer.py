@@ -1,4 +1,4 @@
-"""`Writer`: the process that writes a file. The file's name holds it, so that files of killed processes are recognised.
+"""`Writer`: the process that writes a file. The file's name tells it, so that files of killed processes are recognised.
 
 Temporary files and the locks of run folders have such names. A file whose writer has ended may be removed.
 """
@@ -43,7 +43,7 @@ class Writer:
         return f".{stem.replace('~', '-')[:40]}~{self.pid}~{self.started}~{self.host}~{secrets.token_hex(4)}{suffix}"
 
     def is_gone(self, last_seen: float) -> bool:
-        """Whether the process has ended. On another machine: whether `last_seen` (Unix time) is `SILENCE` s ago."""
+        """Whether the process has ended. On another machine: whether `last_seen` (Unix time) is over `SILENCE` ago."""
         if self.host != _host() or os.name == "nt":  # where the system cannot be asked about the process
             return time.time() - last_seen > SILENCE
         started = _started(self.pid)

@@ -1,10 +1,10 @@
-"""Foreign hooks: hooks, parametrizations and replaced `forward` functions, by which a module computes something else
-than its class and its weights say.
+"""Foreign hooks: hooks, parametrizations and replaced `forward` functions of a module.
 
-Some passes of the package call a module's parts. Others, such as the fast engine of path patching, read their weights.
-A foreign hook would enter only the former, so a module is wrapped without any. Two kinds of hooks change no value and
-are kept: those of accelerate's device maps, and those by which transformers collects hidden states and attentions.
-Global hooks, which torch calls in every module, are foreign too.
+A module with foreign hooks computes something else than its class and its weights say. Some passes of the package call
+a module's parts. Others, such as the fast engine of path patching, read their weights. A foreign hook would enter only
+the former, so a module is wrapped without any. Two kinds of hooks change no value and are kept: those of accelerate's
+device maps, and those by which transformers collects hidden states and attentions. Global hooks, which torch calls in
+every module, are foreign too.
 """
 
 import copy

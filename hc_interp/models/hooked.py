@@ -69,7 +69,7 @@ class Run:
     `logits` are `[batch, class]`, or `[batch, pos, vocab]` of a language model without label words.
     """
 
-    logits: Tensor
+    logits: Float[Tensor, "batch *class"]
     captured: dict[Site, Tensor]
 
 

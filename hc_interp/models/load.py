@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -24,6 +24,10 @@ from hc_interp.models.weight_files import check_weight_files
 from hc_interp.models.zoo import load_zoo
 from hc_interp.torch_modes import own_torch_modes
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
 # The name of a layer's weight. Excepted are buffers that old versions of transformers stored, and new ones compute.
 _IN_A_LAYER = re.compile(r".*\.(layers?|h)\.\d+\.(?!.*rotary_emb\.inv_freq$)(?!attn\.(masked_)?bias$).*")
 Loaded = tuple[nn.Module, Any, str]  # module, tokenizer, name
@@ -33,7 +37,7 @@ Loaded = tuple[nn.Module, Any, str]  # module, tokenizer, name
 def load(
     source: str | Path | nn.Module,
     *,
-    tokenizer: Any = None,
+    tokenizer: "PreTrainedTokenizerBase | Tokenizer | str | Path | None" = None,
     labels: Sequence[str] | None = None,
     backend: str = "transformer_lens",
     device: str | torch.device | None = None,

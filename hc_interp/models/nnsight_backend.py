@@ -94,7 +94,7 @@ class Visit:
     parts: int
 
     def make(self) -> None:
-        """Read the value, call the handlers, and write the result back. In a trace it waits until the pass is here."""
+        """Read the value, call the handlers, write the result back. In a trace only: it waits for the pass."""
         value = getattr(self.module, self.side)
         parts = value.chunk(self.parts, dim=-1) if self.parts > 1 else (value,)
         new = [self.handlers[i](part) if i in self.handlers else part for i, part in enumerate(parts)]

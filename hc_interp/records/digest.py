@@ -65,7 +65,7 @@ def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         sha.update(f"{type(value).__name__} of {len(value)}".encode())
         for item in value:
             _feed(sha, item, inside)
-    elif isinstance(value, set | frozenset):  # in which each process has another order
+    elif isinstance(value, set | frozenset):  # its order differs between processes
         _feed(sha, (type(value).__name__, sorted(digest(item) for item in value)), inside)
     elif isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
@@ -81,7 +81,7 @@ def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         _feed(sha, (value.func, value.args, value.keywords), inside)
     elif isinstance(value, torch.nn.Module):
         _feed(sha, (type(value).__qualname__, value.state_dict()), inside)
-    elif callable(value) or type(value).__repr__ is object.__repr__:  # that repr is an address
+    elif callable(value) or type(value).__repr__ is object.__repr__:  # a repr that is an address
         attributes = {} if isinstance(value, type) else getattr(value, "__dict__", {})
         name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__qualname__))
         _feed(sha, (name, attributes), inside | {id(value)})
