@@ -27,7 +27,7 @@ from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
 from hc_interp.files import atomic, write_json, write_text
 from hc_interp.models.zoo import StateDict, base_folder, classifier, load_zoo, merge, read_base
-from hc_interp.models.zoo_cards import DATA, FORMAT, ZOO
+from hc_interp.models.zoo_cards import DATA, DELTA_FORMAT, ZOO
 
 NAME = "minilm-nli"
 BASE = {
@@ -185,7 +185,7 @@ def build(
     factors = decompose(delta)
     ranks = shared_ranks(factors, rank)
     stored = low_rank(delta, factors, ranks)
-    about = {"format": FORMAT, "base_sha256": BASE["sha256"], "labels": LABELS, "rank": rank, "step": step}
+    about = {"format": DELTA_FORMAT, "base_sha256": BASE["sha256"], "labels": LABELS, "rank": rank, "step": step}
     metadata = {"hc_interp": json.dumps(about)}  # one key: safetensors writes several in random order
     path = folder / f"{NAME}.safetensors"
     with atomic(path) as temporary:
@@ -195,7 +195,7 @@ def build(
         "file": path.name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "format": FORMAT,
+        "format": DELTA_FORMAT,
         "rank": rank,
         "rank_means": "the bytes of this rank in every matrix, shared out by squared singular value per number stored",
         "lowest_rank": min(ranks.values()),

@@ -1,8 +1,8 @@
-"""The nouns that everything else shares: `Head`, `MLP`, the two ends of the stream, and `Subnetwork`.
+"""The components of a model (`Head` and `MLP`), the two ends of its residual stream, and `Subnetwork`.
 
-A model with L layers and H heads has L*H attention heads and L MLPs: `universe(L, H)`, in execution order. The two
-ends, `EMBED` (the input of layer 0) and `OUTPUT` (the logits), are ends of paths only: they can be patched from or
-into, never pruned.
+A model with L layers and H heads in each has L*H attention heads and L MLPs. `universe(L, H)` lists them in execution
+order. The ends, `EMBED` (the input of layer 0) and `OUTPUT` (the logits), can be the sender or the receiver of a path.
+They cannot be pruned.
 """
 
 import re
@@ -43,7 +43,7 @@ class MLP:
 
 @dataclass(frozen=True)
 class End:
-    """One end of the residual stream: `embed` sends, `output` receives."""
+    """One end of the residual stream: `embed` can send on a path, `output` can receive."""
 
     name: str
 
@@ -86,44 +86,44 @@ def component(name: "str | Component | End") -> "Component | End":
 def components(
     names: "str | Component | End | Iterable[str | Component | End]", among: "Iterable[Component] | None" = None
 ) -> "tuple[Component | End, ...]":
-    """Parse one name or many into a tuple without repeats, in the order given; a text may hold several, with commas.
+    """Parse one name or many into a tuple without repeats, in the order given. A text may hold several, with commas.
 
-    "heads" and "mlps" are all of those `among` a model's components. Raises `ComponentError` for them without `among`,
-    and for what is no component.
+    "heads" means all heads in `among`, a model's components, and "mlps" all MLPs in it. Raises `ComponentError` for
+    these two words without `among`, and for anything that is not a component.
     """
     if isinstance(names, str):
         names = names.split(",")
     elif isinstance(names, Head | MLP | End) or not isinstance(names, Iterable):
-        names = (names,)  # what is neither a name nor many is refused below
-    found: list[Component | End] = []
+        names = (names,)  # `component` refuses anything that is not a name
+    parsed: list[Component | End] = []
     for name in names:
         kind = _KINDS.get(name.strip().lower()) if isinstance(name, str) else None
         if kind is None:
-            found.append(component(name))
+            parsed.append(component(name))
         elif among is None:
             raise ComponentError(
                 f"{name!r} was given where no model says which they are. Expected names, or the components themselves: "
                 f"[c for c in model.components if isinstance(c, hc.{kind.__name__})]."
             )
         else:
-            found += [item for item in among if isinstance(item, kind)]
-    return tuple(dict.fromkeys(found))
+            parsed += [item for item in among if isinstance(item, kind)]
+    return tuple(dict.fromkeys(parsed))
 
 
-def heads_of(given: Any) -> Any:
-    """The `.heads` of a result that has them (a core, generalizing heads), anything else as it is."""
-    return given.heads if hasattr(given, "heads") else given
+def heads_of(item: Any) -> Any:
+    """The `.heads` of a result that has some (a heuristic core, generalizing heads). Anything else is returned."""
+    return item.heads if hasattr(item, "heads") else item
 
 
 def execution_order(item: Component) -> tuple[int, int, int]:
-    """Sort key: layer by layer, a layer's heads before its MLP."""
+    """Sort key: by layer, and the heads of a layer before its MLP."""
     return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
 
 
 def is_upstream(sender: "Component | End", receiver: "Component | End") -> bool:
     """Whether what `sender` adds to the stream can be read by `receiver`.
 
-    A head's output is read by its own layer's MLP and by all later layers; an MLP's by later layers.
+    The MLP of the same layer and all later layers read a head's output. All later layers read an MLP's output.
     """
     if sender == OUTPUT or receiver == EMBED:
         return False
@@ -135,29 +135,30 @@ def is_upstream(sender: "Component | End", receiver: "Component | End") -> bool:
 
 
 def universe(n_layers: int, n_heads: int, *, mlps: bool = True) -> tuple[Component, ...]:
-    """All components of a model in execution order; `mlps=False` leaves heads only."""
-    found: list[Component] = []
+    """All components of a model in execution order, or with `mlps=False` its heads only."""
+    items: list[Component] = []
     for layer in range(n_layers):
-        found.extend(Head(layer, head) for head in range(n_heads))
+        items.extend(Head(layer, head) for head in range(n_heads))
         if mlps:
-            found.append(MLP(layer))
-    return tuple(found)
+            items.append(MLP(layer))
+    return tuple(items)
 
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """The components that stay (`kept`) out of those that could have been removed (`universe`).
+    """The components that are kept, out of those that could have been removed (`universe`).
 
-    `&`, `|` and `-` work on the kept components of two subnetworks of one universe. Iteration, `kept` when saved and
-    `universe` are in execution order, whatever order they are given in.
+    Both arguments are components or their names, in any order; `universe` and iteration are in execution order. `&`,
+    `|` and `-` combine the kept components of two subnetworks of one universe. Raises `ComponentError` for a kept
+    component outside the universe, and for an end of the stream.
     """
 
     kept: frozenset[Component]
     universe: tuple[Component, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kept", frozenset(components(self.kept)))
-        items = components(self.universe)
+    def __init__(self, kept: Iterable[str | Component], universe: Iterable[str | Component]) -> None:
+        object.__setattr__(self, "kept", frozenset(components(kept)))
+        items = components(universe)
         removable = [item for item in items if not isinstance(item, End)]
         if ends := [str(item) for item in items if isinstance(item, End)]:
             raise ComponentError(
@@ -179,6 +180,7 @@ class Subnetwork:
 
     @cached_property
     def removed(self) -> tuple[Component, ...]:
+        """The components that are not kept, in execution order."""
         return tuple(item for item in self.universe if item not in self.kept)
 
     @property
@@ -190,6 +192,7 @@ class Subnetwork:
         return tuple(item for item in self.sorted() if isinstance(item, MLP))
 
     def sorted(self) -> tuple[Component, ...]:
+        """The kept components in execution order."""
         return tuple(item for item in self.universe if item in self.kept)
 
     def _combine(self, other: "Subnetwork", how: Callable[[frozenset, frozenset], frozenset]) -> "Subnetwork":
@@ -212,7 +215,7 @@ class Subnetwork:
         return self._combine(other, frozenset.__sub__)
 
     def without(self, names: "str | Component | Iterable[str | Component]") -> "Subnetwork":
-        """The subnetwork without these components; one that it does not keep changes nothing.
+        """The subnetwork without these components. A component that is not kept anyway changes nothing.
 
         Raises `ComponentError` for a component outside the universe.
         """
@@ -239,19 +242,19 @@ class Subnetwork:
     def to_dict(self) -> dict[str, object]:
         return {"kept": [str(c) for c in self.sorted()], "universe": [str(c) for c in self.universe]}
 
-    identity = to_dict  # for digests: `kept` has no order of its own
+    identity = to_dict  # what digests hash in its place: the order of a frozenset is not fixed
 
     @classmethod
     def from_dict(cls, record: dict[str, list[str]]) -> Self:
-        return cls(record["kept"], record["universe"])  # type: ignore[arg-type] - names are parsed when it is built
+        return cls(record["kept"], record["universe"])
 
     def save(self, path: str | Path) -> Path:
-        """Write JSON; the file appears whole or not at all."""
+        """Write a JSON file, which appears whole or not at all. Returns its path."""
         return write_checked(path, {"kind": "Subnetwork", **self.to_dict()})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote. Raises `ResultError` for anything else."""
+        """Read a file that `save` wrote. Raises `ResultError` for any other file."""
         try:
             record, checked = read_checked(path, "saved Subnetwork", "Restore it from a copy, or save it again.")
             if record["kind"] != "Subnetwork":

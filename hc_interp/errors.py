@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_DECORATORS = ("contextlib.py", "_contextlib.py")  # the frames that decorators add between caller and package
+# Files of the frames that decorators add: those of contextlib, and of jaxtyping where its checks are on.
+_DECORATORS = ("contextlib.py", "_contextlib.py", "_decorator.py")
 
 
 class HCError(Exception):
@@ -28,7 +29,7 @@ class DataError(HCError):
 
 
 class AlignmentError(DataError):
-    """A contrast pair whose two sides do not have the same layout; names the pair and the position."""
+    """A contrast pair whose two sides do not have the same layout. The message names the pair and the position."""
 
 
 class ComponentError(HCError):
@@ -48,7 +49,7 @@ class ResultError(HCError):
 
 
 class ChecksumError(ResultError):
-    """A result file that is not as it was written any more, or that a newer hc_interp wrote."""
+    """A result file that was changed after it was written, or that a newer hc_interp wrote."""
 
 
 class HCWarning(UserWarning):
@@ -56,7 +57,7 @@ class HCWarning(UserWarning):
 
 
 def warn(message: str) -> None:
-    """Give an `HCWarning` that names the line outside the package that asked for the work."""
+    """Issue an `HCWarning` that names the line of the caller outside the package."""
     depth, frame = 1, sys._getframe(0)
     while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         depth, frame = depth + 1, frame.f_back
@@ -69,7 +70,7 @@ def _is_inside(filename: str) -> bool:
 
 
 def in_one_line(error: BaseException, limit: int = 300) -> str:
-    """Type and message of an error of other code, to be told inside one of ours."""
-    words = " ".join(str(error).split())
-    short = words if len(words) <= limit else f"{words[:limit]}..."
+    """The type and message of another package's error, short enough for a message of this package."""
+    text = " ".join(str(error).split())
+    short = text if len(text) <= limit else f"{text[:limit]}..."
     return f"{type(error).__name__}: {short}" if short else type(error).__name__

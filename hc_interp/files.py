@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: everything is written to a temporary name beside its target, then renamed."""
+"""Atomic files: each is written under a temporary name beside its target and renamed, so it appears whole or not."""
 
 import json
 import os
@@ -11,23 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from hc_interp.errors import HCError
-from hc_interp.writer import Writer, remove_left
+from hc_interp.writer import Writer, remove_leftovers
 
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe"}
+FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe"}
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; on success it becomes `path`, on any failure it is removed.
+    """Yield a temporary path in the target's folder. After success it becomes `path`; after a failure it is removed.
 
-    A link stays, and what it points to is replaced. What processes left there that were killed as they wrote is
-    removed. Raises `HCError` for what is no file, and when the folder cannot be written or the disk is full.
+    A symbolic link stays a link, and the file that it points to is replaced. Temporary files of killed processes are
+    removed from the folder. Raises `HCError` if `path` is not a file, if the folder cannot be written, and if the disk
+    is full.
     """
     target = file_at(path)
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        remove_left(target.parent)
+        remove_leftovers(target.parent)
         name = target.parent / Writer.this().name(target.stem, target.suffix)
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         temporary = name
@@ -46,9 +47,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def file_at(path: str | Path) -> Path:
-    """The file that is meant by a path, links followed; it need not be there yet.
+    """The file that a path names, with links followed. The file need not exist yet.
 
-    Raises `HCError` for a folder, a device, a pipe and whatever else is no file, and for a link without an end.
+    Raises `HCError` for a folder, a device, a pipe or anything else that is not a file, and for a circular link.
     """
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
@@ -57,12 +58,12 @@ def file_at(path: str | Path) -> Path:
     except OSError as error:
         raise _no_file(path, str(error.strerror)) from error
     if kind != stat.S_IFREG:
-        raise _no_file(path, f"it is {KINDS.get(kind, 'no file')}")
+        raise _no_file(path, f"it is {FILE_TYPES.get(kind, 'no file')}")
     return Path(os.path.realpath(path))
 
 
 def check_destination(path: str | Path) -> None:
-    """Raise the `HCError` that writing this file would raise, before there is work to lose. Leaves nothing behind."""
+    """Raise now the `HCError` that writing this file would raise later, after the work. Nothing is left on disk."""
     try:
         try_folder(file_at(path).parent)
     except OSError as error:
@@ -70,9 +71,9 @@ def check_destination(path: str | Path) -> None:
 
 
 def try_folder(folder: Path) -> None:
-    """Raise `OSError` where no file can be written into a folder, which need not be there yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    tempfile.TemporaryFile(dir=there).close()
+    """Raise `OSError` if no file can be written into a folder. The folder need not exist yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    tempfile.TemporaryFile(dir=existing).close()
 
 
 def _no_file(path: str | Path, reason: str) -> HCError:
@@ -89,17 +90,17 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, record: Any) -> Path:
-    """Write JSON with sorted keys only where the caller sorted them; NaN and infinities become null."""
+    """Write JSON. Keys keep the order of the caller's dictionaries. NaN and infinities become null."""
     return write_text(path, json_text(record) + "\n")
 
 
 def json_text(record: Any) -> str:
-    """JSON as `write_json` writes it."""
+    """The text that `write_json` writes, without the last line break."""
     return json.dumps(plain(record), indent=1, allow_nan=False)
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON gives it back: text, numbers, lists, dictionaries by text; what has none of these is its text."""
+    """A value in JSON's types: text, numbers, None, lists, dictionaries with text keys. Any other becomes its text."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,4 +1,4 @@
-"""Progress: bars on a terminal, a line that renews itself in a notebook, one line for each finished part elsewhere."""
+"""Shows progress: bars on a terminal, a bar that is renewed in a notebook, a line for each finished part elsewhere."""
 
 import sys
 import time
@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-PAUSE = 1.0  # seconds that pass at least before another line is printed
-RENEWED = 0.25  # seconds that pass at least before a notebook's line is
+PAUSE = 1.0  # the shortest time between two printed lines, in seconds
+RENEWED = 0.25  # the shortest time between two renewals of a notebook's bar, in seconds
 
 
 class Stage:
-    """Work that is under way; `advance` once for each unit done, `part` where a part of it is finished."""
+    """Work that is under way. `advance` counts a unit of it as done; `part` reports a part of it as finished."""
 
     def __init__(self, description: str, total: int) -> None:
         self.description, self.total, self.done = description, total, 0
@@ -25,10 +25,10 @@ class Stage:
         self.done += n
 
     def part(self, name: str) -> None:
-        """Say that a part is finished, where no bar shows it."""
+        """Report that a part is finished. Only `Lines` prints it; a bar shows it by its length."""
 
     def finish(self) -> None:
-        """Called once, at the end or at a failure."""
+        """End the display. It is called once, after the work or after a failure."""
 
     @property
     def seconds(self) -> float:
@@ -44,7 +44,7 @@ _open: list[Stage] = []
 
 @contextmanager
 def stage(description: str, total: int) -> Iterator[Stage]:
-    """Show `total` units of work. What is opened inside another is shown below it."""
+    """Show the progress of `total` units of work. A stage inside another one is shown with it."""
     outer = _open[-1] if _open else None
     make = type(outer) if outer is not None else _chosen()
     current = make(description, total)
@@ -63,16 +63,16 @@ def _chosen() -> Callable[[str, int], Stage]:
 
 
 def in_notebook() -> bool:
-    """Whether a kernel runs this process, whose output a page shows."""
+    """Whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
 
 
 class Bar(Stage):
-    """A bar of rich; those inside another stand below it and vanish when done."""
+    """A bar of rich. The bars of inner stages are drawn below it and removed when these have ended."""
 
-    _bars: list[Progress] = []  # noqa: RUF012  (the one that is drawn, if any)
+    _bars: list[Progress] = []  # noqa: RUF012  (rich's display of all bars, or nothing)
 
     def __init__(self, description: str, total: int) -> None:
         super().__init__(description, total)
@@ -98,10 +98,10 @@ class Bar(Stage):
 
 
 class Display(Stage):
-    """A bar on a notebook's page, renewed as the work goes on; it needs no widgets. What is inside another stands
-    beside it and vanishes when done."""
+    """A bar in a notebook, renewed as the work goes on; it needs no widgets. Inner stages are named beside the bar of
+    the outermost one until they have ended."""
 
-    _handle: Any = None  # of the outermost
+    _handle: Any = None  # IPython's handle of the bar; only the outermost stage has one
     _renewed = 0.0
 
     def __init__(self, description: str, total: int) -> None:
@@ -125,36 +125,37 @@ class Display(Stage):
 
 
 def _bundle(stages: Sequence[Stage]) -> dict[str, str]:
+    """The outermost stage's bar and the text of all stages, by MIME type."""
     outer, *inner = stages
-    left = outer.seconds * (outer.total - outer.done) / outer.done if outer.done else 0.0
-    text = f"{outer}, {_clock(left)} left" if 0 < outer.done < outer.total else str(outer)
+    remaining = outer.seconds * (outer.total - outer.done) / outer.done if outer.done else 0.0
+    text = f"{outer}, {_clock(remaining)} left" if 0 < outer.done < outer.total else str(outer)
     text = "; ".join([text, *map(str, inner)])
     bar = f'<progress value="{outer.done}" max="{outer.total}"></progress>'
     return {"text/plain": text, "text/html": f"{bar} {escape(text)}"}
 
 
 class Lines(Stage):
-    """A printed line for each finished part and for the whole; what is done within a second is not said."""
+    """Prints a line for each finished part, `PAUSE` seconds apart at least, and one for work that took as long."""
 
     def __init__(self, description: str, total: int) -> None:
         super().__init__(description, total)
-        self._said = self.begun
+        self._printed = self.begun
 
     def part(self, name: str) -> None:
-        if time.monotonic() - self._said >= PAUSE:
-            self._said = time.monotonic()
-            self._say(f"{self}; finished {name}")
+        if time.monotonic() - self._printed >= PAUSE:
+            self._printed = time.monotonic()
+            self._print(f"{self}; finished {name}")
 
     def finish(self) -> None:
         if self.seconds >= PAUSE:
-            self._say(str(self) if self.done >= self.total else f"{self}; stopped")
+            self._print(str(self) if self.done >= self.total else f"{self}; stopped")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         print("  " * len(_open) + line, file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:
-    """Seconds as a person reads them: 0:07, 12:30, 1:02:03."""
+    """Seconds as minutes and seconds, or with hours: 0:07, 12:30, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""Shares of components as counts: of the decimal that was written, not of the nearest binary number."""
+"""Counts for shares of components. A share is the decimal that was written, not the nearest binary number."""
 
 import math
 from fractions import Fraction
@@ -13,7 +13,7 @@ from hc_interp.errors import SearchError
 def kept_count(n_components: int, sparsity: float) -> int:
     """How many components a subnetwork of this sparsity keeps: `floor((1 - sparsity) n + 0.5)`.
 
-    The sparsity is the decimal that was written: in binary, 1 - 0.9 is just below 0.1, and a half would round down.
+    The arithmetic is decimal: in binary, 1 - 0.9 is just below 0.1, so a count that ends in .5 would be rounded down.
     Raises `SearchError` for a sparsity outside 0 to 1.
     """
     if not isinstance(sparsity, Real) or not 0 <= sparsity <= 1:
@@ -22,17 +22,17 @@ def kept_count(n_components: int, sparsity: float) -> int:
 
 
 def share_count(n_components: int, share: float) -> int:
-    """How many components are this share of them, `floor(share n + 0.5)`, of the decimal that was written."""
+    """How many of `n_components` make up this share: `floor(share n + 0.5)`, in decimal arithmetic."""
     return math.floor(_decimal(share) * n_components + Fraction(1, 2))
 
 
 def as_written(share: Any) -> float:
-    """A share as a float: 0.1 of a float32 is 0.1, not the nearest float32's 0.10000000149."""
+    """A share as a float. The float32 that is written 0.1 becomes 0.1, not 0.10000000149."""
     return float(str(share)) if isinstance(share, np.floating) else float(share)
 
 
 def same_share(a: float, b: float) -> bool:
-    """Whether two shares are the same decimal: `np.arange` makes 0.3 as 0.30000000000000004."""
+    """Whether two shares are the same decimal to 12 places: `np.arange` computes 0.3 as 0.30000000000000004."""
     return _decimal(a) == _decimal(b)
 
 

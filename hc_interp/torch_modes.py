@@ -1,4 +1,4 @@
-"""Torch modes that the caller is in must not change a measurement: inference mode, autocast, a default device."""
+"""Keeps the caller's torch modes (inference mode, autocast, a default device) from changing a measurement."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,8 +17,8 @@ AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 def own_torch_modes(function: Callable[P, R]) -> Callable[P, R]:
     """Run the function outside inference mode, autocast and a default device, whatever modes its caller is in.
 
-    Inference mode forbids gradients, autocast rounds to half precision what the model would compute in its own type,
-    and a default device puts new tensors elsewhere than the model. Whether gradients are recorded stays the caller's.
+    Inference mode forbids gradients. Autocast computes in half precision instead of the model's own type. A default
+    device puts new tensors elsewhere than the model. The caller still decides whether gradients are recorded.
     """
 
     @wraps(function)
@@ -42,7 +42,7 @@ def _no_modes() -> Iterator[None]:
 
 @contextmanager
 def no_autocast() -> Iterator[None]:
-    """Compute in the types that tensors have."""
+    """A context in which operations compute in the types of their tensors."""
     with ExitStack() as stack:
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
@@ -51,7 +51,7 @@ def no_autocast() -> Iterator[None]:
 
 
 def usable(tensor: Tensor) -> Tensor:
-    """The tensor, or its copy where it was made in inference mode: autograd refuses to work with such a tensor."""
+    """The tensor, or a copy if it was made in inference mode: autograd refuses such a tensor."""
     if not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):

@@ -1,6 +1,6 @@
-"""The process that writes a file, told by the file's name, so that what it leaves when it is killed is known as left.
+"""`Writer`: the process that writes a file. The file's name tells it, so that files of killed processes are recognised.
 
-Temporary files and the locks of run folders have such names. A file whose writer is gone belongs to nobody.
+Temporary files and the locks of run folders have such names. A file whose writer has ended may be removed.
 """
 
 import os
@@ -21,7 +21,7 @@ _NAME = re.compile(r"\.[^~]*~(?P<pid>\d+)~(?P<started>\w+)~(?P<host>[\w.-]+)~[0-
 
 @dataclass(frozen=True)
 class Writer:
-    """A process: its number, when its system started it (numbers are given out again), and its machine."""
+    """A process: its id, the time at which the system started it (ids are used again), and its machine."""
 
     pid: int
     started: str
@@ -29,21 +29,22 @@ class Writer:
 
     @classmethod
     def this(cls) -> Self:
+        """This process."""
         return cls(os.getpid(), UNKNOWN if os.name == "nt" else _started(os.getpid()) or UNKNOWN, _host())
 
     @classmethod
     def of(cls, name: str) -> Self | None:
-        """Who wrote a file of this name; None where the name is not one that `name` gives."""
+        """The writer of a file of this name. None if `Writer.name` did not make the name."""
         match = _NAME.fullmatch(name)
         return cls(int(match["pid"]), match["started"], match["host"]) if match else None
 
     def name(self, stem: str, suffix: str = "") -> str:
-        """A name for a file of this process, another one at each call."""
+        """A name for a file of this process, a different one at each call."""
         return f".{stem.replace('~', '-')[:40]}~{self.pid}~{self.started}~{self.host}~{secrets.token_hex(4)}{suffix}"
 
     def is_gone(self, last_seen: float) -> bool:
-        """Whether the process has ended; on another machine, whether it was last seen (in Unix time) too long ago."""
-        if self.host != _host() or os.name == "nt":  # where there is no asking whether a process is there
+        """Whether the process has ended. On another machine: whether `last_seen` (Unix time) is over `SILENCE` ago."""
+        if self.host != _host() or os.name == "nt":  # where the system cannot be asked about the process
             return time.time() - last_seen > SILENCE
         started = _started(self.pid)
         return started is None or (UNKNOWN not in (started, self.started) and started != self.started)
@@ -52,20 +53,20 @@ class Writer:
         return f"process {self.pid} on {self.host}"
 
 
-def remove_left(folder: Path) -> list[Writer]:
-    """Remove a folder's files whose writers are gone, and say who these were."""
+def remove_leftovers(folder: Path) -> list[Writer]:
+    """Remove the files of a folder whose writers have ended. Returns these writers."""
     gone = []
     for path in folder.iterdir():
         writer = Writer.of(path.name)
         if writer is not None and writer.is_gone(last_seen(path)):
-            with suppress(PermissionError):  # another user's, in a folder of many: theirs to remove
+            with suppress(PermissionError):  # a file of another user, who may remove it
                 path.unlink(missing_ok=True)
             gone.append(writer)
     return gone
 
 
 def last_seen(path: Path) -> float:
-    """When a file last changed, in Unix time; now, where it is gone meanwhile."""
+    """When a file was last changed, in Unix time. The present time if the file was removed meanwhile."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -73,9 +74,9 @@ def last_seen(path: Path) -> float:
 
 
 def _started(pid: int) -> str | None:
-    """When the system started a process, in its own ticks; None where it has ended, `UNKNOWN` if not told."""
+    """When the system started a process, in clock ticks. None if it has ended, `UNKNOWN` if the system does not say."""
     try:
-        with suppress(PermissionError):  # another user's: it is there, and may be hidden below
+        with suppress(PermissionError):  # another user's process runs, and /proc may hide it
             os.kill(pid, 0)
     except ProcessLookupError:
         return None
@@ -88,7 +89,7 @@ def _started(pid: int) -> str | None:
 
 @cache
 def _host() -> str:
-    """The machine, and where a container numbers its processes by itself, which container."""
+    """The machine's name, with the process namespace where there is one: a container has its own process ids."""
     try:
         space = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
     except OSError:

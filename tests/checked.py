@@ -13,8 +13,8 @@ from jaxtyping import AbstractArray
 def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
     """`beartype` for the arguments and results that are arrays of a named shape.
 
-    All other annotations are the type checker's. Public functions check their other arguments themselves, with errors
-    that say the mend, and tests of those errors give wrong types on purpose.
+    The type checker covers all other annotations. Public functions check their other arguments themselves, with errors
+    that say what to do, and the tests of these errors pass wrong types on purpose.
     """
     hints = getattr(function, "__annotations__", {})
     for name in [name for name, hint in hints.items() if not _names_shape(hint)]:

@@ -86,9 +86,9 @@ def test_a_file_of_before_the_checksum_loads_with_a_note(tmp_path) -> None:
     for load_it in (Subnetwork.load, read):
         with pytest.warns(
             HCWarning, match=r"kept\.json was written by an earlier hc_interp, without a checksum"
-        ) as said:
+        ) as caught:
             assert load_it(path) == kept
-        assert [item.filename for item in said] == [__file__]
+        assert [item.filename for item in caught] == [__file__]
     kept.save(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", HCWarning)

@@ -55,9 +55,9 @@ def test_large_logits_stay_finite() -> None:
 def test_half_precision_is_measured_in_float32(dtype) -> None:
     logits = torch.tensor([[3.0, 1.0, 0.5]], dtype=dtype)
     for metric in (logit_diff, prob_diff):
-        found = metric(logits, torch.tensor([0]), HANS)
-        assert found.dtype == torch.float32
-        torch.testing.assert_close(found, metric(logits.float(), torch.tensor([0]), HANS))
+        score = metric(logits, torch.tensor([0]), HANS)
+        assert score.dtype == torch.float32
+        torch.testing.assert_close(score, metric(logits.float(), torch.tensor([0]), HANS))
     ones = correct(logits.expand(1001, 3), torch.zeros(1001, dtype=torch.long), HANS)
     assert float(ones.cumsum(0)[-1]) == 1001  # in bfloat16 counting ends at 256
 

@@ -116,8 +116,8 @@ def test_every_public_function_that_takes_a_model_has_a_call() -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_a_mode_of_the_caller_changes_nothing(name, mode, model, means, expected) -> None:
     with MODES[mode]():
-        found = CALLS[name](model, means)
-    pd.testing.assert_frame_equal(numbers(found), expected(name), check_exact=True)
+        result = CALLS[name](model, means)
+    pd.testing.assert_frame_equal(numbers(result), expected(name), check_exact=True)
 
 
 @pytest.fixture(scope="module")

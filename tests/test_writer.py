@@ -11,16 +11,16 @@ import pytest
 
 from hc_interp import writer
 from hc_interp.files import write_text
-from hc_interp.writer import SILENCE, Writer, remove_left
+from hc_interp.writer import SILENCE, Writer, remove_leftovers
 
 
 def ended(code: str = "") -> Writer:
     """A process of this machine that has ended."""
     say = "from hc_interp.writer import Writer; print(Writer.this().name('x'))"
     run = subprocess.run([sys.executable, "-c", code or say], capture_output=True, text=True, check=True)
-    found = Writer.of(run.stdout.strip())
-    assert found is not None
-    return found
+    writer_of_name = Writer.of(run.stdout.strip())
+    assert writer_of_name is not None
+    return writer_of_name
 
 
 def test_a_name_tells_its_writer() -> None:
@@ -65,7 +65,7 @@ def test_only_what_is_left_is_removed(tmp_path) -> None:
     left, live, old = tmp_path / gone.name("a", ".json"), tmp_path / this.name("a", ".json"), tmp_path / ".a~mine"
     for path in (left, live, old):
         path.write_text("half")
-    assert remove_left(tmp_path) == [gone]
+    assert remove_leftovers(tmp_path) == [gone]
     assert sorted(tmp_path.iterdir()) == sorted([live, old])
 
 

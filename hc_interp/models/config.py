@@ -1,7 +1,7 @@
-"""What a config says of a module: read and checked before any weight is, so that a wrong field is named.
+"""Reads and checks the config of a checkpoint or a module before any weight is read, so that errors name wrong fields.
 
-transformers takes some fields as they are and fails on them later, each in its own way. Fields whose meaning is plain
-are put right; the others are refused.
+transformers accepts some wrong values and fails on them later, with errors that do not name the field. A wrong value
+whose meaning is plain is corrected here. Any other is refused.
 """
 
 import dataclasses
@@ -22,32 +22,33 @@ _SIZES = (
     "intermediate_size", "n_inner", "hidden_dim", "embedding_size",
 )  # fmt: skip
 _COUNTS = ("type_vocab_size", "sliding_window")  # may be 0
-# Fields that this package or TransformerLens would read where a module's own class does not have them.
+# Fields that only some classes have. A config may hold one that its class does not use, and this package or
+# TransformerLens would read it.
 _NOT_OF_ALL = ("head_dim", "num_key_value_heads", "sliding_window", "layer_types", "type_vocab_size")
 _OTHER_KERNELS = re.compile(r"(paged\|)?(eager|sdpa|flash_attention_\d|flex_attention|[^|]+/[^|]+)")
-WHERE = "in config.json (or module.config)"
+_IN_CONFIG = "in config.json (or module.config)"
 
 
 def read_config(source: str, *, local: bool, dtype: torch.dtype | None) -> Any:
-    """The config of a folder or hub id; `dtype` goes before its own. Raises `ModelError` for a field that is wrong."""
+    """The config of a folder or hub id. `dtype` replaces its own. Raises `ModelError` for a field that is wrong."""
     import transformers
 
-    given, _ = transformers.PreTrainedConfig.get_config_dict(source, local_files_only=local)
-    fields = corrected(given, source, dtype)
+    stored, _ = transformers.PreTrainedConfig.get_config_dict(source, local_files_only=local)
+    fields = corrected(stored, source, dtype)
     kind = str(fields.get("model_type"))
-    if fields == given or kind not in transformers.CONFIG_MAPPING:
+    if fields == stored or kind not in transformers.CONFIG_MAPPING:
         return transformers.AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
     return transformers.CONFIG_MAPPING[kind].from_dict(fields)
 
 
 def settle_config(config: Any, family: Family, name: str) -> None:
-    """Put the config of a module right in place, or raise `ModelError`; `family` is the module's."""
+    """Correct the config of a module in place. Raises `ModelError` for a field that is wrong."""
     declared = {field.name for field in dataclasses.fields(config)}
     for field in set(_NOT_OF_ALL) & set(vars(config)) - declared:
         delattr(config, field)
-    given = config.to_dict()
-    for field, value in corrected(given, name, None).items():
-        if field in given and value != given[field]:
+    stored = config.to_dict()
+    for field, value in corrected(stored, name, None).items():
+        if field in stored and value != stored[field]:
             setattr(config, field, value)
     config._attn_implementation = attention_kernel(config._attn_implementation, name)
     config.return_dict = True  # a checkpoint may ask for bare tuples, which have no named logits
@@ -56,18 +57,18 @@ def settle_config(config: Any, family: Family, name: str) -> None:
     if getattr(config, "is_decoder", False) and not family.causal:
         raise ModelError(
             f"The config of {name} says is_decoder=True, so that no position attends to a later one. Expected an "
-            f"encoder. Set is_decoder to false {WHERE} if it was fine-tuned as one."
+            f"encoder. Set is_decoder to false {_IN_CONFIG} if it was fine-tuned as one."
         )
     if family.padded_positions and config.pad_token_id is None:
         raise ModelError(
-            f"The config of {name} has no pad_token_id, from which its positions are counted. Set it {WHERE}: in "
+            f"The config of {name} has no pad_token_id, from which its positions are counted. Set it {_IN_CONFIG}: in "
             "RoBERTa's own checkpoints it is 1."
         )
 
 
-def corrected(given: Mapping[str, Any], name: str, dtype: torch.dtype | None) -> dict[str, Any]:
-    """The fields of a config with those put right whose meaning is plain. Raises `ModelError` for the others."""
-    fields = dict(given)
+def corrected(stored: Mapping[str, Any], name: str, dtype: torch.dtype | None) -> dict[str, Any]:
+    """The fields of a config, with wrong values corrected. Raises `ModelError` for those that cannot be."""
+    fields = dict(stored)
     if fields.get("quantization_config") is not None:
         method = fields["quantization_config"]
         method = method.get("quant_method", method) if isinstance(method, Mapping) else method
@@ -93,36 +94,40 @@ def corrected(given: Mapping[str, Any], name: str, dtype: torch.dtype | None) ->
     return fields
 
 
-def attention_kernel(given: Any, name: str) -> str | None:
-    """The attention kernel to use for the one that a config asks for: eager attention, SDPA, or whatever is default.
+def attention_kernel(requested: Any, name: str) -> str | None:
+    """The attention kernel to use where a config requests one: "eager", "sdpa", or None for the default.
 
-    Others compute the same by code that may be missing here: they are replaced, which is said in an `HCWarning`.
+    Other kernels compute the same, but their code may not be installed: they are replaced by "sdpa" with an
+    `HCWarning`. Raises `ModelError` for a value that names no kernel.
     """
-    if given is None or given in ("eager", "sdpa"):
-        return given
-    if not isinstance(given, str) or not _OTHER_KERNELS.fullmatch(given):
-        raise _wrong(name, "attn_implementation", given, "'eager' or 'sdpa', which compute what the family defines")
-    warn(f"The config of {name} asks for attention by {given}. It is computed by SDPA here: the same up to rounding.")
+    if requested is None or requested in ("eager", "sdpa"):
+        return requested
+    if not isinstance(requested, str) or not _OTHER_KERNELS.fullmatch(requested):
+        expected = "'eager' or 'sdpa', which compute what the family defines"
+        raise _wrong(name, "attn_implementation", requested, expected)
+    warn(
+        f"The config of {name} asks for attention by {requested}. It is computed by SDPA here: the same up to rounding."
+    )
     return "sdpa"
 
 
-def _floating_type(given: Any, field: str, name: str) -> str:
-    text = str(given).removeprefix("torch.")
-    if isinstance(given, str | torch.dtype) and text in DTYPES:
+def _floating_type(value: Any, field: str, name: str) -> str:
+    text = str(value).removeprefix("torch.")
+    if isinstance(value, str | torch.dtype) and text in DTYPES:
         return text
     expected = f"one of {', '.join(DTYPES)}; hc.load(..., dtype='float32') or --dtype float32 goes before it"
-    raise _wrong(name, field, given, expected)
+    raise _wrong(name, field, value, expected)
 
 
-def _labels(given: Any, field: str, name: str) -> Any:
-    """A list of names as the table that it stands for."""
-    if isinstance(given, list) and _are_texts(given):
-        by_id = dict(enumerate(given))
+def _labels(labels: Any, field: str, name: str) -> Any:
+    """A table of label names, made from a list if `labels` is one."""
+    if isinstance(labels, list) and _are_texts(labels):
+        by_id = dict(enumerate(labels))
         return by_id if field == "id2label" else {label: index for index, label in by_id.items()}
-    if given is None or (isinstance(given, Mapping) and all(map(_is_index, _indices(given, field)))):
-        return given
+    if labels is None or (isinstance(labels, Mapping) and all(map(_is_index, _indices(labels, field)))):
+        return labels
     expected = "{'0': 'entailment', ...}" if field == "id2label" else "{'entailment': 0, ...}"
-    raise _wrong(name, field, given, f"the name of each class, like {expected}")
+    raise _wrong(name, field, labels, f"the name of each class, like {expected}")
 
 
 def _indices(table: Mapping[Any, Any], field: str) -> Any:
@@ -154,4 +159,4 @@ def _are_texts(values: Any) -> bool:
 
 
 def _wrong(name: str, field: str, value: Any, expected: str) -> ModelError:
-    return ModelError(f"The config of {name} says {field}={value!r}; expected {expected}. Correct it {WHERE}.")
+    return ModelError(f"The config of {name} says {field}={value!r}; expected {expected}. Correct it {_IN_CONFIG}.")

@@ -1,9 +1,10 @@
-"""Foreign hooks: what hangs on a module and changes what it computes beside its weights and its class.
+"""Foreign hooks: hooks, parametrizations and replaced `forward` functions of a module.
 
-The passes of the package call a module's parts or read their weights directly (the fast engine of path patching does
-the latter), and a hook or a parametrization would enter the former alone. So a module is wrapped without any. Hooks
-that change no value are known and stay: those of accelerate's device maps, and those by which transformers collects
-hidden states and attentions. Hooks that torch calls in every module are foreign too.
+A module with foreign hooks computes something else than its class and its weights say. Some passes of the package call
+a module's parts. Others, such as the fast engine of path patching, read their weights. A foreign hook would enter only
+the former, so a module is wrapped without any. Two kinds of hooks change no value and are kept: those of accelerate's
+device maps, and those by which transformers collects hidden states and attentions. Global hooks, which torch calls in
+every module, are foreign too.
 """
 
 import copy
@@ -21,30 +22,30 @@ from torch.nn.utils.weight_norm import WeightNorm
 from hc_interp.errors import ModelError, warn
 
 CHOICES = ("refuse", "strip")
-TABLES = {
+HOOK_TABLES = {
     "_forward_hooks": "forward hook",
     "_forward_pre_hooks": "forward pre-hook",
     "_backward_hooks": "backward hook",
     "_backward_pre_hooks": "backward pre-hook",
 }
-# Tables of torch's own whose hooks are called in the passes of all modules.
+# torch's own tables of global hooks.
 _EVERYWHERE: dict[str, Any] = {
-    f"a global {kind}": getattr(torch.nn.modules.module, f"_global{table}") for table, kind in TABLES.items()
+    f"a global {kind}": getattr(torch.nn.modules.module, f"_global{table}") for table, kind in HOOK_TABLES.items()
 }
 _DEVICE_HOOKS = ("AlignDevicesHook", "CpuOffload", "ModelHook", "SequentialHook")
-# accelerate's `dispatch_model` puts these on a module, bound to that very module: a copy would move its original.
+# accelerate's `dispatch_model` sets these functions on a module. In a copy they would still move the original.
 _MOVERS = ("to", "cuda", "npu", "xpu", "mlu", "sdaa", "musa")
 
 
 def foreign_hooks(module: nn.Module) -> list[str]:
-    """Each foreign hook and parametrization of a module: the submodule's name and what it carries."""
+    """A line for each foreign hook of a module: the name of the submodule, and what kind of hook it has."""
     return [
         f"{name or type(module).__name__}: {what}" for name, part in module.named_modules() for what in _of_part(part)
     ]
 
 
 def refuse_global_hooks(name: str) -> None:
-    """Raise `ModelError` while torch has hooks for all modules; those by which torch tracks a pass may stay."""
+    """Raise `ModelError` while torch has global hooks. Those by which torch itself tracks a pass are allowed."""
     hooks = [
         f"{kind}, {getattr(hook, '__qualname__', type(hook).__name__)}"
         for kind, table in _EVERYWHERE.items()
@@ -64,7 +65,7 @@ def any_global_hook() -> bool:
 
 
 def refuse_foreign_hooks(module: nn.Module, name: str) -> None:
-    """Raise `ModelError` for a module that carries any, and while there are any for all modules."""
+    """Raise `ModelError` for a module with foreign hooks, and while there are global ones."""
     refuse_global_hooks(name)
     if hooks := foreign_hooks(module):
         raise ModelError(
@@ -76,10 +77,10 @@ def refuse_foreign_hooks(module: nn.Module, name: str) -> None:
 
 
 def copy_without_hooks(module: nn.Module, name: str, choice: str) -> nn.Module:
-    """A deep copy without foreign hooks; the module that was given is left as it is, and its hooks are not called.
+    """A deep copy of a module without foreign hooks. The module itself is not changed, and its hooks are not called.
 
-    Raises `ModelError` for foreign hooks if `choice` is "refuse"; if it is "strip", an `HCWarning` says what was left
-    out. A parametrized, masked or normed weight stays what it is now.
+    Raises `ModelError` for foreign hooks if `choice` is "refuse". If it is "strip", an `HCWarning` lists the hooks that
+    were left out, and a weight that is parametrized, masked or normalised keeps its present value.
     """
     if choice not in CHOICES:
         raise ModelError(f"foreign_hooks={choice!r}; choose one of {', '.join(CHOICES)}.")
@@ -87,17 +88,17 @@ def copy_without_hooks(module: nn.Module, name: str, choice: str) -> nn.Module:
     if choice == "refuse":
         refuse_foreign_hooks(module, name)
     hooks = foreign_hooks(module)
-    found = copy.deepcopy(module, _memo(module)).eval()
+    copied = copy.deepcopy(module, _memo(module)).eval()
     for mover in _MOVERS:
-        vars(found).pop(mover, None)
+        vars(copied).pop(mover, None)
     if hooks:
-        for part in list(found.modules()):
+        for part in list(copied.modules()):
             _strip(part)
         warn(
             f"The wrapped copy of {name} leaves out {_listed(hooks)}. Hooks are not applied to it; parametrized "
             "weights are kept as they were. The module that was given still has them and may compute something else.",
         )
-    return found
+    return copied
 
 
 def _listed(hooks: list[str]) -> str:
@@ -106,7 +107,7 @@ def _listed(hooks: list[str]) -> str:
 
 
 def _of_part(part: nn.Module) -> Iterator[str]:
-    for table, kind in TABLES.items():
+    for table, kind in HOOK_TABLES.items():
         for hook in getattr(part, table).values():
             if isinstance(hook, prune.BasePruningMethod):
                 yield f"a pruning mask on {hook._tensor_name}"
@@ -129,7 +130,7 @@ def _parametrizations(part: nn.Module) -> list[str]:
 
 
 def is_on_device_map(part: nn.Module) -> bool:
-    """Whether the module's `forward` is its class's, called through accelerate's hooks for device maps alone."""
+    """Whether the module's `forward` is its class's, called through nothing but accelerate's hooks for device maps."""
     forward, before = vars(part)["forward"], vars(part).get("_old_forward")
     wrapped = isinstance(forward, functools.partial) and forward.func.__module__ == "accelerate.hooks"
     plain = getattr(before, "__func__", None) is type(part).forward and getattr(before, "__self__", None) is part
@@ -143,13 +144,15 @@ def _moves_only(hook: Any) -> bool:
 
 
 def _memo(module: nn.Module) -> dict[int, Any]:
-    """What `deepcopy` puts in the place of hooks (a copy of them might need what they hold) and of computed weights
-    (which torch does not copy while they have a history)."""
+    """What `deepcopy` is to take instead of hooks, since a copy of a hook might need what it holds, and instead of
+    computed weights, since torch does not copy a tensor with a history."""
     memo: dict[int, Any] = {}
     for part in module.modules():
-        for table in TABLES:
+        for table in HOOK_TABLES:
             hooks = getattr(part, table)
-            memo[id(hooks)] = OrderedDict((key, hook) for key, hook in hooks.items() if _is_known(hook) or _bakes(hook))
+            memo[id(hooks)] = OrderedDict(
+                (key, hook) for key, hook in hooks.items() if _is_known(hook) or _computes_weight(hook)
+            )
         if "forward" in vars(part) and not is_on_device_map(part):
             memo[id(vars(part)["forward"])] = None
         for value in vars(part).values():
@@ -158,13 +161,14 @@ def _memo(module: nn.Module) -> dict[int, Any]:
     return memo
 
 
-def _bakes(hook: Any) -> bool:
+def _computes_weight(hook: Any) -> bool:
+    """Whether the hook computes a weight from others, so that `_strip` needs it."""
     return isinstance(hook, prune.BasePruningMethod | WeightNorm | SpectralNorm)
 
 
 @torch.no_grad()
 def _strip(part: nn.Module) -> None:
-    """Make weights that are computed from others plain parameters of the same value; drop a `forward` of its own."""
+    """Turn weights that hooks compute into plain parameters of the same value. Drop a replaced `forward`."""
     for hook in list(part._forward_pre_hooks.values()):
         if isinstance(hook, prune.BasePruningMethod):
             prune.remove(part, hook._tensor_name)

@@ -1,7 +1,7 @@
 """One forward pass with edits and captures at sites: the meaning of every site, written once for all backends.
 
-A backend only offers taps (`taps.py`). Sites that no tap shows are derived here. Where a derived value is edited, what
-enters the pass is the *difference* that the edit made, projected onto the nearest tap: an edit that changes nothing
+A backend only offers taps (`taps.py`). Sites that no tap shows are derived here. Where a derived value is edited, the
+*difference* that the edit made is projected onto the nearest tap and added there. So an edit that changes nothing
 leaves the logits bit-equal, whatever attention kernel the backend runs.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from einops import repeat
+from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
@@ -24,8 +25,8 @@ from hc_interp.models.taps import Backend, Handler, StopForward, Tap
 class SiteEdit:
     """`fn` maps the value of `site` to the value that replaces it: a new tensor of the same shape.
 
-    For a site with `head=` that is the head's own value, without the head axis. `fn` must not write into what it is
-    given. `display` marks an edit that no later value depends on: it is applied only where the site is captured.
+    For a site with `head=` that is the head's own value, without the head axis. `fn` must not write into its argument.
+    `display` marks an edit that no later value depends on. It is applied only where the site is captured.
     """
 
     site: Site
@@ -35,7 +36,10 @@ class SiteEdit:
 
 @dataclass
 class ForwardPass:
-    """Builds the handlers of one pass over `batch`. Edits apply in list order; captures come after all edits."""
+    """Builds the handlers of one pass over `batch`. Edits apply in list order, and captures come after all edits.
+
+    `captures[site]` lists the sites, of single heads or of all, that are read where `site` is computed.
+    """
 
     geometry: Geometry
     readout: Readout
@@ -53,29 +57,32 @@ class ForwardPass:
             return None
 
     def handlers(self) -> dict[Tap, Handler]:
-        found: dict[Tap, Handler] = {}
+        """The handlers of all taps that this pass needs."""
+        handlers: dict[Tap, Handler] = {}
         for layer in range(self.geometry.n_layers):
             if any(self.touched(site) for site in self._sites_of(layer)):
-                found.update(LayerPass(self, layer).handlers())
+                handlers.update(LayerPass(self, layer).handlers())
         if self.readout.at_one_position:
-            found[Tap(None, "head_in")] = self.read_one_position
+            handlers[Tap(None, "head_in")] = self.read_one_position
         elif self.touched(Site.pooled()):
-            found[Tap(None, "head_in")] = lambda value: self.visit(Site.pooled(), value)
-        return found
+            handlers[Tap(None, "head_in")] = lambda value: self.visit(Site.pooled(), value)
+        return handlers
 
-    def read_one_position(self, value: Tensor) -> Tensor:
+    def read_one_position(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos_read d_model"]:
+        """The handler of the head's input where the classes are read at one position of each row."""
         row = value[torch.arange(len(value), device=value.device), self.readout.positions(self.batch)]
-        return self.readout.put_back(self.visit(Site.pooled(), row), value.shape[1])
+        return self.readout.head_input(self.visit(Site.pooled(), row), value.shape[1])
 
     def _sites_of(self, layer: int) -> Iterable[Site]:
         touched = {*self.edits, *self.captures, *([self.stop_after] if self.stop_after else [])}
         return [s for s in touched if s.layer == layer or (s == Site.embed() and layer == 0)]
 
     def touched(self, site: Site) -> bool:
+        """Whether this pass edits the site, captures it or stops after it."""
         return site in self.edits or site in self.captures or site == self.stop_after
 
     def visit(self, site: Site, value: Tensor) -> Tensor:
-        """Apply the edits of a site, record it if asked, and return what stands there from now on."""
+        """Apply the edits of a site, capture its value if requested, and return the value for the rest of the pass."""
         for fn in self.edits.get(site, ()):
             edited = fn(value)
             if not isinstance(edited, Tensor) or edited.shape != value.shape:
@@ -85,15 +92,15 @@ class ForwardPass:
                     "Return a new tensor of the shape that the function was given."
                 )
             value = edited.to(value.dtype)  # a float32 mean or direction in a half-precision model
-        for wanted in self.captures.get(site, ()):
-            self.captured[wanted] = value if wanted.head is None else value.select(site.head_axis, wanted.head)
+        for capture in self.captures.get(site, ()):
+            self.captured[capture] = value if capture.head is None else value.select(site.head_axis, capture.head)
         if site == self.stop_after:
             raise StopForward
         return value
 
 
 class LayerPass:
-    """The handlers of one layer, and the values that one of its taps hands on to a later one."""
+    """The handlers of one layer's taps, and the values that the handler of one tap keeps for that of a later tap."""
 
     def __init__(self, forward: ForwardPass, layer: int) -> None:
         self.forward = forward
@@ -102,7 +109,7 @@ class LayerPass:
         self.stream: Tensor | None = None
         self.input_change: dict[str, Tensor] = {}
         self.attention: dict[str, Tensor] = {}
-        self.own: dict[str, Tensor] = {}  # where q, k or v is edited head by head: what the module itself attends with
+        self.shared: dict[str, Tensor] = {}  # keys and values that the module attends with, if heads share them
         self.result_change: Tensor | None = None
 
     def touched(self, *kinds: str) -> bool:
@@ -117,7 +124,7 @@ class LayerPass:
     def handlers(self) -> dict[Tap, Handler]:
         pre_norm = self.geometry.family.pre_norm
         at_embed = self.layer == 0 and self.forward.touched(Site.embed())
-        wanted: dict[str, tuple[bool, Handler]] = {
+        by_tap: dict[str, tuple[bool, Handler]] = {  # is the handler of this tap needed, and the handler
             "block_in": (
                 at_embed or self.touched("resid_pre") or (pre_norm and self.touched("resid_mid")),
                 self.block_in,
@@ -132,15 +139,15 @@ class LayerPass:
             "mlp_out": (self.touched("mlp_out"), lambda value: self.visit("mlp_out", value)),
             "block_out": (self.touched("resid_post"), lambda value: self.visit("resid_post", value)),
         }
-        return {Tap(self.layer, name): handler for name, (needed, handler) in wanted.items() if needed}
+        return {Tap(self.layer, name): handler for name, (needed, handler) in by_tap.items() if needed}
 
-    def block_in(self, value: Tensor) -> Tensor:
+    def block_in(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         if self.layer == 0:
             value = self.forward.visit(Site.embed(), value)
         self.stream = self.visit("resid_pre", value)
         return self.stream
 
-    def qkv_in(self, value: Tensor) -> Tensor:
+    def qkv_in(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         for name in ("q", "k", "v"):
             if self.touched(f"{name}_in"):
                 copies = repeat(value, "batch pos d_model -> batch pos head d_model", head=self.geometry.n_heads)
@@ -149,19 +156,22 @@ class LayerPass:
                     self.input_change[name] = edited - copies
         return value
 
-    def projected(self, name: str, value: Tensor) -> Tensor:
+    def projected(
+        self, name: str, value: Float[Tensor, "batch pos group d_head"]
+    ) -> Float[Tensor, "batch pos group d_head"]:
+        """The handler of `q`, `k` or `v`, of each head or of each group of heads that share it."""
         shared = name != "q" and self.geometry.grouped
-        seen = self.geometry.copies(value, 2) if shared else value
+        by_head = self.geometry.copies(value, 2) if shared else value
         if shared:
-            self.own[name] = seen
+            self.shared[name] = by_head
         if name in self.input_change:
             weight = self.geometry.w_in(self.layer, name)
-            seen = seen + torch.einsum("bphm,hmd->bphd", self.input_change[name], weight)
-        seen = self.visit(name, seen)
-        self.attention[name] = seen
-        return value if shared else seen  # one head's copy of a shared key has no place in the pass: see `z`
+            by_head = by_head + torch.einsum("bphm,hmd->bphd", self.input_change[name], weight)
+        by_head = self.visit(name, by_head)
+        self.attention[name] = by_head
+        return value if shared else by_head  # the module has no keys of single heads: `reattended` attends with them
 
-    def z(self, value: Tensor) -> Tensor:
+    def z(self, value: Float[Tensor, "batch pos head d_head"]) -> Float[Tensor, "batch pos head d_head"]:
         if self.reattends:
             value = self.reattended(value)
         value = self.visit("z", value)
@@ -174,29 +184,31 @@ class LayerPass:
 
     @property
     def reattends(self) -> bool:
-        """Whether attention must be computed here: its pattern is wanted, or heads no longer share keys or values."""
+        """Whether attention must be computed here: for its pattern, or because edits gave heads of a group different
+        keys or values."""
         return self.touched("pattern") or (
             self.geometry.grouped and any(self.edited(kind) for kind in ("k", "v", "k_in", "v_in"))
         )
 
-    def reattended(self, value: Tensor) -> Tensor:
+    def reattended(self, value: Float[Tensor, "batch pos head d_head"]) -> Float[Tensor, "batch pos head d_head"]:
+        """`z` plus the change that edits of the pattern, or of single heads' keys and values, make to it."""
         q, k, v = (self.attention[name] for name in ("q", "k", "v"))
         mask = self.forward.batch.attention_mask
         pattern = self.geometry.pattern(self.layer, q, k, mask)
         edited = self.visit("pattern", pattern)
-        if self.own and any(self.edited(kind) for kind in ("k", "v", "k_in", "v_in")):
-            own = self.geometry.pattern(self.layer, q, self.own["k"], mask)
-            return value + (attend(edited, v) - attend(own, self.own["v"]))
+        if self.shared and any(self.edited(kind) for kind in ("k", "v", "k_in", "v_in")):
+            unedited = self.geometry.pattern(self.layer, q, self.shared["k"], mask)
+            return value + (attend(edited, v) - attend(unedited, self.shared["v"]))
         if self.edited("pattern"):
             return value + attend(edited - pattern, v)
         return value
 
-    def attn_out(self, value: Tensor) -> Tensor:
+    def attn_out(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
         if self.result_change is not None:
             value = value + self.result_change
         value = self.visit("attn_out", value)
         if self.geometry.family.pre_norm and self.touched("resid_mid"):
-            # The stream is a sum that no module outputs; its edit is carried by the last term added to it.
+            # No module outputs the sum `resid_mid`, so the change that edits make to it is added to its last term.
             assert self.stream is not None
             mid = self.stream + value
             value = value + (self.visit("resid_mid", mid) - mid)
@@ -204,7 +216,7 @@ class LayerPass:
 
 
 def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[Site, list[Callable[[Tensor], Tensor]]]:
-    """Group edits by place, keeping the list's order at each; display edits only where something is captured."""
+    """The functions of the edits at each site, in list order. Display edits are left out where nothing is captured."""
     grouped: dict[Site, list[Callable[[Tensor], Tensor]]] = {}
     for edit in edits:
         if not edit.display or edit.site.whole in captured:

@@ -1,4 +1,4 @@
-"""`Geometry`: sizes, projection weights and attention rule of a model, as the package needs them beside the taps."""
+"""`Geometry`: the sizes, projection weights and attention rule of a model, which taps do not show."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,19 +13,21 @@ from hc_interp.data.batch import Batch
 from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
 
+# True or 1 where a position holds a token, False or 0 where it is padding.
+Mask = Int[Tensor, "batch key"] | Bool[Tensor, "batch key"]
 _NOT_BY_LAYER = ("head", "norm_final", "rotary")
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """What `forward.py` must know about a module to turn sites into taps and back."""
+    """What the package needs to know about a module, beside its taps, to compute the values at all sites."""
 
     module: nn.Module
     family: Family
 
     @classmethod
     def of(cls, module: nn.Module) -> "Geometry":
-        """Raises `ModelError` for an architecture that hc_interp cannot wrap."""
+        """The geometry of a module. Raises `ModelError` for an architecture that hc_interp cannot wrap."""
         return cls(module, family_of(module))
 
     @property
@@ -43,11 +45,12 @@ class Geometry:
 
     @cached_property
     def n_key_value_heads(self) -> int:
-        """Fewer than `n_heads` where query heads share keys and values in groups."""
+        """The number of different keys and values, smaller than `n_heads` if groups of heads share them."""
         return getattr(self.config, "num_key_value_heads", None) or self.n_heads
 
     @property
     def grouped(self) -> bool:
+        """Whether groups of heads share keys and values."""
         return self.n_key_value_heads != self.n_heads
 
     @cached_property
@@ -70,18 +73,18 @@ class Geometry:
         return self.config.max_position_embeddings - offset
 
     def path(self, part: str, layer: int | None = None) -> str:
-        """Dotted path of a `Family` part in the module; `layer` where a part is in every layer."""
-        found = getattr(self.family, part)
+        """Dotted path in the module of a part that `Family` names. `layer` is for parts that are in every layer."""
+        path = getattr(self.family, part)
         if part == "head":
-            return found
-        return f"{self.family.trunk}.{found if part in _NOT_BY_LAYER else found.format(layer)}"
+            return path
+        return f"{self.family.trunk}.{path if part in _NOT_BY_LAYER else path.format(layer)}"
 
     def part(self, name: str, layer: int | None = None) -> Any:
-        """The module of a `Family` part."""
+        """The submodule of a part that `Family` names."""
         return self.module.get_submodule(self.path(name, layer))
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """Keyword arguments of a forward pass; token types only where the model has them, no cache in a decoder."""
+        """Keyword arguments of a forward pass: token types if the model has them, and no cache in a decoder."""
         inputs: dict[str, Any] = {"attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None and (getattr(self.config, "type_vocab_size", 0) or 0) > 1:
             inputs["token_type_ids"] = batch.token_type_ids
@@ -94,7 +97,7 @@ class Geometry:
         return self.part("norm_1", layer), self.part("norm_2", layer)
 
     def weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
-        """The weight of the `q`, `k`, `v` or `o` projection; a view also where it is a third of a joint one."""
+        """The weight of the `q`, `k`, `v` or `o` projection, or a view of its third of a joint projection."""
         projection = self.part(name, layer)
         if isinstance(projection, nn.Linear):
             return projection.weight
@@ -102,19 +105,19 @@ class Geometry:
         return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
 
     def bias(self, layer: int, name: str) -> Float[Tensor, " out"] | None:
-        """The bias of the `q`, `k`, `v` or `o` projection; None where it has none."""
+        """The bias of the `q`, `k`, `v` or `o` projection, or None if it has none."""
         projection = self.part(name, layer)
         if projection.bias is None:
             return None
         return projection.bias.chunk(3)["qkv".index(name)] if self.family.joint and name != "o" else projection.bias
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
-        """Per-head weights of the `q`, `k` or `v` projection; shared keys and values repeat."""
+        """Per-head weights of the `q`, `k` or `v` projection, repeated for heads that share them."""
         weight = self.weight(layer, name)
         return self.copies(rearrange(weight, "(head d_head) d_model -> head d_model d_head", d_head=self.d_head), 0)
 
     def b_in(self, layer: int, name: str) -> Float[Tensor, "head d_head"]:
-        """Per-head biases of the `q`, `k` or `v` projection, zeros where it has none; shared ones repeat."""
+        """Per-head biases of the `q`, `k` or `v` projection, zeros if it has none, repeated where heads share them."""
         bias = self.bias(layer, name)
         if bias is None:
             return self.weight(layer, name).new_zeros(self.n_heads, self.d_head)
@@ -125,12 +128,15 @@ class Geometry:
         return rearrange(self.weight(layer, "o"), "d_model (head d_head) -> head d_head d_model", head=self.n_heads)
 
     def b_out(self, layer: int) -> Float[Tensor, " d_model"]:
-        """Bias of the output projection, zeros where it has none."""
+        """Bias of the output projection, zeros if it has none."""
         bias = self.bias(layer, "o")
         return self.weight(layer, "o").new_zeros(self.d_model) if bias is None else bias
 
     def copies(self, value: Tensor, axis: int) -> Tensor:
-        """Each query head's own copy of what a group shares; the value itself where nothing is shared."""
+        """A copy for each head of a value that groups of heads share, or the value itself if they share nothing.
+
+        `axis` is the axis of groups.
+        """
         n = self.n_heads // value.shape[axis]
         return value if n == 1 else value.repeat_interleave(n, dim=axis)
 
@@ -139,9 +145,9 @@ class Geometry:
         layer: int,
         q: Float[Tensor, "batch query head d_head"],
         k: Float[Tensor, "batch key head d_head"],
-        attention_mask: Int[Tensor, "batch key"],
+        attention_mask: Mask,
     ) -> Float[Tensor, "batch head query key"]:
-        """Attention of some heads, from their q and k as projected: norms, rotation, scale, mask, softmax."""
+        """The attention pattern from projected q and k: norms, rotation, scale, mask and softmax are applied here."""
         q, k = self.oriented(layer, q, k)
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale(layer)
         return scores.masked_fill(~self.visible(layer, attention_mask), torch.finfo(scores.dtype).min).softmax(dim=-1)
@@ -149,9 +155,9 @@ class Geometry:
     def oriented(
         self, layer: int, q: Float[Tensor, "batch query head d_head"], k: Float[Tensor, "batch key head d_head"]
     ) -> tuple[Float[Tensor, "batch query head d_head"], Float[Tensor, "batch key head d_head"]]:
-        """q and k as they meet in scores: normed and rotated, where the family does so.
+        """q and k as the scores are computed from them: normalised and rotated, if the family does so.
 
-        Fewer queries than keys are the last ones.
+        If there are fewer queries than keys, they are those of the last positions.
         """
         if self.family.q_norm is not None:
             q, k = self.part("q_norm", layer)(q), self.part("k_norm", layer)(k)
@@ -162,28 +168,29 @@ class Geometry:
         return q, k
 
     def scale(self, layer: int) -> float:
-        """What scores are multiplied by: `1 / sqrt(d_head)` where the module does not say otherwise."""
+        """The factor of attention scores: `1 / sqrt(d_head)`, unless the module names another."""
         return getattr(self.part("block", layer).get_submodule(self.attention), "scaling", self.d_head**-0.5)
 
     @cached_property
     def attention(self) -> str:
-        """The attention module below a block: what holds the query projection."""
+        """Dotted path in a block of its attention module, which holds the query projection."""
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
 
-    def visible(self, layer: int, attention_mask: Int[Tensor, "batch key"]) -> Bool[Tensor, "batch 1 #query key"]:
-        """Which keys a query may attend to: no padding, and in a decoder none that is later or out of its window.
+    def visible(self, layer: int, attention_mask: Mask) -> Bool[Tensor, "batch 1 #query key"]:
+        """Whether a query may attend to a key: to no padding, and in a decoder to no key that is later or outside the
+        window.
 
-        A padded query may see none; what then stands at it is each attention kernel's own, and nobody reads it unless
-        an edit moves it to another position or row.
+        A query at a padding position may see no key. Its `z` then depends on the attention kernel, and nothing reads it
+        unless an edit moves it to another position or row.
         """
-        seen = attention_mask[:, None, None, :].bool()
+        visible = attention_mask[:, None, None, :].bool()
         if self.family.causal:
-            place = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-            distance = place[:, None] - place
-            seen = seen & (distance >= 0)
+            position = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+            distance = position[:, None] - position
+            visible = visible & (distance >= 0)
             if (window := self._window(layer)) is not None:
-                seen = seen & (distance < window)
-        return seen
+                visible = visible & (distance < window)
+        return visible
 
     def _window(self, layer: int) -> int | None:
         types = getattr(self.config, "layer_types", None)
@@ -197,13 +204,13 @@ def rotate(
     cos: Float[Tensor, "1 pos d_head"],
     sin: Float[Tensor, "1 pos d_head"],
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """Rotary positions (Su et al. 2021, arXiv 2104.09864), halves paired as in Llama."""
+    """Rotary position embedding (Su et al. 2021, arXiv 2104.09864) that pairs the two halves of a head, as in Llama."""
     first, second = value.chunk(2, dim=-1)
     return value * cos[:, :, None] + torch.cat((-second, first), dim=-1) * sin[:, :, None]
 
 
 def cut_layers(module: nn.Module, family: Family, first: int) -> None:
-    """Drop the layers below `first` from a module tree, in place; parameters are not touched."""
+    """Remove the layers below `first` from a module tree, in place. Parameters are not changed."""
     layers: Any = module.get_submodule(family.blocks)
     parent, name = family.blocks.rsplit(".", 1)
     setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
@@ -216,5 +223,5 @@ def cut_layers(module: nn.Module, family: Family, first: int) -> None:
 def attend(
     pattern: Float[Tensor, "batch head query key"], v: Float[Tensor, "batch key head d_head"]
 ) -> Float[Tensor, "batch query head d_head"]:
-    """Each head's `z`: its values, averaged by its pattern."""
+    """Each head's `z`: the mean of its values, weighted by its pattern."""
     return torch.einsum("bhqk,bkhd->bqhd", pattern, v)

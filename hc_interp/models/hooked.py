@@ -1,4 +1,4 @@
-"""`HookedModel`: a model whose every site can be read and edited, on the backend that you choose."""
+"""`HookedModel`: a model whose values can be read and edited at every site, on a backend that the user chooses."""
 
 import copy
 import hashlib
@@ -32,7 +32,7 @@ from hc_interp.torch_modes import no_autocast, own_torch_modes
 
 BACKENDS = ("transformer_lens", "nnsight")
 
-# Settings that change what the same weights compute, under the names that families give them.
+# Settings that change what the same weights compute, by the names that families give them.
 _RULES = (
     "hidden_act", "activation", "activation_function", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps",
     "rope_parameters", "sliding_window", "layer_types", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
@@ -64,10 +64,12 @@ class Intervention(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one pass gave: `logits` `[batch, class]` (`[batch, pos, vocab]` of a language model without label words) and
-    `captured[site]` as asked."""
+    """The results of one pass: `logits`, and `captured[site]` for each requested site.
 
-    logits: Tensor
+    `logits` are `[batch, class]`, or `[batch, pos, vocab]` of a language model without label words.
+    """
+
+    logits: Float[Tensor, "batch *class"]
     captured: dict[Site, Tensor]
 
 
@@ -75,13 +77,13 @@ class HookedModel:
     """A wrapped copy of a fine-tuned transformer.
 
     `.module` is the Hugging Face module (a copy, weights frozen, in evaluation mode); `.bridge` is a TransformerLens
-    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. The model's own passes run in
-    module trees of their own over these parameters, always in evaluation mode: after `.module.train()` only calls of
-    `.module` itself have dropout. `.labels` names the classes in logit order; it is None for a language model that is
-    not read at label words.
+    `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. The passes of this class run in
+    other copies of the module tree over these parameters, always in evaluation mode. So after `.module.train()` only
+    calls of `.module` itself have dropout. `.labels` names the classes in logit order. It is None for a language model
+    that is not read at label words.
 
-    A weight of `.module` may be edited in place, under `torch.no_grad()`: all passes see it, and `.fingerprint` is
-    taken anew. A part that is replaced and a hook are a `ModelError` at the next pass: see `WrappedTree`.
+    A weight of `.module` may be edited in place, under `torch.no_grad()`: all passes use the new value, and
+    `.fingerprint` changes. After a part was replaced, or hooked, the next pass raises `ModelError` (`WrappedTree`).
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class HookedModel:
         self.readout = Readout.of(self.geometry, tokenizer, labels, name)
 
     def _wrap(self) -> None:
-        """What is made from the module, here and in each process that a model is sent to."""
+        """Build what is derived from the module: at first, and again in each process that the model is sent to."""
         refuse_foreign_hooks(self.module, self.name)
         self.geometry = Geometry.of(share_tree(self.module))
         self._tree = WrappedTree.of(self.module)
@@ -113,6 +115,7 @@ class HookedModel:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes in logit order, or None if the logits are a whole vocabulary."""
         return self.readout.labels
 
     @property
@@ -143,7 +146,7 @@ class HookedModel:
 
     @property
     def bridge(self) -> Any:
-        """The TransformerLens `TransformerBridge` over the same parameters; yours: what you hook there stays there."""
+        """The TransformerLens `TransformerBridge` over the same parameters. Hooks that you add stay on it only."""
         self._tree.check(self.name)
         return self._bridge
 
@@ -153,7 +156,7 @@ class HookedModel:
 
     @property
     def nnsight(self) -> Any:
-        """The `NNsight` object over the same parameters; nnsight calls a submodule named `output` `E_output`."""
+        """The `NNsight` object over the same parameters. nnsight calls a submodule named `output` `E_output`."""
         self._tree.check(self.name)
         return self._nnsight
 
@@ -163,9 +166,9 @@ class HookedModel:
 
     @cached_property
     def backend(self) -> Backend:
-        """Runs the model in a module tree of its own, so that nothing done to `.bridge` or `.nnsight` reaches here."""
+        """The backend of this model's passes, in a module tree that hooks on `.bridge` or `.nnsight` do not reach."""
         tree = share_tree(self.module)
-        self.readout.let_batches_in(tree)
+        self.readout.allow_batches(tree)
         if self.backend_name == "nnsight":
             return NNsightBackend(build_nnsight(tree), self.geometry)
         return TransformerLensBackend(build_bridge(tree, self.geometry.family.adapter), self.geometry)
@@ -180,9 +183,9 @@ class HookedModel:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over architecture and weights, first 16 hex digits: names the model in results.
+        """The first 16 hex digits of the SHA-256 of architecture and weights, which identify the model in results.
 
-        It is taken once, and again after an edit in place that torch counts: one of the tensor, not of its `.data`.
+        It is computed once, and again after torch counted an edit in place. torch does not count edits through `.data`.
         """
         self._tree.check(self.name)
         versions = self._tree.versions()
@@ -200,7 +203,7 @@ class HookedModel:
         return digest.hexdigest()[:16]
 
     def identity(self) -> tuple[Any, ...]:
-        """What a digest knows the model by: weights, rules, how classes are read, what the tokenizer makes of text."""
+        """What digests hash in place of the model: weights, settings, how classes are read, how text is tokenized."""
         return self.fingerprint, self.readout, tokenization(self.tokenizer)
 
     def __repr__(self) -> str:
@@ -210,10 +213,10 @@ class HookedModel:
 
     @own_torch_modes
     def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
-        """Encode texts, or `Examples` (whose ids and labels are kept), right-padded to the longest; never truncated.
+        """Encode texts, or `Examples` with their ids and labels, right-padded to the longest. Nothing is truncated.
 
-        Raises `DataError` for an input longer than the model's positions, texts without partner, and a tokenizer whose
-        words are not the model's.
+        Raises `DataError` for an input longer than the model's positions, for different numbers of first and second
+        texts, and for a tokenizer with tokens that the model does not have. Raises `ModelError` without a tokenizer.
         """
         return tokenize(self, first, second)
 
@@ -240,16 +243,16 @@ class HookedModel:
         return frozenset(self.components)
 
     def check_interventions(self, interventions: Iterable[Intervention]) -> list[Intervention]:
-        """Return the interventions, one or many, as a list; raise an `HCError` if it has no meaning on this model."""
+        """Return one or many interventions as a list. Raises an `HCError` if the list has no meaning on this model."""
         interventions = _as_list(interventions)
-        for place, item in enumerate(interventions):
+        for index, item in enumerate(interventions):
             if not hasattr(item, "edits"):
                 raise InterventionError(
-                    f"Item {place} of the interventions is {item!r}, not an intervention. "
+                    f"Item {index} of the interventions is {item!r}, not an intervention. "
                     "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit, or "
                     "derive a class from hc.Intervention."
                 )
-            item.check(self, interventions[:place])
+            item.check(self, interventions[:index])
         return interventions
 
     def compile(self, batch: Batch, interventions: Iterable[Intervention]) -> list[SiteEdit]:
@@ -258,8 +261,8 @@ class HookedModel:
         for item in interventions:
             item.check_batch(self, batch)
         edits: list[SiteEdit] = []
-        for place, item in enumerate(interventions):
-            edits += item.edits(self, batch, interventions[:place])
+        for index, item in enumerate(interventions):
+            edits += item.edits(self, batch, interventions[:index])
         for edit in edits:
             if not isinstance(edit, SiteEdit):
                 raise InterventionError(f"The edits of an intervention hold {edit!r}. Expected hc.SiteEdit(site, fn).")
@@ -267,10 +270,11 @@ class HookedModel:
         return edits
 
     def run(self, batch: Batch, interventions: Iterable[Intervention] = (), capture: Iterable[Site] | Site = ()) -> Run:
-        """One forward pass under `interventions`; `captured` holds each asked site's value after all edits.
+        """One forward pass under one or more `interventions`, which are applied in list order.
 
-        `interventions` is one or a list. Gradients flow through edits; without them nothing is recorded for autograd,
-        since the weights are frozen.
+        `captured` of the returned `Run` holds the value of each site of `capture` after all edits. Gradients flow
+        through edits. Without edits nothing is recorded for autograd, since the weights are frozen. Raises an `HCError`
+        for a batch, a site or a list of interventions that does not fit the model.
         """
         sites: list[Any] = (
             [capture] if isinstance(capture, Site | str) or not isinstance(capture, Iterable) else [*capture]
@@ -285,7 +289,7 @@ class HookedModel:
         return self.run_edits(batch, self.compile(batch, interventions), sites)
 
     def check_batch(self, batch: Any) -> None:
-        """Raise `DataError` for what is no batch, or one that the model cannot read: too long, or of other tokens."""
+        """Raise `DataError` for anything but a batch, and for a batch that is too long or has unknown tokens."""
         if not isinstance(batch, Batch) or not len(batch) or batch.input_ids.shape[1] > self.max_positions:
             raise DataError(
                 f"{self.name} was given {batch!r}; expected an hc.Batch of at least one row and at most "
@@ -299,14 +303,14 @@ class HookedModel:
         edits: Sequence[SiteEdit],
         capture: Sequence[Site] = (),
         *,
-        start: tuple[int, Tensor] | None = None,
+        start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
         stop_after: Site | None = None,
     ) -> Run:
-        """`run`, for edits that are already compiled, from where and to where it is wanted.
+        """`run` for compiled edits, over all layers or a part of them.
 
-        `start` is a layer and the stream that enters it (its `resid_pre`): layers below are not run, and edits there
-        and of that stream itself are taken to be in it already. `stop_after` ends the pass there; logits are then
-        empty.
+        `start` is a layer and the stream that enters it (its `resid_pre`). The layers below it are not run. Edits in
+        them and edits of that stream are ignored: the stream must be their result. `stop_after` is the site after which
+        the pass ends, with empty logits.
         """
         self._tree.check(self.name)
         if start is not None and start[0] > 0:
@@ -338,7 +342,7 @@ class HookedModel:
         stop_after: Site | None,
     ) -> Run:
         first, stream = start
-        shifted = [SiteEdit(Site.embed(), lambda own: stream)]
+        shifted = [SiteEdit(Site.embed(), lambda _: stream)]
         for edit in edits:
             if edit.site in (Site.embed(), Site(first, "resid_pre")):
                 continue
@@ -349,7 +353,7 @@ class HookedModel:
         return Run(run.logits, {site.shift(first): value for site, value in run.captured.items()})
 
     def tail(self, layer: int) -> "HookedModel":
-        """The layers from `layer` on and the head, over the same parameters; its `embed` is that layer's input."""
+        """A model of the layers from `layer` on, over the same parameters. Its `embed` is the input of that layer."""
         if layer not in self._tails:
             tree = share_tree(self.module)
             cut_layers(tree, self.geometry.family, layer)
@@ -363,9 +367,9 @@ class HookedModel:
         return self.run(batch, interventions).logits
 
     def __getstate__(self) -> dict[str, Any]:
-        """To another process, or into a deep copy, goes what the model is made of; the rest is built again there.
+        """What a pickle or a deep copy holds of the model. The rest is built again when it is restored.
 
-        As in a `copy()`, weights are frozen there and the module is in evaluation mode.
+        As in a `copy()`, the restored weights are frozen and the module is in evaluation mode.
         """
         kept = ("module", "tokenizer", "readout", "name", "backend_name")
         return {name: self.__dict__[name] for name in kept}

@@ -1,4 +1,4 @@
-"""Which class a logit stands for. Never guessed: checkpoints order the same labels differently."""
+"""Reads which class each logit belongs to. It is never guessed: checkpoints order the same labels differently."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,56 +8,57 @@ from hc_interp.errors import LabelError, ModelError
 
 
 def check_single_label(config: Any, outputs: int, name: str) -> None:
-    """Raise `ModelError` for a regression or a multi-label model: its largest logit is not its answer."""
+    """Raise `ModelError` for a regression or a multi-label model, whose largest logit is not its answer."""
     problem = getattr(config, "problem_type", None)
     if outputs > 1 and problem in (None, "single_label_classification"):
         return
-    given = f"{outputs} output" if outputs == 1 else f"problem_type={problem!r} in its config"
+    reason = f"{outputs} output" if outputs == 1 else f"problem_type={problem!r} in its config"
     raise ModelError(
-        f"{name} has {given}, so it does not choose one of several classes. Expected a classifier with one output for "
+        f"{name} has {reason}, so it does not choose one of several classes. Expected a classifier with one output for "
         "each class, of which one is right. Load such a checkpoint; where the config is wrong, set "
         "problem_type='single_label_classification' in config.json or module.config."
     )
 
 
 def read_labels(config: Any, outputs: int, labels: Sequence[str] | None, name: str) -> tuple[str, ...]:
-    """Class names in logit order, lower case: `labels` if given, else the checkpoint's `id2label`.
+    """Class names in logit order, lower case: `labels` if given, else the `id2label` of the checkpoint's config.
 
-    `outputs` is the width of the head, which decides how many names there must be. Raises `LabelError` if the
-    checkpoint does not name its labels, if its `id2label` and `label2id` contradict each other, if `labels` has the
-    wrong length, and if `labels` holds the checkpoint's own names in another order.
+    `outputs` is the number of logits, and so of names. Raises `LabelError` if the config does not name its labels, if
+    its `id2label` and `label2id` contradict each other, if `labels` has the wrong length, and if `labels` has the names
+    of the config in another order.
     """
     by_id, by_name = _in_order(config.id2label, outputs), _in_order(_inverted(config), outputs)
     if labels is None:
-        return _own_names(config, by_id, by_name, outputs, name)
-    given = _given_names(labels, outputs, name)
-    own = [names for names in (by_id, by_name) if names is not None]
-    if any(in_another_order(given, names) for names in own) and not any(same_order(given, names) for names in own):
+        return _stored_names(config, by_id, by_name, outputs, name)
+    cleaned = _cleaned_names(labels, outputs, name)
+    stored = [names for names in (by_id, by_name) if names is not None]
+    moved = any(in_another_order(cleaned, names) for names in stored)
+    if moved and not any(same_order(cleaned, names) for names in stored):
         raise LabelError(
             f"labels={list(labels)} puts the classes of {name} in another order than the checkpoint does, which names "
-            f"its outputs {list(own[0])}. Leave labels= out to read them in that order. Where the checkpoint's own "
+            f"its outputs {list(stored[0])}. Leave labels= out to read them in that order. Where the checkpoint's own "
             "names are wrong, correct id2label and label2id in its config.json (or module.config)."
         )
-    return given
+    return cleaned
 
 
-def _given_names(labels: Sequence[str], outputs: int, name: str) -> tuple[str, ...]:
+def _cleaned_names(labels: Sequence[str], outputs: int, name: str) -> tuple[str, ...]:
     if isinstance(labels, str):
         raise LabelError(f"labels={labels!r} is one text. Give a list with one name for each logit, in logit order.")
     if not isinstance(labels, Sequence) or not all(isinstance(label, str) for label in labels):
         raise LabelError(
             f"labels={labels!r} has no order or no names. Give a list of texts, one a logit, in logit order."
         )
-    given = tuple(str(label).strip().lower() for label in labels)
-    if len(given) != outputs or len(set(given)) != outputs:
+    cleaned = tuple(str(label).strip().lower() for label in labels)
+    if len(cleaned) != outputs or len(set(cleaned)) != outputs:
         raise LabelError(
-            f"labels={list(labels)} has {len(set(given))} different names, but {name} has {outputs} classes. "
+            f"labels={list(labels)} has {len(set(cleaned))} different names, but {name} has {outputs} classes. "
             "Give one name for each logit, in logit order."
         )
-    return given
+    return cleaned
 
 
-def _own_names(
+def _stored_names(
     config: Any, by_id: tuple[str, ...] | None, by_name: tuple[str, ...] | None, outputs: int, name: str
 ) -> tuple[str, ...]:
     if by_id is None:
@@ -79,11 +80,11 @@ def _own_names(
 
 
 def _in_order(names: Mapping[Any, Any], outputs: int) -> tuple[str, ...] | None:
-    """The names of all outputs; None where one is missing, no name ("LABEL_0", "class 1", "2"), or there twice."""
+    """The names of all outputs. None if one is missing, is no name ("LABEL_0", "class 1", "2"), or occurs twice."""
     by_index = {str(index): str(label).strip().lower() for index, label in names.items()}
-    found = tuple(by_index.get(str(index), "") for index in range(outputs))
-    unnamed = len(by_index) != outputs or not all(map(is_name, found))
-    return None if unnamed or len(set(found)) != outputs else found
+    ordered = tuple(by_index.get(str(index), "") for index in range(outputs))
+    unnamed = len(by_index) != outputs or not all(map(is_name, ordered))
+    return None if unnamed or len(set(ordered)) != outputs else ordered
 
 
 def _inverted(config: Any) -> dict[Any, Any]:

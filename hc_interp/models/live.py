@@ -1,4 +1,4 @@
-"""Is a live module what its class and its config say? Checked before it is copied and after."""
+"""Checks that a live module is what its class and its config say, before and after it is copied."""
 
 import copy
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from hc_interp.errors import ModelError, in_one_line
 from hc_interp.models.families import FAMILIES, family_of
 from hc_interp.models.geometry import Geometry
 
-# Where wrappers of torch and others keep the module that they wrap.
+# The attributes in which wrappers, torch's and others, keep the module that they wrap.
 _INSIDE = ("module", "_orig_mod", "_fsdp_wrapped_module")
-# The parts whose weights are read, beside being called; of the last three only the class is compared.
+# The parts whose weights the package reads. Of those in `_ANY_SHAPE` the shape is not compared with the config.
 _BY_LAYER = ("q", "k", "v", "o", "norm_1", "norm_2", "q_norm", "k_norm", "mlp_in", "mlp_out", "block")
 _ONCE = ("norm_final", "rotary", "head")
 _ANY_SHAPE = ("mlp_in", "mlp_out", "head")
 
 
 def refuse_wrapped(module: nn.Module, name: str) -> None:
-    """Raise `ModelError` for a module around another, with the attribute to pass; and for one without its weights."""
+    """Raise `ModelError` for a wrapper around a module, with the attribute to pass, and for weights not in memory."""
     inside, inner = _inside(module)
     if _is_peft(type(inner)):
-        what = "adapters that stand beside the weights"
+        what = "adapters that are not merged into the weights"
         mend = f"Merge them into the weights: pass hc.load(module{inside}.merge_and_unload())."
         if not hasattr(inner, "merge_and_unload"):
             what, mend = (
@@ -36,14 +36,14 @@ def refuse_wrapped(module: nn.Module, name: str) -> None:
             f"{name} wraps a {type(inner).__name__}. Expected that module itself. Pass hc.load(module{inside})."
         )
     family_of(module, name)
-    _check_places(module, name)
+    _check_tensors(module, name)
 
 
 def check_parts(module: nn.Module, name: str) -> None:
     """Raise `ModelError` for a part that is not what the module's class makes of its config.
 
-    Parts that were replaced (by low-rank, quantized, adapted or compiled ones) and weights that lost rows would enter
-    some computations and not others: passes call a part, the rest reads its weight.
+    A part may have been replaced (by a low-rank, quantized, adapted or compiled one), or its weight may have lost rows.
+    Some computations would use it and others not: passes call a part, and the rest reads its weight.
     """
     try:
         with torch.device("meta"):
@@ -61,27 +61,27 @@ def check_parts(module: nn.Module, name: str) -> None:
             f"{name} has {n_layers} layers and its config says {expected.n_layers}. Set module.config."
             f"num_hidden_layers={n_layers} (and cut layer_types where there are any) before it is wrapped."
         )
-    for place, what in _other_parts(module, expected):
+    for path, difference in _other_parts(module, expected):
         raise ModelError(
-            f"{place} of {name} {what}. Expected the parts that {type(module).__name__} makes of its config, since "
-            "their weights are read one by one. Put a plain part with the same product in its place; adapters are "
-            "merged by peft's merge_and_unload(), heads are removed by hc.Ablate."
+            f"{path} of {name} {difference}. Expected the parts that {type(module).__name__} makes of its config, "
+            "since their weights are read one by one. Put a plain part with the same product in its place; adapters "
+            "are merged by peft's merge_and_unload(), heads are removed by hc.Ablate."
         )
 
 
 def _other_parts(module: nn.Module, expected: Geometry) -> Iterator[tuple[str, str]]:
-    """Place and nature of each part that is another than in the module that the config makes."""
-    for place, name in _places(expected):
-        here, built = _at(module, place), expected.module.get_submodule(place)
-        if here is None:
-            yield place, "is missing"
-        elif type(here).forward is not type(built).forward:
-            yield place, f"is a {_class(here)}, not a {_class(built)}"
-        elif name not in _ANY_SHAPE and _shape(here) != _shape(built):
-            yield place, f"has a weight of shape {_shape(here)}, not {_shape(built)}: it was pruned or replaced"
+    """The path of each part that differs from the one that the config makes, and how it differs."""
+    for path, name in _part_paths(expected):
+        part, built = _submodule(module, path), expected.module.get_submodule(path)
+        if part is None:
+            yield path, "is missing"
+        elif type(part).forward is not type(built).forward:
+            yield path, f"is a {_class(part)}, not a {_class(built)}"
+        elif name not in _ANY_SHAPE and _shape(part) != _shape(built):
+            yield path, f"has a weight of shape {_shape(part)}, not {_shape(built)}: it was pruned or replaced"
 
 
-def _places(geometry: Geometry) -> Iterator[tuple[str, str]]:
+def _part_paths(geometry: Geometry) -> Iterator[tuple[str, str]]:
     family = geometry.family
     for layer in range(geometry.n_layers):
         yield geometry.path("block", layer), "block"
@@ -94,9 +94,9 @@ def _places(geometry: Geometry) -> Iterator[tuple[str, str]]:
             yield geometry.path(part), part
 
 
-def _at(module: nn.Module, place: str) -> nn.Module | None:
+def _submodule(module: nn.Module, path: str) -> nn.Module | None:
     try:
-        return module.get_submodule(place)
+        return module.get_submodule(path)
     except AttributeError:
         return None
 
@@ -111,26 +111,27 @@ def _shape(part: Any) -> tuple[int, ...]:
 
 
 def _inside(module: nn.Module) -> tuple[str, nn.Module]:
-    """The way through wrappers to the module that they are around, and that module."""
-    way = ""
+    """The attributes that lead through wrappers to the wrapped module, as code like ".module", and that module."""
+    attributes = ""
     while type(module).__name__ not in FAMILIES and not _is_peft(type(module)):
         name = next((name for name in _INSIDE if isinstance(getattr(module, name, None), nn.Module)), None)
         if name is None:
             break
-        way, module = f"{way}.{name}", getattr(module, name)
+        attributes, module = f"{attributes}.{name}", getattr(module, name)
     if type(module).__name__ not in FAMILIES and not _is_peft(type(module)):
         for name, part in module.named_modules():
             if type(part).__name__ in FAMILIES:
-                return f"{way}.get_submodule({name!r})", part
-    return way, module
+                return f"{attributes}.get_submodule({name!r})", part
+    return attributes, module
 
 
 def _is_peft(kind: type) -> bool:
     return kind.__module__.split(".")[0] == "peft"
 
 
-def _check_places(module: nn.Module, name: str) -> None:
-    if compiled := [place for place, part in module.named_modules() if "_orig_mod" in part._modules]:
+def _check_tensors(module: nn.Module, name: str) -> None:
+    """Raise `ModelError` for compiled parts, tensors without values, and tensors on several devices."""
+    if compiled := [path for path, part in module.named_modules() if "_orig_mod" in part._modules]:
         raise ModelError(
             f"{compiled[0]} of {name} is compiled (torch.compile). Expected plain parts, whose values are read while "
             f"they run. Put module.get_submodule({compiled[0]!r})._orig_mod in its place."
@@ -138,12 +139,12 @@ def _check_places(module: nn.Module, name: str) -> None:
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     if empty := [key for key, tensor in tensors.items() if tensor.is_meta]:
         raise ModelError(
-            f"{len(empty)} of the {len(tensors)} tensors of {name} hold no values (first: {empty[0]}): they stand on "
+            f"{len(empty)} of the {len(tensors)} tensors of {name} hold no values (first: {empty[0]}): they are on "
             "'meta', as device_map and offloading to CPU or disk leave them. Expected all weights in memory. Load the "
             "module without device_map, or pass the folder: hc.load(folder, device=...)."
         )
     if len(devices := sorted({str(tensor.device) for tensor in tensors.values()})) > 1:
         raise ModelError(
-            f"{name} stands on several devices ({', '.join(devices)}). Expected one. Load it without device_map, or "
+            f"{name} is on several devices ({', '.join(devices)}). Expected one. Load it without device_map, or "
             "pass the folder: hc.load(folder, device=...)."
         )

@@ -1,10 +1,10 @@
-"""`hc.load`: a checkpoint by name, folder, hub id or live module, as a validated `HookedModel`."""
+"""`hc.load`: a zoo model, a folder, a hub id or a live module as a validated `HookedModel`."""
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -24,16 +24,20 @@ from hc_interp.models.weight_files import check_weight_files
 from hc_interp.models.zoo import load_zoo
 from hc_interp.torch_modes import own_torch_modes
 
-# A weight of a layer; but for what old versions of transformers stored beside the weights and now compute.
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+# The name of a layer's weight. Excepted are buffers that old versions of transformers stored, and new ones compute.
 _IN_A_LAYER = re.compile(r".*\.(layers?|h)\.\d+\.(?!.*rotary_emb\.inv_freq$)(?!attn\.(masked_)?bias$).*")
-Loaded = tuple[nn.Module, Any, str]
+Loaded = tuple[nn.Module, Any, str]  # module, tokenizer, name
 
 
 @own_torch_modes
 def load(
     source: str | Path | nn.Module,
     *,
-    tokenizer: Any = None,
+    tokenizer: "PreTrainedTokenizerBase | Tokenizer | str | Path | None" = None,
     labels: Sequence[str] | None = None,
     backend: str = "transformer_lens",
     device: str | torch.device | None = None,
@@ -43,24 +47,26 @@ def load(
     """Load a sequence classifier or a language model and wrap a copy of it.
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
-    `save_pretrained` wrote, a hub id, or a live module; an adapter of peft (LoRA) is merged into its base, which takes
-    the extra `lora`. `tokenizer` goes before the checkpoint's own: one of transformers or `tokenizers`, or the folder
-    or hub id of one. `labels` names a classifier's classes in logit order where the checkpoint does not. For a language
-    model `labels` are words of one token each, like `[" yes", " no"]`: its logits `[batch, class]` are then those
-    words' at the last position that is no padding (in a masked model at the first mask token of a row that has one);
-    without them its logits stay `[batch, pos, vocab]`. A classifier on a decoder is read where its module reads it: at
-    the last token that is not its config's `pad_token_id`.
+    `save_pretrained` wrote, a hub id, or a live module. If it is an adapter of peft (LoRA), the adapter is merged into
+    its base; this needs `hc-interp[lora]`. `tokenizer` replaces the checkpoint's own. It is a tokenizer of transformers
+    or `tokenizers`, or the folder or hub id of one.
 
-    A live module may carry foreign hooks: forward and backward hooks, a `forward` of its own, parametrizations, pruning
-    masks. They are refused; `foreign_hooks="strip"` takes hooks off the wrapped copy, keeps parametrized weights as
-    they are, and says so in an `HCWarning`. Hooks of accelerate's device maps stay.
+    `labels` names a classifier's classes in logit order, if the checkpoint does not. A classifier on a decoder is read
+    where its module reads it: at the last token that is not the `pad_token_id` of its config. For a language model
+    `labels` are words of one token each, like `[" yes", " no"]`. Its logits `[batch, class]` are then the logits of
+    these words at each row's last position without padding, or in a masked model at the row's first mask token if it
+    has one. Without `labels` the logits of a language model are `[batch, pos, vocab]`.
 
-    Weights are read from safetensors inside the checkpoint's own folder only; no remote code is run. The default device
-    is CUDA if there is one (a live module stays where it is). `dtype` is a floating type of torch or its name. Without
-    it weights stay in the type that their config names, which may be half precision: `repr(model)` and every result say
-    which. Before it is returned the wrapper is compared with the unwrapped module at every site.
+    A live module may have foreign hooks: forward and backward hooks, a replaced `forward`, parametrizations, pruning
+    masks. They are refused. `foreign_hooks="strip"` removes hooks from the wrapped copy, keeps the present values of
+    parametrized weights, and gives an `HCWarning`. Hooks of accelerate's device maps are kept.
 
-    Raises `ModelError` for what cannot be wrapped, `LabelError` for unnamed labels.
+    Weights are read only from safetensors in the checkpoint's own folder, and no remote code is run. The default device
+    is CUDA if there is one; a live module stays on its device. `dtype` is a floating type of torch or its name. Without
+    it, weights keep the type that the config names, which may be half precision: `repr(model)` and every result name
+    the type. Before the wrapper is returned, it is compared with the unwrapped module at every site.
+
+    Raises `ModelError` for a source that cannot be wrapped, and `LabelError` for labels that are not named.
     """
     precision = dtype_named(dtype)
     tokenizer = given_tokenizer(tokenizer)
@@ -82,13 +88,16 @@ def load(
 
 
 def _from_name(source: Any, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None = None) -> Loaded:
-    """A zoo model, folder or hub id; with `adapter` the base of it. A given tokenizer goes before its own."""
+    """Load a zoo model, a folder or a hub id, as the base of `adapter` if there is one.
+
+    `tokenizer`, unless it is None, replaces the checkpoint's own.
+    """
     if isinstance(source, str) and source.startswith("zoo:"):
-        module, found = load_zoo(source.removeprefix("zoo:"))
-        return module, found if tokenizer is None else tokenizer, source
-    named, local = folder_or_hub_id(source)
-    name = Path(named).resolve().name if local else named
-    return *_from_pretrained(named, tokenizer, dtype, adapter, local=local), name
+        module, zoo_tokenizer = load_zoo(source.removeprefix("zoo:"))
+        return module, zoo_tokenizer if tokenizer is None else tokenizer, source
+    folder_or_id, local = folder_or_hub_id(source)
+    name = Path(folder_or_id).resolve().name if local else folder_or_id
+    return *_from_pretrained(folder_or_id, tokenizer, dtype, adapter, local=local), name
 
 
 def _from_pretrained(
@@ -104,8 +113,8 @@ def _from_pretrained(
         "connection and access, or download it and pass the folder."
     )
     with _reading(source, mend):
-        if (own := Adapter.find(source, local=local)) is not None:
-            return _merged(own, source, tokenizer, dtype, adapter, local=local)
+        if (inner := Adapter.find(source, local=local)) is not None:
+            return _merged(inner, source, tokenizer, dtype, adapter, local=local)
         config = read_config(source, local=local, dtype=dtype)
         if adapter is not None:
             architecture = adapter.architecture(config, source)
@@ -126,7 +135,7 @@ def _from_pretrained(
             use_safetensors=True,
             trust_remote_code=False,
             dtype=dtype or "auto",
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # `_check_loaded` refuses them with their names
             output_loading_info=True,
         )
     _check_loaded(info, adapter, source, architecture)
@@ -134,7 +143,7 @@ def _from_pretrained(
 
 
 def _check_loaded(info: dict[str, Any], adapter: Adapter | None, source: str, architecture: str) -> None:
-    """Raise `ModelError` for weights that were not read: all are the module's, but for those that an adapter brings."""
+    """Raise `ModelError` unless each weight of the module was read or `adapter` replaces it."""
     missing, differ = info["missing_keys"], info["mismatched_keys"]
     if adapter is not None:
         missing = {key for key in missing if not adapter.holds(key)}
@@ -145,10 +154,10 @@ def _check_loaded(info: dict[str, Any], adapter: Adapter | None, source: str, ar
             "random. Load a checkpoint that was fine-tuned and saved with its classification head."
         )
     if differ:
-        key, here, expected = min(differ)
+        key, stored, expected = min(differ)
         raise ModelError(
             f"{source} holds {len(differ)} weights of another shape than its config.json says (first: {key} of shape "
-            f"{tuple(here)}, expected {tuple(expected)}). Restore the config.json that was saved with these "
+            f"{tuple(stored)}, expected {tuple(expected)}). Restore the config.json that was saved with these "
             "weights; the number of classes is that of the names in id2label."
         )
     if ignored := sorted(key for key in info["unexpected_keys"] if _IN_A_LAYER.fullmatch(key)):
@@ -161,7 +170,7 @@ def _check_loaded(info: dict[str, Any], adapter: Adapter | None, source: str, ar
 def _merged(
     adapter: Adapter, source: str, tokenizer: Any, dtype: torch.dtype | None, outer: Adapter | None, *, local: bool
 ) -> tuple[nn.Module, Any]:
-    """An adapter in the weights of its base; the tokenizer is the one beside the adapter, else the base's."""
+    """Load the base of an adapter and merge the adapter into it. The adapter's tokenizer replaces the base's."""
     if outer is not None:
         raise ModelError(
             f"{outer.folder} is an adapter on {source}, which is an adapter itself. Expected a whole model as its "
@@ -177,7 +186,7 @@ def _merged(
 
 @contextmanager
 def _reading(source: str, mend: str) -> Iterator[None]:
-    """Within it every error but the package's own becomes a `ModelError`: foreign files make other code fail anyhow."""
+    """Turn every error but the package's own into a `ModelError`: on a broken file other code fails in any way."""
     try:
         yield
     except HCError:
@@ -197,9 +206,9 @@ def _without_class(config: Any, source: str) -> str:
 
 
 def _moved(module: Any, device: Any, dtype: torch.dtype | None, name: str) -> Any:
-    """The module at `device` and in `dtype`, where they are given."""
+    """The module on `device` and in `dtype`, unless they are None."""
     try:
-        # Where all weights have the type, buffers that transformers keeps in float32 (of rotary positions) stay in it.
+        # A module whose weights have the type is not converted: transformers keeps some of its buffers in float32.
         same = all(tensor.dtype == dtype for tensor in module.parameters())
         moved = module.to(device=device, dtype=None if same else dtype)
     except (RuntimeError, AssertionError, TypeError) as error:  # no such device, or torch was built without it

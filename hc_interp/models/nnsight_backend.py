@@ -14,8 +14,8 @@ from hc_interp.data.batch import Batch
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import TAP_SHAPES, Handler, Tap
 
-# Which side of which part of a `Family` a tap is.
-PLACES = {
+# The part of a `Family` at whose input or output each tap is.
+TAP_MODULES = {
     "block_in": ("block", "input"),
     "qkv_in": ("q", "input"),
     "q": ("q", "output"),
@@ -28,14 +28,14 @@ PLACES = {
     "block_out": ("block", "output"),
     "head_in": ("head", "input"),
 }
-_EXECUTION_ORDER = {name: place for place, name in enumerate(TAP_SHAPES)}
+_EXECUTION_ORDER = {name: i for i, name in enumerate(TAP_SHAPES)}
 
 
 def build_nnsight(tree: nn.Module) -> Any:
-    """An `NNsight` object around `tree`, whose modules it changes in place: give it a tree of its own.
+    """An `NNsight` object around `tree`. nnsight changes the modules in place, so `tree` must not be used elsewhere.
 
-    nnsight calls a submodule named `output` (BERT has one in every layer) `E_output`, since `output` is what it calls
-    a module's value; it warns of each one, which is left out here.
+    In nnsight `output` is the value of a module, so a submodule named `output` (BERT has one in every layer) is called
+    `E_output`. nnsight's warning about each of them is suppressed here.
     """
     from nnsight import NNsight
 
@@ -45,7 +45,7 @@ def build_nnsight(tree: nn.Module) -> Any:
 
 
 class NNsightBackend:
-    """Runs the wrapped module in one trace, with each handler called where its tap is reached."""
+    """Runs the wrapped module in one trace, and calls each handler when the pass reaches its tap."""
 
     name = "nnsight"
 
@@ -59,8 +59,8 @@ class NNsightBackend:
 
         visits = self._visits(handlers)
         inputs = self.geometry.inputs(batch)
-        # The block below does not run here: nnsight runs it beside the forward pass, pausing at each value it asks for.
-        # An exception of a handler (StopForward too) unwinds the pass and leaves the trace as itself.
+        # nnsight runs the block below beside the forward pass, and the block waits for each value that it reads. An
+        # exception that a handler raises (StopForward too) ends the pass and leaves the trace unchanged.
         with self.wrapped.trace(batch.input_ids, **inputs) as tracer:
             for visit in visits:
                 visit.make()
@@ -68,10 +68,10 @@ class NNsightBackend:
         return logits
 
     def _visits(self, handlers: Mapping[Tap, Handler]) -> "list[Visit]":
-        """In execution order; the parts of one tensor (q, k and v of a joint projection) are one visit."""
+        """The visits in execution order. All parts of one tensor (q, k and v of a joint projection) are one visit."""
         visits: dict[tuple[str, str], Visit] = {}
         for tap in sorted(handlers, key=_execution_order):
-            part, side = PLACES[tap.name]
+            part, side = TAP_MODULES[tap.name]
             path = f"{self.wrapped.path}.{self.geometry.path(part, tap.layer)}"
             joint = self.geometry.family.joint and tap.name in ("q", "k", "v")
             visit = visits.setdefault((path, side), Visit(self._modules[path], side, {}, 3 if joint else 1))
@@ -83,7 +83,10 @@ class NNsightBackend:
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """Handlers at one side of one module: of its whole value, or of equal parts of the last axis, by place."""
+    """The handlers at one side of one module, its "input" or its "output".
+
+    They handle the whole value, or one of `parts` equal parts of its last axis. `handlers` has them by part.
+    """
 
     module: Any
     side: str
@@ -91,16 +94,16 @@ class Visit:
     parts: int
 
     def make(self) -> None:
-        """Read, handle and write back; waits for the pass to come here, so only inside a trace."""
+        """Read the value, call the handlers, write the result back. In a trace only: it waits for the pass."""
         value = getattr(self.module, self.side)
         parts = value.chunk(self.parts, dim=-1) if self.parts > 1 else (value,)
-        new = [self.handlers[place](part) if place in self.handlers else part for place, part in enumerate(parts)]
+        new = [self.handlers[i](part) if i in self.handlers else part for i, part in enumerate(parts)]
         if any(one is not other for one, other in zip(new, parts, strict=True)):
             setattr(self.module, self.side, torch.cat(new, dim=-1) if self.parts > 1 else new[0])
 
 
 def _by_head(handler: Handler, d_head: int) -> Handler:
-    """Show a handler the last axis as `head d_head`."""
+    """A handler that splits the last axis into `head d_head` for another handler, and joins it again."""
 
     def handle(value: Tensor) -> Tensor:
         split = rearrange(value, "batch pos (head d_head) -> batch pos head d_head", d_head=d_head)
@@ -111,5 +114,5 @@ def _by_head(handler: Handler, d_head: int) -> Handler:
 
 
 def _execution_order(tap: Tap) -> tuple[float, int]:
-    """nnsight serves values only in the order in which the pass makes them; what has no layer comes last."""
+    """Sort key: nnsight gives values only in the order of the pass. A tap without a layer is the last."""
     return (math.inf if tap.layer is None else tap.layer, _EXECUTION_ORDER[tap.name])

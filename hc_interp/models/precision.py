@@ -1,4 +1,4 @@
-"""The floating type that a model computes in: its name, and a warning where it rounds too coarsely for effects."""
+"""The floating type that a model computes in: its name, and a warning if it is too coarse to measure effects."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")  # what torch computes in
 
 
 def dtype_named(dtype: Any) -> torch.dtype | None:
-    """`torch.float32` and `"float32"` alike. Raises `ModelError` for a type that torch does not compute in."""
+    """The type of this name; a type itself, or None, is returned. Raises `ModelError` for one not in `DTYPES`."""
     name = dtype_name(dtype) if isinstance(dtype, torch.dtype) else dtype
     if dtype is None or (isinstance(name, str) and name in DTYPES):
         return dtype and getattr(torch, name)
@@ -26,7 +26,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def warn_below_float32(dtype: torch.dtype, name: str, what: str) -> None:
-    """Warn that `what` was asked of a model whose numbers are coarser than float32."""
+    """Warn that the computation `what` was requested of a model whose numbers are coarser than float32."""
     if torch.finfo(dtype).bits >= 32:
         return
     warn(

@@ -1,4 +1,4 @@
-"""`Site`: a named place in a forward pass where a value can be read or edited."""
+"""`Site`: the name of a value in a forward pass that can be read or edited."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -6,7 +6,7 @@ from typing import Self
 
 from hc_interp.errors import ComponentError
 
-# Execution order. `embed` is the input of layer 0, `pooled` what a classifier's last layer reads.
+# In execution order. `embed` is the input of layer 0, and `pooled` the input of a classifier's last linear layer.
 LAYER_KINDS = (
     "resid_pre",
     "q_in",
@@ -23,13 +23,13 @@ LAYER_KINDS = (
     "mlp_out",
     "resid_post",
 )
-KINDS = ("embed", *LAYER_KINDS, "pooled")
+SITE_KINDS = ("embed", *LAYER_KINDS, "pooled")
 HEAD_KINDS = frozenset({"q_in", "k_in", "v_in", "q", "k", "v", "pattern", "z", "result"})
 
 
 @dataclass(frozen=True)
 class Site:
-    """`Site(layer, kind, head=None)`; `head` selects one head of a per-head kind and drops that axis.
+    """The value of kind `kind` in a layer. `head` selects one head of a per-head kind and drops that axis.
 
     Shapes: `q k v z` are `[batch, pos, head, d_head]`; `q_in k_in v_in result` `[batch, pos, head, d_model]`; `pattern`
     `[batch, head, query, key]`; `pooled` `[batch, d_model]`; the rest `[batch, pos, d_model]`. Raises `ComponentError`
@@ -41,8 +41,8 @@ class Site:
     head: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ComponentError(f"{self.kind!r} is not a kind of site. Choose one of: {', '.join(KINDS)}.")
+        if self.kind not in SITE_KINDS:
+            raise ComponentError(f"{self.kind!r} is not a kind of site. Choose one of: {', '.join(SITE_KINDS)}.")
         for name, value in (("layer", self.layer), ("head", self.head)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
                 raise ComponentError(f"Site has {name}={value!r}; expected a whole number, like Site(3, 'z', head=7).")
@@ -67,16 +67,16 @@ class Site:
 
     @property
     def head_axis(self) -> int:
-        """Where the head axis of an unselected value is."""
+        """The index of the head axis in the value of all heads."""
         return 1 if self.kind == "pattern" else 2
 
     @property
     def whole(self) -> "Site":
-        """The same place with all heads."""
+        """The same site with all heads."""
         return self if self.head is None else Site(self.layer, self.kind)
 
     def shift(self, layers: int) -> "Site":
-        """The same place that many layers further on (before, if negative)."""
+        """The same site in another layer, `layers` later (earlier if negative)."""
         return self if self.layer is None else Site(self.layer + layers, self.kind, self.head)
 
     def __str__(self) -> str:

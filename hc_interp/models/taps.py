@@ -1,7 +1,7 @@
-"""Taps: the physical places that a backend must let us read and replace. Sites are built from them (`forward.py`).
+"""Taps: the tensors of a pass that a backend must let the package read and replace. `forward.py` builds sites on them.
 
-A backend offers these tensors in this order in each layer; nothing else about an architecture reaches the rest of
-the package, so a new backend or a new model family is one table from taps to its own names.
+A backend offers these tensors, in this order, in each layer. The rest of the package depends on nothing else in a
+backend, so a new backend or a new model family is one table from taps to its own names.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,26 +15,28 @@ from hc_interp.data.batch import Batch
 # name -> shape, in execution order
 TAP_SHAPES = {
     "block_in": "batch pos d_model",  # the stream that enters the layer
-    "qkv_in": "batch pos d_model",  # what q, k and v are projected from (after the norm where it stands before)
+    "qkv_in": "batch pos d_model",  # the input of the projections to q, k and v (pre-LN: normalised)
     "q": "batch pos head d_head",
-    "k": "batch pos head d_head",  # one of each group where heads share keys and values
+    "k": "batch pos head d_head",  # if groups of heads share keys and values: [batch, pos, group, d_head]
     "v": "batch pos head d_head",
     "z": "batch pos head d_head",  # input of the output projection
     "attn_out": "batch pos d_model",  # output of the output projection, bias included
     "mid": "batch pos d_model",  # post-LN only: output of the first LayerNorm
     "mlp_out": "batch pos d_model",  # output of the MLP's last projection, bias included
     "block_out": "batch pos d_model",
-    "head_in": "...",  # what the head projects: [batch, d_model] in an encoder classifier, else [batch, pos, d_model]
+    "head_in": "...",  # the head's input: [batch, d_model] in an encoder classifier, else [batch, pos, d_model]
 }
 
 
 @dataclass(frozen=True)
 class Tap:
+    """A tap of a layer, or of the head if `layer` is None."""
+
     layer: int | None
     name: str
 
 
-# A handler sees the value at its tap and returns what stands there from then on.
+# A handler is called with the value at its tap and returns the value that the pass goes on with.
 Handler = Callable[[Tensor], Tensor]
 
 
@@ -49,4 +51,4 @@ class Backend(Protocol):
 
 
 class StopForward(Exception):
-    """Raised by a handler when nothing later in the pass is wanted: control flow, not an error."""
+    """A handler raises it to end the pass when no later value is needed. It is not an error."""

@@ -1,4 +1,4 @@
-"""Texts to batches, held to what a model can read."""
+"""Encodes texts as batches, and checks that the model can read them."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from hc_interp.errors import DataError, ModelError
 
 
 def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
-    """See `HookedModel.tokenize`."""
+    """What `HookedModel.tokenize` does, which describes it."""
     if isinstance(first, Examples):
         if second is not None:
             raise DataError(
@@ -36,7 +36,7 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
             "at least one first text and, for pairs, a second text for each."
         )
-    # Asked for by name: some tokenizers leave token types out, and the two texts would look like one.
+    # Requested by name: some tokenizers leave token types out, and the model could not tell the two texts apart.
     types = (getattr(model.module.config, "type_vocab_size", 0) or 0) > 1
     encoded = model.tokenizer(
         first, second, padding=True, padding_side="right", return_tensors="pt", return_token_type_ids=types
@@ -62,11 +62,11 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
 
 
 def check_known(batch: Batch, config: Any, name: str) -> None:
-    """Raise `DataError` for tokens and token types that a model does not know."""
-    if batch.input_ids.device.type != "cpu":  # the look would wait for the device
+    """Raise `DataError` for tokens and token types that a model does not have. Nothing is checked on a GPU."""
+    if batch.input_ids.device.type != "cpu":  # reading the values would wait for the device
         return
     sizes: dict[str, tuple[torch.Tensor | None, int]] = {"token": (batch.input_ids, config.vocab_size)}
-    if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # with one, types are left out of the pass
+    if (types := getattr(config, "type_vocab_size", 0) or 0) > 1:  # a model with one type is run without types
         sizes["token type"] = (batch.token_type_ids, types)
     for what, (ids, size) in sizes.items():
         if ids is None:
@@ -80,7 +80,7 @@ def check_known(batch: Batch, config: Any, name: str) -> None:
 
 
 def tokenization(tokenizer: Any) -> Any:
-    """What decides how a tokenizer splits text; how it pads and cuts is set by each call, and so left out."""
+    """The rules by which a tokenizer splits text, for digests. Each call sets padding and truncation itself."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
         rules = json.loads(fast.to_str())

@@ -1,4 +1,4 @@
-"""The tokenizer of a model: read from a checkpoint, or given as an object, a name or a file of `tokenizers`."""
+"""The tokenizer of a model: read from a checkpoint, or given by the user as an object, a folder or a hub id."""
 
 import copy
 import os
@@ -12,7 +12,7 @@ _FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "merges.txt",
     "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
-# What special tokens are called in vocabularies: a bare `tokenizers.Tokenizer` does not say which it has.
+# The usual forms of special tokens. A `tokenizers.Tokenizer` does not say which of its tokens are special.
 _SPECIAL = {
     "pad_token": ("[PAD]", "<pad>", "<|pad|>"),
     "unk_token": ("[UNK]", "<unk>"),
@@ -24,53 +24,53 @@ _SPECIAL = {
 }
 
 
-def given_tokenizer(given: Any) -> Any:
-    """A tokenizer as `hc.load` takes it: of transformers, of `tokenizers`, or the folder or hub id of one.
-
-    Raises `ModelError` for anything else.
+def given_tokenizer(tokenizer: Any) -> Any:
+    """A tokenizer of transformers from what `hc.load` accepts: such a tokenizer, one of `tokenizers`, or a folder or
+    hub id that holds one. None stays None. Raises `ModelError` for anything else.
     """
     import tokenizers
 
-    if isinstance(given, tokenizers.Tokenizer):
-        return _of_tokenizers(given)
-    if isinstance(given, str | Path):
-        source, local = folder_or_hub_id(given)
-        found = read_tokenizer(source, local=local)
-        if found is None:
-            raise ModelError(f"tokenizer={str(given)!r} holds no tokenizer. Expected one of the files {_FILES}.")
-        return found
-    if given is None or (callable(given) and hasattr(given, "pad_token_id") and not isinstance(given, type)):
-        return given
+    if isinstance(tokenizer, tokenizers.Tokenizer):
+        return _of_tokenizers(tokenizer)
+    if isinstance(tokenizer, str | Path):
+        source, local = folder_or_hub_id(tokenizer)
+        stored = read_tokenizer(source, local=local)
+        if stored is None:
+            raise ModelError(f"tokenizer={str(tokenizer)!r} holds no tokenizer. Expected one of the files {_FILES}.")
+        return stored
+    usable = callable(tokenizer) and hasattr(tokenizer, "pad_token_id") and not isinstance(tokenizer, type)
+    if tokenizer is None or usable:
+        return tokenizer
     raise ModelError(
-        f"tokenizer={given!r} encodes no texts. Expected a tokenizer of transformers or tokenizers, or the folder or "
-        "hub id of one: hc.load(..., tokenizer=transformers.AutoTokenizer.from_pretrained(name))."
+        f"tokenizer={tokenizer!r} encodes no texts. Expected a tokenizer of transformers or tokenizers, or the folder "
+        "or hub id of one: hc.load(..., tokenizer=transformers.AutoTokenizer.from_pretrained(name))."
     )
 
 
-def _of_tokenizers(given: Any) -> Any:
-    """As transformers wraps it, where each call decides how it pads and cuts."""
+def _of_tokenizers(tokenizer: Any) -> Any:
+    """A tokenizer of `tokenizers` in transformers' wrapper, where each call decides how to pad and cut."""
     import transformers
 
-    known = given.get_vocab()
+    known = tokenizer.get_vocab()
     special = {kind: next((name for name in names if name in known), None) for kind, names in _SPECIAL.items()}
-    if given.padding is not None:
-        special["pad_token"] = given.padding["pad_token"]
-    own = {kind: name for kind, name in special.items() if name is not None}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(given), **own)
+    if tokenizer.padding is not None:
+        special["pad_token"] = tokenizer.padding["pad_token"]
+    named = {kind: name for kind, name in special.items() if name is not None}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(tokenizer), **named)
 
 
 def read_tokenizer(source: str, *, local: bool, config: Any = None) -> Any:
-    """The tokenizer of a folder or hub id; None where there is none. Raises `ModelError` for a broken one.
+    """The tokenizer of a folder or hub id, or None if it holds none. Raises `ModelError` for a broken one.
 
-    `config` is the model's, where it was read already and put right. Where a checkpoint has no tokenizer, transformers
-    makes one that knows special tokens and no words, or fails.
+    `config` is the model's config, if it was already read and corrected. For a checkpoint without a tokenizer,
+    transformers makes one that has special tokens and no words, or fails.
     """
     import transformers
 
     if local and not any(os.path.isfile(os.path.join(source, name)) for name in _FILES):
         return None
     try:
-        found = transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, config=config, local_files_only=local, trust_remote_code=False
         )
     except Exception as error:  # broken files fail in any way
@@ -79,13 +79,14 @@ def read_tokenizer(source: str, *, local: bool, config: Any = None) -> Any:
             "tokenizer.save_pretrained(folder) writes them, tokenizer.json among them. Put them into the folder, or "
             "pass one: hc.load(..., tokenizer=tok)."
         ) from error
-    return found if len(found) > len(set(found.all_special_tokens)) else None
+    return tokenizer if len(tokenizer) > len(set(tokenizer.all_special_tokens)) else None
 
 
 def with_padding(tokenizer: Any, pad_token_id: int | None) -> Any:
-    """The tokenizer, or a copy that pads with another token where it has none to pad with.
+    """The tokenizer, or a copy that pads with another token if it has no padding token.
 
-    Padding is masked, so any token will do: its end token, the one that the model's config names, or the first.
+    Padding is masked, so any token will do. It is the end token, else the one that the model's config names, else the
+    first.
     """
     if tokenizer is None or tokenizer.pad_token_id is not None:
         return tokenizer

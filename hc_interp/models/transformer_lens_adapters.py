@@ -1,8 +1,9 @@
 """TransformerLens adapters for sequence classifiers: this package as a TransformerLens plugin.
 
-TransformerLens wraps masked and causal language models. These adapters add fine-tuned classifiers: the language-model
-head is left out of the component map and the classifier's own head put in. They are registered through the entry-point
-group `transformer_lens.architectures`, so `pip install hc-interp` is all that a user's own TransformerLens code needs.
+TransformerLens wraps masked and causal language models. These adapters add fine-tuned classifiers: in the map of
+components the classifier's own head replaces the head of the language model. They are registered through the
+entry-point group `transformer_lens.architectures`, so `pip install hc-interp` is all that a user's own TransformerLens
+code needs.
 """
 
 from typing import Any
@@ -55,7 +56,7 @@ class BertClassifierAdapter(BertArchitectureAdapter):
 
 
 class RobertaClassifierAdapter(BertClassifierAdapter):
-    """`RobertaForSequenceClassification`: BERT's blocks under `roberta`; its head reads the first position."""
+    """`RobertaForSequenceClassification`: BERT's blocks in `roberta`. Its head reads the first position."""
 
     trunk = "roberta"
 
@@ -64,7 +65,7 @@ class RobertaClassifierAdapter(BertClassifierAdapter):
 
 
 class ElectraClassifierAdapter(RobertaClassifierAdapter):
-    """`ElectraForSequenceClassification`: embedding and hidden sizes may differ; its head reads the first position."""
+    """`ElectraForSequenceClassification`: embedding and hidden sizes may differ. Its head reads the first position."""
 
     trunk = "electra"
 
@@ -105,14 +106,14 @@ class DistilBertClassifierAdapter(BertClassifierAdapter):
 
 
 class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):
-    """TransformerLens takes the softmax in float32, which in a float64 model would be the largest error of a pass."""
+    """Attention with a float64 softmax in a float64 model. TransformerLens computes every softmax in float32."""
 
     def _masked_softmax(self, attn_scores: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         return super()._masked_softmax(attn_scores, torch.float64 if attn_scores.dtype == torch.float64 else dtype)
 
 
 class FullPrecision(ArchitectureAdapter):
-    """A rotary decoder as TransformerLens has it, with attention in the model's own precision."""
+    """TransformerLens' adapter of a rotary decoder, with attention in the model's own precision."""
 
     _attention_bridge_cls = FullPrecisionAttention
 
@@ -143,7 +144,7 @@ class GemmaAdapter(FullPrecision, Gemma1ArchitectureAdapter):
 
 
 class Scored(ArchitectureAdapter):
-    """A decoder with a classifier: `score` in the place of the language-model head."""
+    """A decoder with a classifier: `score` replaces the head of the language model."""
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)

@@ -11,7 +11,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import Handler, Tap
 
-# One table for all architectures: TransformerLens names the same place alike in each of them, but for the head.
+# One table for all architectures: only the head has a different hook name in each of them.
 HOOK_NAMES = {
     "block_in": "blocks.{}.hook_in",
     "qkv_in": "blocks.{}.attn.q.hook_in",
@@ -28,21 +28,21 @@ HOOK_NAMES = {
 
 
 def build_bridge(module: nn.Module, adapter: str, tokenizer: Any = None) -> Any:
-    """A `TransformerBridge` over the same parameters; `module` itself is left as it is.
+    """A `TransformerBridge` over the parameters of `module`, which itself is not changed.
 
-    `adapter` names the module's TransformerLens adapter, as a `Family` does.
+    `adapter` is the import path of the module's TransformerLens adapter, as a `Family` names it.
     """
     from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     architecture = type(module).__name__
-    # Under a name of its own, so that what TransformerLens gives other code for this architecture stays as it is.
+    # A separate name, so that other code still gets TransformerLens' own adapter for this architecture.
     registered = f"hc_interp.{architecture}"
     ArchitectureAdapterFactory.register_adapter(registered, pkgutil.resolve_name(adapter))
     bridge = build_bridge_from_module(share_tree(module), registered, hf_config=copy.deepcopy(module.config))
     bridge.cfg.architecture = architecture
     if tokenizer is not None:
-        # Attached afterwards: TransformerLens would open it again by its name, from a folder or the hub.
+        # Attached to the finished bridge: TransformerLens would load it again by its name, from a folder or the hub.
         bridge.tokenizer = copy.deepcopy(tokenizer)
         start = list(tokenizer("")["input_ids"])[:1]
         bridge.cfg.tokenizer_prepends_bos = bool(start) and start[0] == tokenizer.bos_token_id
@@ -56,7 +56,7 @@ def share_tree(module: nn.Module) -> nn.Module:
 
 
 class TransformerLensBackend:
-    """Runs `bridge` with handlers as hooks, all removed afterwards."""
+    """Runs `bridge` with the handlers as hooks, which are removed after the pass."""
 
     name = "transformer_lens"
 

@@ -1,5 +1,8 @@
-"""Is the wrapper true? Checked once when a model is loaded: each block and the logits are the module's, every site is
-what it says it is, and an edit at any site reaches what is computed from it."""
+"""Checks the wrapper once, when a model is loaded.
+
+Each block and the logits must be the module's. Each site must have the value that its name says. An edit at a site must
+change what is computed from that site.
+"""
 
 import platform
 from collections.abc import Iterator
@@ -18,14 +21,16 @@ from hc_interp.models.hooked import HookedModel, Run
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.site import LAYER_KINDS, Site
 
-SHIFT = 1.0
+SHIFT = 1.0  # the largest number that the check adds at a site
 _COARSE = (torch.bfloat16, torch.float16)
 
 
 @torch.no_grad()
 def validate(model: HookedModel) -> None:
-    """Raise `ModelError`: for a module that does not run by itself, else naming the site and the versions where the
-    wrapper disagrees with the module."""
+    """Raise `ModelError` for a module that does not run by itself, and for a wrapper that disagrees with its module.
+
+    The message for the latter names the site and the versions of the packages.
+    """
     batch = _probe_batch(model)
     _check_module(model, batch)
     try:
@@ -37,7 +42,7 @@ def validate(model: HookedModel) -> None:
 
 
 def _check_module(model: HookedModel, batch: Batch) -> None:
-    """Whether the module itself runs and gives numbers, so that what fails later is the wrapper's."""
+    """Raise `ModelError` unless the module itself runs and gives numbers. Later errors are then the wrapper's."""
     try:
         logits = torch.cat([_plain_logits(model, part) for _, part in _parts(model, batch)])
     except Exception as error:  # foreign code
@@ -58,56 +63,58 @@ def _compare(model: HookedModel, batch: Batch) -> None:
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
     sites = [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
     run = model.run(batch, capture=sites)
-    real = batch.attention_mask.bool()
+    real = batch.attention_mask.bool()  # the positions without padding
     _check_blocks(model, batch, run)
     _check_sites(model, run, 0, real)
-    # The same with numbers added at every site (but the pattern, which has no tap of its own): a hook whose edits are
-    # ignored shows in what is computed from its site.
+    # The sites are checked again with a ripple (numbers that differ at every entry) added at each of them but the
+    # pattern, which no tap shows. If a backend ignores edits of a site, the values computed from it do not fit.
     edits = [SiteEdit(site, lambda value: value + _ripple(value, SHIFT)) for site in sites if site.kind != "pattern"]
     _check_sites(model, model.run_edits(batch, edits, sites), SHIFT, real)
 
 
 def _check_blocks(model: HookedModel, batch: Batch, run: Run) -> None:
-    """Whether each block of the module makes of the stream what the wrapper does, and the head of the last one.
+    """Check that each block, and the head, of the module computes from its input what the wrapper does.
 
-    Each block is given the wrapper's stream, so that one block's rounding is all that they may differ by: through the
-    whole depth a coarse type's rounding grows until nothing can be told.
+    Each block of the module is given the wrapper's stream, so that they differ by the rounding of one block only. Over
+    the whole depth the rounding of a coarse type grows until nothing can be compared.
     """
     streams = [run.captured[Site(layer, "resid_post")] for layer in range(model.n_layers)]
     logits = []
     for rows, part in _parts(model, batch):
         mask = part.attention_mask.bool()
-        given = [stream[rows, : mask.shape[1]] for stream in streams]
-        with _streams_given(model, given) as made:
+        wrapped = [stream[rows, : mask.shape[1]] for stream in streams]
+        with _streams_replaced(model, wrapped) as computed:
             logits.append(_plain_logits(model, part))
-        for layer, (own, stream) in enumerate(zip(made, given, strict=True)):
-            _agree(model, f"L{layer}.resid_post", stream[mask], own[mask])
+        for layer, (stream, plain) in enumerate(zip(wrapped, computed, strict=True)):
+            _agree(model, f"L{layer}.resid_post", stream[mask], plain[mask])
     _check_logits(model, batch, run.logits, torch.cat(logits))
 
 
 @contextmanager
-def _streams_given(model: HookedModel, streams: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Within, what comes after block `i` of the module reads `streams[i]`; yields what each block itself made."""
-    made: list[Tensor] = []
+def _streams_replaced(model: HookedModel, streams: list[Tensor]) -> Iterator[list[Tensor]]:
+    """A context in which `streams[i]` replaces the output of block `i` of the module. Yields the outputs themselves."""
+    computed: list[Tensor] = []
 
-    def give(block: Any, given: Any, output: Any) -> Any:
+    def replace(block: Any, inputs: Any, output: Any) -> Any:
         first, *rest = output if isinstance(output, tuple) else (output,)
-        made.append(first)
-        stream = streams[len(made) - 1]
+        computed.append(first)
+        stream = streams[len(computed) - 1]
         return (stream, *rest) if isinstance(output, tuple) else stream
 
     blocks = [model.module.get_submodule(model.geometry.path("block", layer)) for layer in range(model.n_layers)]
-    handles = [block.register_forward_hook(give) for block in blocks]
+    handles = [block.register_forward_hook(replace) for block in blocks]
     try:
-        yield made
+        yield computed
     finally:
         for handle in handles:
             handle.remove()
 
 
 def _parts(model: HookedModel, batch: Batch) -> list[tuple[list[int], Batch]]:
-    """What the module takes at once, with its rows: the batch, or each row for itself where it is a decoder's
-    classifier without padding token, which takes no batch."""
+    """The batches that the module itself is run on, with their rows.
+
+    It is the whole batch, or single rows for a decoder's classifier without a padding token, which refuses batches.
+    """
     if model.readout.kind == "last" and model.readout.pad_token is None:
         return [([row], batch.rows([row]).trim()) for row in range(len(batch))]
     return [(list(range(len(batch))), batch)]
@@ -117,20 +124,20 @@ def _plain_logits(model: HookedModel, batch: Batch) -> Tensor:
     return model.module(batch.input_ids, **model.geometry.inputs(batch)).logits
 
 
-def _check_logits(model: HookedModel, batch: Batch, found: Tensor, plain: Tensor) -> None:
+def _check_logits(model: HookedModel, batch: Batch, wrapped: Tensor, plain: Tensor) -> None:
     real = batch.attention_mask.bool()
     if model.labels is None:
-        found, plain = found[real], plain[real]
+        wrapped, plain = wrapped[real], plain[real]
     elif model.readout.tokens is not None:
         rows = torch.arange(len(batch), device=plain.device)
         plain = plain[rows, model.readout.positions(batch)][:, list(model.readout.tokens)]
-    _agree(model, "the logits", found, plain)
+    _agree(model, "the logits", wrapped, plain)
 
 
 def _check_sites(model: HookedModel, run: Run, shift: float, real: Tensor) -> None:
-    """Whether every site is what the sites before it make of it, plus the ripple that was added there.
+    """Check that the value of every site follows from those of the sites before it, plus the ripple added there.
 
-    Where there is no padding (`real`): a padded query in a window may see no key at all, and nobody reads what it does.
+    `z` is compared at positions without padding (`real`) only: a padded query in a window may see no key at all.
     """
     at = run.captured
     for layer in range(model.n_layers):
@@ -148,33 +155,38 @@ def _check_sites(model: HookedModel, run: Run, shift: float, real: Tensor) -> No
 def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float, real: Tensor) -> None:
     geometry = model.geometry
     pre_norm = geometry.family.pre_norm
-    own = {kind: _unshifted(value, shift) for kind, value in at.items()}  # as the model made it, before the ripple
+    computed = {kind: _unshifted(value, shift) for kind, value in at.items()}  # before the ripple was added
     norm_1, norm_2 = geometry.norms(layer)
     if pre_norm:
         normed = norm_1(at["resid_pre"])[:, :, None].expand(-1, -1, model.n_heads, -1)
-        _agree(model, f"L{layer}.resid_pre normalised to q_in", normed, own["q_in"])
+        _agree(model, f"L{layer}.resid_pre normalised to q_in", normed, computed["q_in"])
     for name in ("q", "k", "v"):
         projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name))
         projected = projected + geometry.b_in(layer, name)
-        _agree(model, f"L{layer}.{name}_in projected", projected, own[name])
+        _agree(model, f"L{layer}.{name}_in projected", projected, computed[name])
     z = attend(at["pattern"], at["v"])[real]
-    _agree(model, f"L{layer}.pattern applied to v", z, own["z"][real], _softmax_rounding(model, layer, at, z, real))
-    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), own["attn_out"])
+    _agree(
+        model, f"L{layer}.pattern applied to v", z, computed["z"][real], _softmax_rounding(model, layer, at, z, real)
+    )
+    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), computed["attn_out"])
     mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
     how = "added" if pre_norm else "normalised"
     _agree(
-        model, f"L{layer}.resid_pre + attn_out {how} to resid_mid", mid if pre_norm else norm_1(mid), own["resid_mid"]
+        model,
+        f"L{layer}.resid_pre + attn_out {how} to resid_mid",
+        mid if pre_norm else norm_1(mid),
+        computed["resid_mid"],
     )
     _agree(
         model,
         f"L{layer}.resid_mid + mlp_out {how} to resid_post",
         post if pre_norm else norm_2(post),
-        own["resid_post"],
+        computed["resid_post"],
     )
 
 
 def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], z: Tensor, real: Tensor) -> float:
-    """How far z moves by the rounding of scores alone: in a coarse type large scores are off by a factor of weights."""
+    """How much the rounding of scores alone changes z. In a coarse type large scores are far off."""
     if model.dtype not in _COARSE:
         return 0.0
     pattern = model.geometry.pattern(layer, at["q"].float(), at["k"].float(), real.long())
@@ -182,7 +194,7 @@ def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], z: 
 
 
 def _ripple(value: Tensor, height: float) -> Tensor:
-    """Numbers up to `height`, different everywhere: no LayerNorm removes them, and no softmax over keys."""
+    """Numbers up to `height`, different at every entry: neither a LayerNorm nor a softmax removes them."""
     return height * torch.arange(value.numel(), device=value.device).sin().view(value.shape).to(value.dtype)
 
 
@@ -201,31 +213,31 @@ def _probe_batch(model: HookedModel) -> Batch:
     pad = model.geometry.config.pad_token_id or 0
     ids[ids == pad] = (pad + 1) % vocabulary
     if model.readout.kind == "last":
-        ids[0, 1 % length], ids[2, length // 2 :] = pad, pad  # a text may hold and end in the token that also pads
+        ids[0, 1 % length], ids[2, length // 2 :] = pad, pad  # texts may contain the padding token
     ids[mask == 0] = pad
     types = torch.zeros_like(ids)
     types[:, length // 3 :] = 1
     return Batch(ids, mask, types).to(model.device)
 
 
-def _agree(model: HookedModel, what: str, found: Tensor, expected: Tensor, rounding: float = 0.0) -> None:
-    if difference := disagreement(model, found, expected, rounding):
+def _agree(model: HookedModel, what: str, actual: Tensor, expected: Tensor, rounding: float = 0.0) -> None:
+    if difference := disagreement(model, actual, expected, rounding):
         raise ModelError(_wrong(model, f"{what}: {difference}"))
 
 
-def disagreement(model: HookedModel, found: Tensor, expected: Tensor, rounding: float = 0.0) -> str:
-    """How far two tensors are apart that should be the same but for one operation's rounding; empty if they are.
+def disagreement(model: HookedModel, actual: Tensor, expected: Tensor, rounding: float = 0.0) -> str:
+    """How two tensors differ that should be equal up to the rounding of one operation, or "" if they are equal.
 
-    `rounding` is what either may be off by beyond a usual operation.
+    `rounding` is the error that each may have in addition.
     """
     tolerance = 0.05 if model.dtype in _COARSE else 1e-5
-    if model.dtype == torch.float16 and found.shape == expected.shape:  # a ripple may leave what it can hold
-        held = torch.isfinite(expected)
-        found, expected = found.where(held, 0), expected.where(held, 0)
-    error = float((found - expected).abs().max()) if found.shape == expected.shape else float("nan")
+    if model.dtype == torch.float16 and actual.shape == expected.shape:  # with a ripple numbers may overflow
+        finite = torch.isfinite(expected)
+        actual, expected = actual.where(finite, 0), expected.where(finite, 0)
+    error = float((actual - expected).abs().max()) if actual.shape == expected.shape else float("nan")
     if error <= tolerance * max(1.0, float(expected.abs().max())) + 2 * rounding:
         return ""
-    return f"shapes {tuple(found.shape)} and {tuple(expected.shape)}, largest difference {error:.2g}"
+    return f"shapes {tuple(actual.shape)} and {tuple(expected.shape)}, largest difference {error:.2g}"
 
 
 def _wrong(model: HookedModel, where: str) -> str:

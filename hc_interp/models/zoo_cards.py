@@ -1,4 +1,4 @@
-"""The zoo's models and their cards. The module does without torch, so that a list of the models is quick."""
+"""The zoo's models and their cards. This module does not import torch, so that listing the models is fast."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 from hc_interp.errors import ModelError
 
-FORMAT = "hc-interp low-rank difference 1"
+DELTA_FORMAT = "hc-interp low-rank difference 1"
 DATA = Path(__file__).parent / "zoo_data"
 
 
@@ -22,7 +22,7 @@ class ZooEntry:
 
     @cached_property
     def card(self) -> dict[str, Any]:
-        """What the card says: `base`, `delta`, `labels`, `training`, `accuracy`. Raises `ModelError` if unreadable."""
+        """The card, with `base`, `delta`, `labels`, `training` and `accuracy`. Raises `ModelError` if unreadable."""
         try:
             return json.loads(self.card_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

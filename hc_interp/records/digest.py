@@ -1,6 +1,6 @@
-"""A short name for everything that shaped a result, so that work which is resumed is known to be the same work.
+"""`digest`: a hash of everything that shaped a result, by which resumed work is recognised as the same work.
 
-Fields and source text are hashed, never bytecode: another version of Python compiles the same text to other code.
+Fields and source text are hashed, never bytecode: two versions of Python compile the same text to different code.
 """
 
 import ast
@@ -23,18 +23,19 @@ NOT_HASHED = {"hashed": False}  # metadata of a dataclass field
 
 @runtime_checkable
 class Identified(Protocol):
-    """An object that says by which values it is known, as models and contrast pairs do."""
+    """An object whose `identity()` is hashed in its place. Models and contrast pairs have one."""
 
     def identity(self) -> Any: ...
 
 
 def digest(*values: Any) -> str:
-    """SHA-256 over the content of settings, first 16 hex digits.
+    """The first 16 hex digits of the SHA-256 of the values' content.
 
-    A function is known by its name, its source text, and the values of its defaults and of the variables that it closes
-    over; one written in C by its name; any other callable object by its type and attributes. What they look up in a
-    module is not seen. An object that has `identity()` is known by what that returns. Fields of a dataclass that are
-    marked `NOT_HASHED` say where its content came from, and are left out.
+    Of a function, the name, the source text, the defaults and the values of the variables that it closes over are
+    hashed. Of a function written in C it is the name, and of any other callable object the type and the attributes.
+    What a function looks up in its module is not hashed. An object that has `identity()` is replaced by the value which
+    that returns. Fields of a dataclass that are marked `NOT_HASHED` tell where its content came from. They are left
+    out.
 
     Raises `HCError` for a function whose source text cannot be read.
     """
@@ -44,7 +45,7 @@ def digest(*values: Any) -> str:
 
 
 def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
-    """`inside` are the functions and objects that `value` is a part of: one that refers to itself is not fed again."""
+    """Add a value to the hash. `inside` holds the ids of the objects that contain it: no object is entered twice."""
     if id(value) in inside:
         sha.update(b"itself")
         return
@@ -64,7 +65,7 @@ def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         sha.update(f"{type(value).__name__} of {len(value)}".encode())
         for item in value:
             _feed(sha, item, inside)
-    elif isinstance(value, set | frozenset):  # whose order differs from one process to the next
+    elif isinstance(value, set | frozenset):  # its order differs between processes
         _feed(sha, (type(value).__name__, sorted(digest(item) for item in value)), inside)
     elif isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if not _empty(cell)]
@@ -80,7 +81,7 @@ def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
         _feed(sha, (value.func, value.args, value.keywords), inside)
     elif isinstance(value, torch.nn.Module):
         _feed(sha, (type(value).__qualname__, value.state_dict()), inside)
-    elif callable(value) or type(value).__repr__ is object.__repr__:  # that repr is an address: another one tomorrow
+    elif callable(value) or type(value).__repr__ is object.__repr__:  # a repr that is an address
         attributes = {} if isinstance(value, type) else getattr(value, "__dict__", {})
         name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__qualname__))
         _feed(sha, (name, attributes), inside | {id(value)})
@@ -98,7 +99,7 @@ def _empty(cell: Any) -> bool:
 
 
 def _source(function: FunctionType) -> str:
-    """The text of a function's definition as it stands in its file, whatever the function was wrapped to look like."""
+    """The text of a function's definition in its file, also if the function was made to look like another one."""
     code = function.__code__
     try:
         lines = inspect.findsource(code)[0]
@@ -125,15 +126,15 @@ def _defines(node: ast.AST, code: CodeType) -> TypeGuard[ast.FunctionDef | ast.A
 
 
 def _holds(body: Any, code: CodeType) -> bool:
-    """Whether each instruction of the code stands inside the body of a lambda, by the positions that Python keeps."""
+    """Whether all instructions of the code come from this body of a lambda, by the positions that Python records."""
     begin, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
-    spans = [((row, left), (below, right)) for row, below, left, right in code.co_positions() if right]
+    spans = [((line, col), (end_line, end_col)) for line, end_line, col, end_col in code.co_positions() if end_col]
     return bool(spans) and all(begin <= first and last <= end for first, last in spans)
 
 
 def _sourceless(function: FunctionType) -> HCError:
     return HCError(
         f"The source text of the function {function.__qualname__} cannot be read ({function.__code__.co_filename}), so "
-        "work with it could not be known again. Expected a function that is written in a file: define it in a module, "
-        "one lambda on a line, or leave resume= out."
+        "work with it could not be recognised when it is resumed. Expected a function that is written in a file: "
+        "define it in a module, one lambda on a line, or leave resume= out."
     )

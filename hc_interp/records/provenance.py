@@ -1,4 +1,4 @@
-"""What a result must carry so that it can be made again: versions, seed, model and data fingerprints, settings."""
+"""What a result records so that it can be computed again: versions, seed, model and data fingerprints, settings."""
 
 import dataclasses
 import platform
@@ -23,18 +23,18 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a number can depend on."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the packages that a number can depend on."""
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def provenance(model: Any, data: str, **settings: Any) -> dict[str, Any]:
-    """Where a result came from; `settings` are the arguments that shaped it."""
+    """The origin of a result: the `HookedModel`, the fingerprint of the data, and the arguments that shaped it."""
     return {
         "model": model.fingerprint,
         "model_name": model.name,
@@ -50,9 +50,9 @@ def provenance(model: Any, data: str, **settings: Any) -> dict[str, Any]:
 
 
 def described(item: Any) -> dict[str, Any]:
-    """An intervention by its declared fields, as a result can hold them, with its `type` and, in `words`, its `repr`.
+    """An intervention as a dictionary that a result can hold: `type`, its `repr` as `words`, and its declared fields.
 
-    A field that is neither a component nor plain (means, donors) is known by its own `type` and `words` alone.
+    A field that is neither a component nor plain (means, donors) is replaced by its own `type` and `words`.
     """
     declared = dataclasses.fields(item) if dataclasses.is_dataclass(item) else ()
     fields = {field.name: _field(getattr(item, field.name)) for field in declared if field.repr}

@@ -1,8 +1,8 @@
-"""What every result can do: `to_frame`, `save`, `load`, a useful `repr` and `_repr_html_`.
+"""`Result`, the base of all results, gives them `save`, `load` and `_repr_html_`. `read` reads the file of any result.
 
-A result is a frozen dataclass that derives from `Result` and says how it becomes a table. One JSON file holds a whole
-result, per-example values included: arrays are base64 of their bytes, tables are their columns (an index is left out),
-nested results are nested, and a checksum guards it. `read` reads the file of any kind of result.
+A result is a frozen dataclass that derives from `Result` and defines `to_frame`. One JSON file holds a whole result,
+per-example values included. Arrays are stored as base64 of their bytes, tables as their columns without the index, and
+results inside a result as nested objects. The file has a checksum.
 """
 
 import base64
@@ -18,7 +18,7 @@ from hc_interp.checksum import note_unchecked, read_checked, write_checked
 from hc_interp.components import MLP, End, Head, Subnetwork, component
 from hc_interp.errors import ChecksumError, HCError, ResultError
 
-# The module of each kind of result, as text: a file is read without importing every module first.
+# The module that defines each kind of result, as text, so that a file is read without importing every module first.
 MODULES = {
     "AttentionProfile": "hc_interp.attention.result",
     "Block": "hc_interp.patching.shards",
@@ -44,12 +44,12 @@ MODULES = {
     "Verdict": "hc_interp.reading.verdict",
 }
 
-# What reading a file raises where it is missing, truncated or foreign.
+# The errors that reading a file can raise if it is missing, truncated or of another program.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, HCError)
 
 
 class Result:
-    """Base of all results. Subclasses are frozen dataclasses; each registers itself by name for `load`."""
+    """Base of all results. Subclasses are frozen dataclasses. Each registers itself by name for `load`."""
 
     _kinds: ClassVar[dict[str, type["Result"]]] = {}
 
@@ -63,6 +63,7 @@ class Result:
         Result._kinds[cls.__name__] = cls
 
     def to_frame(self) -> pd.DataFrame:
+        """The result as a table."""
         raise NotImplementedError(f"{type(self).__name__} does not define to_frame")
 
     def _repr_html_(self) -> str:
@@ -70,12 +71,12 @@ class Result:
         return f"<p><b>{title}</b></p>{self.to_frame().head(20).to_html(float_format='%.4g', index=False)}"
 
     def save(self, path: str | Path) -> Path:
-        """Write one JSON file; it appears whole or not at all."""
+        """Write one JSON file, which appears whole or not at all. Returns its path."""
         return write_result(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote. Raises `ResultError` and warns as `hc.read` does."""
+        """Read a file that `save` wrote. Raises `ResultError` and warns as `hc.read` does."""
         result = _read(path, cls.__name__)
         if not isinstance(result, cls):
             kind = type(result).__name__
@@ -87,10 +88,10 @@ class Result:
 
 
 def read(path: str | Path) -> Any:
-    """Read any file that `save` wrote: a result of whatever kind, or a `Subnetwork`.
+    """Read any file that `save` wrote: a result of any kind, or a `Subnetwork`.
 
-    Raises `ResultError` for a missing, damaged or foreign file, and for one that a newer hc_interp wrote. Warns
-    (`HCWarning`) of a file of an earlier hc_interp, which has no checksum: damage to it would not be noticed.
+    Raises `ResultError` for a missing or damaged file, a file of another program, and a file that a newer hc_interp
+    wrote. Warns (`HCWarning`) of a file of an earlier hc_interp, which has no checksum: damage would not be noticed.
     """
     return _read(path, "Result")
 
@@ -108,14 +109,15 @@ def _read(path: str | Path, expected: str) -> Any:
 
 
 def write_result(path: str | Path, result: Result, **more: str) -> Path:
-    """Write a result's file; `more` stands beside the result, like the `settings` of the work that it is a piece of."""
+    """Write a result's file. `more` are further entries of the file, like the `settings` of the work it belongs to."""
     return write_checked(path, {**more, "result": encode(result)})
 
 
 def read_file(path: str | Path, what: str, mend: str) -> tuple[Any, dict[str, Any]]:
-    """What a file holds, and the whole record. Warns of a file without a checksum.
+    """The result or `Subnetwork` in a file, and the file's whole record. Warns of a file without a checksum.
 
-    Raises `ChecksumError` for damage, which says how to `mend` a damaged `what`, and else one of `UNREADABLE`.
+    Raises `ChecksumError` for a damaged file: the message names the file's kind, `what`, and ends with `mend`, which
+    says what to do. Raises one of `UNREADABLE` for any other file that cannot be read.
     """
     record, checked = read_checked(path, what, mend)
     value = Subnetwork.from_dict(record) if record.get("kind") == "Subnetwork" else decode(record["result"])
@@ -125,7 +127,7 @@ def read_file(path: str | Path, what: str, mend: str) -> tuple[Any, dict[str, An
 
 
 def _kind(name: str) -> type[Result]:
-    """The class of a result by its name; the package's own modules are imported as they are needed."""
+    """The class of a result by its name. A module of the package is imported when a class of it is needed."""
     if name in MODULES:
         import_module(MODULES[name])
     if name not in Result._kinds:
@@ -134,7 +136,7 @@ def _kind(name: str) -> type[Result]:
 
 
 def encode(value: Any) -> Any:
-    """Turn a result, or anything that a result holds, into JSON."""
+    """Turn a result, or a value that a result holds, into values that JSON has. Raises `TypeError` for other values."""
     if isinstance(value, Result):
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
         return {"__result__": type(value).__name__, "fields": fields}
@@ -199,7 +201,7 @@ def decode(value: Any) -> Any:
 
 
 def _encode_tensor(tensor: Any) -> dict[str, Any]:
-    """NumPy has no bfloat16, so every tensor is stored as its bytes and the name that torch gives its type."""
+    """A tensor as its bytes and torch's name of its type, since NumPy has no bfloat16."""
     import torch
 
     flat = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
@@ -226,8 +228,8 @@ def _decode_array(record: dict[str, Any]) -> np.ndarray:
     if "items" in record:
         items = decode(record["items"])
         flat = np.empty(len(items), dtype=record["dtype"])
-        for place, item in enumerate(items):  # one by one: NumPy would read a tuple as a further axis
-            flat[place] = item
+        for i, item in enumerate(items):  # one by one: NumPy would read a tuple as a further axis
+            flat[i] = item
         return flat.reshape(record["shape"])
     flat = np.frombuffer(base64.b64decode(record["data"]), dtype=record["dtype"])
     return flat.reshape(record["shape"]).copy()

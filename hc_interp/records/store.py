@@ -1,4 +1,4 @@
-"""A store that resumes: each finished piece of a work has a file, and the same work reads that file the next time."""
+"""`Store`: a folder with a file for each finished piece of a computation, so that the computation can be resumed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +13,34 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True)
 class Store:
-    """A folder with a file for each finished piece. Files appear whole or not at all: an interruption loses one piece.
+    """A folder with a file for each finished piece. A file appears whole or not: an interruption loses one piece.
 
-    `settings` is the digest of all that shaped the work. Each file carries it, so that a piece of other work is never
-    taken for one of this. Subclasses say by which words the errors call the work and its pieces, and name the files.
+    `settings` is the digest of everything that shaped the computation. Each file records it, so that a piece of another
+    computation is refused. Subclasses define the words by which errors name the computation and its pieces.
     """
 
     folder: Path
     settings: str
 
-    work: ClassVar[str]  # "search"
-    shaped_by: ClassVar[str]  # "model, data, means or settings"
-    piece: ClassVar[str]  # "run"; a file of the folder is called run-*.json
+    work: ClassVar[str]  # what errors call the computation: "search"
+    shaped_by: ClassVar[str]  # the arguments that `settings` covers: "model, data, means or settings"
+    piece: ClassVar[str]  # what errors call a piece: "run"; its file is run-*.json
     kind: ClassVar[type[Result]]
-    argument: ClassVar[str] = "resume"  # by which the user names the folder
+    argument: ClassVar[str] = "resume"  # the argument by which the user gives the folder
 
     def check(self) -> None:
-        """Refuse a folder before there is work to lose. Leaves nothing behind.
+        """Refuse an unsuitable folder before the computation begins. Nothing is left on disk.
 
-        Raises `HCError` where pieces could not be written, `ResultError` where a piece of other work lies.
+        Raises `HCError` if pieces cannot be written, `ResultError` if the folder holds a piece of another computation.
         """
         check_writable(self.folder, self.piece, self.argument)
         for path in sorted(self.folder.glob(f"{self.piece}-*.json"))[:1]:
             self._read(path, self.kind)
 
     def get(self, name: str, kind: type[R]) -> R | None:
-        """The piece of this name, None if it is not there.
+        """The piece of this name, or None if there is no such file.
 
-        Raises `ResultError` for a piece of other work and for a file that is none.
+        Raises `ResultError` for a piece of another computation and for a file that holds no `kind`.
         """
         path = self.path(name)
         return self._read(path, kind) if path.exists() else None
@@ -67,7 +67,7 @@ class Store:
         return piece
 
     def foreign(self, path: Path) -> ResultError:
-        """The error for a piece of other work."""
+        """The error for a piece of another computation."""
         return ResultError(
             f"{path} was written by a {self.work} of another {self.shaped_by}; expected {self.settings}. Give "
             f"{self.argument}= a folder of its own for each {self.work}, or delete this one to start again."
@@ -75,7 +75,7 @@ class Store:
 
 
 def check_writable(folder: Path, piece: str, argument: str) -> None:
-    """Raise `HCError` where pieces could not be written, before there are any to lose. Leaves nothing behind."""
+    """Raise `HCError` if pieces cannot be written to a folder, before there are any. Nothing is left on disk."""
     try:
         try_folder(folder)
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from hc_interp.errors import HCError
-from hc_interp.writer import SILENCE, Writer, last_seen, remove_left
+from hc_interp.writer import SILENCE, Writer, last_seen, remove_leftovers
 
 LOCK = "lock"
 BEAT = 60.0  # seconds between signs of life
@@ -29,7 +29,7 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         lock.write_text(time.strftime("%Y-%m-%d %H:%M"))
         locks = {writer for path in folder.glob(f".{LOCK}~*") if (writer := Writer.of(path.name))}
-        for writer in remove_left(folder):
+        for writer in remove_leftovers(folder):
             if writer in locks:
                 say(f"took over {folder} from {writer}, which is gone")
         refuse_if_held(folder, lock)

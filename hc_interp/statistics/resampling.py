@@ -1,7 +1,8 @@
-"""The numerics under `statistics`: resamples as weight matrices, and draws turned into interval bounds.
+"""Resamples as matrices of weights, and interval bounds from bootstrap draws: the numerics of `statistics/tests.py`.
 
-A bootstrap of sums is one matrix product: resample b gives unit g the weight "how often was g drawn", and the resampled
-sums are `weights @ values`. A sign flip is the same with weights of +1 and -1. Units are rows, or clusters of rows.
+A bootstrap of sums is one matrix product. The weight of unit g in resample b is the number of times that g was drawn,
+and the resampled sums are `weights @ values`. A sign flip is the same with weights of +1 and -1. A unit is a row, or a
+cluster of rows that are drawn together.
 """
 
 from typing import Literal
@@ -13,7 +14,7 @@ from scipy.special import ndtr, stdtrit
 Method = Literal["percentile", "expanded"]
 
 BLOCK = 2**22  # entries of one dense block: 32 MiB in float64
-NOISE = 1e-12  # relative spread under which draws differ by rounding alone
+ROUNDING_SPREAD = 1e-12  # draws whose relative spread is smaller differ by rounding alone
 
 
 def bootstrap_counts(n_units: int, n_resamples: int, rng: np.random.Generator) -> UInt16[np.ndarray, "resample unit"]:
@@ -28,7 +29,7 @@ def bootstrap_counts(n_units: int, n_resamples: int, rng: np.random.Generator) -
 
 
 def sign_flips(n_units: int, n_resamples: int, rng: np.random.Generator) -> tuple[Int8[np.ndarray, "flip unit"], bool]:
-    """Rows of +1 and -1, and whether they are all `2^n_units` that exist (when those are at most `n_resamples`)."""
+    """Rows of +1 and -1, and whether they are exhaustive: all `2^n_units` if there are at most `n_resamples`."""
     if n_units < 63 and 2**n_units <= n_resamples:
         bits = (np.arange(2**n_units)[:, None] >> np.arange(n_units)) & 1
         return (1 - 2 * bits).astype(np.int8), True
@@ -38,7 +39,7 @@ def sign_flips(n_units: int, n_resamples: int, rng: np.random.Generator) -> tupl
 def weighted_sums(
     weights: Shaped[np.ndarray, "resample unit"], values: Float[np.ndarray, "unit column"]
 ) -> Float[np.ndarray, "resample column"]:
-    """`weights @ values` in float64, a block of resamples at a time: the weights stay in their small integer type."""
+    """`weights @ values` in float64, by blocks of resamples, so that the weights keep their small integer type."""
     parts = [weights[block].astype(float) @ values for block in _blocks(*weights.shape)]
     return np.concatenate(parts)
 
@@ -52,7 +53,8 @@ def ratio_bounds(
 ) -> Float[np.ndarray, "3 column"]:
     """Value, low and high of `sum numerator / sum denominator`, both resampled together.
 
-    The denominator has one column for all or one for each. A single unit has no spread to show: its bounds are NaN.
+    The denominator has one column for all numerators, or one for each. The bounds are NaN if there is a single unit,
+    which shows no spread.
     """
     result = np.empty((3, numerator.shape[1]))
     level = expanded_level(level, len(numerator)) if method == "expanded" else level
@@ -68,30 +70,32 @@ def ratio_bounds(
 
 
 def expanded_level(level: float, n_units: int) -> float:
-    """The level at which a percentile interval of `n_units` is to be read so that it covers about `level`.
+    """The nominal level that a percentile interval of `n_units` needs so that its coverage is about `level`.
 
-    Resamples spread by `sqrt((n - 1) / n)` too little, and their percentiles are those of a normal, not of Student's t:
-    with 40 units a percentile interval of 95 % covers some 94 %. Source: Hesterberg 2015 (arXiv 1411.5279), "expanded
-    percentile".
+    The spread of resampled means is too small by a factor of `sqrt((n - 1) / n)`, and their percentiles are those of a
+    normal distribution instead of Student's t. With 40 units, a 95 % percentile interval covers about 94 %. Source:
+    Hesterberg 2015 (arXiv 1411.5279), "expanded percentile".
     """
     if n_units < 2:
         return level
-    wanted = stdtrit(n_units - 1, (1 + level) / 2) * (n_units / (n_units - 1)) ** 0.5
-    return float(2 * ndtr(wanted) - 1)
+    half_width = stdtrit(n_units - 1, (1 + level) / 2) * (n_units / (n_units - 1)) ** 0.5
+    return float(2 * ndtr(half_width) - 1)
 
 
 def bounds(
     draws: Float[np.ndarray, "resample column"], value: Float[np.ndarray, " column"], level: float
 ) -> Float[np.ndarray, "2 column"]:
-    """Low and high percentiles of bootstrap draws; draws that differ by rounding alone give the value itself, twice."""
+    """Low and high percentiles of bootstrap draws. Where draws differ by rounding alone, both are `value`."""
     with np.errstate(invalid="ignore"):
-        found = _quantiles(draws, np.array([(1 - level) / 2, (1 + level) / 2])[:, None])
-        constant = np.ptp(draws, axis=0) <= NOISE * np.abs(draws).max(axis=0)
-    return np.where(constant, value, found)
+        percentiles = _quantiles(draws, np.array([(1 - level) / 2, (1 + level) / 2])[:, None])
+        constant = np.ptp(draws, axis=0) <= ROUNDING_SPREAD * np.abs(draws).max(axis=0)
+    return np.where(constant, value, percentiles)
 
 
-def _quantiles(draws: np.ndarray, at: Float[np.ndarray, "end 1"]) -> Float[np.ndarray, "end column"]:
-    """Quantiles of every column, linear between draws (as `np.quantile`); NaN in a column with a NaN."""
+def _quantiles(
+    draws: Float[np.ndarray, "resample column"], at: Float[np.ndarray, "end 1"]
+) -> Float[np.ndarray, "end column"]:
+    """Quantiles of every column, linear between draws (as `np.quantile`). A column that holds a NaN gives NaN."""
     ordered = np.sort(draws, axis=0)
     position = at * (len(draws) - 1)
     lower = np.floor(position).astype(int)
@@ -100,6 +104,6 @@ def _quantiles(draws: np.ndarray, at: Float[np.ndarray, "end 1"]) -> Float[np.nd
 
 
 def _blocks(length: int, width: int) -> list[slice]:
-    """Slices of `length` such that each times `width` is one block."""
+    """Slices that cover `length`, each of at most `BLOCK` entries if an item has `width` entries."""
     step = max(1, BLOCK // max(width, 1))
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]

@@ -1,4 +1,7 @@
-"""What a sample may look like: its rows, the units they fall into, its seed and its settings, each checked once."""
+"""Checks of a sample and its settings: the rows, the units that they belong to, the seed, the level.
+
+A unit is what is drawn in a resample: a single row, or a cluster of rows that are not independent.
+"""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -6,16 +9,21 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from hc_interp.errors import DataError, HCError
 from hc_interp.statistics.resampling import Method
 
+# The name of each row's cluster.
 Clusters = Sequence | Shaped[np.ndarray, " n"]
 
 
-def as_rows(values: Shaped[np.ndarray, "n *columns"], name: str) -> Float[np.ndarray, "n *columns"]:
-    """Float64 rows; a column may be NaN throughout (not defined), never in part."""
+def as_rows(values: ArrayLike, name: str) -> Float[np.ndarray, "n *columns"]:
+    """The values as float64. A column may be all NaN, which means that its statistic is not defined.
+
+    Raises `DataError`, which names the argument `name`, for an empty array and for other values that are not finite.
+    """
     rows = np.asarray(values, dtype=float)
     if rows.ndim == 0 or rows.size == 0:
         raise DataError(
@@ -34,9 +42,12 @@ def as_rows(values: Shaped[np.ndarray, "n *columns"], name: str) -> Float[np.nda
 
 
 def as_denominator(
-    values: Shaped[np.ndarray, "m *denominators"], top: Float[np.ndarray, "n *columns"]
+    values: ArrayLike, top: Float[np.ndarray, "n *columns"]
 ) -> Float[np.ndarray, "n *columns"] | Float[np.ndarray, "n *ones"]:
-    """A ratio's denominators with as many axes as its numerators `top`: one column for all, or one for each."""
+    """A ratio's denominator, with as many axes as the numerator `top`: one column for all numerators, or one for each.
+
+    Raises `DataError` for shapes that do not fit.
+    """
     bottom = as_rows(values, "denominator")
     if bottom.ndim == 1:
         bottom = bottom.reshape(-1, *(1 for _ in top.shape[1:]))
@@ -50,7 +61,10 @@ def as_denominator(
 
 
 def as_units(clusters: Clusters | None, n_rows: int) -> tuple[Int[np.ndarray, " n"], int]:
-    """The unit of each row, 0 to n_units - 1: the row itself, or its cluster."""
+    """The unit of each row, from 0 to n_units - 1, and n_units. Without `clusters` each row is a unit.
+
+    Raises `DataError` for a number of names other than `n_rows`, and for a row without a name.
+    """
     if clusters is None:
         return np.arange(n_rows), n_rows
     if len(clusters) != n_rows:
@@ -70,7 +84,7 @@ def as_units(clusters: Clusters | None, n_rows: int) -> tuple[Int[np.ndarray, " 
 def unit_sums(
     rows: Float[np.ndarray, "n *columns"], codes: Int[np.ndarray, " n"], n_units: int
 ) -> Float[np.ndarray, "unit column"]:
-    """Sums of each unit's rows, all further axes flattened."""
+    """The sum of each unit's rows. All axes but the first are flattened into one of columns."""
     flat = rows.reshape(len(rows), -1)
     if n_units == len(rows):
         return flat
@@ -79,7 +93,7 @@ def unit_sums(
 
 
 def generator(seed: int) -> np.random.Generator:
-    """A generator of its own for one call; no seed, no result."""
+    """A random generator that starts at `seed`. Raises `HCError` for a seed that is not a whole number from 0."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise HCError(f"seed={seed!r} was given. Expected a whole number from 0, so that the result can be repeated.")
     return np.random.default_rng(seed)

@@ -1,8 +1,9 @@
-"""Intervals, tests and corrections for many statistics at once: arrays in, no model in sight.
+"""Intervals, tests and corrections for many statistics at once. They take arrays and know no model.
 
-The first axis of `values` is the sample (examples or pairs), all further axes are statistics that are resampled
-together, say one per edge. A column's result does not depend on its neighbours. Rows that share a `clusters` entry
-(one premise, one template) are not independent: they are drawn, or flipped, together.
+The first axis of `values` is the sample (examples or pairs). Each entry of the further axes is one statistic, called a
+column, such as the effect of one edge. All columns are resampled together; a column's result does not depend on the
+others. Rows that share an entry of `clusters` (one premise, one template) are not independent: they are drawn, or
+flipped, together.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, false_discovery_control
 
 from hc_interp.errors import DataError, HCError
@@ -38,17 +40,19 @@ from hc_interp.statistics.samples import (
     unit_sums,
 )
 
-# Sums of the same terms in another order differ by rounding; within this share of the terms' size they are equal.
+# Sums of the same terms in another order differ by rounding. They are equal if they differ by less than this share of
+# the terms' size.
 TIE = 1e-10
-# The same for statistics of float32 model runs, whose recomputed values agree to about 1e-6.
+# The same share for statistics of float32 model runs: a value that is computed again agrees to about 1e-6.
 RUN_TIE = 1e-6
 
 
 @dataclass(frozen=True)
 class Interval(Result):
-    """Point estimates with two-sided bounds; `n` is the number of rows behind each.
+    """Point estimates with two-sided bounds. `n` is the number of rows that each was computed from.
 
-    Floats for one statistic, arrays of one shape for many. NaN: not defined on this sample.
+    The other fields are floats for one statistic and arrays of one shape for many. NaN means that the statistic is not
+    defined on this sample.
     """
 
     value: float | Float[np.ndarray, "*columns"]
@@ -57,7 +61,7 @@ class Interval(Result):
     n: int
 
     def excludes(self, point: float) -> bool | np.bool_ | Bool[np.ndarray, "*columns"]:
-        """Whether the whole interval lies on one side of `point`; an undefined interval excludes nothing."""
+        """Whether the whole interval is on one side of `point`. An undefined interval excludes no point."""
         return (np.asarray(self.low) > point) | (np.asarray(self.high) < point)
 
     def to_frame(self) -> pd.DataFrame:
@@ -67,7 +71,7 @@ class Interval(Result):
 
 
 def bootstrap(
-    values: Shaped[np.ndarray, "n *columns"],
+    values: ArrayLike,
     statistic: Literal["mean"] | Callable[[np.ndarray], np.ndarray | float] = "mean",
     *,
     clusters: Clusters | None = None,
@@ -78,11 +82,11 @@ def bootstrap(
 ) -> Interval:
     """Bootstrap intervals of the mean over the first axis, or of any function of the resampled rows.
 
-    The mean of all columns costs one matrix product; a function `rows [m, *columns] -> [...]` is called once per
-    resample. `method="expanded"` widens percentiles for few rows. Sources: Hesterberg 2015 (arXiv 1411.5279), Efron &
-    Tibshirani 1993. Raises `DataError` for values or clusters that cannot be resampled, `HCError` for other arguments.
-    Constant data collapse to a point, so the interval of an accuracy of exactly 0 or 1 is too narrow: use
-    `clopper_pearson` there. With one row or cluster the bounds are NaN.
+    `values` is `[n, *columns]`. The mean of all columns costs one matrix product. A function `rows [m, *columns] ->
+    [...]` is called once per resample. `method="expanded"` widens percentile intervals of few rows. Sources: Hesterberg
+    2015 (arXiv 1411.5279), Efron & Tibshirani 1993. Raises `DataError` for values or clusters that cannot be resampled,
+    `HCError` for other arguments. The interval of constant data is a point, so it is too narrow for an accuracy of
+    exactly 0 or 1: use `clopper_pearson` there. With a single row or cluster the bounds are NaN.
     """
     check_options(level, n_resamples, method)
     rows = as_rows(values, "values")
@@ -92,8 +96,8 @@ def bootstrap(
         if statistic != "mean":
             raise HCError(f"statistic={statistic!r} is not known. Pass 'mean' or a function of the resampled rows.")
         sizes = np.bincount(codes, minlength=n_units).astype(float)[:, None]
-        found = ratio_bounds(unit_sums(rows, codes, n_units), sizes, counts, level, method)
-        return _interval(found, rows.shape[1:], len(rows))
+        estimates = ratio_bounds(unit_sums(rows, codes, n_units), sizes, counts, level, method)
+        return _interval(estimates, rows.shape[1:], len(rows))
 
     value = np.asarray(statistic(rows), dtype=float)
     if n_units == 1:
@@ -105,8 +109,8 @@ def bootstrap(
 
 
 def ratio_interval(
-    numerator: Shaped[np.ndarray, "n *columns"],
-    denominator: Shaped[np.ndarray, "n *denominators"],
+    numerator: ArrayLike,
+    denominator: ArrayLike,
     *,
     clusters: Clusters | None = None,
     level: float = 0.95,
@@ -116,9 +120,10 @@ def ratio_interval(
 ) -> Interval:
     """Bootstrap intervals of `sum numerator / sum denominator`, both resampled together.
 
-    The denominator is `[n]` (one for all columns) or has as many axes as the numerator and broadcasts to it. Value and
-    bounds are NaN where the denominator's own interval contains 0, or is undefined: there the ratio says nothing.
-    Raises `DataError` for arrays that do not fit, `HCError` for other arguments.
+    The numerator is `[n, *columns]`. The denominator is `[n]` (one for all columns), or has as many axes as the
+    numerator and broadcasts to it. Value and bounds are NaN where the denominator's own interval contains 0 or is
+    undefined, since the ratio means nothing there. Raises `DataError` for arrays that do not fit, `HCError` for other
+    arguments.
     """
     check_options(level, n_resamples, method)
     top = as_rows(numerator, "numerator")
@@ -127,23 +132,25 @@ def ratio_interval(
     counts = bootstrap_counts(n_units, n_resamples, generator(seed))
     above, below = unit_sums(top, codes, n_units), unit_sums(bottom, codes, n_units)
     _, low, high = ratio_bounds(below, np.ones((n_units, 1)), counts, level, method)
-    found = ratio_bounds(above, below, counts, level, method)
-    found = np.where((low > 0) | (high < 0), found, np.nan)
-    return _interval(found, top.shape[1:], len(top))
+    estimates = ratio_bounds(above, below, counts, level, method)
+    estimates = np.where((low > 0) | (high < 0), estimates, np.nan)
+    return _interval(estimates, top.shape[1:], len(top))
 
 
 def sign_flip_test(
-    values: Shaped[np.ndarray, "n *columns"],
+    values: ArrayLike,
     *,
     clusters: Clusters | None = None,
     n_resamples: int = 9999,
     seed: int,
 ) -> float | Float[np.ndarray, "*columns"]:
-    """Two-sided p that the rows are symmetric about 0, by flipping their signs; the statistic is |sum|.
+    """Two-sided p of the hypothesis that rows are symmetric about 0, by flipping their signs. The statistic is |sum|.
 
-    Exact over all `2^n` flips when these are at most `n_resamples`, else `(1 + #) / (1 + B)` over B random ones, never
-    below `1 / (1 + B)`. Columns of zeros give 1. With clusters, whole clusters flip. A small p speaks against symmetry
-    about 0, and shows a mean other than 0 only as far as the rows are not skewed. Raises `DataError` and `HCError`.
+    `values` is `[n, *columns]`. p is exact, over all `2^n` flips, if there are at most `n_resamples`. Otherwise it is
+    `(1 + #) / (1 + B)` over B random flips, where # counts those that reach the observed |sum|. Columns of zeros give
+    1. With clusters, whole clusters flip. A small p speaks against symmetry about 0; it shows a mean other than 0 only
+    if rows are not skewed. Raises `DataError` for values or clusters that cannot be used, `HCError` for other
+    arguments.
     """
     check_count(n_resamples)
     rows = as_rows(values, "values")
@@ -160,15 +167,15 @@ def sign_flip_test(
     return np.where(np.isnan(sums).any(axis=0), np.nan, p).reshape(rows.shape[1:])[()]
 
 
-def permutation_p(
-    observed: float | Float[np.ndarray, "*columns"], null: Shaped[np.ndarray, "b *columns"], *, exhaustive: bool
-) -> float | Float[np.ndarray, "*columns"]:
-    """One-sided p of an observed statistic against relabelled ones, `null [b, *columns]`; large is extreme.
+def permutation_p(observed: ArrayLike, null: ArrayLike, *, exhaustive: bool) -> float | Float[np.ndarray, "*columns"]:
+    """One-sided p of an observed statistic `[*columns]` against its values under other labellings.
 
-    `exhaustive=True`: `null` holds every labelling, the observed one once among them; p is the share that reaches the
-    observed. Otherwise `null` holds B random labellings: `(1 + #) / (1 + B)` (Phipson & Smyth 2010). Values within 1e-6
-    of the largest count as ties, which can only raise p. NaN observed, NaN p. Raises `DataError` for shapes that do not
-    fit, `null` values that are not finite, or an observed value that an exhaustive `null` lacks.
+    `null` is `[labellings, *columns]`. Large values are extreme. With `exhaustive=True`, `null` holds every labelling,
+    the observed one once among them, and p is the share of labellings that reach the observed value. Otherwise `null`
+    holds B random labellings, and p is `(1 + #) / (1 + B)` (Phipson & Smyth 2010). Values that differ by at most 1e-6
+    of the largest count as ties, which can only raise p. p is NaN where the observed value is. Raises `DataError` for
+    shapes that do not fit, for `null` values that are not finite, and for an observed value that an exhaustive `null`
+    lacks.
     """
     reference, drawn = np.asarray(observed, dtype=float), np.asarray(null, dtype=float)
     if drawn.ndim == 0 or len(drawn) == 0 or drawn.shape[1:] != reference.shape:
@@ -187,8 +194,8 @@ def permutation_p(
     slack = RUN_TIE * np.maximum(np.abs(drawn).max(axis=0), np.abs(reference))
     reached = np.sum(drawn >= reference - slack, axis=0)
     if exhaustive:
-        found = np.any(np.abs(drawn - reference) <= slack, axis=0)
-        if not np.all(found | ~defined):
+        included = np.any(np.abs(drawn - reference) <= slack, axis=0)
+        if not np.all(included | ~defined):
             raise DataError(
                 f"None of the {len(drawn)} null values equals the observed statistic. Expected all labellings, the "
                 "observed one among them; add it, or pass exhaustive=False for random labellings."
@@ -199,16 +206,20 @@ def permutation_p(
     return np.where(defined, p, np.nan)[()]
 
 
-def fdr(p: Shaped[np.ndarray, "*tests"]) -> Float[np.ndarray, "*tests"]:
-    """Benjamini-Hochberg q of a family of p values; NaN is kept out of the family and stays NaN.
+def fdr(p: ArrayLike) -> Float[np.ndarray, "*tests"]:
+    """Benjamini-Hochberg q values of a family of p values. A NaN is not counted in the family and stays NaN.
 
-    Holds for independent or positively dependent tests. Raises `DataError` for values outside [0, 1].
+    They control the false discovery rate of independent or positively dependent tests. Raises `DataError` for values
+    outside [0, 1].
     """
     return _adjust(p, false_discovery_control)
 
 
-def holm(p: Shaped[np.ndarray, "*tests"]) -> Float[np.ndarray, "*tests"]:
-    """Holm-Bonferroni adjusted p values (family-wise error, any dependence); NaN is kept out and stays NaN."""
+def holm(p: ArrayLike) -> Float[np.ndarray, "*tests"]:
+    """Holm-Bonferroni adjusted p values, which control the family-wise error under any dependence.
+
+    A NaN is not counted in the family and stays NaN. Raises `DataError` for values outside [0, 1].
+    """
 
     def step_down(family: np.ndarray) -> np.ndarray:
         order = np.argsort(family)
@@ -219,32 +230,33 @@ def holm(p: Shaped[np.ndarray, "*tests"]) -> Float[np.ndarray, "*tests"]:
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Exact binomial interval of `k` successes in `n` independent trials; never narrower than `level` promises."""
+    """Exact binomial interval of `k` successes in `n` independent trials. Its coverage is at least `level`."""
     check_level(level)
     if not 0 <= k <= n or n < 1 or k != int(k) or n != int(n):
         raise DataError(f"{k} successes in {n} trials were given. Expected whole numbers with 0 <= k <= n and n >= 1.")
-    found = binomtest(int(k), int(n)).proportion_ci(level, "exact")
-    return Interval(k / n, float(found.low), float(found.high), int(n))
+    ends = binomtest(int(k), int(n)).proportion_ci(level, "exact")
+    return Interval(k / n, float(ends.low), float(ends.high), int(n))
 
 
-def _adjust(p: np.ndarray, adjust: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    given = np.asarray(p, dtype=float)
-    defined = ~np.isnan(given)
-    if ((given[defined] < 0) | (given[defined] > 1)).any():
+def _adjust(p: ArrayLike, adjust: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    values = np.asarray(p, dtype=float)
+    defined = ~np.isnan(values)
+    family = values[defined]
+    if ((family < 0) | (family > 1)).any():
         raise DataError(
-            f"p values from {given[defined].min():g} to {given[defined].max():g} were given. Expected 0 to 1, or NaN "
+            f"p values from {family.min():g} to {family.max():g} were given. Expected 0 to 1, or NaN "
             "where there is no test; pass p values, not statistics."
         )
-    result = np.full(given.shape, np.nan)
+    result = np.full(values.shape, np.nan)
     if defined.any():
-        result[defined] = adjust(given[defined])
+        result[defined] = adjust(family)
     return result
 
 
-def _stack(found: list) -> Float[np.ndarray, "resample column"]:
-    return np.stack([np.ravel(np.asarray(item, dtype=float)) for item in found])
+def _stack(draws: list[np.ndarray | float]) -> Float[np.ndarray, "resample column"]:
+    return np.stack([np.ravel(np.asarray(draw, dtype=float)) for draw in draws])
 
 
-def _interval(found: np.ndarray, columns: tuple[int, ...], n: int) -> Interval:
-    value, low, high = (part.reshape(columns)[()] for part in found)
+def _interval(estimates: Float[np.ndarray, "3 *column"], columns: tuple[int, ...], n: int) -> Interval:
+    value, low, high = (part.reshape(columns)[()] for part in estimates)
     return Interval(value, low, high, n)

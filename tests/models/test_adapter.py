@@ -179,9 +179,9 @@ def test_damaged_adapters(damage, message, tmp_path) -> None:
     base = save(tmp_path / "base")
     adapt(base, tmp_path / "lora")
     damage(tmp_path / "lora")
-    with pytest.raises(ModelError, match=message) as said:
+    with pytest.raises(ModelError, match=message) as caught:
         load(tmp_path / "lora", labels=LABELS, device="cpu")
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_head_that_neither_holds_is_refused(tmp_path) -> None:

@@ -159,10 +159,10 @@ def test_gradient_of_a_mask(any_model, seen, means) -> None:
 
 
 def test_means_are_equal(seen, means) -> None:
-    found = mean_activations(seen, tiny_batch(6, seed=7), kinds=MEANS)
-    assert found.model == means.model
+    again = mean_activations(seen, tiny_batch(6, seed=7), kinds=MEANS)
+    assert again.model == means.model
     for kind, value in means.values.items():
-        torch.testing.assert_close(found.values[kind], value, **CLOSE)
+        torch.testing.assert_close(again.values[kind], value, **CLOSE)
 
 
 def test_float32(family) -> None:
@@ -256,11 +256,11 @@ def test_an_error_of_the_module_itself(seen) -> None:
 
 def _module_state(model):
     """What hangs on each module of the wrapped tree: attributes and number of hooks."""
-    found = {}
+    state = {}
     for name, part in model.backend.wrapped.named_modules():
         hooks = [len(value) for key, value in vars(part).items() if key.endswith("_hooks")]
-        found[name] = (sorted(vars(part)), hooks)
-    return found
+        state[name] = (sorted(vars(part)), hooks)
+    return state
 
 
 def test_values_are_freed_after_a_run(seen) -> None:
@@ -318,8 +318,8 @@ def test_the_nnsight_object_is_the_users_own(seen) -> None:
 def test_both_objects_serve_either_backend(any_model) -> None:
     logits = any_model.logits(BATCH)
     with any_model.nnsight.trace(BATCH.input_ids, **any_model.geometry.inputs(BATCH)):
-        found = any_model.nnsight.output.logits.save()
-    torch.testing.assert_close(found, logits, atol=1e-13, rtol=0)
+        traced = any_model.nnsight.output.logits.save()
+    torch.testing.assert_close(traced, logits, atol=1e-13, rtol=0)
 
 
 def test_wrapping_warns_of_nothing(recwarn) -> None:

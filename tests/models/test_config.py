@@ -38,9 +38,9 @@ def test_numbers_of_tables_and_types_are_refused_by_name(tmp_path) -> None:
                 save(tmp_path, kind, **{field: wrong})
                 with pytest.raises(
                     ModelError, match=rf"says {field}=.*; expected a whole number of at least 1"
-                ) as said:
+                ) as caught:
                     load(tmp_path, device="cpu")
-                assert repr(wrong) in str(said.value)
+                assert repr(wrong) in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,9 +78,9 @@ def test_numbers_of_tables_and_types_are_refused_by_name(tmp_path) -> None:
 )  # fmt: skip
 def test_a_wrong_field_is_refused_by_name(kind, changes, message, tmp_path) -> None:
     save(tmp_path, kind, **changes)
-    with pytest.raises(ModelError, match=message) as said:
+    with pytest.raises(ModelError, match=message) as caught:
         load(tmp_path, device="cpu")
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_it_is_refused_before_weights_are_read(tmp_path) -> None:

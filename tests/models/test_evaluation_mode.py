@@ -43,19 +43,19 @@ def values(model) -> dict[str, torch.Tensor]:
     """What each kind of pass gives: whole, started later, of the fast engine, of its gradients and of hooks."""
     whole = model.run(BATCH, capture=[Site(1, "resid_pre"), Site(1, "pattern")])
     tail = model.run_edits(BATCH, [], start=(1, whole.captured[Site(1, "resid_pre")]))
-    found = {"logits": whole.logits, "pattern": whole.captured[Site(1, "pattern")], "tail": tail.logits}
+    results = {"logits": whole.logits, "pattern": whole.captured[Site(1, "pattern")], "tail": tail.logits}
     for name, options in {
         "exact": {},
         "hooked": {"route": "all", "interventions": HALVE},
         "estimate": {"method": "attribution", "ig_steps": 2},
     }.items():
-        found[name] = path_effects(model, make_pairs(3), SENDERS[:3], RECEIVERS[1:], **options).effects
-    return found
+        results[name] = path_effects(model, make_pairs(3), SENDERS[:3], RECEIVERS[1:], **options).effects
+    return results
 
 
-def equal(found, expected) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in found.items():
+def equal(actual, expected) -> None:
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
         assert not value.requires_grad, name
         torch.testing.assert_close(
             value, expected[name], atol=1e-12, rtol=1e-12, msg=lambda text, name=name: name + text
@@ -100,8 +100,8 @@ def test_train_before_anything_is_built(backend) -> None:
     with torch.no_grad():
         assert torch.equal(model.bridge(BATCH.input_ids, **model.geometry.inputs(BATCH)), logits)
     with model.nnsight.trace(BATCH.input_ids, **model.geometry.inputs(BATCH)) as tracer:
-        found = tracer.result.logits.save()
-    assert torch.equal(found, logits)
+        traced = tracer.result.logits.save()
+    assert torch.equal(traced, logits)
 
 
 @pytest.mark.parametrize("family", ["roberta", "gpt2", "llama"])
@@ -134,8 +134,8 @@ def test_weights_that_want_gradients_change_no_result(backend) -> None:
 
     def results(model):
         means = mean_activations(model, data)
-        found = search_masks(model, data, seeds=[0], means=means, steps=3, exchanges=1)
-        numbers = {"log_alpha": found.log_alpha, "z": means.values["z"]}
+        search = search_masks(model, data, seeds=[0], means=means, steps=3, exchanges=1)
+        numbers = {"log_alpha": search.log_alpha, "z": means.values["z"]}
         for method in ("exact", "attribution"):
             numbers[method] = path_effects(model, make_pairs(3), SENDERS, RECEIVERS, method=method).effects
         return numbers

@@ -184,10 +184,10 @@ def test_hooks_of_a_device_map_are_known(family, backend) -> None:
     module.to = functools.partial(pytest.fail, "accelerate binds `to` to the module that was given")
     model = load(module, labels=LABELS, backend=backend)
     assert torch.equal(model.logits(BATCH), plain.logits(BATCH))
-    found, expected = (
+    stripped, expected = (
         hc.path_effects(each, make_pairs(3), "L0H1", ["L2H1", "L1MLP"], "each") for each in (model, plain)
     )
-    assert torch.equal(found.effects, expected.effects)
+    assert torch.equal(stripped.effects, expected.effects)
     assert torch.equal(copy.deepcopy(model).logits(BATCH), plain.logits(BATCH))
 
 

@@ -18,7 +18,7 @@ from hc_interp.errors import ComponentError, DataError, InterventionError
 from hc_interp.interventions.sites import Edit, Steer
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
-from hc_interp.models.site import HEAD_KINDS, KINDS, LAYER_KINDS, Site
+from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, SITE_KINDS, Site
 
 BATCH = tiny_batch(4)
 SITES = [Site.embed(), *(Site(layer, kind) for layer in range(3) for kind in LAYER_KINDS), Site.pooled()]
@@ -44,12 +44,12 @@ def seen(any_model):
         return Twin(any_model.module).run(BATCH)[1]
 
 
-def same(model, found, expected):
+def same(model, actual, expected):
     """Bit by bit; but TransformerLens takes a decoder's attention apart, which rounds otherwise than the module."""
     if model.geometry.family.causal:
-        torch.testing.assert_close(found, expected, **CLOSE)
+        torch.testing.assert_close(actual, expected, **CLOSE)
     else:
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
 
 
 def plain_logits(module, batch):
@@ -65,7 +65,7 @@ def test_sizes(any_model) -> None:
 
 
 def test_shapes(run) -> None:
-    assert set(SHAPES) == set(KINDS)
+    assert set(SHAPES) == set(SITE_KINDS)
     assert {site: tuple(value.shape) for site, value in run.captured.items()} == {
         site: SHAPES[site.kind] for site in SITES
     }
@@ -279,10 +279,10 @@ def test_fingerprints() -> None:
 def test_a_model_goes_to_another_process(way) -> None:
     model = load(tiny_module(), labels=LABELS, tokenizer=word_tokenizer(TEXTS))
     expected = model.logits(BATCH, Edit(Site(1, "z"), torch.sin))
-    found = way(model)
-    assert torch.equal(found.logits(BATCH, Edit(Site(1, "z"), torch.sin)), expected)
-    assert (found.fingerprint, found.labels) == (model.fingerprint, model.labels)
-    assert found.tokenize(TEXTS).input_ids.shape == model.tokenize(TEXTS).input_ids.shape
+    copied = way(model)
+    assert torch.equal(copied.logits(BATCH, Edit(Site(1, "z"), torch.sin)), expected)
+    assert (copied.fingerprint, copied.labels) == (model.fingerprint, model.labels)
+    assert copied.tokenize(TEXTS).input_ids.shape == model.tokenize(TEXTS).input_ids.shape
 
 
 @pytest.mark.parametrize("backend", ["transformer_lens", "nnsight"])
@@ -354,9 +354,9 @@ def test_another_models_tokenizer() -> None:
 
 def test_examples_keep_their_ids_and_labels(reader) -> None:
     examples = Examples(["a b", "c"], ["d", "e"], [1, 0], ["x", "y"])
-    found, plain = reader.tokenize(examples), reader.tokenize(examples.first, examples.second)
-    assert torch.equal(found.input_ids, plain.input_ids)
-    assert (found.ids, found.labels.tolist()) == (("x", "y"), [1, 0])
+    encoded, plain = reader.tokenize(examples), reader.tokenize(examples.first, examples.second)
+    assert torch.equal(encoded.input_ids, plain.input_ids)
+    assert (encoded.ids, encoded.labels.tolist()) == (("x", "y"), [1, 0])
     bare = reader.tokenize(Examples(["a"]))
     assert (bare.ids, bare.labels) == (("0",), None)
     with pytest.raises(DataError, match="second texts"):

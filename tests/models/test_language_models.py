@@ -185,8 +185,8 @@ def test_paths(model, route) -> None:
         ]:
             logits, _ = twin.path(BATCH, corrupt, senders, receivers, through, route)
             expected = logit_diff(read(logits), gold, GROUPS) - clean
-            found = path_effects(model, pairs, senders, receivers, through, route=route)
-            torch.testing.assert_close(found.effects[:, 0], expected, atol=1e-9, rtol=0)
+            table = path_effects(model, pairs, senders, receivers, through, route=route)
+            torch.testing.assert_close(table.effects[:, 0], expected, atol=1e-9, rtol=0)
             path = PatchPath(senders, receivers, through, source=pairs, route=route)
             torch.testing.assert_close(
                 logit_diff(model.logits(BATCH, path), gold, GROUPS) - clean, expected, atol=1e-9, rtol=0

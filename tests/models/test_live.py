@@ -79,9 +79,9 @@ def test_replaced_parts_are_refused_by_place(kind, backend) -> None:
             continue
         place = geometry.path(part, 1)
         put(module, place, make(module.get_submodule(place)))
-        with pytest.raises(ModelError, match=rf"{place} of .* is a .*, not a .*merge_and_unload") as said:
+        with pytest.raises(ModelError, match=rf"{place} of .* is a .*, not a .*merge_and_unload") as caught:
             load(module, labels=labels_of(kind), backend=backend)
-        assert type(module.get_submodule(place)).__name__ in str(said.value)
+        assert type(module.get_submodule(place)).__name__ in str(caught.value)
 
 
 def test_an_attention_of_ones_own_is_refused(family) -> None:
@@ -222,7 +222,7 @@ def test_several_devices_are_refused(family, monkeypatch) -> None:
         device = torch.device("cuda:1")
 
     part.weight = Elsewhere(part.weight)
-    with pytest.raises(ModelError, match=r"stands on several devices \(cpu, cuda:1\)\. Expected one"):
+    with pytest.raises(ModelError, match=r"is on several devices \(cpu, cuda:1\)\. Expected one"):
         load(module, labels=LABELS)
 
 
@@ -291,6 +291,6 @@ def test_what_holds_a_module_is_told_its_attribute(tiny_bert) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_other_things_are_one_paragraph(given) -> None:
-    with pytest.raises(ModelError, match=r"cannot wrap|is neither a folder") as said:
+    with pytest.raises(ModelError, match=r"cannot wrap|is neither a folder") as caught:
         load(given)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)

@@ -23,15 +23,15 @@ def saved(tmp_path) -> Path:
     return save(tmp_path / "mine")
 
 
-def same(model, batch, found, expected):
+def same(model, batch, actual, expected):
     """Bit by bit; but TransformerLens takes a decoder's attention apart, which rounds otherwise than the module."""
     if not model.geometry.family.causal:
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
     elif model.dtype == torch.float64:
-        torch.testing.assert_close(found, expected, atol=1e-13, rtol=0)
+        torch.testing.assert_close(actual, expected, atol=1e-13, rtol=0)
     else:  # no further from the truth than the module is
         truth = load(model.module, labels=LABELS, dtype=torch.float64).logits(batch)
-        errors = [float((logits.double() - truth).abs().max()) for logits in (found, expected)]
+        errors = [float((logits.double() - truth).abs().max()) for logits in (actual, expected)]
         assert errors[0] <= 2 * errors[1], errors
 
 
@@ -197,7 +197,7 @@ def test_damaged_folders(saved, damage, message) -> None:
             BertModel(tiny_module().config),
             "BertModel, which hc_interp cannot wrap. Supported: BertForSequenceClassification",
         ),
-        (GPTNeoXForCausalLM(TINY_NEOX), "stand side by side"),
+        (GPTNeoXForCausalLM(TINY_NEOX), "are computed in parallel"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else None,
 )

@@ -59,9 +59,9 @@ def here(tmp_path, monkeypatch):
 )
 def test_a_mistyped_folder_is_told_with_close_names(given, hint, here) -> None:
     for look in (load, folder_or_hub_id, lambda name: load("models/good", tokenizer=name)):
-        with pytest.raises(ModelError, match="is neither a folder") as said:
+        with pytest.raises(ModelError, match="is neither a folder") as caught:
             look(given)
-        assert hint in str(said.value)
+        assert hint in str(caught.value)
     assert not here
 
 

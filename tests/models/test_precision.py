@@ -39,24 +39,24 @@ def test_what_is_no_floating_type_is_refused(dtype):
 
 
 def test_path_effects_say_the_type_and_warn_of_a_coarse_one(half, tiny_bert):
-    with pytest.warns(hc.HCWarning, match="path_effects was asked of .* computes in bfloat16") as said:
-        found = hc.path_effects(half, make_pairs(12), ["L0H0"], ["L2H1"])
-    assert said[0].filename == __file__
-    assert found.to_frame()["dtype"].tolist() == ["bfloat16"]
-    assert found.provenance["dtype"] == "bfloat16"
+    with pytest.warns(hc.HCWarning, match="path_effects was asked of .* computes in bfloat16") as caught:
+        effects = hc.path_effects(half, make_pairs(12), ["L0H0"], ["L2H1"])
+    assert caught[0].filename == __file__
+    assert effects.to_frame()["dtype"].tolist() == ["bfloat16"]
+    assert effects.provenance["dtype"] == "bfloat16"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert hc.path_effects(tiny_bert, make_pairs(12), ["L0H0"], ["L2H1"]).dtype == "float64"
 
 
 def test_the_verdict_says_the_type_and_warns_once(half):
-    with pytest.warns(hc.HCWarning) as said:
-        found = hc.reads_from(half, make_pairs(12), core=["L0H0", "L0H1"], generalizing=["L2H1"], n_permutations=3)
-    assert ["reads_from was asked" in str(item.message) for item in said] == [True]
-    assert said[0].filename == __file__
-    assert set(found.to_frame()["dtype"]) == {"bfloat16"}
-    assert found.edges is not None
-    assert found.edges.dtype == "bfloat16"
+    with pytest.warns(hc.HCWarning) as caught:
+        verdict = hc.reads_from(half, make_pairs(12), core=["L0H0", "L0H1"], generalizing=["L2H1"], n_permutations=3)
+    assert ["reads_from was asked" in str(item.message) for item in caught] == [True]
+    assert caught[0].filename == __file__
+    assert set(verdict.to_frame()["dtype"]) == {"bfloat16"}
+    assert verdict.edges is not None
+    assert verdict.edges.dtype == "bfloat16"
 
 
 def test_other_results_carry_it_too(half):

@@ -9,8 +9,8 @@ def test_wrapping_a_classifier_prints_nothing() -> None:
         "import torch; from tiny import LABELS, tiny_module; import hc_interp as hc\n"
         "hc.load(tiny_module('bert'), labels=LABELS).bridge"
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=__file__.rsplit("/", 2)[0]
     )
-    assert found.stdout == ""
-    assert found.stderr == ""
+    assert process.stdout == ""
+    assert process.stderr == ""

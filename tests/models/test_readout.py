@@ -152,14 +152,14 @@ def test_path_effects_equal_the_twin(family, route) -> None:
     model, pairs = load(tiny_module(family), labels=LABELS), pairs_that_end_in_padding()
     gold, twin = torch.tensor(pairs.gold), Twin(model.module)
     clean, corrupt = (logit_diff(twin.run(side)[0], gold, GROUPS) for side in (pairs.clean, pairs.corrupt))
-    found = hc.path_effects(model, pairs, SENDERS, RECEIVERS, "each", route=route, batch_size=5)
-    torch.testing.assert_close(found.total, corrupt - clean, atol=1e-10, rtol=0)
+    effects = hc.path_effects(model, pairs, SENDERS, RECEIVERS, "each", route=route, batch_size=5)
+    torch.testing.assert_close(effects.total, corrupt - clean, atol=1e-10, rtol=0)
     for sender in SENDERS:
         for receiver in RECEIVERS:
             for through in "qkv" if isinstance(receiver, Head) else ["in"]:
                 logits, _ = twin.path(pairs.clean, pairs.corrupt, [sender], [receiver], through, route)
                 expected = logit_diff(logits, gold, GROUPS) - clean
-                effect = found.per_example(sender, receiver, through)
+                effect = effects.per_example(sender, receiver, through)
                 torch.testing.assert_close(effect, expected, atol=1e-10, rtol=0)
 
 

@@ -34,7 +34,7 @@ def entry_points() -> dict[str, str]:
     return tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]["transformer_lens.architectures"]
 
 
-def found(target: str) -> type:
+def adapter_at(target: str) -> type:
     module, name = target.split(":")
     return getattr(import_module(module), name)
 
@@ -42,7 +42,7 @@ def found(target: str) -> type:
 def test_entry_points_are_the_adapters() -> None:
     classifiers = {name: family.adapter for name, family in FAMILIES.items() if family.readout != "vocabulary"}
     assert entry_points() == classifiers
-    assert all(issubclass(found(family.adapter), ArchitectureAdapter) for family in FAMILIES.values())
+    assert all(issubclass(adapter_at(family.adapter), ArchitectureAdapter) for family in FAMILIES.values())
 
 
 def test_plain_transformer_lens(family) -> None:
@@ -52,7 +52,7 @@ def test_plain_transformer_lens(family) -> None:
     inputs = Geometry.of(module).inputs(batch)
     with torch.no_grad():
         plain = module(batch.input_ids, **inputs).logits
-    ArchitectureAdapterFactory.register_adapter(architecture, found(entry_points()[architecture]))
+    ArchitectureAdapterFactory.register_adapter(architecture, adapter_at(entry_points()[architecture]))
     bridge = build_bridge_from_module(
         copy.deepcopy(module), architecture, hf_config=module.config, tokenizer=None
     ).eval()
@@ -74,10 +74,10 @@ def test_an_installed_package_is_found_by_transformer_lens() -> None:
         "bridge = build_bridge_from_module(module, name, hf_config=module.config, tokenizer=None).eval()\n"
         "print(type(bridge.adapter).__module__, tuple(bridge(batch.input_ids).shape))\n"
     )
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
-    assert found.stdout.split(None, 1) == ["hc_interp.models.transformer_lens_adapters", "(2, 3)\n"], found.stderr
+    assert process.stdout.split(None, 1) == ["hc_interp.models.transformer_lens_adapters", "(2, 3)\n"], process.stderr
 
 
 def test_the_bridge_of_a_model_is_over_its_parameters(family) -> None:

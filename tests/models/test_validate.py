@@ -104,8 +104,8 @@ def test_a_tree_that_computes_something_else_is_caught_at_its_layer(monkeypatch,
 
     def differ(module):
         tree = plain(module)
-        found = tree.get_submodule(Geometry.of(tree).path(part, 1))
-        found.register_forward_hook(
+        part_of_tree = tree.get_submodule(Geometry.of(tree).path(part, 1))
+        part_of_tree.register_forward_hook(
             lambda block, given, out: (out[0] * 1.5, *out[1:]) if isinstance(out, tuple) else out * 1.5
         )
         return tree
@@ -129,10 +129,10 @@ def break_pooling(module) -> None:
 def test_a_module_that_does_not_run_is_blamed_itself(family, damage, backend) -> None:
     module = tiny_module(family)
     damage(module)
-    with pytest.raises(ModelError, match=r"does not run by itself, unwrapped \(RuntimeError: .*load it then") as said:
+    with pytest.raises(ModelError, match=r"does not run by itself, unwrapped \(RuntimeError: .*load it then") as caught:
         load(module, labels=LABELS, backend=backend)
-    assert "report" not in str(said.value)
-    assert "\n" not in str(said.value)
+    assert "report" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

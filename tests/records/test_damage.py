@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from jaxtyping import config
 
 from hc_interp.records.result import MODULES
 
@@ -13,6 +14,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 @pytest.fixture
 def damage(monkeypatch):
+    """The experiment. It makes up the fields of results, so the shapes of their tensors are not checked here."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
     monkeypatch.syspath_prepend(EXPERIMENTS)
     return importlib.import_module("damage")
 

@@ -62,10 +62,10 @@ def test_expanded_percentiles_are_percentiles_of_a_wider_level(skewed):
     n = len(skewed)
     wanted = scipy.stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))
     level = scipy.stats.norm.cdf(wanted) - scipy.stats.norm.cdf(-wanted)
-    found = bootstrap(skewed, method="expanded", seed=0)
+    interval = bootstrap(skewed, method="expanded", seed=0)
     expected = bootstrap(skewed, level=level, seed=0)
-    np.testing.assert_allclose([found.low, found.high], [expected.low, expected.high])
-    assert np.all(found.low < bootstrap(skewed, seed=0).low)
+    np.testing.assert_allclose([interval.low, interval.high], [expected.low, expected.high])
+    assert np.all(interval.low < bootstrap(skewed, seed=0).low)
     ratio = ratio_interval(skewed[:, 0], skewed[:, 1], method="expanded", seed=0)
     other = ratio_interval(skewed[:, 0], skewed[:, 1], level=level, seed=0)
     assert (ratio.low, ratio.high) == (other.low, other.high)
@@ -78,8 +78,8 @@ def test_expanded_percentiles_cover_where_plain_ones_do_not():
     rows = np.random.default_rng(0).normal(size=(12, 2000))
     covered = {}
     for method in ("percentile", "expanded"):
-        found = bootstrap(rows, method=method, n_resamples=1000, seed=0)
-        covered[method] = float(np.mean((found.low <= 0) & (found.high >= 0)))
+        interval = bootstrap(rows, method=method, n_resamples=1000, seed=0)
+        covered[method] = float(np.mean((interval.low <= 0) & (interval.high >= 0)))
     assert covered["percentile"] < 0.925
     assert 0.935 < covered["expanded"] < 0.965
 
@@ -104,15 +104,15 @@ def test_bootstrap_of_a_median_agrees_with_scipy(skewed):
 def test_percentile_bounds_are_those_of_all_resamples_of_three_rows():
     values = np.array([0.0, 1.0, 5.0])
     means = np.array([np.mean(rows) for rows in product(values, repeat=3)])
-    found = bootstrap(values, n_resamples=40_000, level=0.8, seed=0)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.1, 0.9], method="inverted_cdf")))
+    interval = bootstrap(values, n_resamples=40_000, level=0.8, seed=0)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(means, [0.1, 0.9], method="inverted_cdf")))
 
 
 @pytest.mark.parametrize("method", ["percentile", "expanded"])
 def test_coverage_of_a_mean(method):
     samples = np.random.default_rng(4).normal(1.0, 1.0, size=(50, 800))  # 800 experiments, one per column
-    found = bootstrap(samples, method=method, n_resamples=1000, seed=0)
-    covered = ((found.low <= 1.0) & (found.high >= 1.0)).mean()
+    interval = bootstrap(samples, method=method, n_resamples=1000, seed=0)
+    covered = ((interval.low <= 1.0) & (interval.high >= 1.0)).mean()
     assert 0.91 < covered < 0.97
 
 
@@ -122,7 +122,7 @@ def test_coverage_with_clusters_needs_clusters():
     values = shared + 0.3 * rng.normal(size=shared.shape)
     by_cluster = bootstrap(values, clusters=np.repeat(np.arange(40), 5), n_resamples=1000, seed=0)
     by_row = bootstrap(values, n_resamples=1000, seed=0)
-    covered = [((found.low <= 0) & (found.high >= 0)).mean() for found in (by_cluster, by_row)]
+    covered = [((interval.low <= 0) & (interval.high >= 0)).mean() for interval in (by_cluster, by_row)]
     assert covered[0] > 0.9
     assert covered[1] < 0.75
 
@@ -144,12 +144,12 @@ def test_a_column_does_not_depend_on_its_neighbours(monkeypatch, skewed):
 
 def test_trailing_axes_are_kept_and_scalars_are_floats(skewed):
     cube = skewed[:, :, None] * np.array([1.0, 2.0])
-    found = bootstrap(cube, seed=0)
-    assert np.shape(found.value) == np.shape(found.low) == (3, 2)
+    interval = bootstrap(cube, seed=0)
+    assert np.shape(interval.value) == np.shape(interval.low) == (3, 2)
     one = bootstrap(skewed[:, 0] > 1, seed=0)
     assert isinstance(one.low, float)
     assert one.n == 40
-    assert found.to_frame().shape == (6, 4)
+    assert interval.to_frame().shape == (6, 4)
 
 
 @given(
@@ -158,27 +158,27 @@ def test_trailing_axes_are_kept_and_scalars_are_floats(skewed):
 )
 @settings(max_examples=50, deadline=None)
 def test_bounds_lie_inside_the_data(values, method):
-    found = bootstrap(values, method=method, n_resamples=99, seed=0)
+    interval = bootstrap(values, method=method, n_resamples=99, seed=0)
     slack = 1e-9 * (1 + np.abs(values).max())
-    assert np.all(found.low <= found.high + slack)
-    assert np.all(values.min(axis=0) - slack <= found.low)
-    assert np.all(found.high <= values.max(axis=0) + slack)
+    assert np.all(interval.low <= interval.high + slack)
+    assert np.all(values.min(axis=0) - slack <= interval.low)
+    assert np.all(interval.high <= values.max(axis=0) + slack)
 
 
 @given(finite, st.sampled_from(["percentile", "expanded"]), st.integers(2, 30))
 @settings(max_examples=50, deadline=None)
 def test_constant_data_collapse_to_the_point(constant, method, n):
-    found = bootstrap(np.full(n, constant), method=method, n_resamples=50, seed=0)
-    assert found.low == found.value == found.high
-    assert found.value == pytest.approx(constant)
+    interval = bootstrap(np.full(n, constant), method=method, n_resamples=50, seed=0)
+    assert interval.low == interval.value == interval.high
+    assert interval.value == pytest.approx(constant)
 
 
 def test_one_row_or_cluster_has_no_bounds():
     assert np.isnan(bootstrap(np.array([3.0]), seed=0).low)
-    found = bootstrap(np.array([[3.0, 1.0], [5.0, 1.0]]), clusters=["a", "a"], seed=0)
-    np.testing.assert_array_equal(found.value, [4.0, 1.0])
-    assert np.isnan([found.low, found.high]).all()
-    assert not np.any(found.excludes(0))
+    interval = bootstrap(np.array([[3.0, 1.0], [5.0, 1.0]]), clusters=["a", "a"], seed=0)
+    np.testing.assert_array_equal(interval.value, [4.0, 1.0])
+    assert np.isnan([interval.low, interval.high]).all()
+    assert not np.any(interval.excludes(0))
     assert np.isnan(bootstrap(np.array([3.0, 4.0]), np.median, clusters=["a", "a"], seed=0).high)
 
 
@@ -186,16 +186,16 @@ def test_a_column_of_nan_stays_nan_and_leaves_the_others_alone(skewed):
     with_nan = skewed.copy()
     with_nan[:, 1] = np.nan
     for method in ("percentile", "expanded"):
-        found, whole = (bootstrap(v, method=method, seed=0) for v in (with_nan, skewed))
-        assert np.isnan([found.value[1], found.low[1], found.high[1]]).all()
-        assert found.high[2] == pytest.approx(whole.high[2])
+        interval, whole = (bootstrap(v, method=method, seed=0) for v in (with_nan, skewed))
+        assert np.isnan([interval.value[1], interval.low[1], interval.high[1]]).all()
+        assert interval.high[2] == pytest.approx(whole.high[2])
     assert np.isnan(sign_flip_test(with_nan, seed=0)).tolist() == [False, True, False]
 
 
 def test_interval_is_saved_and_loaded(tmp_path, skewed):
-    found = bootstrap(skewed, seed=0)
-    again = Interval.load(found.save(tmp_path / "interval.json"))
-    np.testing.assert_array_equal(again.high, found.high)
+    interval = bootstrap(skewed, seed=0)
+    again = Interval.load(interval.save(tmp_path / "interval.json"))
+    np.testing.assert_array_equal(again.high, interval.high)
     assert again.n == 40
 
 
@@ -204,36 +204,36 @@ def test_interval_is_saved_and_loaded(tmp_path, skewed):
 
 def test_ratio_against_a_loop(skewed):
     numerator, denominator = skewed[:, :2], skewed[:, 2]
-    found = ratio_interval(numerator, denominator, n_resamples=300, seed=7)
+    interval = ratio_interval(numerator, denominator, n_resamples=300, seed=7)
     counts = resampling.bootstrap_counts(40, 300, np.random.default_rng(7))
     rows = [np.repeat(np.arange(40), count) for count in counts]
     draws = np.array([numerator[r].sum(axis=0) / denominator[r].sum() for r in rows])
-    np.testing.assert_allclose(found.value, numerator.sum(axis=0) / denominator.sum())
-    np.testing.assert_allclose([found.low, found.high], np.quantile(draws, [0.025, 0.975], axis=0))
+    np.testing.assert_allclose(interval.value, numerator.sum(axis=0) / denominator.sum())
+    np.testing.assert_allclose([interval.low, interval.high], np.quantile(draws, [0.025, 0.975], axis=0))
 
 
 def test_a_share_of_itself_is_one_without_spread(skewed):
-    found = ratio_interval(skewed, skewed, seed=0)
-    np.testing.assert_allclose([found.value, found.low, found.high], 1.0)
-    np.testing.assert_array_equal(found.low, found.high)
+    interval = ratio_interval(skewed, skewed, seed=0)
+    np.testing.assert_allclose([interval.value, interval.low, interval.high], 1.0)
+    np.testing.assert_array_equal(interval.low, interval.high)
 
 
 def test_ratio_is_nan_where_the_denominator_may_be_zero(skewed):
     around_zero = np.random.default_rng(8).normal(0, 1, size=40)
     around_zero -= around_zero.mean() * 0.9
-    found = ratio_interval(skewed, np.stack([skewed[:, 0], around_zero, -skewed[:, 0]], axis=1), seed=0)
-    assert np.isnan(found.value).tolist() == np.isnan(found.low).tolist() == [False, True, False]
-    assert found.value[2] < 0
+    interval = ratio_interval(skewed, np.stack([skewed[:, 0], around_zero, -skewed[:, 0]], axis=1), seed=0)
+    assert np.isnan(interval.value).tolist() == np.isnan(interval.low).tolist() == [False, True, False]
+    assert interval.value[2] < 0
     assert np.isnan(ratio_interval(skewed[:, 0], np.zeros(40), seed=0).high)
 
 
 def test_denominators_broadcast_over_axes():
     rng = np.random.default_rng(9)
     numerator, denominator = rng.normal(size=(30, 4, 2)), rng.uniform(1, 2, size=(30, 1, 2))
-    found = ratio_interval(numerator, denominator, seed=0)
+    interval = ratio_interval(numerator, denominator, seed=0)
     for sender, receiver in product(range(4), range(2)):
         one = ratio_interval(numerator[:, sender, receiver], denominator[:, 0, receiver], seed=0)
-        assert (found.low[sender, receiver], found.high[sender, receiver]) == pytest.approx((one.low, one.high))
+        assert (interval.low[sender, receiver], interval.high[sender, receiver]) == pytest.approx((one.low, one.high))
 
 
 def test_ratio_with_clusters_is_the_ratio_of_cluster_sums(skewed):
@@ -323,10 +323,10 @@ def test_nan_is_no_test_of_the_family():
 
 
 def test_clopper_pearson_against_the_beta_quantiles():
-    found = clopper_pearson(7, 20, 0.9)
+    interval = clopper_pearson(7, 20, 0.9)
     expected = (scipy.stats.beta.ppf(0.05, 7, 14), scipy.stats.beta.ppf(0.95, 8, 13))
-    assert (found.value, found.n) == (0.35, 20)
-    assert (found.low, found.high) == pytest.approx(expected)
+    assert (interval.value, interval.n) == (0.35, 20)
+    assert (interval.low, interval.high) == pytest.approx(expected)
     assert clopper_pearson(10, 10).low == pytest.approx(0.025**0.1)
     assert clopper_pearson(10, 10).high == 1.0
 
@@ -337,5 +337,5 @@ def test_a_ratio_whose_denominator_reaches_zero_exactly_is_not_defined(sign):
     below = sign * np.array([1.0, 0.0])
     ends = bootstrap(below, level=0.8, seed=0)
     assert 0 in (ends.low, ends.high)
-    found = ratio_interval(np.ones(2), below, level=0.8, seed=0)
-    assert np.isnan([found.value, found.low, found.high]).all()
+    interval = ratio_interval(np.ones(2), below, level=0.8, seed=0)
+    assert np.isnan([interval.value, interval.low, interval.high]).all()

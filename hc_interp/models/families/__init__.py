@@ -1,4 +1,4 @@
-"""The families of Hugging Face modules that can be wrapped: one file each, and here the table of their classes."""
+"""The families of Hugging Face modules that can be wrapped, each in its own file, and a table of their classes."""
 
 from torch import nn
 
@@ -19,9 +19,9 @@ def family_of(module: nn.Module, name: str = "The module") -> Family:
 
 
 def unsupported(what: str) -> str:
-    """The message for an architecture that is not in `FAMILIES`; `what` says who is of which class."""
+    """The message for an architecture that is not in `FAMILIES`. `what` names the object and its class."""
     return (
         f"{what}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}. Load the checkpoint with the class "
-        "that carries its head. Decoders whose attention and MLP stand side by side (GPT-NeoX, GPT-J) are not "
-        "supported: they have no stream between the two."
+        "that has its head. Decoders whose attention and MLP are computed in parallel (GPT-NeoX, GPT-J) are "
+        "not supported: they have no stream between the two."
     )

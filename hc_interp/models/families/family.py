@@ -1,4 +1,4 @@
-"""`Family`: where the Hugging Face modules of one class keep their parts, and how their output is read."""
+"""`Family`: the paths of the parts in the Hugging Face modules of one class, and how the logits are read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,17 +12,21 @@ TRANSFORMER_LENS = "transformer_lens.model_bridge.supported_architectures"
 
 @dataclass(frozen=True)
 class Family:
-    """Dotted paths of a family's parts; `{}` is the layer. All are below `trunk` but `head`, the last projection.
+    """Dotted paths of a family's parts, in which `{}` is the layer. They start at `trunk`, except that of `head`.
 
-    `adapter` names the TransformerLens adapter as an entry point does, `module:class`. `head_hook` is what
-    TransformerLens calls the head.
-    `readout` says what the module's logits are: "classifier" (an encoder's, `[batch, class]`), "last" (a classifier
-    on a decoder: the last position's), "vocabulary" (a language model's, at every position). `joint` is a family whose
-    q, k and v are thirds of one projection; `q_norm` and `k_norm` are norms of one head's q and k before the rotation.
-    `d_mlp` is the config's name for the width of the MLP; a config without a value there means `4 * d_model`.
-    `padded_positions` is a family whose position table starts after its padding index.
-    `mlp_in`, `activation` and `classify` are what the fast engine of path patching needs of an encoder: `classify`
-    gives class logits from a module and the last stream at the first position, `[row, d_model]`.
+    - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`.
+    - `trunk`: the path of the module without its head.
+    - `q`, `k`, `v`, `o`: the projections of attention. `joint`: q, k and v are thirds of one projection.
+    - `norm_1`, `norm_2`: the norms of a block. `norm_final`: the norm after the last block of a pre-LN family.
+    - `q_norm`, `k_norm`: norms of one head's q and k, before the rotation by `rotary`.
+    - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
+    - `padded_positions`: whether the position table starts after the padding index.
+    - `causal`: whether a position attends to earlier positions only.
+    - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.
+    - `readout`: "classifier" if the logits are `[batch, class]` (an encoder's), "last" if they are those of the last
+      position (a decoder's classifier), "vocabulary" if they are those of every position (a language model).
+    - `mlp_in`, `activation`, `classify`: needed by the fast engine of path patching, of encoders only. `classify` maps
+      a module and the last stream at the first position, `[row, d_model]`, to class logits.
     """
 
     adapter: str
@@ -52,20 +56,20 @@ class Family:
 
     @property
     def blocks(self) -> str:
-        """Dotted path of the list of all blocks, in the module."""
+        """The dotted path of the list of all blocks in the module."""
         return f"{self.trunk}.{self.block.removesuffix('.{}')}"
 
     @property
     def mlp(self) -> str:
-        """The MLP as one module; BERT has none, only its two projections."""
+        """The module that holds `mlp_out`: the MLP. BERT has no such module, but one with its second projection."""
         return self.mlp_out.rsplit(".", 1)[0]
 
     @property
     def pre_norm(self) -> bool:
-        """Whether norms stand before attention and MLP, so that the stream itself is never normalised."""
+        """Whether attention and MLP are applied to a normalised copy of the stream, which itself is not normalised."""
         return self.norm_final is not None
 
 
 def scored(decoder: Family, adapter: str) -> Family:
-    """A decoder with a classifier, `score`, in the place of its language-model head."""
+    """The family of a decoder whose language-model head is replaced by a classifier, `score`."""
     return replace(decoder, adapter=adapter, head="score", head_hook="score", readout="last")
