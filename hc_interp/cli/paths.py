@@ -43,7 +43,7 @@ def patch(
     senders: Annotated[str, typer.Option(help=SENDERS)] = "heads",
     receivers: Annotated[str, typer.Option(help=RECEIVERS)] = "heads",
     through: Annotated[
-        str, typer.Option(help="Inputs of the receivers: some of q, k, v, like qk, patched together; or each of them.")
+        str, typer.Option(help="Inputs of the receivers: some of q, k, v, patched together, like qk; or each.")
     ] = "qkv",
     route: Annotated[
         Literal["direct", "mlps", "all"],
@@ -61,7 +61,11 @@ def patch(
     ] = "exact",
     case: Case = DEFAULT.case,
     kind: Annotated[
-        str, typer.Option(help="Kind of contrast pairs: order or overlap.", rich_help_panel=PAIRS)
+        str,
+        typer.Option(
+            help="Kind of contrast pairs: order (words are moved) or overlap (a word is replaced).",
+            rich_help_panel=PAIRS,
+        ),
     ] = "order",
     split: Annotated[
         Literal["select", "test"],

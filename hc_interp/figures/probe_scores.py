@@ -75,7 +75,7 @@ def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width 
 def _title(panel: str, panels: Sequence[str]) -> str:
     if panel != GAIN_PANEL:
         return WORDS[panel]
-    return f"{' or '.join(WORDS[name] for name in panels if name != GAIN_PANEL)} minus that of the word alone"
+    return f"{' or '.join(WORDS[name] for name in panels if name != GAIN_PANEL)} above the word alone"
 
 
 def _name(probe: Probe, index: int) -> str:

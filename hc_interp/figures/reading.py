@@ -201,10 +201,10 @@ def _controls(records: list[KindRecord]) -> str:
         controls.append("relabelled cores (as many heads, drawn within the same layers)")
     ratios = [record.size_ratio for record in records if np.isfinite(record.size_ratio)]
     if not ratios:
-        return f"To show reading, it must be above {' and '.join(controls)}. No size-matched heads could be drawn."
+        return f"To show reading, T must be above {' and '.join(controls)}. No size-matched heads could be drawn."
     ratio = " to ".join(dict.fromkeys(percent(ratio, 0) for ratio in (min(ratios), max(ratios))))
     return (
-        f"To show reading, it must be above {', '.join(controls)} and size-matched heads (other heads, which change "
+        f"To show reading, T must be above {', '.join(controls)} and size-matched heads (other heads, which change "
         f"{ratio} as much as the core between clean and corrupt)."
     )
 

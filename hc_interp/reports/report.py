@@ -24,7 +24,8 @@ TITLE = "Do generalizing heads read from the heuristic core?"
 QUESTION = (
     "A fine-tuned model may learn a shallow rule first and generalize later. By one account it then holds two "
     "competing subnetworks. By another it has one core of heuristic heads, and generalizing heads, which are learned "
-    "later, read from this core. This page tests the second account on one model, from accuracies to the paths between heads."
+    "later, read from this core. This page tests the second account on one model, from accuracies to the paths between "
+    "heads."
 )
 DEMO = (
     "This run was shortened: fewer searches, examples or pairs than a result needs. It shows that every step works; "

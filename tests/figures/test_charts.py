@@ -190,7 +190,7 @@ def test_probe_rows_keep_their_order_and_compare_with_controls(results):
     assert list(first.x) == [0.9, 0.7]
     names = {trace.name for trace in figure.plot.data if trace.showlegend is not False}
     assert names == {"probe", "random values per word", "the word alone"}
-    assert figure.plot.layout.xaxis2.title.text == "AUC minus that of the word alone"
+    assert figure.plot.layout.xaxis2.title.text == "AUC above the word alone"
     unnamed = figures.probe_scores([results.probe(0.9)])
     assert (
         list(unnamed.plot.data[0].y) == ["1: token_overlap at L3.v[7]"] or "token_overlap" in unnamed.plot.data[0].y[0]
