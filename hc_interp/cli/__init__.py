@@ -1,4 +1,4 @@
-"""`hc-interp`: the command line. Each command is a thin shell over one public function; results pass as files."""
+"""The command line `hc-interp`. Each command calls one public function and writes its result to a file."""
 
 import sys
 import warnings
@@ -20,18 +20,18 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point: an error that a user can mend is one paragraph and exit code 2; a warning is one paragraph."""
-    show = warnings.showwarning
+    """Run the command line. An `HCError` is printed as one paragraph, with exit code 2; a warning is one paragraph."""
+    show_other = warnings.showwarning
 
-    def say(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *position: Any, **options: Any) -> None:
         if issubclass(category, HCWarning):
             typer.echo(f"hc-interp: warning: {message}", err=True)
         else:
-            show(message, category, *where, **options)
+            show_other(message, category, *position, **options)
 
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = say
+            warnings.showwarning = show
             app()
     except HCError as error:
         settings = [setting.name for word in sys.argv[1:2] for setting in COMMANDS.get(word, ())]

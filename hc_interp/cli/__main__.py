@@ -1,4 +1,4 @@
-"""`python -m hc_interp.cli`: the same as `hc-interp`."""
+"""`python -m hc_interp.cli` does the same as `hc-interp`."""
 
 from hc_interp.cli import main
 

@@ -1,4 +1,4 @@
-"""`hc-interp models`, `tasks`, `doctor` and `schema`: what there is, and whether it works here."""
+"""The commands `models`, `tasks`, `doctor` and `schema`: what the package offers, and whether it works here."""
 
 import json
 from pathlib import Path
@@ -15,36 +15,39 @@ from hc_interp.cli.show import Shown
 from hc_interp.data.tables import TABLES, TASKS
 from hc_interp.models.zoo_cards import ZOO
 
-ABOUT = "What there is"
+ABOUT = "What the package offers"
 
 
 @command("models", panel=ABOUT)
 def models() -> Shown:
-    """The models of the zoo."""
-    found = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
-    return Shown({"models": found}, "\n".join(f"{item['name']}  {item['description']}" for item in found))
+    """List the models of the zoo, which --model takes as zoo:NAME."""
+    rows = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
+    return Shown({"models": rows}, "\n".join(f"{row['name']}  {row['description']}" for row in rows))
 
 
 @command("tasks", panel=ABOUT)
 def tasks() -> Shown:
-    """The tasks, the files that each reads from --data-dir, and the cases that have contrast pairs (for --case)."""
+    """List the tasks, the files that each reads from --data-dir, and the cases with contrast pairs (for --case)."""
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
     cases = {case: list(hc.pair_rules.pair_kinds(case)) for case in hc.grammar.CASES}
     lines = []
     for name, description in TASKS.items():
         lines += [name, f"  {description}"]
         lines += [f"  {file}: {', '.join(columns)}" for file, columns in files[name].items()]
-    lines += ["", "Cases with contrast pairs (mnli-hans and overlap-grammar):"]
+    lines += ["", "Cases with contrast pairs, and the kinds of pairs (mnli-hans and overlap-grammar):"]
     lines += [f"  {case:<48} {', '.join(kinds)}" for case, kinds in cases.items()]
-    listed = [{"name": name, "description": text, "files": files[name]} for name, text in TASKS.items()]
-    return Shown({"tasks": listed, "cases": cases}, "\n".join(lines))
+    rows = [{"name": name, "description": text, "files": files[name]} for name, text in TASKS.items()]
+    return Shown({"tasks": rows, "cases": cases}, "\n".join(lines))
 
 
 @command("doctor", panel=ABOUT)
 def doctor(
-    data_dir: Annotated[Path | None, typer.Option(help="Folder whose data files are looked for, too.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder in which the tasks' data files are looked for.")] = None,
 ) -> Shown:
-    """Check versions, backends, GPU, browser, TeX and data here; say what mends what is wrong (exit code 1)."""
+    """Check versions, backends, GPU, browser, TeX and data on this machine, and say how to repair what fails.
+
+    The exit code is 1 if the package does not work here.
+    """
     checks = examine(data_dir)
     table = Table.grid(padding=(0, 1))
     for check in checks:
@@ -58,6 +61,6 @@ def doctor(
 
 @command("schema", panel=ABOUT)
 def schema() -> Shown:
-    """JSON Schema of the files that --config takes, for editors: every setting of every command."""
+    """Print the JSON Schema of configuration files (--config), for editors: every setting of every command."""
     record = schema_of(COMMANDS)
     return Shown(record, json.dumps(record, indent=1))

@@ -1,10 +1,11 @@
-"""What an error's advice for Python is on the command line: the options that stand for the arguments it names."""
+"""Translates an error's advice for Python, such as `labels=`, into options of the command line, such as `--labels`."""
 
 import re
 from collections.abc import Collection
 
-# An argument or call that messages name, the setting that stands for it (None: there is none), and how it is given.
-MEANT: tuple[tuple[str, str | None, str], ...] = (
+# A pattern (an argument or a call that messages name), the setting that takes its place (None: the command line has
+# none), and the advice for the command line.
+ADVICE: tuple[tuple[str, str | None, str], ...] = (
     (r"\blabels=", "labels", "--labels entailment,neutral,contradiction (names in the order of the logits)"),
     (r"\bdata_dir=", "data_dir", "--data-dir FOLDER, or --data-dir hub"),
     (r"\bdevice=", "device", "--device cpu"),
@@ -26,10 +27,10 @@ MEANT: tuple[tuple[str, str | None, str], ...] = (
 
 
 def on_the_command_line(message: str, settings: Collection[str]) -> str:
-    """The message, with a sentence that says its advice in options of a command that has these `settings`."""
-    found = [
+    """The message, and a sentence that gives its advice as options. Only options of these `settings` are named."""
+    options = [
         option
-        for pattern, setting, option in MEANT
+        for pattern, setting, option in ADVICE
         if (setting is None or setting in settings) and re.search(pattern, message) and option.split()[0] not in message
     ]
-    return f"{message} On the command line: {'; '.join(found)}." if found else message
+    return f"{message} On the command line: {'; '.join(options)}." if options else message

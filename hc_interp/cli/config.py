@@ -1,12 +1,13 @@
-"""Settings from a TOML file: what each command takes, by its own signature; strict reading; `--explain`; the schema.
+"""The settings of each command, read from its signature and from TOML files; `--explain`; the files' JSON Schema.
 
-A key at the top holds for every command that has such a setting, a table `[search]` for that command alone.
+A key at the top of a file applies to every command that has a setting of this name. A key in a table such as
+`[search]` applies to that command only.
 """
 
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +24,16 @@ from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
 from hc_interp.files import plain
 
-SHIFTING = ("default", "minimum", "exclusiveMinimum")  # what commands that share a setting may differ in
+VARYING = ("default", "minimum", "exclusiveMinimum")  # commands that share a setting may differ in these
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One parameter of a command: `kind` is its type, `many` says that it is a list of such, `ends` bound each."""
+    """One parameter of a command.
+
+    `kind` is the type of its value, or with `many` the type of each item of its list. `limits` bound each value, under
+    the names that pydantic's `Field` gives them (ge, gt, le, lt).
+    """
 
     name: str
     kind: type
@@ -37,7 +42,7 @@ class Setting:
     required: bool = False
     default: Any = None
     choices: tuple[str, ...] = ()
-    ends: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -45,16 +50,17 @@ class Setting:
 
     @property
     def expected(self) -> str:
+        """The values that the setting takes, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        words = "a path, as text" if self.kind is Path else in_words(self.kind, self.ends)
+        words = "a path, as text" if self.kind is Path else in_words(self.kind, self.limits)
         return f"a list, each {words}" if self.many else words
 
     @cached_property
     def _type(self) -> TypeAdapter[Any]:
-        """The setting as a file gives it: a path is text there."""
+        """The type of the setting in a file, where a path is text."""
         one: Any = Literal[self.choices] if self.choices else str if self.kind is Path else self.kind
-        one = Annotated[one, Field(**self.ends)]
+        one = Annotated[one, Field(**self.limits)]
         whole = list[one] if self.many else one  # pyright: ignore[reportInvalidTypeForm]
         return TypeAdapter(whole, config=ConfigDict(strict=True))
 
@@ -67,29 +73,32 @@ class Setting:
 
     def schema(self) -> dict[str, Any]:
         """The setting in JSON Schema."""
-        given = {} if self.default is None else {"default": plain(self.default)}
-        return {**self._type.json_schema(), "description": self.help, **given}
+        default = {} if self.default is None else {"default": plain(self.default)}
+        return {**self._type.json_schema(), "description": self.help, **default}
 
 
 def settings_of(function: Callable[..., Any]) -> list[Setting]:
-    """A command's settings, read from its signature: their types, typer's options, and fields that declare the ends."""
-    found = []
+    """A command's settings, read from its signature.
+
+    Each annotation holds the type, typer's option, and for some a field of `RunSettings`, which then gives the limits.
+    """
+    settings = []
     for name, parameter in inspect.signature(function).parameters.items():
         annotation, info, *declared = get_args(parameter.annotation)
         kind, many, choices = _kind(annotation)
-        typed = {end: value for end, value in (("ge", info.min), ("le", info.max)) if value is not None}
-        ends = bounds(declared[0].metadata) if declared else typed
+        typed = {limit: value for limit, value in (("ge", info.min), ("le", info.max)) if value is not None}
+        limits = bounds(declared[0].metadata) if declared else typed
         required = parameter.default is inspect.Parameter.empty
-        found.append(
+        settings.append(
             Setting(
-                name, kind, info.help or "", many, required, None if required else parameter.default, choices, ends,
+                name, kind, info.help or "", many, required, None if required else parameter.default, choices, limits,
             )
         )  # fmt: skip
-    return found
+    return settings
 
 
 def _kind(annotation: Any) -> tuple[type, bool, tuple[str, ...]]:
-    """The plain type of an annotation, whether it is a list of such, and the choices of a Literal."""
+    """The type of a value or of a list's items, whether the annotation is a list, and the choices of a `Literal`."""
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(part for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is Literal:
@@ -100,7 +109,7 @@ def _kind(annotation: Any) -> tuple[type, bool, tuple[str, ...]]:
 
 
 def read_config(path: Path, command: str, commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
-    """The file's settings of one command, by parameter name.
+    """The values that a file gives to one command's settings, by parameter name.
 
     Raises `HCError` for a file that is not TOML, a key that no command knows, and a value of the wrong kind.
     """
@@ -112,9 +121,9 @@ def read_config(path: Path, command: str, commands: Mapping[str, list[Setting]])
         raise HCError(
             f'{path} is not a configuration file ({error}). Expected TOML, like: model = "zoo:minilm-nli".'
         ) from error
-    own = {setting.name: setting for setting in commands[command]}
+    takes = {setting.name: setting for setting in commands[command]}
     known = {setting.name for settings in commands.values() for setting in settings}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
             if key not in commands:
@@ -123,21 +132,21 @@ def read_config(path: Path, command: str, commands: Mapping[str, list[Setting]])
         name = key.replace("-", "_")
         if name not in known:
             raise HCError(f"{path} has {key!r}, which no command takes{_near(name, known)}")
-        if name in own:
-            found[name] = _checked(own[name], value, f"{path}: {key}")
+        if name in takes:
+            values[name] = _checked(takes[name], value, f"{path}: {key}")
     for key, value in record.get(command, {}).items():
         name = key.replace("-", "_")
-        if name not in own:
-            raise HCError(f"{path} has {key!r} in [{command}], which takes no such setting{_near(name, own)}")
-        found[name] = _checked(own[name], value, f"{path}: {key} in [{command}]")
-    return found
+        if name not in takes:
+            raise HCError(f"{path} has {key!r} in [{command}], which takes no such setting{_near(name, takes)}")
+        values[name] = _checked(takes[name], value, f"{path}: {key} in [{command}]")
+    return values
 
 
 def _checked(setting: Setting, value: Any, where: str) -> Any:
     if setting.kind is str and not setting.many and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        value = ",".join(value)  # names may be a list in the file; on the command line they are comma separated
+        value = ",".join(value)  # a file may list names, which the command line separates by commas
     if setting.many and not isinstance(value, list):
-        value = [value]  # one is a list of one
+        value = [value]  # a single value means a list of one
     if not setting.fits(value):
         raise HCError(
             f"{where} is {value!r}. Expected {setting.expected}. Mend the file; hc-interp schema has every key."
@@ -145,8 +154,8 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
     return value
 
 
-def _near(name: str, known: Any) -> str:
-    near = [found.replace("_", "-") for found in difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)]
+def _near(name: str, known: Iterable[str]) -> str:
+    near = [match.replace("_", "-") for match in difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)]
     return f"; did you mean {', '.join(near)}?" if near else ". See hc-interp schema."
 
 
@@ -155,10 +164,10 @@ def schema(commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     tables = {}
     for command, settings in commands.items():
-        own = {setting.key: setting.schema() for setting in settings}
-        tables[command] = {"type": "object", "properties": own, "additionalProperties": False}
-        for key, record in own.items():
-            shared.setdefault(key, {name: record[name] for name in record if name not in SHIFTING})
+        properties = {setting.key: setting.schema() for setting in settings}
+        tables[command] = {"type": "object", "properties": properties, "additionalProperties": False}
+        for key, record in properties.items():
+            shared.setdefault(key, {name: record[name] for name in record if name not in VARYING})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of hc-interp",
@@ -169,15 +178,15 @@ def schema(commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
 
 
 def explained(
-    command: str, settings: list[Setting], given: Mapping[str, Any], sources: Mapping[str, Any], config: Path | None
+    command: str, settings: list[Setting], values: Mapping[str, Any], sources: Mapping[str, Any], config: Path | None
 ) -> Shown:
-    """Every setting of a command with its value, where that came from, and what it does."""
-    where = {"COMMANDLINE": "command line", "DEFAULT_MAP": str(config), "ENVIRONMENT": "environment"}
+    """Every setting of a command: its value, the source of that value, and its meaning. `sources` are click's."""
+    source_words = {"COMMANDLINE": "command line", "DEFAULT_MAP": str(config), "ENVIRONMENT": "environment"}
     rows = [
         {
             "setting": setting.key,
-            "value": plain(given[setting.name]),
-            "from": where.get(getattr(sources[setting.name], "name", ""), "default"),
+            "value": plain(values[setting.name]),
+            "from": source_words.get(getattr(sources[setting.name], "name", ""), "default"),
             "meaning": setting.help,
         }
         for setting in settings
@@ -186,6 +195,6 @@ def explained(
     for row in rows:
         value = "-" if row["value"] is None else row["value"]
         table.add_row(row["setting"], str(value), row["from"], row["meaning"])
-    time = duration(command, given)
+    time = duration(command, values)
     shown = Group(table, Padding(time, (1, 0, 0, 0))) if time else table
     return Shown({"command": command, "settings": rows, "duration": time}, shown)

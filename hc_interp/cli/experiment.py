@@ -1,4 +1,4 @@
-"""`hc-interp run` and `demo`: over `hc.run`."""
+"""The commands `run` and `demo`, which call `hc.run`."""
 
 import inspect
 from collections.abc import Callable
@@ -16,19 +16,20 @@ from hc_interp.cli.show import Shown
 from hc_interp.cli.summary import record, summary
 from hc_interp.experiment.settings import DEMO, RunSettings
 
-Folder = Annotated[Path, typer.Option(help="Folder for the results.")]
+OutFolder = Annotated[Path, typer.Option(help="Folder that the results are written to.")]
 
 
-def _go_on(given: dict[str, Any]) -> str:
-    if not (Path(given["out"]) / "manifest.json").is_file():
+def _how_to_resume(arguments: dict[str, Any]) -> str:
+    out = Path(arguments["out"])
+    if not (out / "manifest.json").is_file():
         return f"Nothing was finished yet. To start again:\n  {again()}"
-    return f"What was finished is in {given['out']}. To go on:\n  {again('--resume').replace(' --overwrite', '')}"
+    return f"What was finished is in {out}. To go on:\n  {again('--resume').replace(' --overwrite', '')}"
 
 
 def _with_settings(function: Callable[..., Shown]) -> Callable[..., Shown]:
-    """An option for each of a run's settings in place of the function's `**settings`."""
-    *own, _ = inspect.signature(function).parameters.values()
-    made = [
+    """Replace the function's `**settings` by an option for each setting of a run."""
+    *named, _ = inspect.signature(function).parameters.values()
+    settings = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -38,35 +39,42 @@ def _with_settings(function: Callable[..., Shown]) -> Callable[..., Shown]:
         for name, field in FIELDS.items()
         if name != "demo"
     ]
-    function.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature([*named, *settings])  # type: ignore[attr-defined]
     return function
 
 
-@command("run", panel="The whole experiment", interrupted=_go_on)
+@command("run", panel="The whole experiment", interrupted=_how_to_resume)
 @_with_settings
 def run(
     model: Model,
     task: TaskName,
-    out: Folder,
+    out: OutFolder,
     data_dir: DataDir = None,
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run in the folder.")] = False,
     **settings: Any,
 ) -> Shown:
-    """From a checkpoint to a verdict: subnetworks, core, generalizing heads, paths, probes, figures, report.html."""
-    given = {"data_dir": data_dir, "labels": names(labels), "device": device, "dtype": dtype}
-    return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **given)
+    """Run the whole experiment, from a checkpoint to a verdict (hc.run).
+
+    It searches subnetworks, finds the core and the generalizing heads, patches the paths between them, fits probes,
+    gives the verdict, draws the figures and writes report.html.
+    """
+    options = {"data_dir": data_dir, "labels": names(labels), "device": device, "dtype": dtype}
+    return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **options)
 
 
-@command("demo", panel="The whole experiment", interrupted=_go_on)
+@command("demo", panel="The whole experiment", interrupted=_how_to_resume)
 def demo(
-    out: Folder = Path("runs/demo"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier demo in the folder.")] = False,
+    out: OutFolder = Path("runs/demo"),
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier demo in the folder.")] = False,
 ) -> Shown:
-    """The same run on a model and a grammar that come with the package, offline, in a few minutes; replaces OUT."""
+    """Run a small version of the experiment, offline and in a few minutes, on the package's own model and grammar.
+
+    Without --resume it replaces an earlier demo in the folder. Its verdict is not evidence.
+    """
     return _run("zoo:minilm-nli", "overlap-grammar", out, DEMO, overwrite=not resume, resume=resume)
 
 

@@ -1,4 +1,4 @@
-"""From what was typed to what the public functions take: models, tasks, heads, sources of replacement."""
+"""Turns the text of options into the arguments of the public functions: models, tasks, heads, replacement values."""
 
 import re
 import sys
@@ -11,6 +11,7 @@ from hc_interp.errors import ComponentError, HCError, ResultError
 
 
 def names(text: str | None) -> list[str] | None:
+    """The names in a comma-separated text; None for no text."""
     return [name.strip() for name in text.split(",")] if text else None
 
 
@@ -22,16 +23,16 @@ def load(
     device: str | None,
     dtype: str | None,
     too_long: str = "refuse",
-) -> tuple[Any, Any]:
-    """Model and task; the task first, since it is refused sooner."""
+) -> "tuple[hc.HookedModel, hc.Task]":
+    """Load the model and the task. The task is loaded first, because an error in it shows sooner."""
     quiet()
-    found = hc.load_task(task, data_dir=data_dir)
+    data = hc.load_task(task, data_dir=data_dir)
     loaded = hc.load(model, labels=names(labels), device=device, dtype=dtype)
-    return loaded, found.fitting(loaded) if too_long == "drop" else found
+    return loaded, data.fitting(loaded) if too_long == "drop" else data
 
 
 def quiet() -> None:
-    """No bars of transformers where nobody watches; the package's own are lines there."""
+    """Turn off the progress bars of transformers, unless a terminal shows them."""
     if not sys.stderr.isatty():
         from transformers.utils import logging
 
@@ -42,44 +43,50 @@ def is_file(text: str) -> bool:
     return text.endswith(".json")
 
 
-def ends(text: str) -> Any:
-    """Senders or receivers: a result from its file, or heads, mlps, embed, output and names, comma separated."""
+def senders_or_receivers(text: str) -> Any:
+    """The result in a file, or the text itself: heads, mlps, embed, output and names, comma separated."""
     return heads_in(text) if is_file(text) else text
 
 
 def heads_in(text: str) -> Any:
-    """A result with `.heads` from its file, or the heads that are named."""
+    """The result in a file, which has `.heads`, or the names in the text. Raises `ResultError` for other results."""
     if not is_file(text):
         return names(text)
-    found = hc.read(text)
-    if heads_of(found) is found:
+    result = hc.read(text)
+    if heads_of(result) is result:
         raise ResultError(
-            f"{text} holds a {type(found).__name__}, which names no heads. Expected what hc-interp core or "
+            f"{text} holds a {type(result).__name__}, which names no heads. Expected what hc-interp core or "
             "hc-interp generalizing wrote, or heads themselves, like L2H9,L3H4."
         )
-    return found
+    return result
 
 
-def subnetworks_of(paths: list[Path]) -> dict[str, Any]:
-    """Subnetworks by name: those of searches, as `hc-interp search` wrote them, and single ones."""
-    found: dict[str, Any] = {}
+def subnetworks_of(paths: list[Path]) -> "dict[str, hc.Subnetwork]":
+    """The subnetworks in files, by name: those of each `MaskSearch`, and single ones.
+
+    Raises `ResultError` for a file that holds something else.
+    """
+    subnetworks: dict[str, hc.Subnetwork] = {}
     for path in paths:
         result = hc.read(path)
         prefix = f"{path.stem}-" if len(paths) > 1 else ""
         if isinstance(result, hc.Subnetwork):
-            found[path.stem] = result
+            subnetworks[path.stem] = result
         elif isinstance(result, hc.MaskSearch):
-            found |= {f"{prefix}{index}": item for index, item in enumerate(result.subnetworks)}
+            subnetworks |= {f"{prefix}{index}": item for index, item in enumerate(result.subnetworks)}
         else:
             raise ResultError(
                 f"{path} holds a {type(result).__name__}, not a MaskSearch or a Subnetwork. Expected a file of "
                 "hc-interp search, or a single subnetwork's."
             )
-    return found
+    return subnetworks
 
 
-def source(kind: str, model: Any, task: Any, n: int, seed: int) -> Any:
-    """What a removed component is replaced by."""
+def source(kind: str, model: "hc.HookedModel", task: "hc.Task", n: int, seed: int) -> Any:
+    """The values that replace a removed component, of a `kind` of --replace. Means and donors use `n` examples.
+
+    Raises `HCError` for a task without the training split that means and donors need.
+    """
     if kind == "zero":
         return 0
     if task.train is None:
@@ -90,17 +97,17 @@ def source(kind: str, model: Any, task: Any, n: int, seed: int) -> Any:
     return hc.mean_activations(model, examples, positional=kind == "positional")
 
 
-def split(task: Any, name: str) -> Any:
-    """A split of the task. Raises `HCError` where it has none."""
-    if (found := getattr(task, name)) is None:
+def split(task: "hc.Task", name: str) -> "hc.Examples":
+    """The split of the task that has this name. Raises `HCError` if the task lacks it."""
+    if (examples := getattr(task, name)) is None:
         raise HCError(
             f"The task {task.name} has no {name} examples, which this needs. Choose another: hc-interp tasks."
         )
-    return found
+    return examples
 
 
-def site_named(text: str) -> Any:
-    """A site from its name, as it prints: L3H7.v, L3.resid_post, embed, pooled."""
+def site_named(text: str) -> "hc.Site":
+    """The site of this name, such as L3H7.v, L3.resid_post, embed or pooled. Raises `ComponentError` for others."""
     if text in ("embed", "pooled"):
         return hc.Site(None, text)
     match = re.fullmatch(r"L(\d+)(?:H(\d+))?\.(\w+)", text)
@@ -110,9 +117,12 @@ def site_named(text: str) -> Any:
     return hc.Site(int(layer), kind, None if head is None else int(head))
 
 
-def cut_paths(senders: str, site: Any, means: Any) -> Any:
-    """Everything that these heads send to the site's head replaced by its mean, on every route."""
-    if site.head is None or site.kind not in ("q", "k", "v"):
+def cut_paths(senders: str, site: "hc.Site", means: "hc.MeanActivations") -> "hc.PatchPath":
+    """The intervention that cuts the paths from these heads to the site's head, by mean values and on every route.
+
+    Raises `HCError` if the site is not the q, k or v of one head, or if no sender is upstream of that head.
+    """
+    if site.layer is None or site.head is None or site.kind not in ("q", "k", "v"):
         raise HCError(f"--cut was given with the site {site}. Expected q, k or v of one head, like L3H7.v.")
     receiver = Head(site.layer, site.head)
     heads = [head for head in components(heads_of(heads_in(senders))) if is_upstream(head, receiver)]
@@ -122,13 +132,13 @@ def cut_paths(senders: str, site: Any, means: Any) -> Any:
 
 
 def results_of(paths: list[Path]) -> Any:
-    """The run in a folder that `hc.run` left, or results by the names of their files."""
+    """The run in a folder that `hc.run` wrote, or the results in files, by file name."""
     if len(paths) == 1 and paths[0].is_dir():
         return hc.RunResults.load(paths[0])
     return {path.stem: hc.read(path) for path in paths}
 
 
-def run_of(paths: list[Path]) -> Any:
-    """One run: that of a folder, or single result files, each put where its kind belongs."""
-    found = results_of(paths)
-    return found if isinstance(found, hc.RunResults) else hc.RunResults.of(found)
+def run_of(paths: list[Path]) -> "hc.RunResults":
+    """The run in a folder, or a run made of the results in files."""
+    results = results_of(paths)
+    return results if isinstance(results, hc.RunResults) else hc.RunResults.of(results)

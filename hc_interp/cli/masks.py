@@ -1,4 +1,4 @@
-"""`hc-interp search`, `evaluate`, `core` and `generalizing`: subnetworks, and what they have in common."""
+"""The commands `search`, `evaluate`, `core` and `generalizing`: subnetworks, and the heads that are found by them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,8 @@ from hc_interp.cli.options import (
     FIELDS,
     PAIRS,
     WORK,
-    CoreFile,
+    Cases,
+    Core,
     DataDir,
     Device,
     Dtype,
@@ -29,11 +30,13 @@ from hc_interp.cli.options import (
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
-STEPS = "Step by step"
-Searches = Annotated[list[Path], typer.Argument(help="Files of hc-interp search, or single subnetworks.")]
+PANEL = "Step by step"
+Searches = Annotated[
+    list[Path], typer.Argument(help="Files that hc-interp search wrote, or files of single subnetworks.")
+]
 
 
-@command("search", panel=STEPS, interrupted=kept_in_folder("searches"))
+@command("search", panel=PANEL, interrupted=kept_in_folder("searches"))
 def search(
     model: Model,
     task: TaskName,
@@ -45,96 +48,103 @@ def search(
     too_long: TooLong = "refuse",
     sparsity: Annotated[
         list[float],
-        typer.Option(help="Share of components removed; give it several times for a grid."),
+        typer.Option(help="Share of components removed. Repeat the option for several sparsities."),
         FIELDS["sparsity"],
     ] = [DEFAULT.sparsity],  # noqa: B006  (read only)
     seeds: Annotated[int, option("seeds")] = DEFAULT.seeds,
     seed: Seed = DEFAULT.seed,
-    components: Annotated[Literal["heads+mlps", "heads"], typer.Option(help="What may be removed.")] = "heads+mlps",
+    components: Annotated[
+        Literal["heads+mlps", "heads"], typer.Option(help="Components that may be removed.")
+    ] = "heads+mlps",
     objective: Annotated[
-        Literal["kl", "task"], typer.Option(help="kl: answer as the full model does; task: answer correctly.")
+        Literal["kl", "task"],
+        typer.Option(help="What a subnetwork is searched for: the full model's answers (kl) or correct ones (task)."),
     ] = "kl",
     replace: Replace = "means",
     steps: Annotated[int, option("search_steps")] = DEFAULT.search_steps,
     exchanges: Annotated[int, option("exchanges")] = DEFAULT.exchanges,
     resume: Annotated[
-        Path | None, typer.Option(help="Folder that keeps finished searches and is read when you run this again.")
+        Path | None, typer.Option(help="Folder that keeps finished searches. The same command then does only the rest.")
     ] = None,
     train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
-    """Search subnetworks that answer as the full model does, one for each seed (hc.search_masks)."""
+    """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
-    found = hc.search_masks(
+    result = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
         source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
         exchanges=exchanges, resume=resume,
     )  # fmt: skip
-    return written(found, out)
+    return written(result, out)
 
 
-@command("evaluate", panel=STEPS)
+@command("evaluate", panel=PANEL)
 def evaluate(
     model: Model,
     task: TaskName,
     out: Out,
     subnetworks: Annotated[
         list[Path] | None,
-        typer.Argument(help="Files of hc-interp search, or single subnetworks; none: the full model."),
+        typer.Argument(
+            help="Files that hc-interp search wrote, or files of single subnetworks (none: full model only)."
+        ),
     ] = None,
     data_dir: DataDir = None,
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
-    cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
+    cases: Cases = None,
     max_per_case: Annotated[
         int | None,
-        typer.Option(help="At most so many examples of each case (default: all).", min=1, rich_help_panel=WORK),
+        typer.Option(help="Largest number of examples of each case (default: all).", min=1, rich_help_panel=WORK),
     ] = None,
     replace: Replace = "means",
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
+    """Measure the accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
-    found = hc.evaluate(
+    evaluation = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
     )  # fmt: skip
-    return written(found, out, _by_case(found))
+    return written(evaluation, out, _by_case(evaluation))
 
 
-def _by_case(found: Any) -> Any:
-    """A row per split: the full model, and the worst and best of its subnetworks."""
+def _by_case(evaluation: "hc.Evaluation") -> Any:
+    """A table with a row for each split: the accuracy of the full model, and of its worst and best subnetwork."""
     import pandas as pd
 
-    table = {split: found.accuracy(split) for split in found.splits}
+    table = {split: evaluation.accuracy(split) for split in evaluation.splits}
     rows: list[dict[str, Any]] = [{"split": split, "full model": values[0]} for split, values in table.items()]
-    if len(found.names) > 1:
+    if len(evaluation.names) > 1:
         for row, values in zip(rows, table.values(), strict=True):
             row |= {"worst subnetwork": values[1:].min(), "best subnetwork": values[1:].max()}
     return pd.DataFrame(rows)
 
 
-@command("core", panel=STEPS)
+@command("core", panel=PANEL)
 def core(
     searches: Searches,
     out: Out,
-    share: Annotated[float, typer.Option(help="Share of subnetworks that keep a component of the core.", max=1)] = 1.0,
+    share: Annotated[
+        float, typer.Option(help="Smallest share of the subnetworks that must keep a component of the core.", max=1)
+    ] = 1.0,
 ) -> Shown:
-    """The components that subnetworks share: the heuristic core (hc.heuristic_core)."""
-    found = hc.heuristic_core(subnetworks_of(searches).values(), share)
-    frame = found.to_frame()
-    return written(found, out, frame[frame["in_core"]])
+    """Find the heuristic core: the components that subnetworks share (hc.heuristic_core)."""
+    result = hc.heuristic_core(subnetworks_of(searches).values(), share)
+    frame = result.to_frame()
+    return written(result, out, frame[frame["in_core"]])
 
 
-@command("generalizing", panel=STEPS)
+@command("generalizing", panel=PANEL)
 def generalizing(
     model: Model,
     task: TaskName,
-    core: CoreFile,
+    core: Core,
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
@@ -143,28 +153,45 @@ def generalizing(
     too_long: TooLong = "refuse",
     method: Annotated[
         Literal["contrast", "presence", "ablation"],
-        typer.Option(help="Evidence: effect on order pairs, presence in subnetworks, or ablation."),
+        typer.Option(
+            help="Evidence that a head generalizes: its effect on contrast pairs (contrast), the accuracy of the "
+            "subnetworks that keep it (presence), or the accuracy that its ablation costs (ablation)."
+        ),
     ] = "contrast",
     kinds: Annotated[str, option("kinds")] = DEFAULT.kinds,
     searches: Annotated[
-        list[Path] | None, typer.Option(help="For --method presence: files of hc-interp search.")
+        list[Path] | None, typer.Option(help="Files that hc-interp search wrote, for --method presence.")
     ] = None,
-    cases: Annotated[str | None, typer.Option(help="Cases, comma separated (default: all of the task's).")] = None,
-    margin: Annotated[float, typer.Option(help="Smallest effect that counts.", min=0, max=1)] = 0.01,
-    alpha: Annotated[float, typer.Option(help="Largest q (Benjamini-Hochberg).", min=0, max=1)] = 0.05,
-    max_pairs: Annotated[int, typer.Option(help="Pairs, or examples.", min=1, rich_help_panel=PAIRS)] = 512,
+    cases: Cases = None,
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Smallest effect of a head that passes: a share of the total effect (contrast), or a difference of "
+            "accuracies (presence, ablation).",
+            min=0,
+            max=1,
+        ),
+    ] = 0.01,
+    alpha: Annotated[
+        float, typer.Option(help="Largest q value (Benjamini-Hochberg) of a head that passes.", min=0, max=1)
+    ] = 0.05,
+    max_pairs: Annotated[
+        int, typer.Option(help="Largest number of pairs, or of examples, used.", min=1, rich_help_panel=PAIRS)
+    ] = 512,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """The heads outside the core that carry generalization, on data that the verdict does not use
-    (hc.generalizing_heads)."""
+    """Find the heads outside the core that carry generalization (hc.generalizing_heads).
+
+    The heads are chosen on data that the verdict does not use.
+    """
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
-    found = hc.generalizing_heads(
+    result = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),
         method=method, kinds=names(kinds) or (), margin=margin, alpha=alpha, max_pairs=max_pairs, seed=seed,
     )  # fmt: skip
-    frame = found.to_frame()
-    return written(found, out, frame[frame["passes"]])
+    frame = result.to_frame()
+    return written(result, out, frame[frame["passes"]])

@@ -1,4 +1,4 @@
-"""Options that several commands share. What a run's settings declare is declared there alone."""
+"""Options that several commands share. An option for a setting of `RunSettings` has the setting's help and limits."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,9 +11,9 @@ from hc_interp.experiment.settings import RunSettings, bounds
 from hc_interp.files import check_destination
 from hc_interp.models.zoo_cards import ZOO
 
-PAIRS, WORK = "Pairs", "Amount of work"
+PAIRS, WORK = "Pairs", "Amount of work"  # panels of --help
 DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
-PANELS = {
+PANELS = {  # the panels of a run's settings; the others are in WORK
     **dict.fromkeys(("seed", "sparsity", "margin")),
     **dict.fromkeys(("case", "kinds", "select_pairs", "test_pairs", "permutations"), PAIRS),
 }
@@ -32,43 +32,53 @@ def _cases(incomplete: str) -> list[str]:
 
 
 def a_file(path: Path) -> Path:
-    """A path that a file can be written to: what is none is refused before there is work to lose."""
+    """The path itself. A path that no file can be written to is refused before any work that would be lost."""
     check_destination(path)
     return path
 
 
 def option(setting: str) -> Any:
-    """The option for a setting of a run: its help, and its closed ends; open ones are the setting's own to refuse."""
-    ends = bounds(FIELDS[setting].metadata)
+    """The typer option for a setting of a run, with its help and its limits.
+
+    Typer knows closed limits only (ge, le). `RunSettings` itself refuses values beyond an open one (gt, lt).
+    """
+    limits = bounds(FIELDS[setting].metadata)
     return typer.Option(
-        help=FIELDS[setting].description, min=ends.get("ge"), max=ends.get("le"),
+        help=FIELDS[setting].description, min=limits.get("ge"), max=limits.get("le"),
         rich_help_panel=PANELS.get(setting, WORK), autocompletion=_cases if setting == "case" else None,
     )  # fmt: skip
 
 
-MODEL_HELP = "zoo:<name>, a folder that save_pretrained wrote, or a hub id."
+MODEL_HELP = "A model of the zoo (zoo:NAME), a folder that save_pretrained wrote, or a hub id."
 Model = Annotated[str, typer.Option(help=MODEL_HELP, autocompletion=_models)]
 TaskName = Annotated[
     str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar; see hc-interp tasks.", autocompletion=_tasks)
 ]
-DataDir = Annotated[str | None, typer.Option(help="Folder with the data files, or 'hub'.")]
-Labels = Annotated[str | None, typer.Option(help="Class names in logit order, comma separated.")]
+DataDir = Annotated[str | None, typer.Option(help="Folder with the task's data files, or 'hub' to download them.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Names of the classes in the order of the logits, comma separated (default: the checkpoint's)."),
+]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, like cpu or cuda:1 (default: a GPU if any).")]
 Dtype = Annotated[
     Literal["float32", "float64", "bfloat16", "float16"] | None,
-    typer.Option(help="The model's floating type (default: its config's). Below float32 effects are rounded."),
+    typer.Option(help="Floating-point type of the model (default: its config's). Below float32 effects are rounded."),
 ]
 TooLong = Annotated[Literal["refuse", "drop"], option("too_long")]
 Seed = Annotated[int, option("seed")]
 Out = Annotated[
     Path,
-    typer.Option(help="File for the result (.json), for later commands and for Python.", callback=a_file),
+    typer.Option(
+        help="File that the result is written to (.json). Other commands and hc.read read it.", callback=a_file
+    ),
 ]
 Case = Annotated[str, option("case")]
+Cases = Annotated[str | None, typer.Option(help="Cases to use, comma separated (default: all cases of the task).")]
 Replace = Annotated[
     Literal["means", "positional", "zero", "donors"],
-    typer.Option(help="What a removed component is replaced by: means over positions, means by position, 0, or the "
-                 "values of another example of the same length. Conclusions depend on it."),
+    typer.Option(help="What replaces the output of a removed component: its mean over all positions (means), its mean "
+                 "at each position (positional), 0 (zero), or its output for another example of the same length "
+                 "(donors). Conclusions depend on this choice."),
 ]  # fmt: skip
 MeanExamples = Annotated[int, option("mean_examples")]
-CoreFile = Annotated[str, typer.Option(help="The core: a result's file, like core.json, or heads like L2H9,L3H4.")]
+Core = Annotated[str, typer.Option(help="The core: a result's file, like core.json, or heads, like L2H9,L3H4.")]

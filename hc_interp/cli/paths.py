@@ -1,4 +1,4 @@
-"""`hc-interp patch` and `join`: over `hc.path_effects` and `PathEffects.join`."""
+"""The commands `patch` and `join`, which call `hc.path_effects` and `PathEffects.join`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 import hc_interp as hc
-from hc_interp.cli.inputs import ends, load
+from hc_interp.cli.inputs import load, senders_or_receivers
 from hc_interp.cli.options import (
     DEFAULT,
     PAIRS,
@@ -25,8 +25,9 @@ from hc_interp.cli.options import (
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 
-ENDS = "heads, mlps, embed, output, names like L2H9, comma separated; or a result's file, like core.json."
-COLUMNS = ["sender", "receiver", "through", "effect", "low", "high", "share", "node_share", "response", "method"]
+SENDERS = "Components that send: heads, mlps, embed or names like L2H9, comma separated; or a result's file."
+RECEIVERS = "Components that receive: heads, mlps, output or names like L3H7, comma separated; or a result's file."
+TOP_COLUMNS = ["sender", "receiver", "through", "effect", "low", "high", "share", "node_share", "response", "method"]
 
 
 @command("patch", panel="Step by step", interrupted=kept_in_folder("blocks"))
@@ -39,43 +40,77 @@ def patch(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
-    senders: Annotated[str, typer.Option(help=ENDS)] = "heads",
-    receivers: Annotated[str, typer.Option(help=ENDS)] = "heads",
-    through: Annotated[str, typer.Option(help="Some of q, k, v together, like qk; or each.")] = "qkv",
-    route: Annotated[Literal["direct", "mlps", "all"], typer.Option(help="What recomputes on the way.")] = "direct",
+    senders: Annotated[str, typer.Option(help=SENDERS)] = "heads",
+    receivers: Annotated[str, typer.Option(help=RECEIVERS)] = "heads",
+    through: Annotated[
+        str, typer.Option(help="Inputs of the receivers: some of q, k, v, patched together, like qk; or each.")
+    ] = "qkv",
+    route: Annotated[
+        Literal["direct", "mlps", "all"],
+        typer.Option(
+            help="What is recomputed between sender and receiver besides LayerNorms: nothing (direct), MLPs (mlps), or "
+            "heads and MLPs (all)."
+        ),
+    ] = "direct",
     method: Annotated[
-        Literal["exact", "attribution", "auto"], typer.Option(help="Measured, estimated, or the strongest measured.")
+        Literal["exact", "attribution", "auto"],
+        typer.Option(
+            help="Patch every path (exact), estimate every path from gradients (attribution), or estimate all and then "
+            "patch the strongest (auto)."
+        ),
     ] = "exact",
     case: Case = DEFAULT.case,
-    kind: Annotated[str, typer.Option(help="order or overlap.", rich_help_panel=PAIRS)] = "order",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="Kind of contrast pairs: order (words are moved) or overlap (a word is replaced).",
+            rich_help_panel=PAIRS,
+        ),
+    ] = "order",
     split: Annotated[
-        Literal["select", "test"], typer.Option(help="Half of the pairs.", rich_help_panel=PAIRS)
+        Literal["select", "test"],
+        typer.Option(
+            help="Half of the pairs: the one that selects heads, or the one that tests.", rich_help_panel=PAIRS
+        ),
     ] = "test",
-    pairs: Annotated[int, typer.Option(help="How many pairs.", min=1, rich_help_panel=PAIRS)] = 64,
-    memory_mib: Annotated[int, typer.Option(help="Working memory, in MiB.", min=1, rich_help_panel=WORK)] = 1024,
+    pairs: Annotated[int, typer.Option(help="Number of pairs.", min=1, rich_help_panel=PAIRS)] = 64,
+    memory_mib: Annotated[
+        int, typer.Option(help="Largest working memory, in MiB.", min=1, rich_help_panel=WORK)
+    ] = 1024,
     resume: Annotated[
-        Path | None, typer.Option(help="Folder for finished blocks: start again where it ended.", rich_help_panel=WORK)
+        Path | None,
+        typer.Option(
+            help="Folder that keeps finished blocks of paths. The same command then does only the rest.",
+            rich_help_panel=WORK,
+        ),
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(help="i/N: this part of the paths alone; see hc-interp join.", rich_help_panel=WORK)
+        str | None,
+        typer.Option(
+            help="i/N: measure only the i-th of N parts of the paths; hc-interp join joins the parts.",
+            rich_help_panel=WORK,
+        ),
     ] = None,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Path effects of every sender on every receiver (hc.path_effects); on a cluster, one --shard i/N a job."""
+    """Measure the effect of the path from each sender into each receiver (hc.path_effects).
+
+    On a cluster, give each of N jobs its own --shard i/N.
+    """
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
-    chosen = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
+    sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
-        loaded, chosen, ends(senders), ends(receivers), through,
+        loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,
         route=route, method=method, memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
     )  # fmt: skip
-    return written(effects, out, effects.top(10)[COLUMNS])
+    return written(effects, out, effects.top(10)[TOP_COLUMNS])
 
 
 @command("join", panel="Step by step")
 def join(
-    parts: Annotated[list[Path], typer.Argument(help="The files that hc-interp patch --shard i/N wrote, all N.")],
+    parts: Annotated[list[Path], typer.Argument(help="All N files that hc-interp patch --shard i/N wrote.")],
     out: Out,
 ) -> Shown:
-    """Put the shards of one sweep together."""
+    """Join the parts of the paths that hc-interp patch --shard measured (hc.PathEffects.join)."""
     effects = hc.PathEffects.join([hc.PathEffects.load(part) for part in parts])
-    return written(effects, out, effects.top(10)[COLUMNS])
+    return written(effects, out, effects.top(10)[TOP_COLUMNS])

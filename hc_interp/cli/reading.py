@@ -1,4 +1,4 @@
-"""`hc-interp probe` and `reads-from`: what travels, and the verdict."""
+"""The commands `probe` and `reads-from`, which call `hc.fit_probe` and `hc.reads_from`."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from hc_interp.cli.options import (
     DEFAULT,
     FIELDS,
     Case,
-    CoreFile,
+    Core,
     DataDir,
     Device,
     Dtype,
@@ -31,41 +31,44 @@ from hc_interp.cli.show import Shown, written
 def probe(
     model: Model,
     task: TaskName,
-    site: Annotated[str, typer.Option(help="Where to read, like L3H7.v, L3.resid_post or pooled.")],
+    site: Annotated[str, typer.Option(help="Site whose activations are probed, like L3H7.v, L3.resid_post or pooled.")],
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
-    feature: Annotated[str, typer.Option(help="What to read.")] = "token_overlap",
+    feature: Annotated[
+        str, typer.Option(help="Feature that the probe predicts (hc.features.FEATURES lists them).")
+    ] = "token_overlap",
     cut: Annotated[
         str | None,
         typer.Option(
-            help="Read with these heads' paths to the site's head cut (set to means): core.json, or L2H9,L3H4."
+            help="Heads whose paths to the site's head are cut (they send their means), like core.json or L2H9,L3H4."
         ),
     ] = None,
     examples: Annotated[int, option("probe_examples")] = DEFAULT.probe_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Whether a feature can be read linearly at a site, beside its controls (hc.fit_probe)."""
-    place = site_named(site)
+    """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe)."""
+    probed = site_named(site)
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     interventions = []
     if cut:
-        interventions = [cut_paths(cut, place, source("means", loaded, data, mean_examples, seed))]
-    read = split(data, "overlap").sample(examples, seed)
-    return written(hc.fit_probe(loaded, read, place, feature, interventions=interventions, seed=seed), out)
+        interventions = [cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))]
+    sample = split(data, "overlap").sample(examples, seed)
+    return written(hc.fit_probe(loaded, sample, probed, feature, interventions=interventions, seed=seed), out)
 
 
 @command("reads-from", panel="Step by step")
 def reads_from(
     model: Model,
     task: TaskName,
-    core: CoreFile,
+    core: Core,
     generalizing: Annotated[
-        str, typer.Option(help="The generalizing heads: a result's file, like generalizing.json, or heads.")
+        str,
+        typer.Option(help="The generalizing heads: a result's file, like generalizing.json, or heads, like L4H1,L5H0."),
     ],
     out: Out,
     data_dir: DataDir = None,
@@ -77,17 +80,20 @@ def reads_from(
     pairs: Annotated[int, option("test_pairs")] = DEFAULT.test_pairs,
     permutations: Annotated[int, option("permutations")] = DEFAULT.permutations,
     margin: Annotated[float, option("margin"), FIELDS["margin"]] = DEFAULT.margin,
-    alpha: Annotated[float, typer.Option(help="Level of the test.", min=0, max=1)] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Significance level of the test.", min=0, max=1)] = 0.05,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """The verdict: do the generalizing heads read from the core? On test pairs of every kind (hc.reads_from)."""
-    heads = heads_in(core), heads_in(generalizing)
+    """Test whether the generalizing heads read from the core, and give the verdict (hc.reads_from).
+
+    The test uses held-out pairs of every kind.
+    """
+    core_heads, generalizing_heads = heads_in(core), heads_in(generalizing)
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
-    chosen, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
+    sample, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     verdict = hc.reads_from(
-        loaded, chosen, core=heads[0], generalizing=heads[1], means=means, n_permutations=permutations, margin=margin,
-        alpha=alpha, seed=seed,
+        loaded, sample, core=core_heads, generalizing=generalizing_heads, means=means, n_permutations=permutations,
+        margin=margin, alpha=alpha, seed=seed,
     )  # fmt: skip
     shown = written(verdict, out)
     return Shown(

@@ -1,4 +1,4 @@
-"""What every command shares: `--config`, `--explain`, `--json`, one way to end, and what is said when it is stopped."""
+"""What every command shares: `--config`, `--explain`, `--json`, how it ends, and its message when it is interrupted."""
 
 import inspect
 import shlex
@@ -18,13 +18,14 @@ from hc_interp.cli.show import Shown, show
 
 app = typer.Typer(
     name="hc-interp",
-    help="Do generalizing heads read from heuristic heads? Mask search, exact path patching, probes, and a verdict.",
+    help="Do the generalizing heads of a fine-tuned model read from its heuristic heads? Mask search, exact path "
+    "patching, probes, and a verdict.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS: dict[str, list[Setting]] = {}  # every command's settings: the schema of a configuration file
+COMMANDS: dict[str, list[Setting]] = {}  # the settings of every command, from which the files' schema is made
 SHARED = "Options of every command"
 NOTHING = "Nothing was written: a result appears whole or not at all."
 
@@ -38,40 +39,41 @@ def _say_version(value: bool) -> None:
 @app.callback()
 def _every_command(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="The version, and nothing else.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Options that stand before a command."""
+    """Options that are given before a command."""
 
 
-def nothing_kept(given: dict[str, Any]) -> str:
+def nothing_kept(arguments: dict[str, Any]) -> str:
+    """The message of an interrupted command that keeps nothing."""
     return f"{NOTHING} To start again:\n  {again()}"
 
 
 def kept_in_folder(what: str) -> Callable[[dict[str, Any]], str]:
-    """What an interrupted command says whose finished `what` are kept where `--resume` names a folder."""
+    """The message of an interrupted command that keeps its finished `what` in the folder of `--resume`."""
 
-    def say(given: dict[str, Any]) -> str:
-        if given["resume"]:
-            return f"Finished {what} are in {given['resume']}. To go on:\n  {again()}"
+    def message(arguments: dict[str, Any]) -> str:
+        if arguments["resume"]:
+            return f"Finished {what} are in {arguments['resume']}. To go on:\n  {again()}"
         return f"{NOTHING} With --resume FOLDER finished {what} are kept:\n  {again('--resume', what)}"
 
-    return say
+    return message
 
 
 def again(*more: str) -> str:
-    """The command line that was typed, with `more` where it lacks it."""
+    """The command line that was typed, followed by those words of `more` that it lacks."""
     typed = sys.argv[1:]
     return shlex.join(["hc-interp", *typed, *(word for word in more if word not in typed)])
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which schedulers send before they kill: it ends a command as Ctrl-C does."""
+    """The command got SIGTERM, which schedulers send before they kill. It ends a command as Ctrl-C does."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise `Terminated` where SIGTERM comes."""
+    """Raise `Terminated` if SIGTERM arrives in this context."""
 
     def stop(number: int, frame: Any) -> None:
         raise Terminated
@@ -86,39 +88,41 @@ def terminable() -> Iterator[None]:
 def command(
     name: str, *, panel: str | None = None, interrupted: Callable[[dict[str, Any]], str] = nothing_kept
 ) -> Callable[[Callable[..., Shown]], Callable[..., Shown]]:
-    """Make a function a command: its parameters are the command's own, what it returns is shown.
+    """Make a function a command: its parameters become the command's settings, and what it returns is shown.
 
-    `interrupted` gets the parameters and says what is left after Ctrl-C or SIGTERM, and how to go on.
+    After Ctrl-C or SIGTERM `interrupted` is called with the command's arguments. It returns a message that says which
+    results were kept and how to go on.
     """
 
     def register(function: Callable[..., Shown]) -> Callable[..., Shown]:
         settings = COMMANDS[name] = settings_of(function)
 
-        def use(context: typer.Context, value: Path | None) -> Path | None:
-            if value is not None:
-                context.default_map = read_config(value, name, COMMANDS)
-            return value
+        def read_defaults(context: typer.Context, path: Path | None) -> Path | None:
+            if path is not None:
+                context.default_map = read_config(path, name, COMMANDS)
+            return path
 
         @wraps(function)
-        def shell(*, context: typer.Context, config: Path | None, explain: bool, as_json: bool, **given: Any) -> None:
+        def shell(
+            *, context: typer.Context, config: Path | None, explain: bool, as_json: bool, **arguments: Any
+        ) -> None:
             if explain:
-                sources = {name: context.get_parameter_source(name) for name in given}
-                show(explained(name, settings, given, sources, config), as_json)
+                sources = {name: context.get_parameter_source(name) for name in arguments}
+                show(explained(name, settings, arguments, sources, config), as_json)
                 return
             try:
                 with terminable():
-                    shown = function(**given)
+                    shown = function(**arguments)
             except KeyboardInterrupt as stop:
                 number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
-                typer.echo(f"\nhc-interp: interrupted. {interrupted(given)}", err=True)
+                typer.echo(f"\nhc-interp: interrupted. {interrupted(arguments)}", err=True)
                 raise typer.Exit(128 + number) from None
             show(shown, as_json)
             if shown.code:
                 raise typer.Exit(shown.code)
 
-        shared = _shared(use)
-        own = list(inspect.signature(function).parameters.values())
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *shared)]
+        every = (*inspect.signature(function).parameters.values(), *_shared(read_defaults))
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in every]
         shell.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         shell.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(name, rich_help_panel=panel)(shell)
@@ -127,19 +131,19 @@ def command(
     return register
 
 
-def _shared(use: Callable[[typer.Context, Path | None], Path | None]) -> list[inspect.Parameter]:
-    """The parameters that every command gets."""
+def _shared(read_defaults: Callable[[typer.Context, Path | None], Path | None]) -> list[inspect.Parameter]:
+    """The parameters that every command gets. `read_defaults` takes the file of `--config`."""
     config = typer.Option(
-        help="TOML file with settings; the command line goes before it. See hc-interp schema.",
-        callback=use, is_eager=True, exists=True, dir_okay=False, rich_help_panel=SHARED,
+        help="TOML file with settings. Options on the command line override it; hc-interp schema lists every key.",
+        callback=read_defaults, is_eager=True, exists=True, dir_okay=False, rich_help_panel=SHARED,
     )  # fmt: skip
     explain = typer.Option(
         "--explain",
-        help="Say what would be done with which settings and about how long it takes, and stop.",
+        help="Show every setting with its value and about how long the command takes; do nothing else.",
         rich_help_panel=SHARED,
     )
-    as_json = typer.Option("--json", help="One JSON object on standard output, for machines.", rich_help_panel=SHARED)
-    found: dict[str, tuple[Any, Any]] = {
+    as_json = typer.Option("--json", help="Print one JSON object instead of text.", rich_help_panel=SHARED)
+    shared: dict[str, tuple[Any, Any]] = {
         "context": (typer.Context, inspect.Parameter.empty),
         "config": (Annotated[Path | None, config], None),
         "explain": (Annotated[bool, explain], False),
@@ -148,5 +152,5 @@ def _shared(use: Callable[[typer.Context, Path | None], Path | None]) -> list[in
     kind = inspect.Parameter.KEYWORD_ONLY
     return [
         inspect.Parameter(name, kind, annotation=annotation, default=default)
-        for name, (annotation, default) in found.items()
+        for name, (annotation, default) in shared.items()
     ]

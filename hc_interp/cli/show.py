@@ -1,23 +1,23 @@
-"""What a command says at its end: text for people, or one JSON object for machines."""
+"""What a command prints when it ends: text for people, or one JSON object for programs."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from hc_interp.files import json_text
 
-ROWS = 40  # of a table that people see; machines get all
+MAX_ROWS = 40  # rows of a table in the text; the JSON object has all rows
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A command's end: `record` for machines, `text` (a string, or what rich prints) for people, its exit code."""
+    """What a command prints, and its exit code: `record` as JSON for programs, or `text` for people."""
 
     record: dict[str, Any]
-    text: Any
+    text: RenderableType
     code: int = 0
 
 
@@ -31,9 +31,9 @@ def show(shown: Shown, as_json: bool) -> None:
 
 
 def written(result: Any, out: Path, frame: Any = None) -> Shown:
-    """Save a result, and show its first rows (or those of `frame`), what it is, and where it lies."""
+    """Save a result, and show its first rows (or those of `frame`), its `repr` and the path of its file."""
     path = result.save(out)
-    table = (result.to_frame() if frame is None else frame).head(ROWS)
+    table = (result.to_frame() if frame is None else frame).head(MAX_ROWS)
     lines = [table.to_string(index=False, float_format=lambda value: f"{value:.4g}")] if len(table) else []
     return Shown(
         {
@@ -47,5 +47,5 @@ def written(result: Any, out: Path, frame: Any = None) -> Shown:
 
 
 def records(frame: Any) -> list[dict[str, Any]]:
-    """A table's rows as plain data; what is not defined is None."""
+    """The rows of a pandas table as plain data; an undefined value is None."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")

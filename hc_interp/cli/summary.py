@@ -1,4 +1,4 @@
-"""The one screen that a run ends with: the verdict, the few numbers behind it, and where the files are."""
+"""What a run prints when it ends: the verdict, the main numbers behind it, and the paths of its files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from rich.table import Table
 import hc_interp as hc
 
 
-def summary(run: Any, folder: str | Path) -> RenderableType:
-    """What was found and where it lies; claims no more than `verdict.sentence()`."""
+def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
+    """A panel for the terminal. Its only claim is `verdict.sentence()`."""
     numbers = Table.grid(padding=(0, 2))
     for name, value in hc.reports.lead(run):
         numbers.add_row(name, f"[bold]{value}[/bold]")
@@ -23,7 +23,8 @@ def summary(run: Any, folder: str | Path) -> RenderableType:
         parts += [run.verdict.sentence(), ""]
     parts += [numbers, "", files]
     if run.manifest.get("settings", {}).get("demo"):
-        parts += ["", "[yellow]Demo settings: short searches, few pairs, few relabellings. Not evidence.[/yellow]"]
+        demo = "Demo settings: short searches, few pairs, few relabellings. This verdict is not evidence."
+        parts += ["", f"[yellow]{demo}[/yellow]"]
     seconds = run.manifest.get("seconds", {}).get("all")
     title = "Do generalizing heads read from the heuristic core?"
     return Panel(
@@ -31,25 +32,24 @@ def summary(run: Any, folder: str | Path) -> RenderableType:
     )
 
 
-def record(run: Any, folder: str | Path) -> dict[str, Any]:
-    """The same for machines."""
-    verdict = run.verdict
-    found = (
-        {} if verdict is None else {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
-    )
+def record(run: "hc.RunResults", folder: str | Path) -> dict[str, Any]:
+    """The same facts as one JSON object."""
+    facts: dict[str, Any] = {}
+    if run.verdict is not None:
+        facts = {"answer": run.verdict.answer, "reason": run.verdict.reason, "sentence": run.verdict.sentence()}
     files = {name: str(path) for name, path in _files(run, Path(folder))}
     return {
-        **found,
+        **facts,
         "numbers": dict(hc.reports.lead(run)),
         "files": files,
         "seconds": run.manifest.get("seconds", {}).get("all"),
     }
 
 
-def _files(run: Any, folder: Path) -> list[tuple[str, Path]]:
+def _files(run: "hc.RunResults", folder: Path) -> list[tuple[str, Path]]:
     drawn = [folder / name for name in run.manifest.get("figures", {}).get("files", [])]
     circuits = [path for path in drawn if path.name in ("circuit-single.svg", "circuit-double.html")]
-    found = [("report", folder / "report.html")]
-    found += [("circuit diagram", path) for path in circuits]
-    found += [("for LaTeX", path) for path in drawn if path.name == "circuit-single.tex"]
-    return [*found, ("everything", folder / "manifest.json")]
+    files = [("report", folder / "report.html")]
+    files += [("circuit diagram", path) for path in circuits]
+    files += [("for LaTeX", path) for path in drawn if path.name == "circuit-single.tex"]
+    return [*files, ("everything", folder / "manifest.json")]

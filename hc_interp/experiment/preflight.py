@@ -1,4 +1,4 @@
-"""What a run refuses before its folder exists: a task, pairs or labels that a later stage could not use."""
+"""Checks before a run's folder is made: each refuses a task, pairs or labels that a later stage could not use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,34 +14,38 @@ from hc_interp.models.hooked import HookedModel
 
 
 def split(task: Task, name: str) -> Any:
-    """A part of the task. Raises `HCError` where it has none."""
-    if not (found := getattr(task, name)):
+    """The task's `train`, `validation` or `cases`. Raises `HCError` if the task lacks it."""
+    if not (part := getattr(task, name)):
         raise HCError(
             f"{task.name} lacks {name}, which a run needs: masks and means use train, accuracy uses validation and "
             "cases. Build the Task with all of them."
         )
-    return found
+    return part
 
 
 def check_task(task: Task, settings: RunSettings) -> None:
-    """Raise `HCError` for a task without what a run needs, before a model is loaded."""
+    """Raise `HCError` for a task that lacks a split or pairs that a run needs. No model is needed for this check."""
     for name in ("train", "validation", "cases"):
         split(task, name)
     task.test_pairs(settings.case, settings.test_pairs, settings.seed)
-    there = sorted({kind for case in case_names(task, None) for kind in task.pair_kinds(case)})
-    if not set(kinds_of(settings)) & set(there):
+    available = sorted({kind for case in case_names(task, None) for kind in task.pair_kinds(case)})
+    if not set(kinds_of(settings)) & set(available):
         raise HCError(
             f"kinds={settings.kinds!r} was given, but {task.name} has no such pairs to choose the generalizing heads "
-            f"by. It has pairs of {', '.join(there)}: hc.RunSettings(kinds={','.join(there)!r})."
+            f"by. It has pairs of {', '.join(available)}: hc.RunSettings(kinds={','.join(available)!r})."
         )
 
 
 def kinds_of(settings: RunSettings) -> tuple[str, ...]:
+    """The kinds of contrast pairs that choose the generalizing heads."""
     return tuple(kind.strip() for kind in settings.kinds.split(","))
 
 
 def readable(model: HookedModel, task: Task, settings: RunSettings, say: Callable[[str], None]) -> Task:
-    """The task as the model can read it. Raises `DataError` for rows that it cannot, unless they are to be dropped."""
+    """The task with only rows that fit the model's positions: with `too_long="drop"` longer rows are left out.
+
+    Raises `DataError` for longer rows with `too_long="refuse"`.
+    """
     if settings.too_long == "refuse":
         check_fits(model, task)
         return task
@@ -51,7 +55,10 @@ def readable(model: HookedModel, task: Task, settings: RunSettings, say: Callabl
 
 
 def check_together(model: HookedModel, task: Task, settings: RunSettings) -> None:
-    """Raise `HCError` for labels that the model's classes do not mean, and for pairs that its tokenizer tells apart."""
+    """Raise `HCError` for labels that are not among the model's classes, and for pairs that its tokenizer misaligns.
+
+    A pair is aligned if its two sides have tokens of the same layout, so that activations can be swapped by position.
+    """
     for part in (task.validation, *(task.cases or {}).values()):
         resolve_groups(model.labels, regrouped(model.labels, part))
     for pairs in task.test_pairs(settings.case, settings.test_pairs, settings.seed).values():

@@ -1,10 +1,13 @@
-"""`hc.run`: the whole way from a checkpoint to a verdict, in one call that leaves a folder behind."""
+"""`hc.run`: the whole experiment, from a checkpoint to a verdict, in one call that writes a folder of results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from hc_interp.components import Head, is_upstream
 from hc_interp.data.load import load_task
@@ -35,35 +38,40 @@ from hc_interp.search.search_masks import search_masks
 from hc_interp.statistics.samples import generator
 from hc_interp.torch_modes import own_torch_modes
 
-VALIDATION_EXAMPLES = 1000  # in-domain accuracy is one number: it can afford more than each of the cases
+VALIDATION_EXAMPLES = 1000  # more than for a case: in-domain accuracy is a single number, so this costs little
 
 
 @own_torch_modes
 def run(
-    model: HookedModel | Any,
+    model: HookedModel | nn.Module | str | Path,
     task: Task | str,
     out: str | Path,
     *,
     data_dir: str | Path | None = None,
     settings: RunSettings | Mapping[str, Any] | None = None,
-    labels: Any = None,
-    device: Any = None,
-    dtype: Any = None,
+    labels: Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     overwrite: bool = False,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> RunResults:
-    """Search masks, find the core and the generalizing heads, patch the paths between, probe them, give a verdict.
+    """Run the whole experiment on one model and one task.
 
-    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`), `task` a `Task` or what
-    `hc.load_task` takes. The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`,
-    `figures/` and `report.html`. With `resume` an earlier run of the same call goes on there: parts that it finished
-    are read back. `say` is called with a line at each stage. Raises `HCError` for anything that a user can mend; what
-    was finished stays.
+    The stages: search masks, evaluate the subnetworks, find the core and the generalizing heads, patch the paths
+    between them for the verdict, and fit probes with and without these paths.
 
-    `settings` say how much of everything is done: `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields;
-    `help(hc.RunSettings)` lists them. `hc.RunResults`, which is returned, holds each part of the run as its step's
-    function gives it, and `hc.RunResults.load(out)` reads it back.
+    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
+    `hc.load_task` takes. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict
+    of its fields. `say` is called with one line of text at each stage.
+
+    The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
+    `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
+    from there. With `overwrite` an earlier run is replaced.
+
+    Returns a `RunResults`, which holds the result of each stage; `hc.RunResults.load(out)` reads it from the folder.
+    Raises `HCError` for wrong arguments, a task that lacks what a stage needs, and a folder that is not free. Results
+    that were finished before an error stay in the folder.
     """
     settings = RunSettings.model_validate({} if settings is None else settings)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
@@ -73,7 +81,7 @@ def run(
             f"{model!r} was given with labels, device or dtype. Expected these with a checkpoint only, since a loaded "
             "model has its own. Pass them to hc.load."
         )
-    # What can be refused is refused before the folder exists, so that the corrected call finds it free.
+    # All checks come before the folder is made, so that a corrected call finds the folder free.
     refuse_if_held(Path(out))
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
@@ -82,7 +90,7 @@ def run(
     model = model if isinstance(model, HookedModel) else load(model, labels=labels, device=device, dtype=dtype)
     task = readable(model, task, settings, say)
     training = split(task, "train")
-    task = _thin(task, settings)
+    task = _subsampled(task, settings)
     check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     with locked(Path(out), say):
@@ -101,7 +109,7 @@ def run(
 def _find(
     folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
 ) -> None:
-    """Subnetworks, their accuracy, the core, the generalizing heads."""
+    """Search and evaluate subnetworks, and find the core and the generalizing heads."""
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
         train = split(task, "train")
@@ -143,7 +151,7 @@ def _find(
 def _test(
     folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
 ) -> None:
-    """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
+    """Give the verdict on held-out pairs, and fit probes at a generalizing head with and without the core's paths."""
     with folder.stage("testing what generalizing heads read"):
         pairs = task.test_pairs(settings.case, settings.test_pairs, settings.seed)
         folder.manifest["pairs"] = {
@@ -172,10 +180,11 @@ def _test(
 def _probes(
     folder: Folder, model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
 ) -> dict[str, Probe]:
-    """Word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
+    """Probes for word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
 
-    Cut means that the value head reads what it would read if the senders stood at their means (route "all"): the core's
-    heads, or as many other heads, matched to them by layer (`random_senders`).
+    The paths from some senders are cut by path patching on route "all": the head's values are computed as if the
+    senders had their mean activations. The senders are the core's heads, or as many other heads of the same layers
+    (`random_senders`).
     """
     assert results.core is not None
     assert results.generalizing is not None
@@ -202,14 +211,14 @@ def _probes(
     }
 
 
-def _strongest(found: GeneralizingHeads) -> Head:
+def _strongest(generalizing: GeneralizingHeads) -> Head:
     """The generalizing head of largest |node effect|."""
-    effects = found.table.set_index("head")["node_effect"].abs()
-    return max(found.heads, key=lambda head: effects[str(head)])
+    effects = generalizing.table.set_index("head")["node_effect"].abs()
+    return max(generalizing.heads, key=lambda head: effects[str(head)])
 
 
-def _thin(task: Task, settings: RunSettings) -> Task:
-    """At most the set number of examples in each split."""
+def _subsampled(task: Task, settings: RunSettings) -> Task:
+    """The task with at most as many examples in each split as the settings say."""
     n = settings.eval_per_case
     return replace(
         task,
@@ -220,6 +229,7 @@ def _thin(task: Task, settings: RunSettings) -> Task:
 
 
 def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
+    """The part of the manifest that says on which model and data a run was made."""
     splits = {"train": split(task, "train"), "validation": split(task, "validation"), **split(task, "cases")}
     if task.overlap is not None:
         splits["overlap"] = task.overlap

@@ -1,4 +1,4 @@
-"""`RunSettings`: how much of everything a run does, declared once for Python, the command line and TOML files."""
+"""`RunSettings`: the settings of a run, declared once for Python, the command line and TOML files."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -19,66 +19,87 @@ from hc_interp.heads.defaults import KINDS
 from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 
-WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-ENDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
+TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+LIMIT_WORDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
 
 
 class RunSettings(BaseModel):
-    """How much of everything a run does. The defaults are for a real run; `DEMO` is for a first look.
+    """The settings of `hc.run`: its case, its seed, and how many steps, examples and pairs each stage uses.
 
-    Raises `HCError` for a name that is no setting and for a value that its setting does not take.
+    The defaults are for a real run. `DEMO` holds the settings of the demo, whose verdict is not evidence.
+
+    Raises `HCError` for a name that is no setting, and for a value that the setting does not take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     case: str = Field(
         default="lexical_overlap_ln_subject/object_swap",
-        description="Case whose pairs are patched; see hc-interp tasks.",
+        description="Case whose contrast pairs are patched; see hc-interp tasks.",
     )
-    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
+    seed: int = Field(default=0, ge=0, description="Seed of all random choices.")
     sparsity: float = Field(
         default=SPARSITY, ge=0, lt=1, description="Share of components removed; half of them is 0.5, not 50."
     )
     margin: float = Field(
-        default=MARGIN, gt=0, lt=1, description="Share of the node effect below which nothing counts as read."
+        default=MARGIN,
+        gt=0,
+        lt=1,
+        description="Share of the generalizing heads' effect that must come from the core to count as reading.",
     )
-    seeds: int = Field(default=SEEDS, ge=1, description="Subnetworks at each sparsity.")
-    search_steps: int = Field(default=STEPS, ge=1, description="Training steps of each search.")
-    exchanges: int = Field(default=EXCHANGES, ge=0, description="Rounds in which each mask then trades components.")
-    train_examples: int = Field(default=8000, ge=1, description="Training examples that searches draw from.")
-    mean_examples: int = Field(default=1000, ge=1, description="Training examples that means or donors are taken from.")
-    eval_per_case: int = Field(default=300, ge=1, description="Examples of each case that accuracy is measured on.")
-    probe_examples: int = Field(default=1500, ge=1, description="Examples that a probe reads.")
-    select_pairs: int = Field(default=256, ge=1, description="Pairs that choose the generalizing heads.")
+    seeds: int = Field(default=SEEDS, ge=1, description="Number of subnetworks at each sparsity, one per seed.")
+    search_steps: int = Field(default=STEPS, ge=1, description="Training steps of each mask search.")
+    exchanges: int = Field(
+        default=EXCHANGES,
+        ge=0,
+        description="Largest number of rounds that swap kept and removed components after the training of a mask.",
+    )
+    train_examples: int = Field(default=8000, ge=1, description="Number of training examples that searches draw from.")
+    mean_examples: int = Field(
+        default=1000, ge=1, description="Number of training examples that means or donors are taken from."
+    )
+    eval_per_case: int = Field(
+        default=300, ge=1, description="Number of examples of each case that accuracy is measured on."
+    )
+    probe_examples: int = Field(default=1500, ge=1, description="Number of examples for each probe.")
+    select_pairs: int = Field(
+        default=256, ge=1, description="Number of contrast pairs that choose the generalizing heads."
+    )
     kinds: str = Field(
-        default=",".join(KINDS), description="Kinds of pairs that choose the generalizing heads, comma separated."
+        default=",".join(KINDS),
+        description="Kinds of contrast pairs that choose the generalizing heads, comma separated.",
     )
-    test_pairs: int = Field(default=128, ge=1, description="Pairs of each kind that the verdict rests on.")
-    permutations: int = Field(default=PERMUTATIONS, ge=1, description="Relabellings of the null.")
+    test_pairs: int = Field(
+        default=128, ge=1, description="Number of contrast pairs of each kind that the verdict is based on."
+    )
+    permutations: int = Field(
+        default=PERMUTATIONS, ge=1, description="Number of relabelled cores in the null distribution of the test."
+    )
     too_long: Literal["refuse", "drop"] = Field(
-        default="refuse", description="What happens to rows that the model has too few positions for."
+        default="refuse",
+        description="Whether examples with more tokens than the model has positions are refused or dropped.",
     )
-    demo: bool = Field(default=False, description="Whether the run is shortened, so that its verdict is not evidence.")
+    demo: bool = Field(default=False, description="Whether this is a shortened run, whose verdict is not evidence.")
 
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any) -> Any:
-        """A number of numpy as Python's own."""
+        """The value, where a numpy number becomes a Python number."""
         return value.item() if hasattr(value, "item") else value
 
     @model_validator(mode="wrap")
     @classmethod
-    def _checked(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _checked(cls, settings: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The settings. pydantic's first error is raised as an `HCError` in our words."""
         try:
-            return handler(given)
+            return handler(settings)
         except ValidationError as error:
             first = error.errors()[0]
         name, value = next(iter(first["loc"]), None), first["input"]
-        value = (
-            given.get(name, value) if isinstance(given, Mapping) else value
-        )  # of a name that is no text it is the name
+        if isinstance(settings, Mapping):  # for a name that is not text, pydantic gives the name as the input
+            value = settings.get(name, value)
         if name is None:
-            raise HCError(f"settings={given!r} was given. Expected hc.RunSettings(...), or a dict of its fields.")
+            raise HCError(f"settings={settings!r} was given. Expected hc.RunSettings(...), or a dict of its fields.")
         if name not in cls.model_fields:
             near = difflib.get_close_matches(str(name), cls.model_fields, n=1, cutoff=0)
             raise HCError(
@@ -90,20 +111,20 @@ class RunSettings(BaseModel):
         raise HCError(f"{name}={value!r} was given. Expected {words}. {field.description}")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some settings changed, which are checked as all are."""
+        """A copy with the settings of `update` changed. Raises `HCError` as the class does."""
         return type(self)(**{**self.model_dump(), **(update or {})})
 
 
 def bounds(metadata: Iterable[Any]) -> dict[str, Any]:
-    """The ends that a field was declared with, by the names that `Field` gives them: some of ge, gt, le, lt."""
-    return {name: getattr(end, name) for end in metadata for name in ENDS if hasattr(end, name)}
+    """The limits in a field's metadata, under the names that `Field` gives them: some of ge, gt, le, lt."""
+    return {name: getattr(limit, name) for limit in metadata for name in LIMIT_WORDS if hasattr(limit, name)}
 
 
-def in_words(kind: Any, ends: Mapping[str, float]) -> str:
-    """What a setting takes."""
+def in_words(kind: Any, limits: Mapping[str, float]) -> str:
+    """The values of this type within these limits, in words."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    return " ".join([WORDS[kind], *(ENDS[name].format(end) for name, end in ends.items())])
+    return " ".join([TYPE_WORDS[kind], *(LIMIT_WORDS[name].format(limit) for name, limit in limits.items())])
 
 
 DEMO = RunSettings(

@@ -1,6 +1,6 @@
-"""Every picture: each function takes a result and returns a `Figure`. Plotly loads when the first one is drawn.
+"""Functions that draw results: each takes a result and returns a `Figure`. Plotly is loaded by the first drawing.
 
-A figure's file has the name of its function; read off this package, that name means the function.
+The file of a figure has the name of its function. As an attribute of this package, the name means the function.
 """
 
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""How well the full model and its subnetworks do, case by case."""
+"""`accuracy`: the accuracy of the full model and of its subnetworks on each case."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
 
-ROW = 10.5  # points
-NAMES = 0.65  # the most that cases' names take of the width
+ROW_HEIGHT = 10.5  # points
+NAME_SHARE = 0.65  # largest share of the width for the names of the cases
 
 
 @figure("accuracy", of=Evaluation, section="accuracy")
 def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
-    """A row per case: a point per subnetwork, the full model as a diamond with its interval.
+    """Draw a row for each case, with a point for each subnetwork and a diamond with its interval for the full model.
 
     Raises `HCError` for an evaluation without accuracies. Subnetworks of one search are not independent samples.
     """
@@ -29,8 +29,8 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
     if long.empty:
         raise HCError("This evaluation has no accuracies. Expected a task with a validation split or cases.")
     rows = _rows(list(dict.fromkeys(long["case"])))
-    places = {case: place for place, (case, _) in enumerate(rows) if case is not None}
-    height, room = ROW * len(rows) + 56, NAMES * points(width)
+    ys = {case: index for index, (case, _) in enumerate(rows) if case is not None}
+    height, room = ROW_HEIGHT * len(rows) + 56, NAME_SHARE * points(width)
     plot = go.Figure(
         layout=layout(
             width,
@@ -41,31 +41,31 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
                 "ticktext": [plain(words, room) if case else f"<b>{plain(words, room)}</b>" for case, words in rows],
                 "showline": False, "showgrid": False, "range": [len(rows) - 0.4, -0.6], "ticks": "",
             },
-            shapes=[_line(place) for place in places.values()],
+            shapes=[_line(y) for y in ys.values()],
             legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "itemclick": False,
                     "itemdoubleclick": False},
         )
     )  # fmt: skip
     plot.update_layout(margin={"t": 26})
-    for trace in _traces(long, places):
+    for trace in _traces(long, ys):
         plot.add_trace(trace)
     return Figure(plot, "Accuracy in domain and out of it", _caption(evaluation, long), long.to_dict("records"))
 
 
-def _traces(long: Any, places: dict[str, int]) -> list[dict[str, Any]]:
+def _traces(long: Any, ys: dict[str, int]) -> list[dict[str, Any]]:
     whole, parts = long[long["subnetwork"].isin(WHOLE)], long[~long["subnetwork"].isin(WHOLE)]
     traces = []
     if len(parts):
         traces.append(
             {
                 "type": "scatter", "mode": "markers", "name": "a subnetwork", "x": parts["value"].round(4).tolist(),
-                "y": [places[case] for case in parts["case"]], "cliponaxis": False, "hoverinfo": "text",
+                "y": [ys[case] for case in parts["case"]], "cliponaxis": False, "hoverinfo": "text",
                 "hovertext": [_hover(row) for row in parts.to_dict("records")],
                 "marker": {"symbol": "circle", "size": pixels(4.2), "color": BLUE, "opacity": 0.6},
             }
         )  # fmt: skip
     full = interval_points(
-        f"the {WHOLE[whole['subnetwork'].iloc[0]]}", whole["value"].tolist(), [places[case] for case in whole["case"]],
+        f"the {WHOLE[whole['subnetwork'].iloc[0]]}", whole["value"].tolist(), [ys[case] for case in whole["case"]],
         whole["low"].tolist(), whole["high"].tolist(), symbol="diamond", color=VERMILLION, size=6.5,
         hover=[_hover(row) for row in whole.to_dict("records")],
     )  # fmt: skip
@@ -79,7 +79,10 @@ def _hover(row: dict[Any, Any]) -> str:
 
 
 def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
-    """Cases in groups under a heading: validation, then HANS' heuristics by label, then what has no such name."""
+    """Rows of (case, text). Cases are grouped under headings, whose case is None.
+
+    The groups are in domain, HANS' heuristics by label, and cases that HANS does not have.
+    """
     groups: dict[str, list[tuple[str | None, str]]] = {}
     for case in cases:
         parts = case_of(case)
@@ -94,20 +97,19 @@ def _rows(cases: list[str]) -> list[tuple[str | None, str]]:
     return [row for heading, rows in groups.items() for row in [(None, heading), *rows]]
 
 
-def _line(place: int) -> dict[str, Any]:
-    """A hairline under a case's points; headings have none, since nothing stands on them."""
-    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": place, "y1": place, "layer": "below"}
+def _line(y: int) -> dict[str, Any]:
+    """A thin line through the points of a case. Headings have no points and no line."""
+    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "layer": "below"}
     return {"type": "line", "line": {"color": RULE, "width": 1}, **ends}
 
 
 def _caption(evaluation: Evaluation, long: Any) -> str:
     small, large = int(long["n"].min()), int(long["n"].max())
     size = f"{small:,}" if small == large else f"{small:,} to {large:,}"
-    level = percent(evaluation.level, 0)
     return (
-        f"Each row is a case ({size} examples), each point one of "
-        f"{len(evaluation.names) - 1} subnetworks, the diamond the full model with its {level} interval "
-        "over premises. Subnetworks that agree in domain and spread out of it are what both accounts have to explain. "
-        "Accuracy says which answers are right, not how they come about; on cases whose answer is entailment, always "
-        "answering entailment is right too."
+        f"Each row is a case ({size} examples). Each point is one of {len(evaluation.names) - 1} subnetworks; the "
+        f"diamond is the {WHOLE[evaluation.names[0]]}, with its {percent(evaluation.level, 0)} interval over sources "
+        "(premises or templates). Subnetworks that agree in domain and differ out of domain are the finding that both "
+        "accounts (competing subnetworks, heuristic core) have to explain. Accuracy shows how many answers are right, "
+        "not how they are computed: on entailment cases, a model that always answers entailment is right, too."
     )

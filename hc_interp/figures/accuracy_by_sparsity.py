@@ -1,4 +1,4 @@
-"""What accuracy is left as components are removed, in domain and out of it."""
+"""`accuracy_by_sparsity`: accuracy in domain and out of domain as components are removed."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Width, layout, pixels, points
 
-PANEL, LINE = 170.0, 15.0  # points
-LOOKS = [
+PANEL, LINE = 170.0, 15.0  # heights of the plot and of a line of the legend, in points
+GROUP_STYLES = [
     ("circle", BLUE, "solid"), ("square", ORANGE, "dash"), ("diamond", GREEN, "dot"), ("cross", VERMILLION, "dashdot"),
     ("triangle-up", PURPLE, "longdash"), ("x", SKY, "longdashdot"), ("star", INK, "solid"),
 ]  # fmt: skip
@@ -27,10 +27,12 @@ LOOKS = [
     when=lambda evaluation: len({item.sparsity for item in evaluation.subnetworks if item is not None}) > 1,
 )
 def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> Figure:
-    """Accuracy against the share of components removed: a point per subnetwork, a line through the means.
+    """Draw accuracy against the share of components removed: a point for each subnetwork, a line through the means.
 
-    In domain is the validation split; HANS' cases are averaged by heuristic, their entailment cases left out, where the
-    heuristic is right; other cases are averaged into one. Raises `HCError` for an evaluation of the full model alone.
+    The validation split is "in domain". HANS' cases are averaged by heuristic, without their entailment cases, on which
+    the heuristic is right. All other cases are averaged into one line. Raises `HCError` for an evaluation of the full
+    model alone, and for one that has only entailment cases. The figure does not show that no better subnetwork of the
+    same size exists.
     """
     import plotly.graph_objects as go
 
@@ -54,19 +56,20 @@ def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> 
         )
     )  # fmt: skip
     plot.update_layout(margin={"t": pixels(LINE * rows_of_key)})
-    for (name, splits), look in zip(groups.items(), LOOKS, strict=False):
+    for (name, splits), style in zip(groups.items(), GROUP_STYLES, strict=False):
         values = np.stack([evaluation.accuracy(split) for split in splits]).mean(axis=0)
-        for trace in _traces(name, sparsity, values, evaluation, look, points(width) / 2):
+        for trace in _traces(name, sparsity, values, evaluation, style, points(width) / 2):
             plot.add_trace(trace)
         rows += [
-            {"group": name, "subnetwork": who, "sparsity": float(at), "accuracy": float(value), "cases": len(splits)}
-            for who, at, value in zip(evaluation.names, sparsity, values, strict=True)
-        ]
+            {"group": name, "subnetwork": subnetwork, "sparsity": float(share), "accuracy": float(value),
+             "cases": len(splits)}
+            for subnetwork, share, value in zip(evaluation.names, sparsity, values, strict=True)
+        ]  # fmt: skip
     return Figure(plot, "Accuracy as components are removed", _caption(evaluation, groups, sparsity), rows)
 
 
 def _groups(evaluation: Evaluation) -> dict[str, list[str]]:
-    """Splits by the line that they are averaged into."""
+    """The splits that are averaged into each line, by the line's name."""
     groups: dict[str, list[str]] = {}
     for split in evaluation.splits:
         parts = case_of(split)
@@ -89,35 +92,36 @@ def _traces(
     sparsity: np.ndarray,
     values: np.ndarray,
     evaluation: Evaluation,
-    look: tuple[str, str, str],
+    style: tuple[str, str, str],
     room: float,
 ) -> list[dict[str, Any]]:
-    symbol, color, dash = look
-    at = np.unique(sparsity)
-    means = [float(values[sparsity == share].mean()) for share in at]
+    symbol, color, dash = style
+    shares = np.unique(sparsity)
+    means = [float(values[sparsity == share].mean()) for share in shares]
     hover = [
-        f"{plain(name)}: {percent(value)}<br>{_who(who)}, {percent(share, 0)} removed"
-        for who, share, value in zip(evaluation.names, sparsity, values, strict=True)
+        f"{plain(name)}: {percent(value)}<br>{_words(subnetwork)}, {percent(share, 0)} removed"
+        for subnetwork, share, value in zip(evaluation.names, sparsity, values, strict=True)
     ]
     common = {"type": "scatter", "cliponaxis": False, "legendgroup": name, "name": plain(name, room)}
     marker = {"symbol": symbol, "color": color, "size": pixels(4.2)}
     return [
         {**common, "mode": "markers", "x": sparsity.round(4).tolist(), "y": values.round(4).tolist(),
          "hovertext": hover, "hoverinfo": "text", "showlegend": False, "marker": {**marker, "opacity": 0.5}},
-        {**common, "mode": "lines+markers", "x": at.round(4).tolist(), "y": means, "hoverinfo": "skip",
+        {**common, "mode": "lines+markers", "x": shares.round(4).tolist(), "y": means, "hoverinfo": "skip",
          "line": {"color": color, "dash": dash, "width": 1.5}, "marker": {**marker, "size": pixels(5)}},
     ]  # fmt: skip
 
 
-def _who(name: str) -> str:
+def _words(name: str) -> str:
     return WHOLE.get(name) or f"subnetwork {plain(name)}"
 
 
 def _caption(evaluation: Evaluation, groups: dict[str, list[str]], sparsity: np.ndarray) -> str:
     counts = ", ".join(f"{name} ({len(splits)})" for name, splits in groups.items())
     return (
-        f"The full model stands at 0 %, each small point is one of {len(evaluation.names) - 1} subnetworks at "
-        f"{len(set(sparsity[sparsity > 0]))} sparsities; lines join the means. Lines are means over cases: {counts}. "
-        "Where the lines part, generalization is lost before what was trained. It does not show that no better "
-        "subnetwork of that size exists: these are those that the searches found."
+        f"The {WHOLE[evaluation.names[0]]} is at 0 %. Each small point is one of {len(evaluation.names) - 1} "
+        f"subnetworks at {len(set(sparsity[sparsity > 0]))} sparsities; lines connect the means at each sparsity. Each "
+        f"line averages over cases (number of cases): {counts}. A line out of domain that falls at smaller sparsities "
+        "than the line in domain means that generalization is lost before accuracy in domain. The subnetworks are the "
+        "ones that searches found; the figure does not show that no better subnetwork of the same size exists."
     )

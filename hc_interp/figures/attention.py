@@ -1,6 +1,6 @@
-"""Attention of single heads on one example, and of all heads by what they attend to."""
+"""`attention`: the attention of heads on one example; `attention_profile`: the mean attention of all heads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hc_interp.attention.result import MEASURES, AttentionProfile
@@ -13,12 +13,14 @@ from hc_interp.figures.numbers import score
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels, text_width
+from hc_interp.heads.core import HeuristicCore
+from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
-ROW = 11.0  # points a token
-NAME = 90.0  # points that a token's name may take
-MOST = 6  # panels on one page
+ROW_HEIGHT = 11.0  # height of a token's row, in points
+NAME_WIDTH = 90.0  # largest width of a token's text, in points
+MAX_PANELS = 6
 TITLES = {"same_word": "same word in the premise", "separators": "separators", "cls": "first token",
           "previous": "previous token", "next": "next token", "order": "moved with word order"}  # fmt: skip
 
@@ -28,15 +30,17 @@ def attention(
     first: str,
     second: str | None = None,
     *,
-    heads: Any = None,
+    heads: Iterable[Head | str] | HeuristicCore | GeneralizingHeads | None = None,
     interventions: Sequence[Intervention] = (),
     width: Width = "double",
 ) -> Figure:
-    """Attention on one text or pair: rows are the tokens that ask, columns those attended to.
+    """Draw attention patterns on one text or pair of texts: rows are query tokens, columns are key tokens.
 
-    `heads=None` draws one head at a time with a menu of all heads, to look around in a browser (.html); `heads` (at
-    most 6, or a result that has them) draws a panel for each, for print. It shows where heads look, not what they move.
-    Raises `DataError` for what is no text or without tokenizer, `ComponentError` for heads that the model lacks.
+    With `heads=None` one head is shown at a time, with a menu of all heads (for .html in a browser). `heads` are at
+    most 6 heads, or a result that has `.heads`; each gets a panel, for print. The model runs under `interventions`.
+
+    Raises `DataError` for anything but texts and for a model without tokenizer, `ComponentError` for heads that the
+    model lacks and for too many. The figure shows where heads attend, not what they move from there.
     """
     if not isinstance(first, str) or not isinstance(second, str | None):
         raise DataError(
@@ -44,12 +48,12 @@ def attention(
             "one example, or its two texts. Pass examples.first[i], examples.second[i]."
         )
     every = heads is None
-    given = model.components if every else components(heads_of(heads), model.components)
-    shown = [item for item in given if isinstance(item, Head)]
-    if not every and (not 0 < len(shown) <= MOST or len(shown) < len(given)):
+    named = model.components if every else components(heads_of(heads), model.components)
+    shown = [item for item in named if isinstance(item, Head)]
+    if not every and (not 0 < len(shown) <= MAX_PANELS or len(shown) < len(named)):
         raise ComponentError(
-            f"{len(given)} components were given to draw ({', '.join(map(str, given[:8]))}); expected 1 to {MOST} "
-            "heads. Choose the ones of interest, or leave heads out for a menu of all."
+            f"{len(named)} components were given to draw ({', '.join(map(str, named[:8]))}); expected 1 to "
+            f"{MAX_PANELS} heads. Choose the ones of interest, or leave heads out for a menu of all."
         )
     for head in shown:
         model.check_component(head)
@@ -64,13 +68,14 @@ def attention(
     rows = list(range(start, len(tokens)))
     plot = _menu(patterns, tokens, rows, width) if every else _panels(patterns, tokens, rows, width)
     data = {"tokens": tokens, "asking": rows, "heads": {str(h): p[rows].round(5).tolist() for h, p in patterns.items()}}
-    asking = "the second text's tokens" if start else "all tokens"
+    queries = "the second text's tokens" if start else "all tokens"
     return Figure(
         plot,
         "Attention on one example",
-        f"Rows: {asking}, which ask; columns: all tokens, which are attended to; a row sums to 1. Colour follows the "
-        f"weight, from 0 to 1. “{first}”{f' / “{second}”' if second else ''}. One example is an illustration: "
-        "attention_profile has the averages. A weight says where a head looks, not what it moves or that it matters.",
+        f"Rows are query tokens ({queries}), columns are key tokens (all tokens); each row sums to 1. Colour is the "
+        f"attention weight, from 0 to 1. The text is “{first}”{f' / “{second}”' if second else ''}. One example is an "
+        "illustration; attention_profile gives averages. A weight shows where a head attends, not what it moves, or "
+        "that it matters.",
         data,
     )
 
@@ -84,7 +89,7 @@ def _trace(pattern: Any, tokens: list[str], rows: list[int], name: str, **more: 
 
 
 def _axes(plot: Any, tokens: list[str], rows: list[int]) -> None:
-    names = [plain(token, NAME) for token in tokens]
+    names = [plain(token, NAME_WIDTH) for token in tokens]
     plot.update_xaxes(
         tickvals=list(range(len(tokens))), ticktext=names, tickangle=-90, showgrid=False, showline=False, ticks=""
     )
@@ -102,8 +107,8 @@ def _axes(plot: Any, tokens: list[str], rows: list[int]) -> None:
 
 
 def _longest(tokens: list[str]) -> float:
-    """Points that the longest name takes."""
-    return min(max(map(text_width, tokens)), NAME)
+    """The width of the longest token's text, in points."""
+    return min(max(map(text_width, tokens)), NAME_WIDTH)
 
 
 def _menu(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width: Width) -> Any:
@@ -111,14 +116,14 @@ def _menu(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width: 
 
     plot = go.Figure()
     names = [str(head) for head in patterns]
-    for place, (head, pattern) in enumerate(patterns.items()):
-        plot.add_trace(_trace(pattern, tokens, rows, str(head), visible=place == 0))
+    for index, (head, pattern) in enumerate(patterns.items()):
+        plot.add_trace(_trace(pattern, tokens, rows, str(head), visible=index == 0))
     buttons = [
-        {"label": name, "method": "update", "args": [{"visible": [i == place for i in range(len(names))]}]}
-        for place, name in enumerate(names)
+        {"label": name, "method": "update", "args": [{"visible": [i == index for i in range(len(names))]}]}
+        for index, name in enumerate(names)
     ]
     below = _longest(tokens) + 12
-    plot.update_layout(layout(width, ROW * len(rows) * 1.4 + below + 46))
+    plot.update_layout(layout(width, ROW_HEIGHT * len(rows) * 1.4 + below + 46))
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "pad": {"b": 8}}
     plot.update_layout(updatemenus=[menu], margin={"t": pixels(38)})
     _axes(plot, tokens, rows)
@@ -131,14 +136,14 @@ def _panels(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width
     wide = 2 if width == "double" and len(patterns) > 1 else 1
     down = -(-len(patterns) // wide)
     names = _longest(tokens) + 6
-    cell = ROW * len(rows)
-    total = down * (cell + 16) + names + 12
+    panel = ROW_HEIGHT * len(rows)
+    total = down * (panel + 16) + names + 12
     plot = make_subplots(
         rows=down, cols=wide, subplot_titles=[str(head) for head in patterns], shared_xaxes=True, shared_yaxes=True,
         horizontal_spacing=0.03, vertical_spacing=18 / total,
     )  # fmt: skip
-    for place, (head, pattern) in enumerate(patterns.items()):
-        at: dict[str, Any] = {"row": place // wide + 1, "col": place % wide + 1}
+    for index, (head, pattern) in enumerate(patterns.items()):
+        at: dict[str, Any] = {"row": index // wide + 1, "col": index % wide + 1}
         plot.add_trace(_trace(pattern, tokens, rows, str(head)), **at)
     plot.update_layout(layout(width, total))
     plot.update_layout(margin={"t": pixels(16)})
@@ -149,27 +154,30 @@ def _panels(patterns: dict[Head, Any], tokens: list[str], rows: list[int], width
 
 
 @figure("attention", of=AttentionProfile, section="attention", arguments=core_of)
-def attention_profile(found: AttentionProfile, *, core: Any = None, width: Width = "double") -> Figure:
-    """A panel per kind of target, a cell per head: mean attention, with dots on `core`.
+def attention_profile(
+    found: AttentionProfile, *, core: Iterable[Head | str] | HeuristicCore | None = None, width: Width = "double"
+) -> Figure:
+    """Draw mean attention: a panel for each kind of target, a cell for each head, and dots on the heads of `core`.
 
-    Each panel has its own scale, from 0 to its largest value, which its title names beside the uniform rate.
+    Each panel has its own colour scale, from 0 to its largest value. A panel's title gives this value and the value of
+    uniform attention. The figure shows where heads attend, not what they move from there.
     """
     from plotly.subplots import make_subplots
 
     wide = 3 if width == "double" else 2
     down = -(-len(MEASURES) // wide)
     values = {m: {head: float(found.score(head, m).value) for head in found.heads} for m in MEASURES}
-    most = {m: max(v for v in values[m].values()) for m in MEASURES}
-    titles = [f"{TITLES[m]}<br>most {most[m]:.2f}, uniform {found.base_rate(m):.2f}" for m in MEASURES]
+    largest = {m: max(v for v in values[m].values()) for m in MEASURES}
+    titles = [f"{TITLES[m]}<br>max {largest[m]:.2f}, uniform {found.base_rate(m):.2f}" for m in MEASURES]
     layers, heads = axes(found.heads)
     height = down * (10.0 * len(layers) + 62)
     plot = make_subplots(
         rows=down, cols=wide, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=58 / height
     )
-    for place, measure in enumerate(MEASURES):
-        at: dict[str, Any] = {"row": place // wide + 1, "col": place % wide + 1}
+    for index, measure in enumerate(MEASURES):
+        at: dict[str, Any] = {"row": index // wide + 1, "col": index % wide + 1}
         hover = {head: f"{head}, {TITLES[measure]}: {score(found.score(head, measure))}" for head in found.heads}
-        top = most[measure] if most[measure] > 0 else 1.0
+        top = largest[measure] if largest[measure] > 0 else 1.0
         plot.add_trace(grid(values[measure], hover, low=0, high=top, showscale=False), **at)
         plot.add_trace(dots(core, found.heads), **at)
     plot.update_layout(layout(width, height, showlegend=False))
@@ -185,10 +193,11 @@ def attention_profile(found: AttentionProfile, *, core: Any = None, width: Width
     return Figure(
         plot,
         "What heads attend to",
-        f"Mean attention of each head from the words of the second text, {len(found.ids):,} examples, layers upward, "
-        f"heads across; every panel has its own scale. {'Dots mark the core. ' if core is not None else ''}Most on the "
-        f"same word: {best}, {score(found.score(best, 'same_word'))}. “Moved with word order” is the share of "
-        "attention that goes to other tokens when the premise's words are shuffled. It shows where heads look, not "
-        "what they move from there.",
+        f"Mean attention of each head from the words of the second text ({len(found.ids):,} examples), with layers "
+        "upward and heads across. Each panel has its own colour scale, from 0 to its largest value (max); uniform is "
+        f"the value of uniform attention. {'Dots mark the core. ' if core is not None else ''}The head that attends "
+        f"most to the same word is {best}: {score(found.score(best, 'same_word'))}. “Moved with word order” is the "
+        "share of attention that goes to other tokens when the premise's words are shuffled. The figure shows where "
+        "heads attend, not what they move from there.",
         found.to_frame().to_dict("records"),
     )

@@ -1,4 +1,4 @@
-"""How often the verdict is right on models whose circuit is known: a table that is also a chart."""
+"""`calibration`: how often the verdict is right on models whose circuit is known, as a table with coloured cells."""
 
 from typing import Any
 
@@ -11,17 +11,19 @@ from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, points, text_width
 
-COLUMNS = ("world", "core", "verdict", "rate", "low", "high", "n")
-ROW, HEAD = 22.0, 30.0  # points
-SLACK = 1.3  # of a column's width: letters are narrower than estimated
-DARK = 0.55  # rates above it are written in white
+TABLE_COLUMNS = ("world", "core", "verdict", "rate", "low", "high", "n")
+ROW_HEIGHT, HEAD = 22.0, 30.0  # heights of a row and of the column names, in points
+SLACK = 1.3  # names may be this much wider than their column: `text_width` estimates too large a width
+DARK = 0.55  # a rate above this is written in white
 
 
 def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 0.95) -> Figure:
-    """A row for each world and choice of core, a column for each verdict: how often it was given, with its interval.
+    """Draw how often each verdict was given: a row for each world and choice of core, a column for each verdict.
 
-    `table` has a row for each world, core and verdict: `world core verdict rate low high n`, rates from 0 to 1. Raises
-    `DataError` for missing columns, values outside and combinations that occur twice.
+    A world is a class of models with a known circuit. `table` has a row for each world, core and verdict, with the
+    columns `world core verdict rate low high n`: the rate of this verdict (0 to 1), its interval at `level`, and the
+    number of models. Raises `DataError` for an empty table, a missing column, a rate outside 0 to 1, and a combination
+    that occurs twice.
     """
     import plotly.graph_objects as go
 
@@ -38,13 +40,13 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
     plot = go.Figure(
         layout=layout(
             width,
-            HEAD + (ROW + 3 * narrow) * len(rows) + 8,
+            HEAD + (ROW_HEIGHT + 3 * narrow) * len(rows) + 8,
             xaxis={"side": "top", "tickvals": list(range(len(verdicts))), "range": [-0.5, len(verdicts) - 0.5],
                    "ticktext": [_broken(name, column) for name in verdicts], "tickangle": 0, "automargin": False},
             yaxis={"tickvals": list(range(len(rows))),
                    "ticktext": [_broken(n, left) if narrow else plain(n, left) for n in names],
                    "range": [len(rows) - 0.5, -0.5], "automargin": False},
-            shapes=[_rule(place - 0.5) for place in _borders(rows)],
+            shapes=[_rule(index - 0.5) for index in _borders(rows)],
             annotations=[
                 _words(cell.get((*row, verdict)), x, y, narrow) for y, row in enumerate(rows)
                 for x, verdict in enumerate(verdicts)
@@ -67,8 +69,10 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
 
 
 def _check(table: pd.DataFrame) -> None:
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise DataError(f"The calibration table lacks {', '.join(missing)}. Expected the columns {' '.join(COLUMNS)}.")
+    if missing := [name for name in TABLE_COLUMNS if name not in table]:
+        raise DataError(
+            f"The calibration table lacks {', '.join(missing)}. Expected the columns {' '.join(TABLE_COLUMNS)}."
+        )
     if not len(table):
         raise DataError("The calibration table is empty. Expected a row for each world, core and verdict.")
     rates = table[["rate", "low", "high"]]
@@ -84,7 +88,7 @@ def _rate(row: dict[Any, Any] | None) -> float:
 
 
 def _words(row: dict[Any, Any] | None, x: int, y: int, narrow: bool) -> dict[str, Any]:
-    """A cell's rate, and its interval below it where there is little room."""
+    """The text of a cell: its rate and its interval, in two lines if there is little room."""
     if row is None:
         return {"text": "\u2013", "x": x, "y": y, "showarrow": False, "font": {"color": MUTED}}
     rate, low, high = (round(100 * float(row[name]), 1) for name in ("rate", "low", "high"))
@@ -101,7 +105,7 @@ def _hover(row: dict[Any, Any] | None, name: str, verdict: str) -> str:
 
 
 def _broken(name: str, room: float) -> str:
-    """Underscores read as spaces; a long name takes two lines."""
+    """The name with spaces for underscores, in two lines if it is long."""
     words = str(name).replace("_", " ").split()
     if len(" ".join(words)) <= 14:
         return plain(" ".join(words), room)
@@ -110,8 +114,8 @@ def _broken(name: str, room: float) -> str:
 
 
 def _borders(rows: list[tuple[Any, Any]]) -> list[int]:
-    """The first row of each world but the first."""
-    return [place for place in range(1, len(rows)) if rows[place][0] != rows[place - 1][0]]
+    """The index of the first row of each world except the first world."""
+    return [index for index in range(1, len(rows)) if rows[index][0] != rows[index - 1][0]]
 
 
 def _rule(y: float) -> dict[str, Any]:
@@ -121,10 +125,11 @@ def _rule(y: float) -> dict[str, Any]:
 def _caption(table: pd.DataFrame, level: float) -> str:
     counts: Any = table["n"]
     small, large = int(counts.min()), int(counts.max())
-    times = f"{small:,}" if small == large else f"{small:,} to {large:,}"
+    n_models = f"{small:,}" if small == large else f"{small:,} to {large:,}"
     return (
-        "Rows are models whose circuit was built in, by what is true in them and how the core was chosen; columns are "
-        f"what the test answered. Cells give how often, with the {percent(level, 0)} interval, over {times} models. "
-        "A good test says what is true often, and the opposite at most as often as its level. It does not show how "
-        "often it errs on trained models, whose circuits are not known."
+        "Rows are classes of models with a built-in circuit: what is true in these models, and how the core was "
+        "chosen. Columns are the answers of the reads-from test. A cell gives the share of a row's models that got the "
+        f"answer, with its {percent(level, 0)} interval; a row has {n_models} models. A good test gives the right "
+        "answer often, and the opposite answer no more often than its significance level. The figure does not show how "
+        "often the test errs on trained models, whose circuits are not known."
     )

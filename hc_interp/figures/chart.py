@@ -1,4 +1,4 @@
-"""What several charts share: points with intervals, a legend below, colour scales that survive print in grey."""
+"""Parts that several figures share: points with intervals, a legend below, and colour scales for print in grey."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,8 @@ import numpy as np
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import FONT_POINTS, INK, MUTED, ORANGE, Width, pixels, points
 
-# One hue from light to dark: its order is the order of lightness. Two hues for signed values: both ends are dark, and
-# the sign of what matters is written into the cell.
+# SEQUENTIAL is one hue from light to dark, so the order of values is visible in grey. SIGNED has two hues with two dark
+# ends; in grey these look alike, so figures write the sign into the cells that matter.
 SEQUENTIAL = [[0.0, "#f1f4f8"], [0.5, "#5fa3cf"], [1.0, "#083d66"]]
 SIGNED = [[0.0, "#8a5a00"], [0.25, ORANGE], [0.5, "#f6f6f4"], [0.75, "#5fa3cf"], [1.0, "#00629b"]]
 
@@ -27,7 +27,7 @@ def interval_points(
     hover: Sequence[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """A scatter trace of points with horizontal intervals; an undefined bound draws none."""
+    """A scatter trace of points with horizontal intervals. On a side with an undefined bound no line is drawn."""
     value = np.asarray(x, dtype=float)
     above, below = (np.abs(np.nan_to_num(np.asarray(b, dtype=float) - value)) for b in (high, low))
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": pixels(1), "width": 0}
@@ -39,7 +39,7 @@ def interval_points(
 
 
 def named_rows(names: Sequence[str], width: Width) -> dict[str, Any]:
-    """A y axis with a row for each name, from the top down; names are cut only where they are shown."""
+    """A y axis with a row for each name, from the top down. Long names are cut in the labels only."""
     return {
         "type": "category", "categoryorder": "array", "categoryarray": list(names)[::-1], "showgrid": False,
         "ticks": "", "tickmode": "array", "tickvals": list(range(len(names))),
@@ -48,7 +48,7 @@ def named_rows(names: Sequence[str], width: Width) -> dict[str, Any]:
 
 
 def legend_below(offset: float) -> dict[str, Any]:
-    """A legend under the axis titles; `offset` is how far below the plot it begins, in shares of the plot's height."""
+    """A legend that begins `offset` below the plot, as a share of the plot's height."""
     return {"orientation": "h", "x": 0, "xanchor": "left", "y": -offset, "yanchor": "top", "itemclick": False} | {
         "itemdoubleclick": False, "bgcolor": "rgba(0,0,0,0)",
     }  # fmt: skip
@@ -61,5 +61,5 @@ def colorbar(title: str, **more: Any) -> dict[str, Any]:
 
 
 def cells(**more: Any) -> dict[str, Any]:
-    """A heatmap trace with hairlines of paper between its cells."""
+    """A heatmap trace with thin gaps between its cells."""
     return {"type": "heatmap", "xgap": 1, "ygap": 1, "hoverinfo": "text", **more}

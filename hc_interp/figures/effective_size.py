@@ -1,4 +1,4 @@
-"""How large a subnetwork must be to do as well as the model, over training."""
+"""`effective_size`: the size that a subnetwork needs to be as accurate as the full model, over training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Width, layout, pixels, points
 
-LOOKS = [
+GROUP_STYLES = [
     (BLUE, "circle", "solid"), (ORANGE, "square", "dash"), (GREEN, "diamond", "dot"), (VERMILLION, "cross", "dashdot"),
     (PURPLE, "triangle-up", "longdash"),
 ]  # fmt: skip
@@ -21,17 +21,17 @@ LOOKS = [
 def effective_size(
     sizes: EffectiveSize | Mapping[str, EffectiveSize], *, width: Width = "double", every: bool = True
 ) -> Figure:
-    """Effective size against training step: a line per group of cases, the mean over seeds, its range as a bar.
+    """Draw effective size against training step: a line through the means over seeds, with their range as a bar.
 
-    `sizes` is one result, or several by name ("in domain", "out of domain"). A step that is flagged `floor` is drawn
-    hollow, since there was nothing to lose there, and no line leads to it. `every=True` draws each seed, too. Raises
-    `HCError` for no sizes or more than five.
+    `sizes` is one result, or several by name ("in domain", "out of domain"), each with a line of its own. A step with
+    the flag `floor` is drawn hollow and not connected: the full model has hardly any accuracy to lose there.
+    `every=True` also draws each seed. Raises `HCError` for no result or more than five.
     """
     import plotly.graph_objects as go
 
     named = {"effective size": sizes} if isinstance(sizes, EffectiveSize) else dict(sizes)
-    if not 1 <= len(named) <= len(LOOKS):
-        raise HCError(f"{len(named)} effective sizes were given. Expected 1 to {len(LOOKS)}, by name.")
+    if not 1 <= len(named) <= len(GROUP_STYLES):
+        raise HCError(f"{len(named)} effective sizes were given. Expected 1 to {len(GROUP_STYLES)}, by name.")
     plot = go.Figure(
         layout=layout(
             width,
@@ -43,19 +43,19 @@ def effective_size(
         )
     )
     rows = []
-    for (name, found), look in zip(named.items(), LOOKS, strict=False):
-        for trace in _traces(plain(name, points(width) / 2), name, found, look, every):
+    for (name, result), style in zip(named.items(), GROUP_STYLES, strict=False):
+        for trace in _traces(plain(name, points(width) / 2), name, result, style, every):
             plot.add_trace(trace)
-        rows += [{"group": name, **row} for row in found.by_step().to_dict("records")]
+        rows += [{"group": name, **row} for row in result.by_step().to_dict("records")]
     plot.update_layout(margin={"b": 58 if len(named) > 1 else 36})
     return Figure(plot, "Effective size over training", _caption(named), rows)
 
 
 def _traces(
-    words: str, name: str, found: EffectiveSize, look: tuple[str, str, str], every: bool
+    words: str, name: str, result: EffectiveSize, style: tuple[str, str, str], every: bool
 ) -> list[dict[str, Any]]:
-    color, symbol, dash = look
-    frame: Any = found.by_step()
+    color, symbol, dash = style
+    frame: Any = result.by_step()
     floor = frame["flags"].str.contains("floor")
     bars = {
         "type": "data", "symmetric": False, "array": (frame["largest"] - frame["size"]).tolist(),
@@ -67,14 +67,14 @@ def _traces(
         f"{row['seeds']} seeds{'<br>' + row['flags'] if row['flags'] else ''}"
         for row in frame.to_dict("records")
     ]
-    # a break in the line where there was nothing to lose
+    # None breaks the line at a step where the full model has no accuracy to lose.
     joined = [None if flat else size for flat, size in zip(floor, frame["size"], strict=True)]
     symbols = [f"{symbol}-open" if flat else symbol for flat in floor]
     common = {"type": "scatter", "legendgroup": name, "name": words, "cliponaxis": False}
     key = {"color": color, "symbol": symbol, "size": pixels(5.5)}
     traces = [
         {**common, "mode": "lines+markers", "x": [None], "y": [None], "line": {"color": color, "dash": dash},
-         "marker": key},  # for the legend alone: the first real point may be hollow
+         "marker": key},  # an empty trace for the legend, because the first drawn point may be hollow
         {**common, "mode": "lines", "x": frame["step"].tolist(), "y": joined, "connectgaps": False, "hoverinfo": "skip",
          "line": {"color": color, "dash": dash, "width": 1.5}, "showlegend": False},
         {**common, "mode": "markers", "x": frame["step"].tolist(), "y": frame["size"].tolist(), "error_y": bars,
@@ -82,7 +82,7 @@ def _traces(
          "hovertext": hover, "hoverinfo": "text", "showlegend": False},
     ]  # fmt: skip
     if every:
-        single = found.to_frame()
+        single = result.to_frame()
         traces.append(
             {**common, "mode": "markers", "x": single["step"].tolist(), "y": single["size"].tolist(),
              "marker": {"color": color, "symbol": symbol, "size": pixels(3), "opacity": 0.35}, "hoverinfo": "skip",
@@ -93,14 +93,15 @@ def _traces(
 
 def _caption(named: Mapping[str, EffectiveSize]) -> str:
     first = next(iter(named.values()))
-    cases = "; ".join(f"{name}: {len(found.cases)} cases" for name, found in named.items())
-    flat = any(found.to_frame()["flags"].str.contains("floor").any() for found in named.values())
-    bounds = any(found.to_frame()["flags"].str.contains("grid_edge").any() for found in named.values())
+    cases = "; ".join(f"{name}: {len(result.cases)} cases" for name, result in named.items())
+    flat = any(result.to_frame()["flags"].str.contains("floor").any() for result in named.values())
+    bounds = any(result.to_frame()["flags"].str.contains("grid_edge").any() for result in named.values())
+    hollow = " Hollow points: the full model is below 10 % accuracy on a case, so there was nothing to lose."
     return (
-        f"The smallest share of components on the grid whose subnetwork is at most {100 * first.margin:g} points worse "
-        f"than the full model at the same step ({cases}); points are means over {first.sizes['seed'].nunique()} seeds, "
-        "bars run from the smallest to the largest of them."
-        f"{' Hollow: the full model itself is below 10 % there, so there was nothing to lose.' * flat}"
-        f"{' Some sizes are the end of the grid: bounds, not measurements.' * bounds} "
-        "A growing size does not say which components are added, and a better search may find smaller subnetworks."
+        "Effective size: the smallest share of components, on a grid of shares, whose subnetwork is at most "
+        f"{100 * first.margin:g} percentage points less accurate than the full model at the same step (mean over "
+        f"cases; {cases}). Points are means over {first.sizes['seed'].nunique()} seeds; bars run from the smallest "
+        f"value of a seed to the largest.{hollow * flat}"
+        f"{' Some sizes are at an end of the grid: they are bounds, not measurements.' * bounds} "
+        "A growing size does not show which components are added, and a better search may find smaller subnetworks."
     )

@@ -1,4 +1,4 @@
-"""`Figure`: a picture, what it says and what it does not, written in the format that its file name asks for."""
+"""`Figure`: a drawn result with its title, its caption and its data, which writes itself to files."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +15,11 @@ from hc_interp.progress import in_notebook
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A `plotly.graph_objects.Figure` (`plot`) with its title and caption, and the plain data that it draws (`data`).
+    """A drawn result.
 
-    `tex` makes the TikZ picture, where there is one. In a notebook the figure shows itself.
+    `plot` is a `plotly.graph_objects.Figure`. `caption` explains the picture and says what it does not show. `data` is
+    the drawn data, as plain lists and dicts. `tex` makes a TikZ picture (None: this figure has none). In a notebook the
+    figure displays itself.
     """
 
     plot: Any
@@ -28,15 +30,15 @@ class Figure:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The file names' endings that `write` knows for this figure."""
+        """The suffixes of file names that `write` accepts for this figure."""
         return tuple(suffix for suffix in _WRITERS if suffix != ".tex" or self.tex)
 
     def write(self, path: str | Path) -> Path:
-        """Write the figure as its suffix says; the file appears whole or not at all.
+        """Write the figure in the format of the path's suffix. The file appears whole or not at all. Returns the path.
 
-        .html is one page that needs no network; .svg, .pdf and .png (300 dpi) need Chrome or Chromium; .json holds the
-        data, the caption and plotly's own figure; .tex, for circuits, is a TikZ picture. Raises `HCError` for other
-        suffixes, or without a browser.
+        .html is one page that needs no network. .svg, .pdf and .png (300 dpi) need Chrome or Chromium. .json holds the
+        title, the caption, the data and plotly's own figure. .tex (circuits only) is a TikZ picture. Raises `HCError`
+        for other suffixes, and for a format that needs a browser if none is found.
         """
         target = Path(path)
         suffix = target.suffix.lower()
@@ -49,7 +51,7 @@ class Figure:
         return target
 
     def show(self) -> None:
-        """Show the figure in the notebook, or where there is none, open it in a browser."""
+        """Show the figure in the notebook, or outside of a notebook in a browser."""
         if in_notebook():
             from IPython.display import display  # type: ignore[import-not-found]
 
@@ -61,9 +63,10 @@ class Figure:
         return frame(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """What the notebook shows: plotly's own choice for this front end, but as HTML a frame that fetches nothing.
+        """The formats that a notebook may show: plotly's own for this front end, but with our HTML.
 
-        Plotly's HTML leaves its script to the network, or to another cell: saved and opened offline, it is blank.
+        Plotly's HTML takes its script from the network or from another cell, so a saved notebook is blank offline. Ours
+        is a frame that needs neither.
         """
         from plotly.io import renderers
         from plotly.io.base_renderers import HtmlRenderer, MimetypeRenderer
@@ -72,8 +75,8 @@ class Figure:
         for renderer in (renderers[name] for name in (renderers.default or "").split("+") if name):
             if isinstance(renderer, MimetypeRenderer) and not isinstance(renderer, HtmlRenderer):
                 bundle |= renderer.to_mimebundle(self.plot.to_dict())
-        picture = any(kind.startswith("image/") for kind in bundle)  # which somebody asked for
-        return bundle if picture else {**bundle, "text/html": self._repr_html_()}
+        static = any(kind.startswith("image/") for kind in bundle)  # the user chose a renderer that draws pictures
+        return bundle if static else {**bundle, "text/html": self._repr_html_()}
 
     def __repr__(self) -> str:
         return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"
@@ -108,14 +111,15 @@ _WRITERS: dict[str, Callable[[Figure, Path], None]] = {
 
 
 def write_all(figures: Mapping[str, Figure], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
-    """Write `<name>.<format>` for every figure and format into a folder, pictures with one start of the browser.
+    """Write `<name>.<format>` into a folder for every figure and format, and return the paths.
 
-    A figure without TikZ is left out of "tex". Raises `HCError` for a format that no figure has, or without a browser.
+    The browser is started once. A figure without a TikZ picture gets no .tex file. Raises `HCError` for an unknown
+    format, and for a format that needs a browser if none is found.
     """
     if unknown := sorted(set(formats) - {suffix.lstrip(".") for suffix in _WRITERS}):
         raise HCError(f"{', '.join(unknown)} is no format of a figure. Choose {', '.join(s[1:] for s in _WRITERS)}.")
-    wanted = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
-    wanted = [(path, figure) for path, figure in wanted if path.suffix != ".tex" or figure.tex]
-    pictures = {path: figure for path, figure in wanted if path.suffix in PICTURES}
+    files = [(Path(folder) / f"{name}.{f}", figure) for name, figure in figures.items() for f in formats]
+    files = [(path, figure) for path, figure in files if path.suffix != ".tex" or figure.tex]
+    pictures = {path: figure for path, figure in files if path.suffix in PICTURES}
     write_images(pictures)
-    return [path if path in pictures else figure.write(path) for path, figure in wanted]
+    return [path if path in pictures else figure.write(path) for path, figure in files]

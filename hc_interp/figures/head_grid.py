@@ -1,4 +1,4 @@
-"""A grid of heads, layers by heads, as a heatmap trace: what several charts draw."""
+"""A grid with a cell for each head, layers by heads, as plotly traces that several figures draw."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 from hc_interp.components import Head, components, heads_of
 from hc_interp.figures.chart import SEQUENTIAL, cells
 from hc_interp.figures.style import pixels
+from hc_interp.heads.core import HeuristicCore
 
-CORNER = 0.26  # from the middle of a cell
-WHITE_FROM = 0.7  # the shade of `SEQUENTIAL` from which white is easier to read than black
+CORNER = 0.26  # distance of a dot from the middle of its cell, in cells
+WHITE_FROM = 0.7  # on a darker shade of `SEQUENTIAL`, white text is easier to read than black text
 
 
 def grid(
@@ -19,16 +20,16 @@ def grid(
     high: float,
     **more: Any,
 ) -> dict[str, Any]:
-    """One cell per head, layers upward, dark where the value is high; heads without a value stay empty."""
+    """One cell for each head, layers upward, dark if its value is high. A head without a value has an empty cell."""
     layers, heads = axes(values)
     z = [[values.get(Head(layer, head), float("nan")) for head in heads] for layer in layers]
-    said = [[hover.get(Head(layer, head), "") for head in heads] for layer in layers]
+    text = [[hover.get(Head(layer, head), "") for head in heads] for layer in layers]
     scale = {"zmin": low, "zmax": high, "colorscale": SEQUENTIAL}
-    return cells(x=heads, y=layers, z=z, hovertext=said, **scale, **more)
+    return cells(x=heads, y=layers, z=z, hovertext=text, **scale, **more)
 
 
 def written(x: Sequence[Any], y: Sequence[Any], text: Sequence[str], shade: Sequence[float]) -> dict[str, Any]:
-    """What stands in cells, in black or white; `shade` says how dark each is, from 0 to 1."""
+    """Text in cells, in black or white. `shade` is the darkness of each cell, from 0 to 1."""
     color = ["#fff" if dark > WHITE_FROM else "#000" for dark in shade]
     return {
         "type": "scatter", "mode": "text", "x": x, "y": y, "text": text, "hoverinfo": "skip", "showlegend": False,
@@ -37,16 +38,19 @@ def written(x: Sequence[Any], y: Sequence[Any], text: Sequence[str], shade: Sequ
 
 
 def axes(values: Iterable[Head]) -> tuple[list[int], list[int]]:
-    """The layers and the heads' numbers that occur."""
-    found = list(values)
-    return sorted({item.layer for item in found}), sorted({item.head for item in found})
+    """The layers, and the numbers of heads within a layer, that occur."""
+    heads = list(values)
+    return sorted({item.layer for item in heads}), sorted({item.head for item in heads})
 
 
-def dots(marked: Any, values: Iterable[Head], *, corner: float = CORNER) -> dict[str, Any]:
-    """A dot in the corner of the cell of each marked head (a core, or heads): what the cell shows stays visible."""
-    found = [item for item in components(heads_of(marked)) if item in set(values)] if marked is not None else []
+def dots(
+    marked: Iterable[Head | str] | HeuristicCore | None, values: Iterable[Head], *, corner: float = CORNER
+) -> dict[str, Any]:
+    """A dot in the corner of the cell of each marked head among `values`, where it does not hide the cell's text."""
+    heads = set(values)
+    drawn = [item for item in components(heads_of(marked)) if item in heads] if marked is not None else []
     return {
         "type": "scatter", "mode": "markers", "hoverinfo": "skip", "showlegend": False,
-        "x": [item.head + corner for item in found], "y": [item.layer + corner for item in found],
+        "x": [item.head + corner for item in drawn], "y": [item.layer + corner for item in drawn],
         "marker": {"color": "#fff", "size": pixels(3.2), "line": {"color": "#000", "width": 1}},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures that a browser draws: .svg, .pdf and .png, by kaleido and the machine's own Chrome or Chromium."""
+"""Writes .svg, .pdf and .png files: kaleido lets the machine's own Chrome or Chromium draw them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -11,24 +11,24 @@ from hc_interp.figures.fonts import font_faces
 from hc_interp.files import atomic
 
 PICTURES = (".svg", ".pdf", ".png")
-PNG_SCALE = 300 / 96  # 300 dots per printed inch, where plotly counts 96
+PNG_SCALE = 300 / 96  # 300 dots per printed inch; plotly's sizes assume 96
 
 
 class Drawn(Protocol):
-    """What is written: anything that holds a plotly figure, as `hc.figures.Figure` does."""
+    """An object with a plotly figure, such as `hc.figures.Figure`."""
 
     @property
     def plot(self) -> Any: ...
 
 
 class NoBrowser(HCError):
-    """What draws pictures is missing or does not start."""
+    """kaleido or the browser is missing, or the browser does not start."""
 
 
 def write_images(figures: Mapping[Path, Drawn]) -> list[Path]:
-    """Write each figure as its path's suffix says, all with one start of the browser; all appear, or none.
+    """Write each figure in the format of its path's suffix, with one start of the browser. All files appear, or none.
 
-    Raises `NoBrowser` without kaleido, without a browser, or with one that does not start.
+    Raises `NoBrowser` if kaleido or a browser is missing, or if the browser does not start.
     """
     if not figures:
         return []
@@ -59,14 +59,14 @@ def write_images(figures: Mapping[Path, Drawn]) -> list[Path]:
 
 
 def svg_texts(figures: Sequence[Drawn]) -> list[str]:
-    """Each figure as SVG."""
+    """Each figure as the text of an SVG file."""
     with TemporaryDirectory() as folder:
-        paths = write_images({Path(folder) / f"{place}.svg": figure for place, figure in enumerate(figures)})
+        paths = write_images({Path(folder) / f"{index}.svg": figure for index, figure in enumerate(figures)})
         return [path.read_text(encoding="utf-8") for path in paths]
 
 
 def try_browser(folder: Path) -> None:
-    """Draw an empty picture into a folder. Raises `NoBrowser` where none can be drawn."""
+    """Draw an empty picture into a folder. Raises `NoBrowser` if that fails."""
     import plotly.graph_objects as go
 
     write_images({folder / "empty.svg": _Empty(go.Figure(layout={"width": 50, "height": 50}))})
@@ -85,7 +85,7 @@ def _write(figures: Mapping[Path, Drawn]) -> None:
             fig=[figure.plot for figure in figures.values()],
             file=temporary,  # type: ignore[arg-type]
             format=[path.suffix.lstrip(".").lower() for path in figures],
-            # said once more: for a list of figures plotly would take its own default size
+            # For a list of figures plotly takes its default size, not the figures' own sizes, unless they are given.
             width=[figure.plot.layout.width for figure in figures.values()],
             height=[figure.plot.layout.height for figure in figures.values()],
             scale=[PNG_SCALE if path.suffix.lower() == ".png" else 1 for path in figures],
@@ -96,7 +96,7 @@ def _write(figures: Mapping[Path, Drawn]) -> None:
 
 
 def _embed_font(path: Path) -> None:
-    """An SVG names its font only: give it the letters, so that it looks the same on every machine."""
+    """Put the font into an SVG file. Without this the file only names its font and looks different elsewhere."""
     text = path.read_text(encoding="utf-8")
     start = text.index(">", text.index("<svg")) + 1
     path.write_text(f"{text[:start]}<style>{font_faces()}</style>{text[start:]}", encoding="utf-8")

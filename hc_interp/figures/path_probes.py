@@ -1,4 +1,4 @@
-"""What a probe reads at a head's inputs before and after paths to it are cut."""
+"""`path_probes`: what a probe reads at a head's inputs, before and after paths into this head are cut."""
 
 from hc_interp.figures.chart import interval_points, legend_below
 from hc_interp.figures.figure import Figure
@@ -9,8 +9,8 @@ from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, 
 from hc_interp.probing.differences import WORDS
 from hc_interp.probing.path_result import PathProbes
 
-ROW, BELOW = 30.0, 74.0
-# Arm: words, symbol, colour, how far above the row's middle.
+ROW_HEIGHT, BELOW = 30.0, 74.0  # height of a row, and of the axis title and legend below the rows, in points
+# Condition: words, symbol, colour, distance above the row's middle (in rows).
 ARMS = {
     "clean": ("clean", "circle", BLUE, 0.24),
     "random": ("as many other heads' paths cut", "circle-open", INK, 0.08),
@@ -21,9 +21,11 @@ ARMS = {
 
 @figure("probe-paths", of=PathProbes, section="path-inputs")
 def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = "double") -> Figure:
-    """A row per receiver input: the probe's score clean, under the senders' cut, and under random cuts.
+    """Draw a row for each input of the receivers: the probe's score in clean runs, and with paths cut.
 
-    The grey line is the range over random draws. A drop says what arrived over the paths, not that it was used.
+    The cut paths are those from the senders, or those from as many other heads; the grey line is the range over random
+    draws of these. `metric` is "auc", "accuracy" or "r2" (default: the last of `found.metrics`). A drop shows that the
+    feature arrived over the paths, not that the head uses it.
     """
     import plotly.graph_objects as go
 
@@ -36,8 +38,8 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
         ends = [found.random_range(site, metric) for site in found.sites]
         x = [value for low, high in ends for value in (low, high, None)]
         y = [value for row in rows for value in (row + 0.08, row + 0.08, None)]
-        look = {"color": MUTED, "width": 4}
-        plot.add_trace(go.Scatter(x=x, y=y, mode="lines", line=look, opacity=0.35, hoverinfo="skip", showlegend=False))
+        line = {"color": MUTED, "width": 4}
+        plot.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, opacity=0.35, hoverinfo="skip", showlegend=False))
     for arm, (words, symbol, color, shift) in ARMS.items():
         if arm not in scores[0]:
             continue
@@ -52,10 +54,10 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
     chance = CHANCE.get(metric)
     if chance is not None:
         plot.add_vline(x=chance, line={"color": RULE, "width": 1.5}, layer="below")
-    inside = ROW * len(names)
-    lines = BELOW + 26 * (width == "single")
-    plot.update_layout(layout(width, inside + lines, legend=legend_below(38 / inside)))
-    plot.update_layout(margin={"b": int((lines - 12) * 96 / 72)})
+    inside = ROW_HEIGHT * len(names)
+    below = BELOW + 26 * (width == "single")
+    plot.update_layout(layout(width, inside + below, legend=legend_below(38 / inside)))
+    plot.update_layout(margin={"b": int((below - 12) * 96 / 72)})
     plot.update_xaxes(title={"text": WORDS[metric], "standoff": 4})
     plot.update_yaxes(tickvals=rows, ticktext=names, showgrid=False, ticks="", range=[-0.6, len(names) - 0.4])
     return Figure(plot, "What reaches a head's inputs", _caption(found, metric), found.to_frame().to_dict("records"))
@@ -64,16 +66,18 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
 def _caption(found: PathProbes, metric: str) -> str:
     feature, level = found.clean.places.feature.name, found.clean.level
     counts = sorted({len(heads) for _, heads in found.senders})
-    many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    said = []
+    n_senders = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    differences = []
     for site in found.sites:
         scores = found.scores(site, metric)
         if "difference" in scores:
-            said.append(f"{site}: {score(scores['difference'], '+')}")
-    between = f" Random cut less senders' cut: {'; '.join(said)}." if said else ""
-    draws = f" “Other heads” is the mean of {len(found.random)} draws, the grey line their range." * bool(said)
+            differences.append(f"{site}: {score(scores['difference'], '+')}")
+    draws = f" For other heads the point is the mean of {len(found.random)} random draws, the grey line their range."
+    between = f" Score with random cuts minus score with the senders' cut: {'; '.join(differences)}."
     return (
-        f"{WORDS[metric]} of a linear probe for {feature}, with {percent(level, 0)} bootstrap intervals over sources: "
-        f"clean, with the paths of the {many} senders below cut (route {found.route}), and with those of as many other "
-        f"heads below.{draws}{between} It shows what can be read from what arrives, not that the head uses it."
+        f"{WORDS[metric]} of a linear probe for {feature} at a head's inputs, with {percent(level, 0)} bootstrap "
+        f"intervals over sources (premises or templates): in clean runs, with the paths from the {n_senders} upstream "
+        f"senders cut (route {found.route}), and with the paths from as many other upstream heads cut."
+        f"{(draws + between) * bool(differences)} The figure shows what can be read from the inputs, not that the head "
+        "uses it."
     )

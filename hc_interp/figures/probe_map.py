@@ -1,5 +1,6 @@
-"""What a linear probe reads at every head and layer."""
+"""`probe_map`: what a linear probe reads at every head and layer."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from hc_interp.components import Head
@@ -11,23 +12,27 @@ from hc_interp.figures.numbers import score
 from hc_interp.figures.probe_scores import CHANCE
 from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels
+from hc_interp.heads.core import HeuristicCore
 from hc_interp.probing.differences import METRICS, WORDS
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.statistics.tests import Interval
 
-ROW = 21.0  # points a layer
-TITLE, BELOW = 18.0, 34.0  # above and below the cells of a panel
-DOT = 0.36  # from the middle of a cell, where its number is
-WITH_TEXT = 13  # heads of a layer, up to which a cell has room for its number
+ROW_HEIGHT = 21.0  # height of a layer's row, in points
+TITLE, BELOW = 18.0, 34.0  # heights above and below the cells of a panel, in points
+DOT = 0.36  # distance of a dot from the middle of a cell with a number, in cells
+WITH_TEXT = 13  # a cell has room for its number if a layer has at most so many heads
 
 
 @figure("probe-map", of=ProbeMap, section="where-read", arguments=core_of)
-def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> Figure:
-    """A cell per head, dark where the probe scores high, a panel per kind of site, and a column for whole streams.
+def probe_map(
+    found: ProbeMap, *, core: Iterable[Head | str] | HeuristicCore | None = None, width: Width = "double"
+) -> Figure:
+    """Draw a cell for each head, dark if the probe scores high: a panel for each kind of site, and one for layers.
 
-    `core` (heads, or a result that has them) gets dots. The scale begins at chance; numbers are bold where the interval
-    lies above what the word alone predicts. It says what can be read, not what the model reads.
+    The heads of `core` (heads, or a result that has `.heads`) get dots. The colour scale begins at chance. A number is
+    bold if its whole interval is above the score of the word alone (a prediction from the word's identity). The figure
+    shows where the feature can be read, not where the model reads it. Raises `HCError` for a map without sites.
     """
     from plotly.subplots import make_subplots
 
@@ -46,7 +51,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     one_row = width == "double" and len(kinds) < 2
     rows = max(len(kinds), 1) + int(bool(streams) and bool(kinds) and not one_row)
     with_stream = bool(streams) and bool(kinds) and one_row
-    height = rows * (ROW * len(layers) + TITLE + BELOW)
+    height = rows * (ROW_HEIGHT * len(layers) + TITLE + BELOW)
     shape: dict[str, Any] = {"rows": rows, "cols": 1 + with_stream, "vertical_spacing": (TITLE + BELOW) / height}
     if with_stream:
         widths = [n_heads, max(1.6 * len(streams), 1.6)]
@@ -54,15 +59,15 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     titles = [f"{kind} of each head" for kind in kinds] + ["whole layers"] * bool(streams)
     plot = make_subplots(subplot_titles=titles, **shape)
     text = n_heads <= WITH_TEXT and width == "double"
-    for place, part in enumerate(by_kind.values()):
-        at: dict[str, Any] = {"row": place + 1, "col": 1}
+    for row, part in enumerate(by_kind.values(), 1):
+        at: dict[str, Any] = {"row": row, "col": 1}
         values = {head: float(probe.scores[metric].value) for head, probe in part.items()}
         hover = {head: _hover(str(head), probe, metric) for head, probe in part.items()}
         plot.add_trace(grid(values, hover, low=floor, high=top, coloraxis="coloraxis"), **at)
         if text:
-            said = [_number(probe.scores[metric], word) for probe in part.values()]
+            numbers = [_number(probe.scores[metric], word) for probe in part.values()]
             shade = [(value - floor) / (top - floor) for value in values.values()]
-            plot.add_trace(written([h.head for h in values], [h.layer for h in values], said, shade), **at)
+            plot.add_trace(written([h.head for h in values], [h.layer for h in values], numbers, shade), **at)
         plot.add_trace(dots(core, values, corner=DOT if text else CORNER), **at)
         plot.update_xaxes(tickvals=axes(values)[1], title={"text": "head", "standoff": 3}, **at)
     if streams:
@@ -75,7 +80,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     names = ["embed" if layer < 0 else f"L{layer}" for layer in layers]
     plot.update_yaxes(tickvals=layers, ticktext=names, showline=False, ticks="", showgrid=False)
     plot.update_yaxes(range=[layers[0] - 0.5, layers[-1] + 0.5])
-    if with_stream and layers[0] < 0:  # heads have no row for the embeddings
+    if with_stream and layers[0] < 0:  # the panel of heads has no row for the embeddings
         plot.update_yaxes(range=[-0.5, layers[-1] + 0.5], domain=[1 / len(layers), 1], row=1, col=1)
     plot.update_xaxes(showline=False, ticks="", showgrid=False)
     plot.update_annotations(font={"size": pixels(8)}, yshift=2)
@@ -96,14 +101,14 @@ def _of_heads(probes: dict[Any, Probe], kind: str) -> dict[Head, Probe]:
 
 
 def _hover(name: str, probe: Probe, metric: str) -> str:
-    said = f"{name}: {WORDS[metric]} {score(probe.scores[metric])}"
-    return f"{said}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else said
+    text = f"{name}: {WORDS[metric]} {score(probe.scores[metric])}"
+    return f"{text}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else text
 
 
 def _streams(
     probes: dict[Any, Probe], kinds: list[str], metric: str, word: float, scale: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """A column per kind of site without heads; `embed` stands below layer 0. The cells, and what is written in them."""
+    """The traces of the sites without heads: cells and their numbers. Each kind has a column; `embed` is layer -1."""
     part = [probe for site, probe in probes.items() if site.head is None]
     shown = [kind for kind in kinds if kind != "embed"] or kinds
     x = [shown[0] if probe.site.kind == "embed" else probe.site.kind for probe in part]
@@ -114,28 +119,30 @@ def _streams(
     for kind, layer, value, probe in zip(x, y, values, part, strict=True):
         z[layers.index(layer)][shown.index(kind)] = value
         hover[layers.index(layer)][shown.index(kind)] = _hover(str(probe.site), probe, metric)
-    said = [_number(probe.scores[metric], word) for probe in part]
+    numbers = [_number(probe.scores[metric], word) for probe in part]
     shade = [(value - scale[0]) / (scale[1] - scale[0]) for value in values]
     return [
         cells(x=shown, y=layers, z=z, hovertext=hover, coloraxis="coloraxis"),
-        written(x, y, said, shade),
+        written(x, y, numbers, shade),
     ]
 
 
-def _number(found: Interval, word: float) -> str:
-    """The score without its leading 0, bold where its interval lies above what the word alone predicts."""
-    said = f"{found.value:.2f}".replace("0.", ".", 1)
-    return f"<b>{said}</b>" if found.low > word else said
+def _number(interval: Interval, word: float) -> str:
+    """The score without its leading 0, bold if its whole interval is above the score of the word alone."""
+    text = f"{interval.value:.2f}".replace("0.", ".", 1)
+    return f"<b>{text}</b>" if interval.low > word else text
 
 
 def _caption(found: ProbeMap, metric: str, word: float, with_text: bool, with_dots: bool) -> str:
     best = max(found.probes, key=lambda probe: probe.scores[metric].value)
     places = found.places
-    alone = "the word alone" if places.feature.level == "token" else "the second text's last word"
-    scale = f"The scale begins at chance; {alone} predicts {word:.2f}{', bold is above that' if with_text else ''}"
+    alone = "the identity of the word" if places.feature.level == "token" else "the second text's last word"
+    bold = " A bold number has its whole interval above that." * with_text
     return (
-        f"{WORDS[metric]} of a linear probe for {places.feature.name} at each site, on sources that it has not seen "
-        f"({len(places):,} places in {len(set(places.id)):,} examples). {scale}; the darkest is {best.site}, "
-        f"{score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}Widths differ: a head has fewer "
-        "dimensions than a layer. It shows where the feature can be read, not where the model reads it."
+        f"{WORDS[metric]} of a linear probe for {places.feature.name} at each site, scored on sources (premises or "
+        f"templates) that it was not trained on ({len(places):,} positions in {len(set(places.id)):,} examples). The "
+        f"colour scale begins at chance. A prediction from {alone} alone reaches {word:.2f}.{bold} The highest score "
+        f"is that of {best.site}: {score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}A head "
+        "has fewer dimensions than a layer, so their scores are not comparable. The figure shows where the feature can "
+        "be read, not where the model reads it."
     )

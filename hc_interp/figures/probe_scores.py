@@ -1,4 +1,4 @@
-"""What probes can read, before and after paths are cut."""
+"""`probe_scores`: the scores of probes, for example before and after paths are cut."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,14 +16,14 @@ from hc_interp.probing.differences import WORDS, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
-ROW, BETWEEN = 20.0, 40.0  # points a probe; between two panels
+ROW_HEIGHT, BETWEEN = 20.0, 40.0  # height of a probe's row, and the distance between two panels, in points
 CHANCE = {"auc": 0.5, "r2": 0.0}
-GAIN = "gain"  # the panel of the probe less the word alone
+GAIN_PANEL = "gain"  # the panel of the probe's score minus that of the word alone
 GAIN_WORDS = (
-    " The last panel is the score less that of the word alone, from paired resamples: at 0, or where the interval "
-    "holds 0, the probe was not shown to read more than which word stands there."
+    " The last panel is the score minus that of the word alone, from paired resamples; “the word alone” predicts the "
+    "feature from the identity of the word. If its interval contains 0, the probe was not shown to read more than that."
 )
-# The probe itself, and what it is compared with: name, symbol, colour.
+# The probe itself, and the predictions that it is compared with: name, symbol, colour.
 ARMS = {
     "": ("probe", "circle", BLUE),
     "control_": ("random values per word", "circle-open", MUTED),
@@ -34,35 +34,36 @@ ARMS = {
 
 @figure("probes", of=Probe, section="what-travels")
 def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width = "double") -> Figure:
-    """AUC (or R²) of each probe, and how much of it the word alone does not give; name them in a mapping.
+    """Draw the AUC (or R²) of each probe, and its gain over the word alone (a prediction from the word's identity).
 
-    A score says what a linear map can read at a site, not what the model reads there. Raises `HCError` for no probe.
+    `probes` is a list, or a mapping from names to probes. Raises `HCError` for no probe. A score shows what a linear
+    map can read at a site, not what the model reads there.
     """
     from plotly.subplots import make_subplots
 
     named = dict(probes) if isinstance(probes, Mapping) else {_name(p, i): p for i, p in enumerate(probes)}
     if not named:
         raise HCError("No probe was given. Expected at least one, as a list or as {name: fit_probe(...)}.")
-    gains = {name: found for name, probe in named.items() if (found := gain(probe)) is not None}
-    metrics = list(dict.fromkeys(map(metric, named.values()))) + [GAIN] * bool(gains)
+    gains = {name: interval for name, probe in named.items() if (interval := gain(probe)) is not None}
+    panels = list(dict.fromkeys(map(metric, named.values()))) + [GAIN_PANEL] * bool(gains)
     one_row = width == "double"
     below = 68.0 if one_row else 92.0
-    panels = (1, len(metrics)) if one_row else (len(metrics), 1)
-    inside = panels[0] * ROW * len(named) + (panels[0] - 1) * BETWEEN
+    rows, columns = (1, len(panels)) if one_row else (len(panels), 1)
+    inside = rows * ROW_HEIGHT * len(named) + (rows - 1) * BETWEEN
     plot = make_subplots(
-        rows=panels[0],
-        cols=panels[1],
+        rows=rows,
+        cols=columns,
         shared_yaxes=one_row,
         horizontal_spacing=0.06,
-        vertical_spacing=BETWEEN / inside * (panels[0] > 1),
+        vertical_spacing=BETWEEN / inside * (rows > 1),
     )
-    shown: set[str] = set()
-    for place, panel in enumerate(metrics):
-        at: dict[str, Any] = {"row": 1, "col": place + 1} if one_row else {"row": place + 1, "col": 1}
-        for trace in [_gains(gains)] if panel == GAIN else _traces(named, panel, shown):
+    in_legend: set[str] = set()
+    for index, panel in enumerate(panels, 1):
+        at: dict[str, Any] = {"row": 1, "col": index} if one_row else {"row": index, "col": 1}
+        for trace in [_gains(gains)] if panel == GAIN_PANEL else _traces(named, panel, in_legend):
             plot.add_trace(trace, **at)
         plot.add_vline(x=CHANCE.get(panel, 0.0), line={"color": RULE, "width": 1.5}, layer="below", **at)
-        plot.update_xaxes(title={"text": _title(panel, metrics), "standoff": 4}, **at)
+        plot.update_xaxes(title={"text": _title(panel, panels), "standoff": 4}, **at)
     plot.update_layout(layout(width, inside + below, legend=legend_below(34 / inside)))
     plot.update_layout(margin={"b": int((below - 12) * 96 / 72)})
     plot.update_yaxes(named_rows(list(named), width))
@@ -72,16 +73,17 @@ def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width 
 
 
 def _title(panel: str, panels: Sequence[str]) -> str:
-    if panel != GAIN:
+    if panel != GAIN_PANEL:
         return WORDS[panel]
-    return f"{' or '.join(WORDS[name] for name in panels if name != GAIN)} less that of the word alone"
+    return f"{' or '.join(WORDS[name] for name in panels if name != GAIN_PANEL)} above the word alone"
 
 
-def _name(probe: Probe, place: int) -> str:
-    return f"{place + 1}: {probe.places.feature.name} at {probe.site}"
+def _name(probe: Probe, index: int) -> str:
+    return f"{index + 1}: {probe.places.feature.name} at {probe.site}"
 
 
-def _traces(named: dict[str, Probe], panel: str, shown: set[str]) -> list[dict[str, Any]]:
+def _traces(named: dict[str, Probe], panel: str, in_legend: set[str]) -> list[dict[str, Any]]:
+    """The traces of one panel. Their names are added to `in_legend`, so that the legend has each of them once."""
     traces = []
     for prefix, (words, symbol, color) in ARMS.items():
         key = f"{prefix}{panel}"
@@ -92,18 +94,18 @@ def _traces(named: dict[str, Probe], panel: str, shown: set[str]) -> list[dict[s
         trace = interval_points(
             words, [s.value for _, s in rows], [n for n, _ in rows],
             [s.low for _, s in rows], [s.high for _, s in rows],
-            symbol=symbol, color=color, legendgroup=words, showlegend=words not in shown,
+            symbol=symbol, color=color, legendgroup=words, showlegend=words not in in_legend,
             hover=[f"{plain(n)}: {words}, {WORDS[panel]} {score(s)}" for n, s in rows],
         )  # fmt: skip
-        shown.add(words)
+        in_legend.add(words)
         traces.append(trace)
     return traces
 
 
 def _gains(gains: Mapping[str, Interval]) -> dict[str, Any]:
-    found = list(gains.values())
+    intervals = list(gains.values())
     return interval_points(
-        "gain", [i.value for i in found], list(gains), [i.low for i in found], [i.high for i in found],
+        "gain", [i.value for i in intervals], list(gains), [i.low for i in intervals], [i.high for i in intervals],
         color=BLUE, showlegend=False,
         hover=[f"{plain(n)}: {score(i, '+')} over the word alone" for n, i in gains.items()],
     )  # fmt: skip
@@ -115,8 +117,9 @@ def _caption(named: dict[str, Probe], gains: bool) -> str:
     level = next(iter(levels)) if len(levels) == 1 else None
     interval = f"{percent(level, 0)} bootstrap intervals" if level else "bootstrap intervals"
     return (
-        f"A linear probe for {features} at each site, scored on sources that it has not seen, with {interval} over "
-        f"sources. The line marks chance.{GAIN_WORDS * gains} “Random values per word” is the same probe on made-up "
-        "values: what it could memorise. A drop after paths are cut says that part of what the probe read came over "
-        "them; a high score alone does not say that the model uses it."
+        f"Linear probes for {features}, each at one site. They are scored on sources (premises or templates) that they "
+        f"were not trained on, with {interval} over sources. The grey line is chance.{GAIN_WORDS * gains} “Random "
+        "values per word” is the same probe trained on a random value for each word, so it shows what a probe can "
+        "memorise. If a score drops when paths are cut, part of what the probe read came over these paths. A high "
+        "score does not show that the model uses the feature."
     )

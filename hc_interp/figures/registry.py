@@ -1,4 +1,4 @@
-"""The registry of figures: which figures a result has, and in which section of the report each stands.
+"""The registry of figures: which figures a result has, and in which section of the report each of them is.
 
 `@figure("dose", of=DoseResponse, section="Dose and response")` above a function registers it. `draw` and the report
 then show it for every result of that kind.
@@ -12,16 +12,16 @@ from hc_interp.errors import HCError
 from hc_interp.figures.figure import Figure
 from hc_interp.runs.results import RunResults
 
-# The sections of a report in their order: how a figure names its section, and the heading.
+# The sections of a report, in order: the name that figures use, and the heading.
 SECTIONS = {
     "accuracy": "Accuracy of the model and its subnetworks",
     "heuristic-core": "The heuristic core",
     "generalizing": "Generalizing heads",
     "paths-between": "Paths between heads",
-    "reads-from": "Do they read from the core?",
-    "what-travels": "What travels on the paths",
+    "reads-from": "Do generalizing heads read from the core?",
+    "what-travels": "What probes read, with and without the paths",
     "where-read": "Where a feature can be read",
-    "path-inputs": "What the paths add to a feature",
+    "path-inputs": "What reaches a head's inputs",
     "attention": "What heads attend to",
     "effective-size": "Effective size",
 }
@@ -61,8 +61,8 @@ def figure(
 ) -> Callable[[Drawing], Drawing]:
     """Register a function as the figure `name` of results of the class `of`; see `FigureEntry` for the arguments.
 
-    `name` is the figure's key in `draw` and its file in a run's folder. Raises `HCError` where another function has it.
-    A function that is defined again, as when a notebook's cell runs twice, takes its own place.
+    `name` is the figure's key in `draw` and its file name in a run's folder. Raises `HCError` if another function has
+    this name. A function that is defined again, as when a notebook's cell runs twice, replaces its earlier self.
     """
 
     def register(drawing: Drawing) -> Drawing:
@@ -79,11 +79,11 @@ def figure(
 
 
 def figures_in_order() -> list[FigureEntry]:
-    """All registered figures by section, and within a section as they were registered."""
+    """All registered figures, in the order of their sections, and within a section in the order of registration."""
     sections = list(dict.fromkeys([*SECTIONS, *(entry.section for entry in FIGURES.values())]))
     return sorted(FIGURES.values(), key=lambda entry: sections.index(entry.section))
 
 
 def core_of(run: RunResults, rule: Mapping[str, Any]) -> dict[str, Any]:
-    """For figures that mark the heads of the core, where the run has one."""
+    """The argument `core` of a figure that marks the core's heads; empty if the run has no core."""
     return {"core": run.core} if run.core is not None else {}

@@ -1,4 +1,4 @@
-"""How a mask search went."""
+"""`search_curves`: loss and sparsity during a mask search."""
 
 import math
 from typing import Any
@@ -13,9 +13,9 @@ from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PIXELS_PER_POINT, PURPLE, SKY, VERMILLION, Width, layout
 from hc_interp.search.result import MaskSearch
 
-PANEL = 130.0  # points
-DRAWN = 80  # points of a curve that are drawn, evenly over its steps
-LOOKS = [
+PANEL = 130.0  # height of a panel, in points
+MAX_POINTS = 80  # a curve of more steps is thinned evenly to this number
+LINE_STYLES = [
     (BLUE, "solid"),
     (ORANGE, "dash"),
     (GREEN, "dot"),
@@ -27,9 +27,10 @@ LOOKS = [
 
 @figure("search", of=MaskSearch, section="heuristic-core", when=lambda search: not search.history.empty)
 def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
-    """KL and expected sparsity over the steps, a line per run; colour and dash tell the sparsities apart.
+    """Draw the KL divergence and the expected sparsity over the training steps, with a line for each run.
 
-    Raises `HCError` for a search without history (sparsity 0 searches nothing).
+    Colour and dash distinguish the sparsities. Raises `HCError` for a search without history (at sparsity 0 nothing is
+    trained). A low KL does not show that a subnetwork computes its answers as the full model does.
     """
     from plotly.subplots import make_subplots
 
@@ -40,15 +41,15 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     side = width == "double"
     panels = (1, 2) if side else (2, 1)
     plot = make_subplots(rows=panels[0], cols=panels[1], horizontal_spacing=0.11, vertical_spacing=0.2)
-    looks = {s: LOOKS[i % len(LOOKS)] for i, s in enumerate(dict.fromkeys(search.sparsities))}
-    shown: set[float] = set()
-    for run, part in search.history.groupby("run"):
-        part = part.iloc[:: -(-len(part) // DRAWN)]
+    styles = {s: LINE_STYLES[i % len(LINE_STYLES)] for i, s in enumerate(dict.fromkeys(search.sparsities))}
+    in_legend: set[float] = set()
+    for run, history in search.history.groupby("run"):
+        history = history.iloc[:: -(-len(history) // MAX_POINTS)]
         sparsity = search.sparsities[int(run)]  # type: ignore[call-overload]
         for column, at in (("kl", (1, 1)), ("expected_sparsity", (1, 2) if side else (2, 1))):
-            trace = _line(part, column, sparsity, looks[sparsity], int(run), search)  # type: ignore[call-overload]
-            plot.add_trace({**trace, "showlegend": sparsity not in shown}, row=at[0], col=at[1])
-            shown.add(sparsity)
+            trace = _line(history, column, sparsity, styles[sparsity], int(run), search)  # type: ignore[call-overload]
+            plot.add_trace({**trace, "showlegend": sparsity not in in_legend}, row=at[0], col=at[1])
+            in_legend.add(sparsity)
     above = 30
     plot.update_layout(
         layout(
@@ -66,11 +67,11 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     )
     plot.update_yaxes(title={"text": "expected sparsity"}, tickformat=".0%", rangemode="tozero", **last)
     plot.update_annotations(font={"size": 8 * PIXELS_PER_POINT})
-    return Figure(plot, "How the searches went", _caption(search), search.to_frame().to_dict("records"))
+    return Figure(plot, "How the searches went", _caption(search, side), search.to_frame().to_dict("records"))
 
 
 def _log_ticks(values: np.ndarray) -> list[float]:
-    """1, 2 and 5 of each power of ten within the values and one step around; only the powers where there are many."""
+    """1, 2 and 5 times each power of ten in the range of the values; over three or more decades the powers only."""
     positive = values[values > 0]
     low, high = (math.floor(math.log10(end)) for end in (positive.min(), positive.max()))
     digits = (1, 2, 5) if high - low < 3 else (1,)
@@ -78,22 +79,24 @@ def _log_ticks(values: np.ndarray) -> list[float]:
 
 
 def _line(
-    part: pd.DataFrame, column: str, sparsity: float, look: tuple[str, str], run: int, search: MaskSearch
+    history: pd.DataFrame, column: str, sparsity: float, style: tuple[str, str], run: int, search: MaskSearch
 ) -> dict[str, Any]:
     name = f"sparsity {sparsity:.0%}"
     return {
-        "type": "scatter", "mode": "lines", "x": part["step"].tolist(), "y": part[column].round(5).tolist(),
-        "line": {"color": look[0], "dash": look[1], "width": 1.3}, "opacity": 0.7, "name": name, "legendgroup": name,
+        "type": "scatter", "mode": "lines", "x": history["step"].tolist(), "y": history[column].round(5).tolist(),
+        "line": {"color": style[0], "dash": style[1], "width": 1.3}, "opacity": 0.7, "name": name, "legendgroup": name,
         "hovertemplate": f"run {run}, seed {search.seeds[run]}: %{{y:.3f}} at step %{{x}}<extra></extra>",
     }  # fmt: skip
 
 
-def _caption(search: MaskSearch) -> str:
+def _caption(search: MaskSearch, side: bool) -> str:
     kl = search.kl
+    first, second = ("Left", "Right") if side else ("Above", "Below")
     return (
-        f"A line per run ({len(search)} runs). Left, or above: KL(full || masked) of the training batch under sampled "
-        "gates, on a logarithmic scale; it rises while the sparsity is ramped. Right, or below: expected sparsity. "
-        f"What counts is the binary mask at the end, on held-out examples: KL {float(kl.min()):.3f} to "
-        f"{float(kl.max()):.3f} nats, the same answer as the full model on {span(search.agreement.numpy())}. "
-        "A low KL does not say that a subnetwork works as the full model does."
+        f"Each line is a run of the search ({len(search)} runs). {first}: KL(full model || masked model) on the "
+        "training batch, with sampled gates, on a logarithmic scale; it rises while the target sparsity is raised. "
+        f"{second}: expected sparsity. The result of a run is its binary mask at the end: on held-out examples these "
+        f"masks have a KL of {float(kl.min()):.3f} to {float(kl.max()):.3f} nats and give the full model's answer on "
+        f"{span(search.agreement.numpy())} of them. A low KL does not show that a subnetwork computes its answers as "
+        "the full model does."
     )

@@ -1,7 +1,8 @@
-"""What all pictures share: colours, fonts, the widths of a printed column, the bare plotly layout.
+"""What all figures share: colours, fonts, the widths of a printed column, and plotly's layout.
 
-Colours are Okabe and Ito's (2008): distinct under the common colour-vision deficiencies, and chosen here so that the
-kinds also differ in lightness, for print in grey. The neutral inks are named, because a dark page swaps them.
+The colours are those of Okabe and Ito (2008), which are distinct under the common colour-vision deficiencies. Colours
+that are used together here also differ in lightness, for print in grey. On a dark page the colours of `ON_DARK` are
+replaced.
 """
 
 from typing import Any, Literal
@@ -13,9 +14,9 @@ SKY, VERMILLION, PURPLE = "#56b4e9", "#d55e00", "#cc79a7"
 INK, MUTED, RULE, PAPER = "#1b1b1d", "#5f6368", "#dfe1e5", "#ffffff"
 ON_DARK = {INK: "#ececee", MUTED: "#a9adb3", RULE: "#3a3d42", PAPER: "#17181a", BLUE: "#2f93d4"}
 
-FONT = "'HC Sans', 'Liberation Sans', Helvetica, Arial, 'DejaVu Sans', sans-serif"  # the first stands in .svg files
+FONT = "'HC Sans', 'Liberation Sans', Helvetica, Arial, 'DejaVu Sans', sans-serif"  # .svg files contain the first
 FONT_POINTS = 8.0
-# Widths of letters in ems, from the widest of the fonts above (DejaVu Sans): text is never wider than thought.
+# Widths of letters in ems, in the widest of these fonts (DejaVu Sans), so that no text is wider than its estimate.
 NARROW, WIDE, LETTER, CAPITAL = 0.4, 1.0, 0.64, 0.7
 PIXELS_PER_POINT = 96 / 72
 
@@ -24,14 +25,14 @@ INCHES = {"single": 3.3, "double": 6.9}
 
 
 def points(width: Width) -> float:
-    """The width of a printed column in points. Raises `HCError` for a width that is not one."""
+    """The width of a printed column in points. Raises `HCError` for anything but "single" and "double"."""
     if width not in INCHES:
         raise HCError(f"width={width!r} is not a column width. Choose {' or '.join(map(repr, INCHES))}.")
     return INCHES[width] * 72
 
 
 def pixels(length: float) -> float:
-    """Points to CSS pixels, the unit of plotly."""
+    """A length in points, in CSS pixels (the unit of plotly)."""
     return length * PIXELS_PER_POINT
 
 
@@ -47,7 +48,7 @@ def _letter(letter: str) -> float:
 
 
 def layout(width: Width = "double", height: float = 200.0, **more: Any) -> dict[str, Any]:
-    """The plotly layout that every chart starts from; `height` in points."""
+    """The plotly layout that every figure starts from. `height` is in points; `more` overrides single keys."""
     axis = {
         "gridcolor": RULE, "linecolor": MUTED, "zeroline": False, "showline": True, "ticks": "outside",
         "tickcolor": MUTED, "ticklen": 3, "automargin": True,

@@ -1,4 +1,4 @@
-"""One run as one HTML page. The room is not called `report`, because `hc.report` is the function."""
+"""A run as one HTML page. This package is not named `report`, because `hc.report` is a function."""
 
 from hc_interp.reports.words import lead
 

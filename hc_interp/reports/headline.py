@@ -1,14 +1,14 @@
-"""The question and the answer of a run in two sentences, which say no more than the verdict does."""
+"""The question and the answer at the top of a report, in two sentences that claim no more than the verdict does."""
 
 import numpy as np
 
 from hc_interp.figures.numbers import percent, share
 from hc_interp.reading.decision import REASONS
-from hc_interp.reading.verdict import KindRecord, Verdict
+from hc_interp.reading.verdict import Verdict
 
 
 def question(verdict: Verdict) -> str:
-    """What was asked of which heads."""
+    """The question, with the numbers of heads that it is about."""
     if not (verdict.generalizing and verdict.core):
         return "Do the generalizing heads read from the heuristic core?"
     heads, core = _counted(len(verdict.generalizing), "generalizing head"), _counted(len(verdict.core), "head")
@@ -16,34 +16,31 @@ def question(verdict: Verdict) -> str:
 
 
 def answer(verdict: Verdict) -> str:
-    """Yes, no or open; with the number that decided, and whether it is special to these heads."""
+    """Yes, no or open, with the share that decided it and a remark if other heads read as much from the core."""
     if verdict.answer == "inconclusive":
-        return f"This stays open: {REASONS[verdict.reason]}."
-    told = [f"{_read(record)} on {kind} pairs" for kind in verdict.kinds for record in [verdict.records[kind]]]
-    silent = [kind for kind in verdict.records if kind not in verdict.kinds]
-    also = f"; {' and '.join(silent)} pairs do not show it" if silent else ""
+        return f"The question stays open: {REASONS[verdict.reason]}."
+    shares = [f"{share(verdict.records[kind].routes['all'])} on {kind} pairs" for kind in verdict.kinds]
+    come = f"of their effect, {' and '.join(shares)} comes from the core"
+    others = [kind for kind in verdict.records if kind not in verdict.kinds]
+    also = f"; {' and '.join(others)} pairs do not show it" if others else ""
     if verdict.answer == "does_not_read_from":
-        margin = percent(verdict.settings["margin"], 0)
-        return f"No, to a margin of {margin}: of what they do, {' and '.join(told)} arrives from the core{also}."
+        return f"No, within a margin of {percent(verdict.settings['margin'], 0)}: {come}{also}."
     via = {"direct": " directly", "": ""}.get(verdict.via, f" {verdict.via}")
-    come = f"of what they do, {' and '.join(told)} arrives from the core"
-    return f"Yes,{via or ' they do'}: {come}{also}{_special(verdict)}."
+    return f"Yes,{via or ' they do'}: {come}{also}{_not_special(verdict)}."
 
 
-def _read(record: KindRecord) -> str:
-    return share(record.routes["all"])
-
-
-def _special(verdict: Verdict) -> str:
-    """What other heads read, where that is not clearly less."""
-    said = []
+def _not_special(verdict: Verdict) -> str:
+    """The share of other heads' effect that comes from the core, if it is not clearly smaller; else ""."""
+    shares = []
     for kind in verdict.kinds:
         record = verdict.records[kind]
-        other, own = record.specificity, record.routes["all"]
-        if np.isfinite(float(other.value)) and float(other.high) >= float(own.low):
-            said.append(f"{share(other)} on {kind} pairs")
-    return f"; yet this is not special to them: of what other heads do, {' and '.join(said)} does, too" if said else ""
+        other, generalizing = record.specificity, record.routes["all"]
+        if np.isfinite(float(other.value)) and float(other.high) >= float(generalizing.low):
+            shares.append(f"{share(other)} on {kind} pairs")
+    if not shares:
+        return ""
+    return f"; yet this is not special to them: of the effect of other heads, {' and '.join(shares)} does, too"
 
 
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,4 +1,7 @@
-"""What the probes of a run show, in words: against the word alone, and before and after paths are cut."""
+"""Sentences on the probes of a run: each compared with the word alone, and before and after paths are cut.
+
+"The word alone" is a prediction of the feature from the identity of the word.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +12,16 @@ from hc_interp.probing.differences import WORDS, change, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
-INPUTS = {"q": "queries (q)", "k": "keys (k)", "v": "values (v)"}
-SOURCES = {
-    "MeanActivations": "their mean activations",
-    "Donors": "those in another example",
-    "ContrastPairs": "those in the corrupt example",
+INPUT_WORDS = {"q": "queries (q)", "k": "keys (k)", "v": "values (v)"}
+SOURCE_WORDS = {
+    "MeanActivations": "mean activations",
+    "Donors": "values in another example",
+    "ContrastPairs": "values in the corrupt example",
 }
 
 
 def probe_words(probes: Mapping[str, Probe]) -> list[str]:
-    """A paragraph for each probe, and one for what they show together."""
+    """A paragraph for each probe, one for the meaning of each cut, and one for the changes between probes."""
     clean = next((name for name, probe in probes.items() if probe.interventions == ()), None)
     words = [_one(name, probe) for name, probe in probes.items()]
     words += [_cut(name, probe.interventions) for name, probe in probes.items() if probe.interventions]
@@ -26,62 +29,62 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
         reference = probes[clean]
         others = {name: probe for name, probe in probes.items() if name != clean and probe.site == reference.site}
         words += [_changes(clean, reference, others)] if others else []
-        found = gain(reference)
-        if found is not None and not found.low > 0:
+        over_word = gain(reference)
+        if over_word is not None and not over_word.low > 0:
             words.append(
-                f"Because the probe on {clean} activations shows no more than the word alone, neither its score nor a "
-                "change of it says what travels on the paths."
+                f"The probe on {clean} activations was not shown to read more than the identity of the word. So "
+                "neither its score nor a change of its score shows what the paths carry."
             )
     return words
 
 
 def _one(name: str, probe: Probe) -> str:
     main, feature = metric(probe), probe.places.feature.name
-    said = f"{name}: at {probe.site} a linear probe reads {feature} with {WORDS[main]} {score(probe.scores[main])}"
-    found = gain(probe)
-    if found is None:
-        return f"{said}."
+    text = f"{name}: a linear probe at {probe.site} predicts {feature} with {WORDS[main]} {score(probe.scores[main])}"
+    over_word = gain(probe)
+    if over_word is None:
+        return f"{text}."
     word = probe.scores[f"word_{main}"]
     overlap = word.low <= probe.scores[main].high and probe.scores[main].low <= word.high
     return (
-        f"{said}; the word alone predicts it with {score(word)} ({'the intervals overlap' if overlap else 'apart'}). "
-        f"The difference is {score(found, '+')}: {_beyond(found)}."
+        f"{text}; the word alone predicts it with {score(word)} (the intervals {'' if overlap else 'do not '}overlap). "
+        f"The difference is {score(over_word, '+')}: {_compared(over_word)}."
     )
 
 
-def _beyond(found: Interval) -> str:
-    if found.low > 0:
-        return "it reads more there than which word it is"
-    if found.high < 0:
-        return "it reads less there than the word alone tells"
-    return "that it reads more there than which word it is was not shown"
+def _compared(over_word: Interval) -> str:
+    if over_word.low > 0:
+        return "the probe reads more than the identity of the word"
+    if over_word.high < 0:
+        return "the probe predicts less well than the identity of the word"
+    return "the probe was not shown to read more than the identity of the word"
 
 
 def _changes(clean: str, reference: Probe, others: Mapping[str, Probe]) -> str:
-    said = []
+    changes = []
     for name, probe in others.items():
-        found = change(probe, reference)
-        if found is None:
-            said.append(f"{name}: not measured on the same places, so not comparable")
+        interval = change(probe, reference)
+        if interval is None:
+            changes.append(f"{name}: not measured at the same positions, so not comparable")
             continue
-        verdict = "a drop" if found.high < 0 else "a rise" if found.low > 0 else "not distinguishable from 0"
-        said.append(f"{name}: {score(found, '+')}, {verdict}")
-    return f"Change of {WORDS[metric(reference)]} against {clean}, on the same places. {'; '.join(said)}."
+        meaning = "a drop" if interval.high < 0 else "a rise" if interval.low > 0 else "not distinguishable from 0"
+        changes.append(f"{name}: {score(interval, '+')}, {meaning}")
+    return f"Change of {WORDS[metric(reference)]} from {clean}, at the same positions. {'; '.join(changes)}."
 
 
 def _cut(name: str, interventions: tuple[dict[str, Any], ...]) -> str:
-    """Which senders, receivers, inputs and source a name such as "core paths cut" stands for."""
+    """The senders, receivers, inputs and replacement values that a name such as "core paths cut" means."""
     if [item["type"] for item in interventions] != ["PatchPath"]:
         return f"“{name}” means: read under [{', '.join(item['words'] for item in interventions)}]."
     path = interventions[0]
     senders, receivers, source = path["senders"], path["receivers"], path["source"]
-    inputs = "input"  # the one that an MLP and the output have
+    inputs = "input"  # an MLP and the output have one input only
     if any(isinstance(item, Head) for item in receivers):
-        inputs = ", ".join(INPUTS[letter] for letter in path["through"])
-    values = SOURCES.get(source["type"], source["words"]) if isinstance(source, dict) else source
-    ends = ", ".join(map(str, receivers))
+        inputs = ", ".join(INPUT_WORDS[letter] for letter in path["through"])
+    values = SOURCE_WORDS.get(source["type"], source["words"]) if isinstance(source, dict) else source
+    many = len(senders) > 1
     return (
-        f"“{name}” means: what {'the' if len(senders) > 1 else 'the one'} sender{'s' * (len(senders) > 1)} "
-        f"{', '.join(map(str, senders))} give{'s' * (len(senders) == 1)} the {inputs} of "
-        f"{ends} is replaced by {values} (route {path['route']}); everything else stays clean."
+        f"“{name}” means: the {inputs} of {', '.join(map(str, receivers))} {'is' if inputs == 'input' else 'are'} "
+        f"computed with the output{'s' * many} of the sender{'s' * many} {', '.join(map(str, senders))} replaced by "
+        f"{values} (route {path['route']}); everything else stays clean."
     )

@@ -1,4 +1,4 @@
-"""`report`: one run as one HTML page that needs no network."""
+"""`report`: writes a run as one HTML page that needs no network."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,10 @@ from hc_interp.runs.results import RunResults
 
 TITLE = "Do generalizing heads read from the heuristic core?"
 QUESTION = (
-    "A fine-tuned model that learned a shallow rule first and generalized later may hold two circuits side by side, or "
-    "one core of heuristic heads whose output the heads that generalize read. This page tests the second account on "
-    "one model, from accuracies to the paths between heads."
+    "A fine-tuned model may learn a shallow rule first and generalize later. By one account it then holds two "
+    "competing subnetworks. By another it has one core of heuristic heads, and generalizing heads, which are learned "
+    "later, read from this core. This page tests the second account on one model, from accuracies to the paths between "
+    "heads."
 )
 DEMO = (
     "This run was shortened: fewer searches, examples or pairs than a result needs. It shows that every step works; "
@@ -35,7 +36,7 @@ WIDTHS = ("single", "double")
 
 @dataclass
 class Section:
-    """A part of the evidence: its words, and its figures at each width."""
+    """A section of the report: its sentences, and each of its figures at both widths."""
 
     id: str
     title: str
@@ -56,37 +57,38 @@ def report(
     """Write one self-contained page: question, verdict, evidence in order, every number, settings and versions.
 
     `run` is a `RunResults`, the folder that one was saved in, one result or several. The page leaves out what the run
-    did not compute. `static=True` puts pictures on the page, drawn now by a browser, in place of a script that draws
-    them when the page is read: the file is smaller and has no hover texts. Raises `ResultError` for a folder that holds
-    no run, a run without any result and a result without a figure, and `NoBrowser`.
+    did not compute. With `static=True` a browser draws the figures now, and the page shows pictures. Otherwise a script
+    draws them when the page is read, with hover texts; this page is larger. Returns the path. Raises `ResultError` for
+    a folder that holds no run, a run without any result and a result without a figure, and `NoBrowser` if a static page
+    cannot be drawn.
     """
-    found = _as_run(run)
-    if not set(found.present) - {"manifest"}:
+    results = _as_run(run)
+    if not set(results.present) - {"manifest"}:
         raise ResultError(
             "This run has no results to report. Expected at least one of search, evaluation, core, generalizing, "
             "edges, probes or verdict; run a step first."
         )
-    return _write(found, evidence(found), path, static=static)
+    return _write(results, evidence(results), path, static=static)
 
 
-def _as_run(given: Any) -> RunResults:
-    match given:
+def _as_run(run: Any) -> RunResults:
+    match run:
         case RunResults():
-            return given
+            return run
         case str() | Path():
-            return RunResults.load(given)
+            return RunResults.load(run)
         case Result():
-            return RunResults.of([given])
+            return RunResults.of([run])
         case Mapping() | list() | tuple():
-            return RunResults.of(given)
+            return RunResults.of(run)
     raise ResultError(
-        f"report was given a {type(given).__name__}. Expected a run (hc.run returns one), its folder, or results, "
+        f"report was given a {type(run).__name__}. Expected a run (hc.run returns one), its folder, or results, "
         "like a verdict."
     )
 
 
 def evidence(run: RunResults) -> list[Section]:
-    """The sections of a report, in order: the words of each part that the run has, and every registered figure."""
+    """The sections of a report, in order: the sentences on each result of the run, and its registered figures."""
     narrow, wide = (draw(run, width=width) for width in WIDTHS)
     words = section_words(run)
     drawn: dict[str, dict[str, list[Figure]]] = {}
@@ -103,21 +105,22 @@ def _anchor(section: str) -> str:
     return re.sub(r"\W+", "-", section.lower()).strip("-")
 
 
-def _write(found: RunResults, sections: list[Section], path: str | Path, *, static: bool = False) -> Path:
+def _write(run: RunResults, sections: list[Section], path: str | Path, *, static: bool = False) -> Path:
     figures = {name: drawn for section in sections for name, drawn in section.drawn.items()}
-    verdict = found.verdict
+    verdict = run.verdict
+    headline = {"answer": verdict.answer, "question": question(verdict), "words": answer(verdict)} if verdict else None
     text = page(
         "report.html",
         {} if static else figures,
         title=TITLE,
-        about=about(found),
+        about=about(run),
         question=QUESTION,
-        verdict={"answer": verdict.answer, "asked": question(verdict), "said": answer(verdict)} if verdict else None,
-        notice=DEMO if _is_demo(found.manifest) else None,
-        lead=lead(found),
+        verdict=headline,
+        notice=DEMO if _is_demo(run.manifest) else None,
+        lead=lead(run),
         sections=sections,
-        tables=tables(found),
-        settings=settings_groups(found),
+        tables=tables(run),
+        settings=settings_groups(run),
         version=versions()["hc-interp"],
         pictures=pictures(figures) if static else {},
     )
@@ -125,7 +128,7 @@ def _write(found: RunResults, sections: list[Section], path: str | Path, *, stat
 
 
 def pictures(figures: dict[str, list[Figure]]) -> dict[str, list[str]]:
-    """Each figure at each width as a `data:` link of its SVG."""
+    """Each figure at each width, as a `data:` link with its SVG."""
     texts = iter(svg_texts([figure for drawn in figures.values() for figure in drawn]))
     return {name: [svg_link(next(texts)) for _ in drawn] for name, drawn in figures.items()}
 
@@ -133,9 +136,9 @@ def pictures(figures: dict[str, list[Figure]]) -> dict[str, list[str]]:
 def draw_run(run: RunResults, folder: str | Path) -> dict[str, Any]:
     """Write `report.html` into a run's folder, and each figure at both widths into `figures/`.
 
-    Figures are .json, the circuit also .tex, all of them .svg where a browser can draw them; where none can, the
-    circuit is a page, .html, that any browser shows. Returns the file names, and under "not_drawn" why there is no
-    .svg.
+    Each figure is written as .json and .svg, the circuit also as .tex. If no browser can draw .svg, the circuit is
+    written as .html, which any browser shows later. Returns the file names under "files", and under "not_drawn" why
+    there is no .svg.
     """
     folder = Path(folder)
     sections = evidence(run)

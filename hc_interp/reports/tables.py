@@ -1,4 +1,4 @@
-"""The tables of a report: every number as text and as a file to download, and all settings."""
+"""The tables of a report: every number, as text and as a CSV file to download, and all settings."""
 
 import base64
 from collections.abc import Mapping
@@ -10,38 +10,38 @@ import pandas as pd
 from hc_interp.records.provenance import versions
 from hc_interp.runs.results import RunResults
 
-SHOWN = 300  # rows that a table shows; its file has all
+MAX_ROWS_ON_PAGE = 300  # the file of a table has all its rows
 
 
 def tables(run: RunResults) -> list[dict[str, Any]]:
-    """Each part of the run as a table, in the order of the evidence."""
-    found: list[tuple[str, str, pd.DataFrame]] = []
+    """A table for each result of the run, in the order of the report."""
+    frames: list[tuple[str, str, pd.DataFrame]] = []
     if run.evaluation is not None:
-        found.append(("accuracy", "Accuracy by subnetwork and case", run.evaluation.to_frame(long=True)))
+        frames.append(("accuracy", "Accuracy by subnetwork and case", run.evaluation.to_frame(long=True)))
     if run.search is not None:
-        found.append(("search", "Mask searches", run.search.to_frame()))
+        frames.append(("search", "Mask searches", run.search.to_frame()))
     if run.core is not None:
-        found.append(("core", "Components and how many subnetworks keep them", run.core.to_frame()))
+        frames.append(("core", "Components and how many subnetworks keep them", run.core.to_frame()))
     if run.generalizing is not None:
-        found.append(("generalizing", "Candidates for generalizing heads", run.generalizing.to_frame()))
+        frames.append(("generalizing", "Candidates for generalizing heads", run.generalizing.to_frame()))
     if run.paths is not None:
-        found.append(("paths", "Path effects", run.paths.to_frame()))
+        frames.append(("paths", "Path effects", run.paths.to_frame()))
     if run.verdict is not None:
-        found.append(("reads-from", "The reads-from test by kind of pairs and route", run.verdict.to_frame()))
+        frames.append(("reads-from", "The reads-from test by kind of pairs and route", run.verdict.to_frame()))
     if run.probes:
-        frames = [probe.to_frame().assign(probe=name) for name, probe in run.probes.items()]
-        found.append(("probes", "Probe scores", pd.concat(frames, ignore_index=True)))
+        scores = [probe.to_frame().assign(probe=name) for name, probe in run.probes.items()]
+        frames.append(("probes", "Probe scores", pd.concat(scores, ignore_index=True)))
     for name, extra in run.extras.items():
-        found.append((f"extra-{name}", f"{type(extra).__name__}: {name}", extra.to_frame()))
-    return [table(*item) for item in found]
+        frames.append((f"extra-{name}", f"{type(extra).__name__}: {name}", extra.to_frame()))
+    return [table(*item) for item in frames]
 
 
 def table(name: str, title: str, frame: pd.DataFrame) -> dict[str, Any]:
     """Columns, the first rows as text, and the whole as a CSV `data:` link."""
     csv = base64.b64encode(frame.to_csv(index=False, lineterminator="\n").encode()).decode()
-    rows = [[_cell(value) for value in row] for row in frame.head(SHOWN).itertuples(index=False, name=None)]
-    shown = {"columns": [str(column) for column in frame.columns], "rows": rows, "n": len(frame)}
-    return {"id": name, "title": title, "uri": f"data:text/csv;charset=utf-8;base64,{csv}", **shown}
+    rows = [[_cell(value) for value in row] for row in frame.head(MAX_ROWS_ON_PAGE).itertuples(index=False, name=None)]
+    text = {"columns": [str(column) for column in frame.columns], "rows": rows, "n": len(frame)}
+    return {"id": name, "title": title, "uri": f"data:text/csv;charset=utf-8;base64,{csv}", **text}
 
 
 def _cell(value: Any) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def _cell(value: Any) -> dict[str, Any]:
 
 
 def settings_groups(run: RunResults) -> list[dict[str, Any]]:
-    """Everything that shaped the numbers: the manifest, each part's settings and origin, versions."""
-    # A report is drawn before its run ends, so the run's state and files are not yet known.
-    settled = {name: value for name, value in run.manifest.items() if name not in ("status", "figures")}
-    groups = [{"title": "Run", "rows": _flat(settled)}] if settled else []
+    """The settings behind the numbers: the manifest, the settings and provenance of each result, and versions."""
+    # A report is written before its run ends, so the run's status and its files are not known yet.
+    known = {name: value for name, value in run.manifest.items() if name not in ("status", "figures")}
+    groups = [{"title": "Run", "rows": _flat(known)}] if known else []
     recorded: dict[str, Any] = {}
     for name in ("search", "evaluation", "generalizing", "edges", "verdict"):
         part = run.paths if name == "edges" else getattr(run, name)
@@ -70,11 +70,12 @@ def settings_groups(run: RunResults) -> list[dict[str, Any]]:
         rows = _flat({**getattr(part, "settings", {}), **{"origin": origin}})
         if rows:
             groups.append({"title": f"{name.capitalize()}", "rows": rows})
-    used = recorded or run.manifest.get("versions") or versions()
-    return [*groups, {"title": "Versions", "rows": _flat(used)}]
+    packages = recorded or run.manifest.get("versions") or versions()
+    return [*groups, {"title": "Versions", "rows": _flat(packages)}]
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """The entries of nested mappings as (name, text), where a name joins its keys by dots."""
     rows: list[tuple[str, str]] = []
     for name, value in record.items():
         if isinstance(value, Mapping):

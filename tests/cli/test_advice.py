@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from hc_interp.cli.advice import MEANT, on_the_command_line
+from hc_interp.cli.advice import ADVICE, on_the_command_line
 from hc_interp.cli.shell import COMMANDS
 
 
 def test_every_advice_names_options_that_some_command_has() -> None:
     known = {setting.name for settings in COMMANDS.values() for setting in settings}
-    for _, setting, option in MEANT:
+    for _, setting, option in ADVICE:
         assert setting is None or setting in known
         assert all(name.replace("-", "_") in known for name in re.findall(r"--([a-z-]+)", option))
 

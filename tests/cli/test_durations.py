@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hc_interp.cli.durations import PASS, PASSES, duration
+from hc_interp.cli.durations import PASSES, SECONDS_PER_PASS, duration
 from hc_interp.cli.shell import COMMANDS
 
 GROWS = {
@@ -47,7 +47,7 @@ def test_fewer_paths_and_estimates_take_less() -> None:
 
 def test_the_demo_takes_what_was_measured() -> None:
     """285 s of one core's time, with one thread."""
-    assert PASSES["demo"](defaults("demo")) * PASS == pytest.approx(285, rel=0.1)
+    assert PASSES["demo"](defaults("demo")) * SECONDS_PER_PASS == pytest.approx(285, rel=0.1)
     assert duration("demo", defaults("demo")).startswith("About 5 min of one core's time")
 
 

@@ -14,7 +14,7 @@ from hc_interp.experiment.settings import DEMO, RunSettings
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"seeds": 0}, r"seeds=0 was given\. Expected a whole number from 1\. Subnetworks"),
+        ({"seeds": 0}, r"seeds=0 was given\. Expected a whole number from 1\. Number of subnetworks"),
         ({"seeds": True}, "seeds=True was given"),
         ({"seeds": 2.0}, r"seeds=2\.0 was given"),
         ({"sparsity": 50}, r"sparsity=50 was given\. Expected a number from 0 up to but without 1.*0\.5, not 50"),

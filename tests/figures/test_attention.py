@@ -49,7 +49,7 @@ def test_the_menu_shows_one_of_all_heads_at_a_time_and_needs_no_network(model, t
 def test_a_single_text_asks_from_all_its_tokens(model) -> None:
     figure = figures.attention(model, TEXT[0], heads="L0H1")
     assert np.array(figure.plot.data[0].z).shape == (5, 5)
-    assert "all tokens, which ask" in figure.caption
+    assert "query tokens (all tokens)" in figure.caption
 
 
 def test_what_cannot_be_drawn(model) -> None:

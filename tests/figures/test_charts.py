@@ -147,7 +147,7 @@ def test_a_wide_interval_is_cut_at_the_edge_and_told(results, small):
     figure = figures.reading(results.verdict(small.edges, records=records))
     low, high = figure.plot.layout.xaxis.range
     assert (low, high) == pytest.approx((-0.56, 1.56))
-    edge = next(trace for trace in figure.plot.data if trace.name == "goes on beyond the axis")
+    edge = next(trace for trace in figure.plot.data if trace.name == "continues beyond the axis")
     assert list(edge.marker.symbol) == ["triangle-left", "triangle-right"]
     assert "T of overlap, direct is -40.0 % [-210.0, 190.0]" in figure.caption
     points = next(trace for trace in figure.plot.data if trace.name.startswith("T,"))
@@ -161,8 +161,11 @@ def test_no_size_matched_heads_are_asked_for_where_there_are_none(results, small
     nan = float("nan")
     record = replace(results.record("order", 0.42), size_limit=nan, size_ratio=nan, size_controls=np.array([]))
     caption = figures.reading(results.verdict(small.edges, records={"order": record})).caption
-    assert "above the band and relabelled cores. No size-matched heads could be drawn." in caption
-    assert "and size-matched heads, which change 70 %" in figures.reading(results.verdict(small.edges)).caption
+    assert (
+        "above the band and relabelled cores (as many heads, drawn within the same layers). No size-matched" in caption
+    )
+    text = "and size-matched heads (other heads, which change 70 % as much"
+    assert text in figures.reading(results.verdict(small.edges)).caption
 
 
 def test_undefined_numbers_draw_nothing(results, small):
@@ -187,7 +190,7 @@ def test_probe_rows_keep_their_order_and_compare_with_controls(results):
     assert list(first.x) == [0.9, 0.7]
     names = {trace.name for trace in figure.plot.data if trace.showlegend is not False}
     assert names == {"probe", "random values per word", "the word alone"}
-    assert figure.plot.layout.xaxis2.title.text == "AUC less that of the word alone"
+    assert figure.plot.layout.xaxis2.title.text == "AUC above the word alone"
     unnamed = figures.probe_scores([results.probe(0.9)])
     assert (
         list(unnamed.plot.data[0].y) == ["1: token_overlap at L3.v[7]"] or "token_overlap" in unnamed.plot.data[0].y[0]
@@ -271,7 +274,7 @@ def test_path_probes_show_every_arm_and_name_the_difference(paths, width):
     assert names == ["clean", "as many other heads' paths cut", "the senders' paths cut", "the word alone"]
     cut = next(trace for trace in figure.plot.data if trace.name == "the senders' paths cut")
     assert list(cut.x) == pytest.approx([paths.scores(site)["cut"].value for site in paths.sites])
-    assert "the 2 senders below cut (route all)" in figure.caption
+    assert "the 2 upstream senders cut (route all)" in figure.caption
     assert "L3H7.q: +" in figure.caption
     assert " not " in figure.caption
     alone = replace(paths, random=paths.random[:0], random_senders=())

@@ -181,8 +181,8 @@ def test_all_formats_are_written_and_unknown_ones_refused_before_anything_is(res
 
 OWN, OTHER = "42.0 % [39.0, 45.0] on order pairs", "20.0 % [17.0, 23.0] on overlap pairs"
 YES = {
-    "alone": f"Yes, through MLPs: of what they do, {OWN} arrives from the core; overlap pairs do not show it.",
-    "both": f"Yes, directly: of what they do, {OWN} and {OTHER} arrives from the core; yet this is not special to them",
+    "alone": f"Yes, through MLPs: of their effect, {OWN} comes from the core; overlap pairs do not show it.",
+    "both": f"Yes, directly: of their effect, {OWN} and {OTHER} comes from the core; yet this is not special to them",
 }
 
 
@@ -191,8 +191,11 @@ YES = {
     [
         ({}, YES["alone"]),
         ({"via": "direct", "kinds": ("order", "overlap")}, YES["both"]),
-        ({"answer": "does_not_read_from", "reason": "equivalent"}, f"No, to a margin of 5 %: of what they do, {OWN}"),
-        ({"answer": "inconclusive", "reason": "size", "kinds": ()}, "This stays open: the effect is not above"),
+        (
+            {"answer": "does_not_read_from", "reason": "equivalent"},
+            f"No, within a margin of 5 %: of their effect, {OWN}",
+        ),
+        ({"answer": "inconclusive", "reason": "size", "kinds": ()}, "The question stays open: the effect is not above"),
     ],
 )
 def test_the_answer_says_no_more_than_the_verdict(results, small, changes, said):

@@ -74,19 +74,19 @@ def test_a_probe_no_better_than_the_word_is_never_a_success():
     )
     assert isinstance(gain(probe(0.68)), Interval)
     assert not gain(probe(0.68)).low > 0
-    assert "it reads more there" not in text
-    assert "neither its score nor a change of it says what travels on the paths" in text
+    assert "the probe reads more" not in text
+    assert "neither its score nor a change of its score shows what the paths carry" in text
 
 
 def test_a_probe_better_than_the_word_and_a_drop_are_said():
     cut = [PatchPath((Head(1, 1), Head(2, 0)), Head(3, 4), through=("v",), source=0)]
     text = " ".join(probe_words({"clean": probe(0.2), "core paths cut": probe(1.5, cut, seed=3)}))
-    assert "it reads more there than which word it is" in text
+    assert "the probe reads more than the identity of the word" in text
     assert "a drop" in text
     assert "neither its score" not in text
     assert (
-        "“core paths cut” means: what the senders L1H1, L2H0 give the values (v) of L3H4 is replaced by 0 (route "
-        "direct); everything else stays clean." in text
+        "“core paths cut” means: the values (v) of L3H4 are computed with the outputs of the senders L1H1, L2H0 "
+        "replaced by 0 (route direct); everything else stays clean." in text
     )
 
 
@@ -94,10 +94,11 @@ def test_a_probe_better_than_the_word_and_a_drop_are_said():
     ("path", "said"),
     [
         (PatchPath([Head(0, 1)], Head(3, 4), through=("q", "k"), source=0),
-         "what the one sender L0H1 gives the queries (q), keys (k) of L3H4 is replaced by 0"),
+         "the queries (q), keys (k) of L3H4 are computed with the output of the sender L0H1 replaced by 0"),
         (PatchPath(EMBED, (Head(3, 4), Head(3, 5)), source=0),
-         "the one sender embed gives the queries (q), keys (k), values (v) of L3H4, L3H5"),
-        (PatchPath([Head(0, 1)], OUTPUT, source=0), "gives the input of output is replaced"),
+         "the queries (q), keys (k), values (v) of L3H4, L3H5 are computed with the output of the sender embed"),
+        (PatchPath([Head(0, 1)], OUTPUT, source=0),
+         "the input of output is computed with the output of the sender L0H1 replaced by 0"),
     ],
 )  # fmt: skip
 def test_a_path_is_told_in_words_as_the_package_writes_it(path, said):

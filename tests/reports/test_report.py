@@ -73,7 +73,7 @@ def test_it_is_well_formed_and_its_headings_and_links_lead_somewhere(page):
 def test_it_leads_with_question_verdict_and_the_demo_notice(page, results, small):
     text = page[1]
     asked = "Do the 5 generalizing heads read from the 9 heads of the heuristic core below them?"
-    said = "Yes, through MLPs: of what they do, 42.0\u00a0% [39.0, 45.0] on order pairs arrives from the core"
+    said = "Yes, through MLPs: of their effect, 42.0\u00a0% [39.0, 45.0] on order pairs comes from the core"
     assert text.index("<h1>") < text.index(asked) < text.index(said) < text.index("Demo settings.") < text.index("<nav")
     sentence = results.verdict(small.edges).sentence().split(",")[0]
     assert text.index(sentence) > text.index('id="reads-from"')
@@ -151,7 +151,7 @@ def test_words_do_not_say_things_twice_and_count_what_leads_nowhere(results, sma
     assert any("necessity 42.0 % [39.0, 45.0] (means)" in line for line in words)
     first, second = edge_words(small.edges)
     assert "135 paths" in first
-    assert "3 of them lead nowhere" in first
+    assert "For 3 of them the receiver is not downstream" in first
     assert "of the 132 paths" in second
 
 

@@ -1,8 +1,9 @@
-"""`circuit`: from a verdict, or from path effects, to the diagram."""
+"""`circuit`: draws the circuit diagram of a verdict or of path effects."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from hc_interp.components import MLP, component
+from hc_interp.components import MLP, Head, component
 from hc_interp.errors import HCError
 from hc_interp.figures.circuit.drawing import draw
 from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
@@ -13,11 +14,13 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import Width, points
+from hc_interp.heads.core import HeuristicCore
+from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.reading.verdict import Verdict
 from hc_interp.runs.results import RunResults
 
-MOST = {"single": 30, "double": 60}  # edges that can still be told apart
+MAX_EDGES = {"single": 30, "double": 60}  # by default; more edges can hardly be told apart
 TITLES = {False: "Paths between heuristic and generalizing heads", True: "Paths between heads"}
 NO_MLPS = " MLPs were not measured as senders."
 
@@ -32,8 +35,8 @@ NO_MLPS = " MLPs were not measured as senders."
 def circuit(
     source: Verdict | PathEffects,
     *,
-    core: Any = None,
-    generalizing: Any = None,
+    core: Iterable[Head | str] | HeuristicCore | None = None,
+    generalizing: Iterable[Head | str] | GeneralizingHeads | None = None,
     margin: float = 0.01,
     alpha: float = 0.05,
     most: int | None = None,
@@ -42,17 +45,21 @@ def circuit(
 ) -> Figure:
     """Draw heads, MLPs and the paths between them, layers upward, for a column of 3.3 or 6.9 inches.
 
-    `source` is a verdict, or path effects, whose heads `core=` and `generalizing=` (heads, or results with `.heads`)
-    name; without them they are called senders and receivers. A path qualifies where its Benjamini-Hochberg q is below
-    `alpha` and its whole |node share| interval lies above `margin`; the `most` strongest are drawn (30 in a single
-    column, 60 in a double one), lines as wide as the square root of |node share|, dashed where it is negative. An edge
-    ends at its receiver's q, k or v; `labels=False` leaves the letters out. Raises `HCError`.
+    `source` is a verdict or path effects. For path effects, `core` and `generalizing` are heads, or results that have
+    `.heads`, and name the nodes; without both, heads are named senders and receivers.
 
-    The picture does not show paths that were not measured, and a missing edge is not evidence of a missing path.
+    The node share of a path is its effect, divided by the effect of setting the receiver's whole output to its corrupt
+    value. A path qualifies if its q value (Benjamini-Hochberg) is below `alpha` and its whole interval of |node share|
+    is above `margin`. The `most` qualifying paths of largest |node share| are drawn (default: 30 in a single column, 60
+    in a double one). Line widths grow with the square root of |node share|; a line of negative node share is dashed.
+    Each line ends at the receiver's q, k or v; `labels=False` leaves out these letters.
+
+    Raises `HCError` for a source without paths, a rule outside its range, and an unknown width. The picture does not
+    show paths that were not measured, and a missing line is not evidence of a missing path.
     """
     effects, core, generalizing = _parts(source, core, generalizing)
-    points(width)  # raises for a width that is not one
-    most = MOST[width] if most is None else most
+    points(width)  # raises `HCError` for an unknown width
+    most = MAX_EDGES[width] if most is None else most
     graph = circuit_graph(effects, core, generalizing, margin=margin, alpha=alpha, most=most)
     entries, foot = key_entries(graph, width)
     graph = lay_out(graph, width, foot, notice_height(graph, width), letters=labels)
@@ -92,13 +99,14 @@ def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool) -> str:
         )
     mlps = any(isinstance(component(row[0]), MLP) for row in effects.rows)
     return (
-        f"{drawn} Layers go upward; a line runs from a sender into an input of a receiver (route {graph.route})"
-        f"{', named at its foot: q, k or v' * (labels and bool(graph.edges))}. It "
-        f"qualifies where q < {graph.alpha:g} (Benjamini-Hochberg) and the whole {percent(graph.level, 0)} interval of "
-        f"|node share| lies above {percent(graph.margin)}; its width grows with the square root of |node share|, "
-        f"dashed means that the path works against the receiver's own effect.{NO_MLPS * (not mlps)} Places within a "
-        "layer mean nothing. A path "
-        "that is not drawn was not shown to be absent, and shares of different edges do not add up."
+        f"{drawn} Layers go upward; each line is a path from a sender into one input of a receiver (route "
+        f"{graph.route}){', named below the receiver: q, k or v' * (labels and bool(graph.edges))}. Its node share is "
+        "the effect of patching the path, divided by the effect of setting the receiver's whole output to its corrupt "
+        f"value. A path qualifies if its q value (Benjamini-Hochberg) is below {graph.alpha:g} and its whole "
+        f"{percent(graph.level, 0)} interval of |node share| is above {percent(graph.margin)}. Line widths grow with "
+        "the square root of |node share|; a dashed line has a negative node share, so its path works against the "
+        f"receiver's effect.{NO_MLPS * (not mlps)} Positions within a layer have no meaning. A path that is not drawn "
+        "was not shown to be absent, and the node shares of different paths do not add up."
     )
 
 

@@ -1,18 +1,18 @@
-"""A laid-out circuit as a plotly figure, one unit of its axes being one point on paper."""
+"""Draws a laid-out circuit with plotly. One unit of the figure's axes is one point on paper."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, Kind
+from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, NodeKind
 from hc_interp.figures.circuit.key import (
     EDGE,
     FILL,
+    KIND_WORDS,
     LINE,
-    NAMES,
     TEXT,
-    Entry,
+    KeyEntry,
     arrow_head,
     layer_names,
     line_width,
@@ -34,8 +34,8 @@ from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import INK, MUTED, PAPER, RULE, Width, layout, pixels, text_width
 
 
-def draw(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bool) -> Any:
-    """The plotly figure of a graph that `lay_out` placed; its size on paper is the graph's."""
+def draw(graph: CircuitGraph, entries: Sequence[KeyEntry], width: Width, labels: bool) -> Any:
+    """The plotly figure of a graph that has a layout (from `lay_out`), at the graph's own size on paper."""
     import plotly.graph_objects as go
 
     size = SIZES[width]
@@ -61,7 +61,7 @@ def draw(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
 
 
 def _bands(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
-    """A hairline at each layer's height, to lead the eye from its name to its heads."""
+    """A thin line at each layer's height, which leads the eye from the layer's name to its heads."""
     line = {"color": RULE, "width": pixels(0.5)}
     return [
         {"type": "line", "x0": size.gutter - 4, "x1": graph.width - size.edge, "y0": y, "y1": y, "line": line}
@@ -107,24 +107,24 @@ def _nodes(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
         nodes = [node for node in graph.nodes if node.kind == kind]
         if not nodes:
             continue
-        said = NAMES.get(kind, "end of the stream")
+        words = KIND_WORDS.get(kind, "end of the stream")
         trace = {
             "x": [node.x for node in nodes], "y": [node.y for node in nodes], "mode": "markers+text",
             "text": [node.short for node in nodes], "textposition": "middle center",
             "textfont": {"color": TEXT[kind]}, "marker": _marker(kind, _diameter(kind, size)),
-            "hovertext": [f"{node.name}: {said}" for node in nodes], "hoverinfo": "text", "name": said,
+            "hovertext": [f"{node.name}: {words}" for node in nodes], "hoverinfo": "text", "name": words,
         }  # fmt: skip
         traces.append({**trace, "cliponaxis": False})
     return traces
 
 
-def _diameter(kind: Kind, size: Sizes) -> float:
+def _diameter(kind: NodeKind, size: Sizes) -> float:
     shapes = {"diamond": 2 * size.mlp, "square": 1.85 * size.radius, "box": 1.0}
     return shapes.get(SHAPE[kind], 2 * size.radius)
 
 
-def _marker(kind: Kind, diameter: float) -> dict[str, Any]:
-    if kind == "end":  # its box is a shape; the point carries the word and the hover
+def _marker(kind: NodeKind, diameter: float) -> dict[str, Any]:
+    if kind == "end":  # the box of an end is a shape of the layout; its point only carries the text and the hover
         return {"size": 1, "color": FILL[kind]}
     # plotly's diamond of size s is 1.3 s wide
     size = pixels(diameter) / (1.3 if kind == "mlp" else 1.0)
@@ -134,7 +134,7 @@ def _marker(kind: Kind, diameter: float) -> dict[str, Any]:
 
 
 def _edge_hover(graph: CircuitGraph, size: Sizes) -> dict[str, Any]:
-    """Invisible points along the curves that carry the numbers."""
+    """Invisible points along the curves, whose hover text shows the numbers."""
     node, x, y, text = graph.node, [], [], []
     for edge in graph.edges:
         for t in (0.35, 0.65):
@@ -155,7 +155,7 @@ def _edge_labels(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
 
 
 def _patches(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
-    """Paper under each letter, so that no line runs through it."""
+    """A patch in the colour of the paper under each letter, so that no line runs through the letter."""
     look = {"type": "rect", "fillcolor": PAPER, "line": {"width": 0}, "layer": "below"}
     high = (FOOT - 1) / 2
     return [
@@ -169,16 +169,16 @@ def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
     return {"text": plain(text), "x": x, "y": y, "xanchor": anchor, "yanchor": "middle", "showarrow": False}
 
 
-def _words(graph: CircuitGraph, entries: Sequence[Entry], width: Width) -> list[dict[str, Any]]:
+def _words(graph: CircuitGraph, entries: Sequence[KeyEntry], width: Width) -> list[dict[str, Any]]:
     edge = SIZES[width].edge
     words = [{**_word(name, edge, y, "left"), "font": {"color": MUTED}} for name, y in layer_names(graph)]
     words += [_word(entry.words, entry.text_x, entry.y, "left") for entry in entries]
-    for place, line in enumerate(notice_lines(graph, width)):
-        words.append(_word(line, edge, graph.height - edge - LINE * (place + 0.5), "left"))
+    for index, line in enumerate(notice_lines(graph, width)):
+        words.append(_word(line, edge, graph.height - edge - LINE * (index + 0.5), "left"))
     return words
 
 
-def _key_nodes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def _key_nodes(entries: Sequence[KeyEntry]) -> list[dict[str, Any]]:
     nodes = [entry for entry in entries if isinstance(entry.glyph, str)]
     common = {"mode": "markers", "hoverinfo": "skip"}
     sizes = {"mlp": 12.0}
@@ -190,7 +190,7 @@ def _key_nodes(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def _key_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def _key_lines(entries: Sequence[KeyEntry]) -> list[dict[str, Any]]:
     lines = []
     for entry in entries:
         if isinstance(entry.glyph, str):
@@ -198,6 +198,6 @@ def _key_lines(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         sign = entry.glyph if isinstance(entry.glyph, int) else 1
         wide = 1.2 if isinstance(entry.glyph, int) else line_width(entry.glyph)
         look = {"color": EDGE[sign], "width": pixels(wide), "dash": "solid" if sign > 0 else "4px,2.5px"}
-        place = {"x0": entry.x, "x1": entry.x + entry.wide, "y0": entry.y, "y1": entry.y}
-        lines.append({"type": "line", **place, "line": look})
+        ends = {"x0": entry.x, "x1": entry.x + entry.wide, "y0": entry.y, "y1": entry.y}
+        lines.append({"type": "line", **ends, "line": look})
     return lines

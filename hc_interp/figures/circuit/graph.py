@@ -1,6 +1,7 @@
-"""`CircuitGraph`: a circuit as plain data. Which paths are drawn is decided here, by one stated rule."""
+"""`CircuitGraph`: a circuit as plain data. The rule that chooses the drawn paths is applied here."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -9,36 +10,44 @@ import pandas as pd
 
 from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, component, components, heads_of
 from hc_interp.errors import HCError
+from hc_interp.heads.core import HeuristicCore
+from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 
-Kind = Literal["core", "generalizing", "sender", "receiver", "both", "head", "mlp", "end"]
-SHAPE: dict[Kind, str] = {
+NodeKind = Literal["core", "generalizing", "sender", "receiver", "both", "head", "mlp", "end"]
+SHAPE: dict[NodeKind, str] = {
     "core": "circle", "generalizing": "square", "sender": "circle", "receiver": "square", "both": "circle",
     "head": "circle", "mlp": "diamond", "end": "box",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Node:
-    """A component on the page; `x`, `y` are in points from the lower left corner. `layer` is None for the two ends."""
+class CircuitNode:
+    """A component of the circuit. `layer` is None for `embed` and `output`.
+
+    `x` and `y` are the position of its centre on the page, in points from the lower left corner.
+    """
 
     name: str
-    kind: Kind
+    kind: NodeKind
     layer: int | None
     x: float = 0.0
     y: float = 0.0
 
     @property
     def short(self) -> str:
-        """What stands inside the node; the layer stands at the row."""
+        """The text inside the node. The layer of a head is written beside its row, so a head shows its number only."""
         item = component(self.name)
         return str(item.head) if isinstance(item, Head) else f"M{item.layer}" if isinstance(item, MLP) else self.name
 
 
 @dataclass(frozen=True)
-class Edge:
-    """A path that passed the rule. `low` and `high` bound `node_share`; `bend` is its curve's bulge in points, and
-    `port` where it ends, from the receiver's middle (None: at its outline)."""
+class CircuitEdge:
+    """A drawn path. `low` and `high` are the ends of the interval of `node_share`.
+
+    `bend` is the distance in points between the middle of its curve and the straight line (positive: to the right).
+    `port` is the point where the curve ends, relative to the receiver's centre (None: at the receiver's outline).
+    """
 
     sender: str
     receiver: str
@@ -60,14 +69,14 @@ class Edge:
 class CircuitGraph:
     """Nodes and edges of a circuit, laid out on a page of `width` x `height` points.
 
-    `paths` were measured; `undefined` of them have no node share, because the receiver's own node effect could not be
-    told from 0. A path qualifies where its q is below `alpha` and its whole `level` interval of |node_share| lies above
-    `margin`; of the `qualified` ones, `edges` are the strongest by |node_share|, or all. A path that is not drawn was
-    not shown to be absent.
+    `paths` is the number of measured paths. `undefined` of them have no node share, because the receiver's own node
+    effect is not distinguishable from 0. `qualified` is the number of paths whose q value is below `alpha` and whose
+    whole interval of |node_share| (at `level`) is above `margin`. `edges` are all of these, or the ones of largest
+    |node_share|. A path that is not drawn was not shown to be absent.
     """
 
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    nodes: tuple[CircuitNode, ...]
+    edges: tuple[CircuitEdge, ...]
     margin: float
     alpha: float
     level: float
@@ -79,21 +88,22 @@ class CircuitGraph:
     height: float = 0.0
 
     @property
-    def node(self) -> dict[str, Node]:
+    def node(self) -> dict[str, CircuitNode]:
+        """The nodes by name."""
         return {node.name: node for node in self.nodes}
 
     def notice(self) -> str:
-        """What an empty picture says in words; empty where there are edges."""
+        """The text of a picture without edges; "" if there are edges."""
         if self.edges:
             return ""
-        why = f" For {self.undefined}, the receiver's own effect is not distinguishable from 0." * bool(self.undefined)
+        undefined = f" For {self.undefined} of them, the receiver's own effect is not distinguishable from 0."
         return (
-            f"No path is drawn: none of {self.paths} has q < {self.alpha:g} and its whole interval of "
-            f"|node share| above {self.margin:.3g}.{why}"
+            f"No path is drawn: none of {self.paths} measured paths has a q value below {self.alpha:g} and its whole "
+            f"interval of |node share| above {self.margin:.3g}.{undefined * bool(self.undefined)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: every field, and each edge's sign."""
+        """The graph as plain data: every field, and the sign of each edge."""
         edges = [{**asdict(edge), "sign": edge.sign} for edge in self.edges]
         return {**asdict(self), "edges": edges}
 
@@ -103,19 +113,20 @@ class CircuitGraph:
 
 def circuit_graph(
     effects: PathEffects,
-    core: Any = None,
-    generalizing: Any = None,
+    core: Iterable[Head | str] | HeuristicCore | None = None,
+    generalizing: Iterable[Head | str] | GeneralizingHeads | None = None,
     *,
     margin: float = 0.01,
     alpha: float = 0.05,
     most: int | None = None,
 ) -> CircuitGraph:
-    """The graph, not yet laid out: all core and generalizing heads, and every other end of a drawn or measured path.
+    """The graph of the paths that qualify (see `CircuitGraph`), without a layout: `x`, `y`, `width`, `height` are 0.
 
-    `core` and `generalizing` are heads, or results that have `.heads`; with neither, heads are told apart as senders
-    and receivers. `most` limits the edges to so many of the strongest. Other heads appear only at the end of a drawn
-    edge; MLPs, `embed` and `output` wherever they were measured. Raises `HCError` for a rule outside its range and for
-    rows that join several senders or receivers.
+    `core` and `generalizing` are heads, or results that have `.heads`. All of these heads are nodes. With neither,
+    all measured heads are nodes, named senders and receivers. Other heads are nodes only if a drawn path begins or ends
+    at them; MLPs, `embed` and `output` are nodes if they were measured. `most` is the largest number of edges.
+
+    Raises `HCError` for a rule outside its range and for rows that join several senders or receivers.
     """
     if not (0 <= margin < 1 and 0 < alpha < 1):
         raise HCError(f"margin={margin!r}, alpha={alpha!r}: expected 0 <= margin < 1 and 0 < alpha < 1.")
@@ -128,11 +139,11 @@ def circuit_graph(
             "paths: path_effects(..., senders=core.heads, receivers=gen.heads, through='each'), without joint=True."
         )
     frame = frame[frame["downstream"].astype(bool)]
-    kept = frame[_qualifies(frame, margin, alpha)]
-    qualified = len(kept)
+    rows = frame[_qualifies(frame, margin, alpha)]
+    qualified = len(rows)
     if most is not None:
-        kept = kept.loc[kept["node_share"].abs().nlargest(most).index].sort_index()
-    edges = tuple(_edge(row) for row in kept.to_dict("records"))
+        rows = rows.loc[rows["node_share"].abs().nlargest(most).index].sort_index()
+    edges = tuple(_edge(row) for row in rows.to_dict("records"))
     return CircuitGraph(
         nodes=_nodes(frame, edges, _roles(frame, core, generalizing)),
         edges=edges,
@@ -147,57 +158,57 @@ def circuit_graph(
 
 
 def _qualifies(frame: pd.DataFrame, margin: float, alpha: float) -> np.ndarray:
-    """The edge rule; a comparison with NaN is false, so an undefined share is never drawn."""
+    """Whether each path qualifies. A comparison with NaN is false, so a path of undefined share never does."""
     beyond = (frame["node_share_low"] > margin) | (frame["node_share_high"] < -margin)
     return ((frame["q"] < alpha) & beyond).to_numpy(dtype=bool)
 
 
-def _edge(row: dict[Any, Any]) -> Edge:
+def _edge(row: dict[Any, Any]) -> CircuitEdge:
     numbers = (row[name] for name in ("effect", "node_share", "node_share_low", "node_share_high", "q"))
     effect, node_share, low, high, q = map(float, numbers)
-    return Edge(row["sender"], row["receiver"], row["through"], effect, node_share, low, high, q)
+    return CircuitEdge(row["sender"], row["receiver"], row["through"], effect, node_share, low, high, q)
 
 
-def _roles(frame: pd.DataFrame, core: Any, generalizing: Any) -> dict[Any, Kind]:
-    """What each head is known as: as the caller says or else, neutrally, by which side of a path it was measured on."""
-    found: dict[Any, Kind] = {}
+def _roles(frame: pd.DataFrame, core: Any, generalizing: Any) -> dict[Any, NodeKind]:
+    """The kind of each head: core or generalizing as the caller names them, else sender or receiver as measured."""
+    roles: dict[Any, NodeKind] = {}
     if core is None and generalizing is None:
         sides = [set(map(component, frame[side])) for side in ("sender", "receiver")]
-        both: dict[Any, Kind] = dict.fromkeys(sides[0] & sides[1], "both")
-        found = {**dict.fromkeys(sides[0], "sender"), **dict.fromkeys(sides[1], "receiver"), **both}
+        both: dict[Any, NodeKind] = dict.fromkeys(sides[0] & sides[1], "both")
+        roles = {**dict.fromkeys(sides[0], "sender"), **dict.fromkeys(sides[1], "receiver"), **both}
     else:
-        given = [components(heads_of(part) or ()) for part in (core, generalizing)]
-        found = {**dict.fromkeys(given[0], "core"), **dict.fromkeys(given[1], "generalizing")}
-    return {item: kind for item, kind in found.items() if isinstance(item, Head)}
+        named = [components(heads_of(part) or ()) for part in (core, generalizing)]
+        roles = {**dict.fromkeys(named[0], "core"), **dict.fromkeys(named[1], "generalizing")}
+    return {item: kind for item, kind in roles.items() if isinstance(item, Head)}
 
 
-def _nodes(frame: pd.DataFrame, edges: tuple[Edge, ...], roles: dict[Any, Kind]) -> tuple[Node, ...]:
+def _nodes(frame: pd.DataFrame, edges: tuple[CircuitEdge, ...], roles: dict[Any, NodeKind]) -> tuple[CircuitNode, ...]:
     measured = [component(name) for name in dict.fromkeys([*frame["sender"], *frame["receiver"]])]
     drawn = {name for edge in edges for name in (edge.sender, edge.receiver)}
     others = [item for item in measured if str(item) in drawn or not isinstance(item, Head)]
-    kinds: dict[Any, Kind] = {item: _kind(item) for item in others}
+    kinds: dict[Any, NodeKind] = {item: _kind(item) for item in others}
     kinds.update(roles)
     return tuple(_node(item, kinds[item]) for item in sorted(kinds, key=_order))
 
 
-def _kind(item: Any) -> Kind:
+def _kind(item: Any) -> NodeKind:
     return "head" if isinstance(item, Head) else "mlp" if isinstance(item, MLP) else "end"
 
 
-def _node(item: Any, kind: Kind) -> Node:
-    return Node(str(item), kind, None if isinstance(item, End) else item.layer)
+def _node(item: Any, kind: NodeKind) -> CircuitNode:
+    return CircuitNode(str(item), kind, None if isinstance(item, End) else item.layer)
 
 
 def _order(item: Any) -> tuple[float, int, int]:
-    """From the bottom of the page to its top."""
+    """Sort key: the order from the bottom of the page to its top."""
     if isinstance(item, End):
         return ({EMBED: -1.0, OUTPUT: float("inf")}[item], 0, 0)
     return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
 
 
 def moved(
-    graph: CircuitGraph, places: dict[str, tuple[float, float]], edges: tuple[Edge, ...], **size: float
+    graph: CircuitGraph, centres: dict[str, tuple[float, float]], edges: tuple[CircuitEdge, ...], **size: float
 ) -> CircuitGraph:
-    """The same graph with its nodes placed and its edges drawn as given."""
-    nodes = tuple(replace(node, x=places[node.name][0], y=places[node.name][1]) for node in graph.nodes)
+    """The same graph with its nodes at these centres, with these edges, on a page of this `width` and `height`."""
+    nodes = tuple(replace(node, x=centres[node.name][0], y=centres[node.name][1]) for node in graph.nodes)
     return replace(graph, nodes=nodes, edges=edges, **size)

@@ -1,6 +1,6 @@
-"""What stands around a circuit: the key at its foot, the layers' names, the notice over an empty one.
+"""The parts of a circuit drawing besides the graph: the key below it, the layers' names, and the notice above it.
 
-Both the plotly and the TikZ drawing read their glyphs and words from here, so the two say the same.
+Both the plotly and the TikZ drawing take their glyphs and words from this file, so that they agree.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,26 @@ from hc_interp.figures.circuit.graph import CircuitGraph
 from hc_interp.figures.circuit.layout import SIZES
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, RULE, VERMILLION, Width, points, text_width
 
-LINE = 12.0  # between two lines of text, in points
-GLYPH, DOT = 20.0, 12.0  # widths kept for a line and for a node of the key
+LINE = 12.0  # distance between two lines of text, in points
+GLYPH, DOT = 20.0, 12.0  # widths of a line and of a node in the key, in points
 
-# Fill and text of each kind. Dark blue, orange and green also differ in lightness, and no two kinds share a shape.
+# Fill and text colour of each kind. Dark blue, orange and green also differ in lightness, and the shapes differ too.
 FILL = {"core": BLUE, "generalizing": ORANGE, "mlp": GREEN, "head": PAPER, "end": RULE}
 FILL |= {"sender": FILL["core"], "receiver": FILL["generalizing"], "both": FILL["head"]}
 TEXT = {"core": "#fff", "generalizing": "#000", "mlp": "#fff", "head": INK, "end": INK}
 TEXT |= {"sender": TEXT["core"], "receiver": TEXT["generalizing"], "both": TEXT["head"]}
-NAMES = {"core": "heuristic head", "generalizing": "generalizing head", "sender": "sender", "receiver": "receiver"}
-NAMES |= {"both": "sender and receiver", "mlp": "MLP", "head": "other head"}
+KIND_WORDS = {"core": "heuristic head", "generalizing": "generalizing head", "sender": "sender", "receiver": "receiver"}
+KIND_WORDS |= {"both": "sender and receiver", "mlp": "MLP", "head": "other head"}
 EDGE = {1: INK, -1: VERMILLION}
 SCALE = (0.02, 0.1, 0.5)  # node shares whose line widths the key shows
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One glyph of the key and its words; `glyph` is a kind of node, a sign of edge, or a node share."""
+class KeyEntry:
+    """One glyph of the key, its words and its position in points.
+
+    `glyph` is a kind of node (text), the sign of an edge (1 or -1), or a node share (float).
+    """
 
     glyph: str | int | float
     words: str
@@ -49,24 +52,27 @@ def glyph_width(glyph: str | int | float) -> float:
 
 
 def line_width(node_share: float) -> float:
-    """Points. By the square root, so that 1 % can be seen beside 100 %, and the same in every picture."""
+    """The width of an edge in points, the same in every picture.
+
+    It grows with the square root, so that a share of 1 % is visible beside one of 100 %.
+    """
     return min(max(4.5 * abs(node_share) ** 0.5, 0.5), 5.0)
 
 
-def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[Entry, ...], float]:
-    """The key's entries, set like words of a paragraph, and the height that they take."""
+def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[KeyEntry, ...], float]:
+    """The entries of the key, set in lines like the words of a paragraph, and the height of the key in points."""
     page, edge = points(width), SIZES[width].edge
     kinds = {node.kind for node in graph.nodes}
-    wanted: list[tuple[str | int | float, str]] = [(kind, name) for kind, name in NAMES.items() if kind in kinds]
+    glyphs: list[tuple[str | int | float, str]] = [(kind, words) for kind, words in KIND_WORDS.items() if kind in kinds]
     signs = {edge.sign for edge in graph.edges}
-    wanted += [(sign, words) for sign, words in ((1, "node share > 0"), (-1, "node share < 0")) if sign in signs]
+    glyphs += [(sign, words) for sign, words in ((1, "node share > 0"), (-1, "node share < 0")) if sign in signs]
     if graph.edges:
-        wanted += [(share, f"{'|node share| = ' * (share == SCALE[0])}{share:.0%}") for share in SCALE]
+        glyphs += [(share, f"{'|node share| = ' * (share == SCALE[0])}{share:.0%}") for share in SCALE]
     lines: list[list[tuple[str | int | float, str, float]]] = [[]]
     x = edge
-    for glyph, words in wanted:
+    for glyph, words in glyphs:
         wide = glyph_width(glyph) + 3 + text_width(words) + 9
-        # the scale of widths stays on one line
+        # The entries for the line widths stay on one line.
         rest = 0 if glyph != SCALE[0] else sum(GLYPH + 12 + text_width(f"{share:.0%}") for share in SCALE[1:])
         if lines[-1] and x + wide + rest > page - edge:
             lines.append([])
@@ -75,12 +81,12 @@ def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[Entry, ...], f
         x += wide
     height = edge + len(lines) * (LINE + 2) + 4
     baseline = height - 4 - LINE / 2
-    found = [Entry(g, w, x, baseline - row * (LINE + 2)) for row, line in enumerate(lines) for g, w, x in line]
-    return tuple(found), height
+    entries = [KeyEntry(g, w, x, baseline - row * (LINE + 2)) for row, line in enumerate(lines) for g, w, x in line]
+    return tuple(entries), height
 
 
 def notice_lines(graph: CircuitGraph, width: Width) -> list[str]:
-    """The notice of an empty picture, broken to the page's width."""
+    """The notice of a picture without edges, in lines that fit the page's width."""
     room = points(width) - 2 * SIZES[width].edge - 6
     lines: list[str] = []
     for word in graph.notice().split():
@@ -97,18 +103,18 @@ def notice_height(graph: CircuitGraph, width: Width) -> float:
 
 
 def layer_names(graph: CircuitGraph) -> list[tuple[str, float]]:
-    """Each layer's name and the height at which its heads stand (the mean, where they take several rows)."""
+    """Each layer's name, and the height of its heads on the page (the mean height if they take several rows)."""
     heights: dict[int, set[float]] = {}
     for node in graph.nodes:
         if node.layer is not None and node.kind != "mlp":
             heights.setdefault(node.layer, set()).add(node.y)
-    return [(f"L{layer}", sum(found) / len(found)) for layer, found in heights.items()]
+    return [(f"L{layer}", sum(ys) / len(ys)) for layer, ys in heights.items()]
 
 
 def arrow_head(
     control: Float[np.ndarray, "2"], tip: Float[np.ndarray, "2"], wide: float
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """The three corners of an arrow head at `tip`, and the middle of its base, where the line ends."""
+    """The three corners of an arrow head at `tip`, and the point near the middle of its base where the line ends."""
     along = (tip - control) / (np.hypot(*(tip - control)) or 1.0)
     across = np.array([-along[1], along[0]])
     long, half = 3.5 + wide, 1.4 + 0.7 * wide

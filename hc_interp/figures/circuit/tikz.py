@@ -1,19 +1,19 @@
-r"""The circuit as a TikZ picture for LaTeX: the same coordinates, glyphs and words as the plotly drawing.
+r"""Writes a circuit as a TikZ picture for LaTeX, with the coordinates, glyphs and words of the plotly drawing.
 
-It needs `\usepackage{tikz}` and no TikZ library; `\input` it where the picture shall stand.
+The document needs `\usepackage{tikz}` and no TikZ library, and includes the picture with `\input`.
 """
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, Kind, Node
+from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, CircuitNode, NodeKind
 from hc_interp.figures.circuit.key import (
     EDGE,
     FILL,
     LINE,
     TEXT,
-    Entry,
+    KeyEntry,
     arrow_head,
     layer_names,
     line_width,
@@ -34,12 +34,12 @@ ESCAPES = str.maketrans(
     {"\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "$": r"\$"}
     | {"<": "$<$", ">": "$>$", "|": "$|$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
-RISE = 0.3  # from the baseline to the middle of the letters, in ems
+RISE = 0.3  # distance from the baseline of the text to the middle of its letters, in ems
 DASHES = {1: "", -1: ", dash pattern=on 3bp off 2bp"}
 
 
-def tikz(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bool) -> str:
-    """The picture as text; lengths are PostScript points (`bp`), 72 to the inch, as in the PDF."""
+def tikz(graph: CircuitGraph, entries: Sequence[KeyEntry], width: Width, labels: bool) -> str:
+    """The TikZ source. Lengths are PostScript points (`bp`, 72 to the inch), as in the PDF."""
     size = SIZES[width]
     lines = [
         r"% Needs \usepackage{tikz}. A circuit drawn by hc_interp.",
@@ -65,7 +65,7 @@ def tikz(graph: CircuitGraph, entries: Sequence[Entry], width: Width, labels: bo
 
 
 def _code(colour: str) -> str:
-    """Six hexadecimal digits, as xcolor wants them."""
+    """The colour as six hexadecimal digits, which LaTeX's xcolor expects."""
     digits = colour.lstrip("#").upper()
     return digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
 
@@ -75,8 +75,8 @@ def _name(colour: str) -> str:
 
 
 def _palette() -> dict[str, str]:
-    used: Iterable[str] = (*FILL.values(), *TEXT.values(), *EDGE.values(), INK, MUTED, PAPER, RULE)
-    return {_name(colour): _code(colour) for colour in dict.fromkeys(used)}
+    colours: Iterable[str] = (*FILL.values(), *TEXT.values(), *EDGE.values(), INK, MUTED, PAPER, RULE)
+    return {_name(colour): _code(colour) for colour in dict.fromkeys(colours)}
 
 
 def _at(point: np.ndarray | tuple[float, float]) -> str:
@@ -97,20 +97,21 @@ def _edges(graph: CircuitGraph, size: Sizes) -> list[str]:
         start, control, tip = ends_at(edge, node, size)
         wide, colour = line_width(edge.node_share), _name(EDGE[edge.sign])
         corners, base = arrow_head(control, tip, wide)
-        first, second = start + 2 / 3 * (control - start), base + 2 / 3 * (control - base)  # quadratic as cubic
+        # TikZ draws cubic curves: these two control points give the same quadratic curve.
+        first, second = start + 2 / 3 * (control - start), base + 2 / 3 * (control - base)
         curve = f"{_at(start)} .. controls {_at(first)} and {_at(second)} .. {_at(base)}"
         lines.append(rf"\draw[{colour}, line width={wide:.2f}bp{DASHES[edge.sign]}] {curve};")
         lines.append(rf"\fill[{colour}] {' -- '.join(map(_at, corners))} -- cycle;")
     return lines
 
 
-def _node(node: Node, size: Sizes) -> list[str]:
+def _node(node: CircuitNode, size: Sizes) -> list[str]:
     half = end_half_width(node.name) if node.kind == "end" else {"mlp": size.mlp}.get(node.kind, size.radius)
     word = rf"\node[text={_name(TEXT[node.kind])}] at ({node.x:.1f},{node.y:.1f}) {{{node.short.translate(ESCAPES)}}};"
     return [_glyph(node.kind, node.x, node.y, half), word]
 
 
-def _glyph(kind: Kind, x: float, y: float, half: float) -> str:
+def _glyph(kind: NodeKind, x: float, y: float, half: float) -> str:
     line = f"draw={_name(MUTED)}, line width=0.6bp, " if kind == "end" or FILL[kind] == PAPER else ""
     look = rf"\path[{line}fill={_name(FILL[kind])}]"
     if SHAPE[kind] == "circle":
@@ -122,7 +123,7 @@ def _glyph(kind: Kind, x: float, y: float, half: float) -> str:
     return f"{look} {_at((x - across, y - up))} rectangle {_at((x + across, y + up))};"
 
 
-def _key(entries: Sequence[Entry]) -> list[str]:
+def _key(entries: Sequence[KeyEntry]) -> list[str]:
     lines = []
     for entry in entries:
         if isinstance(entry.glyph, str):
@@ -141,7 +142,7 @@ def _words(graph: CircuitGraph, width: Width) -> list[str]:
     edge = SIZES[width].edge
     words = [_word(name, edge, y, MUTED) for name, y in layer_names(graph)]
     notice = enumerate(notice_lines(graph, width))
-    return words + [_word(line, edge, graph.height - edge - LINE * (place + 0.5)) for place, line in notice]
+    return words + [_word(line, edge, graph.height - edge - LINE * (index + 0.5)) for index, line in notice]
 
 
 def _word(text: str, x: float, y: float, colour: str = INK) -> str:

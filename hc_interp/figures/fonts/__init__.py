@@ -1,4 +1,4 @@
-"""The letters that pictures carry with them: a small part of Liberation Sans, as wide as Helvetica and Arial."""
+"""The font that .svg files contain: a small part of Liberation Sans, with the letter widths of Helvetica and Arial."""
 
 import base64
 from functools import cache
@@ -10,7 +10,7 @@ WEIGHTS = {"normal": "Regular", "bold": "Bold"}
 
 @cache
 def font_faces() -> str:
-    """CSS that brings both weights, as `data:` links."""
+    """CSS that defines the font in both weights, as `data:` links."""
     return "".join(
         f"@font-face{{font-family:'{NAME}';font-weight:{weight};src:url(data:font/woff2;base64,{_packed(style)})"
         " format('woff2')}"

@@ -1,1 +1,1 @@
-"""The web page that figures and reports stand on: templates, style, script, and what fills them."""
+"""The web page of figures and reports: templates, style, script, and the code that fills the templates."""

@@ -1,4 +1,4 @@
-"""Fills the templates: plotly.js and all figures are packed once, everything else is escaped."""
+"""Fills the templates of web pages. plotly.js and the figures are compressed; all other values are escaped."""
 
 import base64
 import gzip
@@ -12,7 +12,7 @@ from hc_interp.figures.style import ON_DARK
 
 
 class Captioned(Protocol):
-    """What stands on a page: a plotly figure with its words, as `hc.figures.Figure` has."""
+    """A plotly figure with its title and caption, such as `hc.figures.Figure`."""
 
     @property
     def plot(self) -> Any: ...
@@ -23,12 +23,12 @@ class Captioned(Protocol):
 
 
 def _unbroken(value: Any) -> Any:
-    """Keep a percent sign on the line of its number; what is marked as safe stays as it is."""
+    """The text with no line break between a number and its percent sign. Text marked as safe stays as it is."""
     return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 def _breakable(text: str) -> Any:
-    """Long ids may break after their underscores and slashes, and only there."""
+    """The text with line breaks allowed after its underscores and slashes, for long ids."""
     from markupsafe import Markup, escape
 
     safe = str(escape(_unbroken(text)))
@@ -39,7 +39,7 @@ def _breakable(text: str) -> Any:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    # every value is escaped; only the package's own files and base64 text are marked as safe, in `page`
+    # Every value is escaped. Only the package's own files and base64 text are marked as safe, in `page`.
     environment = Environment(
         loader=PackageLoader("hc_interp.figures", "page"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=_unbroken,
@@ -49,7 +49,7 @@ def _environment() -> Any:
 
 
 def packed(data: bytes) -> str:
-    """gzip, then base64: what the page's script unpacks. The same bytes always give the same text."""
+    """The data after gzip and base64, which the page's script unpacks. The same bytes always give the same text."""
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
@@ -58,36 +58,36 @@ def _plotly() -> str:
     return packed(files("plotly").joinpath("package_data", "plotly.min.js").read_bytes())
 
 
-def _own(name: str) -> str:
+def _page_file(name: str) -> str:
     return files("hc_interp.figures.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def svg_link(text: str) -> str:
-    """A picture as the address of an `img`."""
+    """An SVG as the `src` of an `img`."""
     return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def page(template: str, figures: Mapping[str, Sequence[Captioned]], **values: Any) -> str:
-    """One HTML page; `figures[id]` are the widths of one figure, narrow first. Without figures there is no script."""
+    """One HTML page. `figures[id]` holds a figure at several widths, narrow first. Without figures it has no script."""
     from markupsafe import Markup
 
-    # with each width its own caption: a narrow circuit draws fewer edges, and says so
+    # Each width has its own caption, because a narrow circuit draws fewer edges and its caption says how many.
     drawn = {
         name: [{**json.loads(str(item.plot.to_json())), "caption": _unbroken(item.caption)} for item in widths]
         for name, widths in figures.items()
     }
     record = json.dumps({"dark": ON_DARK, "figures": drawn}).encode()
-    own = {
-        "css": Markup(_own("style.css")),
-        "script": Markup(_own("page.js")),
+    parts = {
+        "css": Markup(_page_file("style.css")),
+        "script": Markup(_page_file("page.js")),
         "plotly": Markup(_plotly() if figures else ""),
         "figures": Markup(packed(record)),
     }
-    return _environment().get_template(template).render(**own, **values)
+    return _environment().get_template(template).render(**parts, **values)
 
 
 def frame(figure: Captioned) -> str:
-    """The page of one figure inside another page: a frame as high as what it holds. Nothing is fetched."""
+    """The page of one figure as an `iframe` that is as high as its content and fetches nothing from the network."""
     text = figure_page(figure).replace("&", "&amp;").replace('"', "&quot;")
     grow = (
         "const body = this.contentDocument.body; "

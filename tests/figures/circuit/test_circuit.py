@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hc_interp.components import MLP, Head
 from hc_interp.errors import HCError
 from hc_interp.figures.circuit.circuit import circuit
-from hc_interp.figures.circuit.graph import SHAPE, CircuitGraph, Edge, Node, circuit_graph
+from hc_interp.figures.circuit.graph import SHAPE, CircuitEdge, CircuitGraph, CircuitNode, circuit_graph
 from hc_interp.figures.circuit.key import FILL, key_entries, line_width, notice_lines
 from hc_interp.figures.circuit.layout import (
     END_HALF_HEIGHT,
@@ -289,8 +289,8 @@ def test_the_graph_is_plain_data(small):
     assert record["edges"][0]["sign"] in (1, -1)
     assert set(record["nodes"][0]) == {"name", "kind", "layer", "x", "y"}
     assert isinstance(graph, CircuitGraph)
-    assert isinstance(graph.nodes[0], Node)
-    assert isinstance(graph.edges[0], Edge)
+    assert isinstance(graph.nodes[0], CircuitNode)
+    assert isinstance(graph.edges[0], CircuitEdge)
 
 
 def test_a_verdict_brings_its_own_heads(small, results):
