@@ -6,7 +6,7 @@ from hc_interp.figures.numbers import percent, score
 from hc_interp.figures.probe_scores import CHANCE
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, Width, layout
-from hc_interp.probing.differences import WORDS
+from hc_interp.probing.differences import METRIC_NAMES
 from hc_interp.probing.path_result import PathProbes
 
 ROW, BELOW = 30.0, 74.0
@@ -46,7 +46,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
             interval_points(
                 words, [v.value for v in values], [row + shift for row in rows],
                 [v.low for v in values], [v.high for v in values], symbol=symbol, color=color,
-                hover=[f"{name}, {words}: {WORDS[metric]} {score(v)}" for name, v in zip(names, values, strict=True)],
+                hover=[f"{n}, {words}: {METRIC_NAMES[metric]} {score(v)}" for n, v in zip(names, values, strict=True)],
             )
         )  # fmt: skip
     chance = CHANCE.get(metric)
@@ -56,7 +56,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
     lines = BELOW + 26 * (width == "single")
     plot.update_layout(layout(width, inside + lines, legend=legend_below(38 / inside)))
     plot.update_layout(margin={"b": int((lines - 12) * 96 / 72)})
-    plot.update_xaxes(title={"text": WORDS[metric], "standoff": 4})
+    plot.update_xaxes(title={"text": METRIC_NAMES[metric], "standoff": 4})
     plot.update_yaxes(tickvals=rows, ticktext=names, showgrid=False, ticks="", range=[-0.6, len(names) - 0.4])
     return Figure(plot, "What reaches a head's inputs", _caption(found, metric), found.to_frame().to_dict("records"))
 
@@ -73,7 +73,8 @@ def _caption(found: PathProbes, metric: str) -> str:
     between = f" Random cut less senders' cut: {'; '.join(said)}." if said else ""
     draws = f" “Other heads” is the mean of {len(found.random)} draws, the grey line their range." * bool(said)
     return (
-        f"{WORDS[metric]} of a linear probe for {feature}, with {percent(level, 0)} bootstrap intervals over sources: "
-        f"clean, with the paths of the {many} senders below cut (route {found.route}), and with those of as many other "
-        f"heads below.{draws}{between} It shows what can be read from what arrives, not that the head uses it."
+        f"{METRIC_NAMES[metric]} of a linear probe for {feature}, with {percent(level, 0)} bootstrap intervals over "
+        f"sources: clean, with the paths of the {many} senders below cut (route {found.route}), and with those of as "
+        f"many other heads below.{draws}{between} It shows what can be read from what arrives, not that the head "
+        "uses it."
     )

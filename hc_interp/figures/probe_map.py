@@ -11,7 +11,7 @@ from hc_interp.figures.numbers import score
 from hc_interp.figures.probe_scores import CHANCE
 from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels
-from hc_interp.probing.differences import METRICS, WORDS
+from hc_interp.probing.differences import MAIN_METRIC, METRIC_NAMES
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.statistics.tests import Interval
@@ -31,7 +31,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     """
     from plotly.subplots import make_subplots
 
-    metric = METRICS[found.places.feature.kind]
+    metric = MAIN_METRIC[found.places.feature.kind]
     probes = {probe.site: probe for probe in found.probes}
     kinds = list(dict.fromkeys(site.kind for site in probes if site.head is not None))
     streams = list(dict.fromkeys(site.kind for site in probes if site.head is None))
@@ -81,7 +81,7 @@ def probe_map(found: ProbeMap, *, core: Any = None, width: Width = "double") -> 
     plot.update_annotations(font={"size": pixels(8)}, yshift=2)
     plot.update_layout(
         coloraxis={"cmin": floor, "cmax": top, "colorscale": SEQUENTIAL}
-        | {"colorbar": colorbar(WORDS[metric], tickformat=".2f")}
+        | {"colorbar": colorbar(METRIC_NAMES[metric], tickformat=".2f")}
     )
     caption = _caption(found, metric, word, text, core is not None)
     return Figure(plot, f"Where {found.places.feature.name} can be read", caption, found.to_frame().to_dict("records"))
@@ -96,7 +96,7 @@ def _of_heads(probes: dict[Any, Probe], kind: str) -> dict[Head, Probe]:
 
 
 def _hover(name: str, probe: Probe, metric: str) -> str:
-    said = f"{name}: {WORDS[metric]} {score(probe.scores[metric])}"
+    said = f"{name}: {METRIC_NAMES[metric]} {score(probe.scores[metric])}"
     return f"{said}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else said
 
 
@@ -134,8 +134,8 @@ def _caption(found: ProbeMap, metric: str, word: float, with_text: bool, with_do
     alone = "the word alone" if places.feature.level == "token" else "the second text's last word"
     scale = f"The scale begins at chance; {alone} predicts {word:.2f}{', bold is above that' if with_text else ''}"
     return (
-        f"{WORDS[metric]} of a linear probe for {places.feature.name} at each site, on sources that it has not seen "
-        f"({len(places):,} places in {len(set(places.id)):,} examples). {scale}; the darkest is {best.site}, "
+        f"{METRIC_NAMES[metric]} of a linear probe for {places.feature.name} at each site, on sources that it has not "
+        f"seen ({len(places):,} places in {len(set(places.id)):,} examples). {scale}; the darkest is {best.site}, "
         f"{score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}Widths differ: a head has fewer "
         "dimensions than a layer. It shows where the feature can be read, not where the model reads it."
     )

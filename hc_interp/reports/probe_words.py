@@ -5,7 +5,7 @@ from typing import Any
 
 from hc_interp.components import Head
 from hc_interp.figures.numbers import score
-from hc_interp.probing.differences import WORDS, change, gain, metric
+from hc_interp.probing.differences import METRIC_NAMES, change, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
@@ -37,7 +37,9 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
 
 def _one(name: str, probe: Probe) -> str:
     main, feature = metric(probe), probe.places.feature.name
-    said = f"{name}: at {probe.site} a linear probe reads {feature} with {WORDS[main]} {score(probe.scores[main])}"
+    said = (
+        f"{name}: at {probe.site} a linear probe reads {feature} with {METRIC_NAMES[main]} {score(probe.scores[main])}"
+    )
     found = gain(probe)
     if found is None:
         return f"{said}."
@@ -66,7 +68,7 @@ def _changes(clean: str, reference: Probe, others: Mapping[str, Probe]) -> str:
             continue
         verdict = "a drop" if found.high < 0 else "a rise" if found.low > 0 else "not distinguishable from 0"
         said.append(f"{name}: {score(found, '+')}, {verdict}")
-    return f"Change of {WORDS[metric(reference)]} against {clean}, on the same places. {'; '.join(said)}."
+    return f"Change of {METRIC_NAMES[metric(reference)]} against {clean}, on the same places. {'; '.join(said)}."
 
 
 def _cut(name: str, interventions: tuple[dict[str, Any], ...]) -> str:
