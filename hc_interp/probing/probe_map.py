@@ -37,7 +37,7 @@ class ProbeMap(Result):
     places: Places
     site_names: tuple[tuple[int | None, str, int | None], ...]
     scores: tuple[dict[str, Interval], ...]
-    weights: tuple[Float[Tensor, " d"], ...]
+    weights: tuple[Float[Tensor, " _"], ...]  # widths differ between sites
     intercepts: tuple[float, ...]
     penalties: tuple[float, ...]
     predicted: Float[np.ndarray, "site place"]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Num, UInt16
 from scipy.sparse import csr_array
 
 from hc_interp.statistics.resampling import bootstrap_counts, bounds, weighted_sums
@@ -27,7 +27,7 @@ ScoreDraws = Float[np.ndarray, " draw"]  # one score, on all data and on each re
 class Resamples:
     """`weights` are how often each resample draws each source. Row 0 is all data: each source once."""
 
-    weights: Int[np.ndarray, "draw source"]
+    weights: UInt16[np.ndarray, "draw source"]
     source: Int[np.ndarray, " place"]
     level: float
 
@@ -44,7 +44,7 @@ class Resamples:
         top, bottom = weighted_sums(self.weights, sums).T
         return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
 
-    def mean(self, values: Float[np.ndarray, " place"] | Bool[np.ndarray, " place"]) -> ScoreDraws:
+    def mean(self, values: Num[np.ndarray, " place"] | Bool[np.ndarray, " place"]) -> ScoreDraws:
         """The mean over places."""
         return self.ratio(np.asarray(values, dtype=float), np.ones(len(values)))
 

@@ -58,7 +58,7 @@ def test_sites_that_cannot_be_probed(model, site, by_token: bool, message: str) 
 
 
 def test_positions_outside_the_text(model, examples) -> None:
-    with pytest.raises(DataError, match="was asked of an example with"):
+    with pytest.raises(DataError, match="was given for an example with"):
         collect(model, examples, [Site.embed()], np.array([0]), np.array([99]))
 
 
