@@ -92,9 +92,7 @@ class PathProbes(Result):
         if metric is None:
             return self.metrics[-1]
         if metric not in self.metrics:
-            raise ComponentError(
-                f"metric={metric!r} was given. Expected one of {', '.join(self.metrics)} for this feature."
-            )
+            raise ComponentError(f"metric={metric!r} was given; this feature has {', '.join(self.metrics)}.")
         return metric
 
     def _index(self, site: Site) -> int:

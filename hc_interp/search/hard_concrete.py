@@ -52,7 +52,7 @@ def ramped_target(step: int, ramp_steps: int, sparsity: float) -> float:
     return sparsity * min(1.0, step / ramp_steps) if ramp_steps else sparsity
 
 
-def top_places(log_alpha: Float[Tensor, " component"], n_kept: int) -> Int[Tensor, " kept"]:
+def top_indices(log_alpha: Float[Tensor, " component"], n_kept: int) -> Int[Tensor, " kept"]:
     """The indices of the `n_kept` largest values, in ascending order. Among equal values the earlier ones are taken."""
     order = torch.argsort(log_alpha, descending=True, stable=True)
     return order[:n_kept].sort().values

@@ -14,7 +14,7 @@ from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.metrics import kl_divergence
 from hc_interp.progress import Stage, stage
-from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.hard_concrete import top_indices
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import Plan, RandomStreams
 from hc_interp.search.ranking import binary
@@ -70,7 +70,7 @@ def swapped(
     """
     n_kept = kept_count(len(log_alpha), sparsity)
     kept = torch.zeros(len(log_alpha), dtype=torch.bool)
-    kept[top_places(log_alpha, n_kept)] = True
+    kept[top_indices(log_alpha, n_kept)] = True
     best, history = swap_components(goal, kept, rows, rounds, rng, progress)
     removed, added = (kept & ~best).nonzero()[:, 0], (best & ~kept).nonzero()[:, 0]
     improved = log_alpha.clone()
