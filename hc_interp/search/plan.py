@@ -128,7 +128,7 @@ def epochs(
 ) -> Iterator[Int[Tensor, " batch"]]:
     """Batches of `rows` without end. Each epoch has a new order, and the rows of a batch have similar lengths.
 
-    All batches are whole: rows that would make a smaller batch are left out of an epoch, others in each.
+    All batches are whole: the rows that would make a smaller batch are left out of an epoch, other rows in each epoch.
     """
     n_whole = len(rows) // batch_size * batch_size
     while True:

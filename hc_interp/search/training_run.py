@@ -66,7 +66,7 @@ def swapped(
 ) -> tuple[Float[Tensor, " component"], list[Round]]:
     """`log_alpha` after the rounds of swaps, and what each round did.
 
-    Components that leave the mask take the values of those that enter it, so that the mask is again the largest values.
+    The values of removed and added components are swapped, so that the kept components again have the largest values.
     """
     n_kept = kept_count(len(log_alpha), sparsity)
     kept = torch.zeros(len(log_alpha), dtype=torch.bool)
