@@ -1,11 +1,11 @@
-"""What is a search's time best spent on? Rows of a pass, steps of training, their size, and trades after them.
+"""What is a search's time best spent on? Rows of a pass, steps of training, their size, and swaps after them.
 
     python experiments/search_budget.py --data DATA [--steps 30 60 120] [--batch 8 16] [--traded 30 120] [--seeds 2]
 
 First what a step costs for each example by the number of rows in its pass, each row under its own gates: what is left
 to gain if several masks share a pass. Then a row for each number of steps and examples a step: seconds of a search
-without trades and the KL it leaves; with trades too where `--traded` names the steps. KL is on the search's own
-held-out examples, one number for each seed; means are computed before. A search without trades draws no more examples
+without swaps and the KL it leaves; with swaps too where `--traded` names the steps. KL is on the search's own
+held-out examples, one number for each seed; means are computed before. A search without swaps draws no more examples
 than its steps can use, so it is not the first part of the one beside it.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     model, train = hc.load(MODEL), hc.load_task("mnli-hans", data_dir=options.data).train
     means = hc.mean_activations(model, train.sample(N_MEANS))
     passes(model, train, means)
-    print("| steps | examples a step | without trades, s | KL | with trades, s | KL | rounds | Jaccard of heads |")
+    print("| steps | examples a step | without swaps, s | KL | with swaps, s | KL | rounds | Jaccard of heads |")
     print("| --- " * 8 + "|")
     for size in options.batch:
         for steps in options.steps:

@@ -19,11 +19,11 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import hc_interp as hc
 from hc_interp.data.parts import pick
-from hc_interp.search.exchange import mask_losses
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
 from hc_interp.search.pool import build_pool
 from hc_interp.search.search_masks import SUBSET
+from hc_interp.search.swaps import mask_losses
 
 N_EXAMPLES, LENGTH, VOCABULARY = 2048, 8, 60
 LABELS = ["entailment", "neutral", "contradiction"]

@@ -5,7 +5,7 @@
 Two searches a world, each with a seed of its own: as many components as the core has, on in-domain data, where the
 heuristic alone is right; and as many as the whole circuit has, on the case that breaks the heuristic and `--inside`
 times as many of the others. A search is right if it keeps the core, or every component of the circuit, and no other. By
-default it is the short one without trades that the calibration makes. (The exchangeable world's weak edges come from
+default it is the short one without swaps that the calibration makes. (The exchangeable world's weak edges come from
 seven more heads, each of which carries next to nothing: they are not counted as its circuit.)
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=20, help="of each kind")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--exchanges", type=int, default=SEARCH["exchanges"], help="rounds of trades after training")
+    parser.add_argument("--exchanges", type=int, default=SEARCH["exchanges"], help="rounds of swaps after training")
     parser.add_argument("--inside", type=float, default=1.0, help="in-domain examples for each of the other case")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -30,10 +30,10 @@ from torch import Tensor
 
 import hc_interp as hc
 from hc_interp.metrics import kl_divergence
-from hc_interp.search.exchange import MODELLED
 from hc_interp.search.hard_concrete import sample_gates
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
+from hc_interp.search.swaps import SURROGATE_SIZE
 from hc_interp.statistics.tests import bootstrap
 
 LENGTH = 128  # what the published code pads to
@@ -94,11 +94,11 @@ def operations(found: hc.MaskSearch, model: hc.HookedModel, forward: int, tokens
     """Of one run, two for a multiplication with its addition; attention's own products and scoring are left out.
 
     `forward` is in tokens times layers. Backward passes go to activations alone and cost as much: one for each step of
-    training, and one in each round of trades for each class but the last.
+    training, and one in each round of swaps for each class but the last.
     """
     d, d_mlp = model.d_model, model.geometry.d_mlp
     rows = found.settings["steps"] * found.settings["batch_size"]
-    rows += int(found.exchanges["examples"].clip(upper=MODELLED).sum()) * (len(model.labels) - 1)
+    rows += int(found.exchanges["examples"].clip(upper=SURROGATE_SIZE).sum()) * (len(model.labels) - 1)
     return (forward + rows * tokens * model.n_layers) * 2 * (4 * d * d + 2 * d * d_mlp)
 
 

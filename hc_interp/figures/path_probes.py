@@ -6,7 +6,7 @@ from hc_interp.figures.numbers import percent, score
 from hc_interp.figures.probe_scores import CHANCE
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, INK, MUTED, ORANGE, RULE, VERMILLION, Width, layout
-from hc_interp.probing.differences import WORDS
+from hc_interp.probing.differences import METRIC_NAMES
 from hc_interp.probing.path_result import PathProbes
 
 ROW_HEIGHT, BELOW = 30.0, 74.0  # height of a row, and of the axis title and legend below the rows, in points
@@ -48,7 +48,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
             interval_points(
                 words, [v.value for v in values], [row + shift for row in rows],
                 [v.low for v in values], [v.high for v in values], symbol=symbol, color=color,
-                hover=[f"{name}, {words}: {WORDS[metric]} {score(v)}" for name, v in zip(names, values, strict=True)],
+                hover=[f"{name}, {words}: {METRIC_NAMES[metric]} {score(v)}" for name, v in zip(names, values, strict=True)],
             )
         )  # fmt: skip
     chance = CHANCE.get(metric)
@@ -58,7 +58,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
     below = BELOW + 26 * (width == "single")
     plot.update_layout(layout(width, inside + below, legend=legend_below(38 / inside)))
     plot.update_layout(margin={"b": int((below - 12) * 96 / 72)})
-    plot.update_xaxes(title={"text": WORDS[metric], "standoff": 4})
+    plot.update_xaxes(title={"text": METRIC_NAMES[metric], "standoff": 4})
     plot.update_yaxes(tickvals=rows, ticktext=names, showgrid=False, ticks="", range=[-0.6, len(names) - 0.4])
     return Figure(plot, "What reaches a head's inputs", _caption(found, metric), found.to_frame().to_dict("records"))
 
@@ -75,7 +75,7 @@ def _caption(found: PathProbes, metric: str) -> str:
     draws = f" For other heads the point is the mean of {len(found.random)} random draws, the grey line their range."
     between = f" Score with random cuts minus score with the senders' cut: {'; '.join(differences)}."
     return (
-        f"{WORDS[metric]} of a linear probe for {feature} at a head's inputs, with {percent(level, 0)} bootstrap "
+        f"{METRIC_NAMES[metric]} of a linear probe for {feature} at a head's inputs, with {percent(level, 0)} bootstrap "
         f"intervals over sources (premises or templates): in clean runs, with the paths from the {n_senders} upstream "
         f"senders cut (route {found.route}), and with the paths from as many other upstream heads cut."
         f"{(draws + between) * bool(differences)} The figure shows what can be read from the inputs, not that the head "

@@ -13,7 +13,7 @@ from hc_interp.figures.probe_scores import CHANCE
 from hc_interp.figures.registry import core_of, figure
 from hc_interp.figures.style import Width, layout, pixels
 from hc_interp.heads.core import HeuristicCore
-from hc_interp.probing.differences import METRICS, WORDS
+from hc_interp.probing.differences import MAIN_METRIC, METRIC_NAMES
 from hc_interp.probing.probe import Probe
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.statistics.tests import Interval
@@ -36,7 +36,7 @@ def probe_map(
     """
     from plotly.subplots import make_subplots
 
-    metric = METRICS[found.places.feature.kind]
+    metric = MAIN_METRIC[found.places.feature.kind]
     probes = {probe.site: probe for probe in found.probes}
     kinds = list(dict.fromkeys(site.kind for site in probes if site.head is not None))
     streams = list(dict.fromkeys(site.kind for site in probes if site.head is None))
@@ -86,7 +86,7 @@ def probe_map(
     plot.update_annotations(font={"size": pixels(8)}, yshift=2)
     plot.update_layout(
         coloraxis={"cmin": floor, "cmax": top, "colorscale": SEQUENTIAL}
-        | {"colorbar": colorbar(WORDS[metric], tickformat=".2f")}
+        | {"colorbar": colorbar(METRIC_NAMES[metric], tickformat=".2f")}
     )
     caption = _caption(found, metric, word, text, core is not None)
     return Figure(plot, f"Where {found.places.feature.name} can be read", caption, found.to_frame().to_dict("records"))
@@ -101,7 +101,7 @@ def _of_heads(probes: dict[Any, Probe], kind: str) -> dict[Head, Probe]:
 
 
 def _hover(name: str, probe: Probe, metric: str) -> str:
-    text = f"{name}: {WORDS[metric]} {score(probe.scores[metric])}"
+    text = f"{name}: {METRIC_NAMES[metric]} {score(probe.scores[metric])}"
     return f"{text}, selectivity {score(probe.scores['selectivity'])}" if "selectivity" in probe.scores else text
 
 
@@ -139,7 +139,7 @@ def _caption(found: ProbeMap, metric: str, word: float, with_text: bool, with_do
     alone = "the identity of the word" if places.feature.level == "token" else "the second text's last word"
     bold = " A bold number has its whole interval above that." * with_text
     return (
-        f"{WORDS[metric]} of a linear probe for {places.feature.name} at each site, scored on sources (premises or "
+        f"{METRIC_NAMES[metric]} of a linear probe for {places.feature.name} at each site, scored on sources (premises or "
         f"templates) that it was not trained on ({len(places):,} positions in {len(set(places.id)):,} examples). The "
         f"colour scale begins at chance. A prediction from {alone} alone reaches {word:.2f}.{bold} The highest score "
         f"is that of {best.site}: {score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}A head "

@@ -12,7 +12,7 @@ from hc_interp.figures.numbers import percent, score
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, Width, layout
-from hc_interp.probing.differences import WORDS, gain, metric
+from hc_interp.probing.differences import METRIC_NAMES, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
@@ -74,8 +74,8 @@ def probe_scores(probes: Mapping[str, Probe] | Sequence[Probe], *, width: Width 
 
 def _title(panel: str, panels: Sequence[str]) -> str:
     if panel != GAIN_PANEL:
-        return WORDS[panel]
-    return f"{' or '.join(WORDS[name] for name in panels if name != GAIN_PANEL)} above the word alone"
+        return METRIC_NAMES[panel]
+    return f"{' or '.join(METRIC_NAMES[name] for name in panels if name != GAIN_PANEL)} above the word alone"
 
 
 def _name(probe: Probe, index: int) -> str:
@@ -95,7 +95,7 @@ def _traces(named: dict[str, Probe], panel: str, in_legend: set[str]) -> list[di
             words, [s.value for _, s in rows], [n for n, _ in rows],
             [s.low for _, s in rows], [s.high for _, s in rows],
             symbol=symbol, color=color, legendgroup=words, showlegend=words not in in_legend,
-            hover=[f"{plain(n)}: {words}, {WORDS[panel]} {score(s)}" for n, s in rows],
+            hover=[f"{plain(n)}: {words}, {METRIC_NAMES[panel]} {score(s)}" for n, s in rows],
         )  # fmt: skip
         in_legend.add(words)
         traces.append(trace)

@@ -15,8 +15,8 @@ from hc_interp.models.site import HEAD_KINDS, Site
 from hc_interp.probing.encoded_words import Encoded, encode
 from hc_interp.progress import stage
 
-MEMORY_GIB = 2.0  # room that activations may take before they go to disk
-NARROW = frozenset({"q", "k", "v", "z"})  # kinds of width d_head; all others have d_model
+MEMORY_GIB = 2.0  # memory that activations may take before they are kept in a file
+D_HEAD_KINDS = frozenset({"q", "k", "v", "z"})  # kinds of width d_head; all others have d_model
 
 
 def check_readable(model: HookedModel, sites: Sequence[Site], *, by_token: bool) -> None:
@@ -55,45 +55,45 @@ def collect(
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
 ) -> dict[Site, Float[np.ndarray, "place d"]]:
-    """The vector of each site at token `position[i]` of example `row[i]`, on the CPU; `pooled` has one per example.
+    """The vector of each site at each place, on the CPU. Place i is token `position[i]` of example `row[i]`.
 
-    Every example is run once, whatever the number of sites, and only if some place asks for it. Values are those after
-    all edits of `interventions`, in the model's precision (half precision: float32). They are kept in memory up to
-    `memory_gib` gibibytes, and in a temporary file beyond, which is gone when the last of them is. Raises
-    `ComponentError` for sites that do not exist, `DataError` for a position outside its example.
+    The site `pooled` has one vector per example, whatever the position. Each example with a place is run once for all
+    sites. Values are those after all edits of `interventions`, in the model's precision (half precision: float32). If
+    they need more than `memory_gib` gibibytes, they are kept in a temporary file, which is deleted with the last array.
+    Raises `ComponentError` for sites that do not exist, `DataError` for a position outside its example.
     """
     check_readable(model, sites, by_token=False)
     row, position = np.asarray(row), np.asarray(position)
-    used, place_row = np.unique(row, return_inverse=True)
+    used, used_row = np.unique(row, return_inverse=True)
     encoded = encode(model, examples.rows(used), batch_size)
-    end = _last_needed(sites)
-    found = _room(model, sites, len(row), memory_gib)
+    last = _last_needed(sites)
+    values = _empty_arrays(model, sites, len(row), memory_gib)
     with stage("reading activations", len(encoded)) as progress:
         for item in encoded:
-            local = np.full(len(used), -1)
-            local[item.index.numpy()] = np.arange(len(item))
-            places = np.flatnonzero(local[place_row] >= 0)
-            where = torch.as_tensor(local[place_row[places]]), torch.as_tensor(position[places])
-            _check_positions(item.batch.attention_mask, *where)
+            batch_row = np.full(len(used), -1)  # of each used row; -1: the row is in another batch
+            batch_row[item.index.numpy()] = np.arange(len(item))
+            places = np.flatnonzero(batch_row[used_row] >= 0)
+            tokens = torch.as_tensor(batch_row[used_row[places]]), torch.as_tensor(position[places])
+            _check_positions(item.batch.attention_mask, *tokens)
             edits = model.compile(item.batch, interventions)
-            captured = model.run_edits(item.batch, edits, sites, stop_after=end).captured
+            captured = model.run_edits(item.batch, edits, sites, stop_after=last).captured
             for site in sites:
                 value = captured[site]
-                index = (where[0],) if site.kind == "pooled" else where
+                index = tokens[:1] if site.kind == "pooled" else tokens
                 picked = value[tuple(i.to(value.device) for i in index)]
-                found[site][places] = picked.to("cpu", _precision(model)).numpy()
+                values[site][places] = picked.to("cpu", _precision(model)).numpy()
             progress.advance()
-    return found
+    return values
 
 
-def _room(
+def _empty_arrays(
     model: HookedModel, sites: Sequence[Site], n_places: int, memory_gib: float
 ) -> dict[Site, Float[np.ndarray, "place d"]]:
     """An empty array per site, all in memory or all in one temporary file."""
     if isinstance(memory_gib, bool) or not isinstance(memory_gib, int | float) or not memory_gib >= 0:
         raise DataError(f"memory_gib={memory_gib!r} was given; expected a number of gibibytes from 0.")
     dtype = np.dtype(str(_precision(model)).removeprefix("torch."))
-    widths = [model.d_head if site.kind in NARROW else model.d_model for site in sites]
+    widths = [model.d_head if site.kind in D_HEAD_KINDS else model.d_model for site in sites]
     size = n_places * sum(widths)
     if size * dtype.itemsize <= memory_gib * 2**30:
         whole = np.empty(size, dtype)
@@ -112,17 +112,19 @@ def _precision(model: HookedModel) -> torch.dtype:
 
 
 def _last_needed(sites: Sequence[Site]) -> Site | None:
-    """Where a pass that reads these sites may end; None where the last one is behind all layers."""
+    """The site after which a pass that captures these sites may stop; None if it must run to the end."""
     if any(site.kind == "pooled" for site in sites):
         return None
     return Site(max(site.layer or 0 for site in sites), "resid_post")
 
 
-def _check_positions(mask: Tensor | None, row: Tensor, position: Tensor) -> None:
+def _check_positions(
+    mask: Int[Tensor, "batch pos"] | None, row: Int[Tensor, " place"], position: Int[Tensor, " place"]
+) -> None:
     lengths = mask.sum(1).cpu()[row]  # type: ignore[union-attr]
     if bool(((position < 0) | (position >= lengths)).any()):
         worst = int((position - lengths).argmax())
         raise DataError(
-            f"Position {int(position[worst])} was asked of an example with {int(lengths[worst])} tokens. Take "
+            f"Position {int(position[worst])} was given for an example with {int(lengths[worst])} tokens. Take "
             "positions from hc.features.feature_values(model, examples, feature) with the same examples and model."
         )

@@ -1,4 +1,4 @@
-"""Where a feature stands at a site, in the first two moments of its activations: what erasing it needs."""
+"""`Concept`: first and second moments of a site's activations with a feature. `hc.Erase` removes a feature by them."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,15 +11,16 @@ from torch import Tensor
 
 from hc_interp.records.result import Result
 
-# Directions of the activations with less than this share of the largest variance are rounding, not data.
+# A direction of the activations with less than this share of the largest variance varies by rounding alone.
 RANK = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Concept(Result):
-    """`mean` of the activations, their `covariance` with the feature, and `regression`: the weights of least squares.
+    """`mean` of the activations, `covariance` of each coordinate with the feature, and least squares `regression`.
 
-    All are over the places that a probe was fitted to, and are 0 in directions in which the activations do not vary.
+    `regression` are the weights of the least-squares prediction of the feature. All are taken over the places that a
+    probe was fitted to. `covariance` and `regression` are 0 in directions in which the activations do not vary.
     """
 
     mean: Float[Tensor, " d"]
@@ -28,6 +29,7 @@ class Concept(Result):
 
     @classmethod
     def of(cls, x: Float[np.ndarray, "place d"], value: Float[np.ndarray, " place"]) -> Self:
+        """The moments of activations `x` and the feature's values."""
         mean = x.mean(axis=0, dtype=float)
         centred = x - mean.astype(x.dtype)
         spread = (centred.T @ centred).astype(float) / len(x)

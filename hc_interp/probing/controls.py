@@ -1,4 +1,4 @@
-"""What a probe must be compared with: control tasks, shuffled labels, the word alone, an untrained model."""
+"""Baselines of a probe: control tasks, shuffled values, a prediction from the word alone, an untrained model."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,11 @@ from hc_interp.models.hooked import HookedModel
 def control_values(
     value: Float[np.ndarray, " place"], word: Sequence[str], *, kind: str, seed: int | Sequence[int]
 ) -> Float[np.ndarray, " place"] | None:
-    """A control task: each word type gets one random value, wherever it stands. None if there is one type only.
+    """A control task: each word type gets one random value, wherever it occurs. None if there is only one type.
 
-    Binary labels go to randomly ordered types until the share of 1 is as near the feature's as whole types allow, so
-    that a guess does as well on both; real values are drawn from the feature's. A probe that solves this has memorised
-    words. Source: Hewitt & Liang 2019 (arXiv 1909.03368).
+    `kind="binary"`: types get the label 1 in random order, until the share of 1 is as near the feature's as whole types
+    allow; a constant guess then does as well on both. `"real"`: values are drawn from the feature's. A probe can solve
+    a control task only by memorising words. Source: Hewitt & Liang 2019 (arXiv 1909.03368).
     """
     types, counts = _types(word)
     if len(counts) < 2:
@@ -34,16 +34,17 @@ def control_values(
 
 
 def shuffled_values(value: Float[np.ndarray, " place"], *, seed: int | Sequence[int]) -> Float[np.ndarray, " place"]:
-    """The same values at other places: no probe may find anything here."""
+    """The feature's values in random order over the places. A probe of them should score at chance."""
     return np.random.default_rng(seed).permutation(value)
 
 
 def word_prediction(
     value: Float[np.ndarray, " place"], word: Sequence[str], folds: Int[np.ndarray, " place"], *, kind: str
 ) -> Float[np.ndarray, " place"]:
-    """What the word alone tells: its mean value in the other folds, drawn towards the overall mean by one observation.
+    """The prediction from the word alone: the mean value of the word's type in the other folds.
 
-    Log-odds for a binary feature, so that it reads like a probe's prediction.
+    One observation at the overall mean of the other folds is added to each type, so that rare types stay near it. The
+    prediction of a binary feature is in log-odds, like that of a probe.
     """
     types, counts = _types(word)
     predicted = np.empty(len(value))
@@ -59,7 +60,7 @@ def word_prediction(
 
 
 def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
-    """The same architecture with fresh weights, as drawn for training; leaves global random state alone."""
+    """The same architecture with random weights, drawn by `seed` as before training; the global random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = type(model.module)(model.module.config)
@@ -69,6 +70,6 @@ def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
 
 
 def _types(word: Sequence[str]) -> tuple[Int[np.ndarray, " place"], Int[np.ndarray, " type"]]:
-    """The type of each word and how often each type occurs."""
+    """The number of each word's type, and the number of words of each type."""
     types, names = pd.factorize(pd.Series(list(word), dtype=object))
     return types, np.bincount(types, minlength=len(names))

@@ -1,7 +1,7 @@
-"""What a probe reads beyond the word itself, and what a cut takes away: paired differences of its predictions.
+"""Paired differences between scores: a probe and the word alone (`gain`), a probe and another one (`change`).
 
-A probe keeps its predictions, places and folds, so that both differences are measured on the same resamples of the
-same sources: their intervals are narrower, and truer, than a comparison of two intervals.
+A probe keeps its predictions, places and folds, so that both scores of a difference are taken on the same resamples of
+the same sources. The interval of a paired difference is narrower than two separate intervals suggest.
 """
 
 from collections.abc import Callable
@@ -13,52 +13,54 @@ from hc_interp.probing.controls import word_prediction
 from hc_interp.probing.design import Places
 from hc_interp.probing.linear import training_means
 from hc_interp.probing.probe import Probe
-from hc_interp.probing.resamples import Resamples, Score
+from hc_interp.probing.resamples import Resamples, ScoreDraws
 from hc_interp.statistics.tests import Interval
 
-METRICS = {"binary": "auc", "real": "r2"}
-WORDS = {"auc": "AUC", "r2": "R²", "accuracy": "accuracy"}
+MAIN_METRIC = {"binary": "auc", "real": "r2"}  # by the kind of feature
+METRIC_NAMES = {"auc": "AUC", "r2": "R²", "accuracy": "accuracy"}
 
-Scorer = Callable[[Float[np.ndarray, " place"]], Score]
+Scorer = Callable[[Float[np.ndarray, " place"]], ScoreDraws]  # of predictions, one for each place
 
 
 def metric(probe: Probe) -> str:
-    return METRICS[probe.places.feature.kind]
+    """The metric by which the probe is compared: "auc" for classes, "r2" for numbers."""
+    return MAIN_METRIC[probe.places.feature.kind]
 
 
-def scorers(again: Resamples, places: Places) -> dict[str, Scorer]:
-    """What predictions at these places are scored by: accuracy and auc, or r2."""
+def scorers(resamples: Resamples, places: Places) -> dict[str, Scorer]:
+    """The scores of predictions at these places: accuracy and auc for classes, r2 for numbers."""
     target, fold = places.feature.value, places.fold
     if places.feature.kind == "binary":
         return {
-            "accuracy": lambda predicted: again.mean((predicted > 0) == (target > 0.5)),
-            "auc": lambda predicted: again.auc(predicted, target > 0.5, fold),
+            "accuracy": lambda predicted: resamples.mean((predicted > 0) == (target > 0.5)),
+            "auc": lambda predicted: resamples.auc(predicted, target > 0.5, fold),
         }
     spread = (target - training_means(target, fold)) ** 2
-    return {"r2": lambda predicted: again.ratio(spread - (target - predicted) ** 2, spread)}
+    return {"r2": lambda predicted: resamples.ratio(spread - (target - predicted) ** 2, spread)}
 
 
 def gain(probe: Probe) -> Interval | None:
-    """The probe's AUC (R²) less that of the word alone; None for pair-level features, which have no word."""
+    """The probe's AUC (R²) minus that of the word alone; None for pair-level features, which are not read at a word."""
     values = probe.places.feature
     if values.level != "token":
         return None
-    again = _resamples(probe)
-    score = scorers(again, probe.places)[metric(probe)]
+    resamples = _resamples(probe)
+    score = scorers(resamples, probe.places)[metric(probe)]
     word = word_prediction(values.value, values.word, probe.places.fold, kind=values.kind)
-    return again.interval(score(probe.predicted) - score(word))
+    return resamples.interval(score(probe.predicted) - score(word))
 
 
 def change(probe: Probe, reference: Probe) -> Interval | None:
-    """The probe's AUC (R²) less the reference's; None where they were not scored on the same places."""
+    """The probe's AUC (R²) minus that of `reference`; None if the two were not scored on the same places."""
     if not same_places(probe, reference):
         return None
-    again = _resamples(probe)
-    own, other = (scorers(again, item.places)[metric(item)](item.predicted) for item in (probe, reference))
-    return again.interval(own - other)
+    resamples = _resamples(probe)
+    first, second = (scorers(resamples, item.places)[metric(item)](item.predicted) for item in (probe, reference))
+    return resamples.interval(first - second)
 
 
 def same_places(first: Probe, second: Probe) -> bool:
+    """Whether two probes were scored on the same places, sources and values of the same feature."""
     a, b = first.places, second.places
     return (
         a.id == b.id

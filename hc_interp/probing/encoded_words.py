@@ -1,7 +1,7 @@
-"""What a probe can be fitted to: texts, or rows of tokens that come with their sources."""
+"""The data that a probe can be fitted to: texts, or encoded rows with the source of each."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,27 +11,30 @@ from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.encode import EncodedBatch, batches, buckets, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.overlap import concatenate
-from hc_interp.data.parts import listed
+from hc_interp.data.parts import Data, listed
 from hc_interp.errors import DataError
 from hc_interp.models.hooked import HookedModel
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The rows of batches, without padding. They hold no words, so features come as numbers."""
+    """The rows of batches, without padding. They hold no words, so a feature must be given as values."""
 
     tokens: tuple[TokenRow, ...]
     id: tuple[str, ...]
     source: tuple[str, ...]
 
     @classmethod
-    def of(cls, parts: Sequence[Batch], sources: Sequence[Any] | None) -> Self:
-        """Raises `DataError` without one source for each row, or if only some batches have token types."""
+    def of(cls, parts: Sequence[Batch], sources: Collection[object] | None) -> Self:
+        """The rows of all batches, with one source for each row.
+
+        Raises `DataError` for another number of sources, and if only some batches have token types.
+        """
         n = sum(map(len, parts))
         if sources is None or isinstance(sources, str) or len(sources) != n:
-            given = "no sources" if sources is None else f"sources of length {len(sources)}"
+            number = "no sources" if sources is None else f"sources of length {len(sources)}"
             raise DataError(
-                f"{n} encoded rows were given with {given}. Expected a source for each row, so that rows of one text "
+                f"{n} encoded rows were given with {number}. Expected a source for each row, so that rows of one text "
                 "never stand on both sides of a split: sources=[...], or sources=range(n) if no two rows share any."
             )
         if len({part.token_type_ids is None for part in parts}) > 1:
@@ -50,6 +53,7 @@ class Encoded:
         return f"{len(self)} encoded rows of {len(set(self.source))} sources"
 
     def rows(self, index: Iterable[int]) -> Self:
+        """The rows with these numbers, in this order."""
         picked = [int(i) for i in index]
         return type(self)(
             tokens=tuple(self.tokens[i] for i in picked),
@@ -58,22 +62,23 @@ class Encoded:
         )
 
     def batches(self, model: HookedModel, size: int) -> list[EncodedBatch]:
-        found = []
+        """Batches of at most `size` rows of similar length, on the model's device."""
+        encoded = []
         for index in buckets([len(row["input_ids"]) for row in self.tokens], size):
             batch = replace(pad(model, [self.tokens[i] for i in index]), ids=tuple(self.id[i] for i in index))
-            found.append(EncodedBatch(batch.to(model.device), torch.tensor(index)))
-        return found
+            encoded.append(EncodedBatch(batch.to(model.device), torch.tensor(index)))
+        return encoded
 
     def fingerprint(self) -> str:
-        """SHA-256 over the tokens, first 16 hex digits: names the data in results."""
+        """The name of these data in results: the first 16 hex digits of SHA-256 over the tokens."""
         digest = hashlib.sha256()
         for row in self.tokens:
             digest.update(repr([(name, value.tolist()) for name, value in row.items()]).encode())
         return digest.hexdigest()[:16]
 
 
-def as_rows(data: Any, sources: Sequence[Any] | None) -> Examples | Encoded:
-    """Texts, or the rows of one `Batch` or several with their sources. Raises `DataError` for anything else."""
+def as_rows(data: Data, sources: Collection[object] | None) -> Examples | Encoded:
+    """`Examples`, joined if several; or the rows of one `Batch` or several, with `sources`. Else `DataError`."""
     items = listed(data)
     if items and all(isinstance(item, Batch) for item in items):
         return Encoded.of(items, sources)
@@ -86,12 +91,12 @@ def as_rows(data: Any, sources: Sequence[Any] | None) -> Examples | Encoded:
     return examples
 
 
-def as_examples(data: Any) -> Examples:
-    """One `Examples` of a split or several. Raises `DataError` for anything else."""
+def as_examples(data: Examples | Iterable[Examples]) -> Examples:
+    """`Examples`, joined if several. Raises `DataError` for anything else."""
     return _joined(listed(data), data)
 
 
-def _joined(items: list[Any], data: Any) -> Examples:
+def _joined(items: list[Any], data: object) -> Examples:
     if items and all(isinstance(item, Examples) for item in items):
         return items[0] if len(items) == 1 else concatenate(items)
     raise DataError(
@@ -106,4 +111,5 @@ def encode(model: HookedModel, rows: Examples | Encoded, size: int) -> list[Enco
 
 
 def tokens_of(model: HookedModel, rows: Examples | Encoded) -> Sequence[TokenRow]:
+    """The tokens of each row, without padding."""
     return rows.tokens if isinstance(rows, Encoded) else token_rows(model, rows)

@@ -1,4 +1,7 @@
-"""Activations as regressions read them: scaled once, in blocks that fit a core's cache, each inside one fold."""
+"""`FoldBlocks`: activations and targets of all regressions, scaled, in blocks of rows that fit a core's cache.
+
+All rows of a block are of one fold, so that sums over any training part are sums of sums over folds.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,30 +14,34 @@ from jaxtyping import Bool, Float, Int
 
 from hc_interp.errors import DataError
 
-ENTRIES = 2**18  # of one block, its predictions included
-PREDICTIONS = 32  # columns that are allowed for
+ENTRIES = 2**18  # numbers of one block, its predictions included
+PREDICTIONS = 32  # columns of predictions that a block has room for
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class FoldBlock:
+    """Some rows of one fold: scaled activations `x` and targets `y`."""
+
     fold: int
     x: Float[np.ndarray, "n d"]
     y: Float[np.ndarray, "n target"]
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
-    """`(activation - mean) / scale`, to mean 0 and variance 1 over all rows, in the activations' own precision.
+class FoldBlocks:
+    """Blocks of `(activation - mean) / scale`, whose columns have mean 0 and variance 1 over all rows.
 
-    Sums over rows are added up over blocks in float64.
+    Blocks are in the precision of the activations. Sums over blocks, the properties below, are in float64. `sums`,
+    `squares` and `products` are of activations.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[FoldBlock, ...]
     mean: Float[np.ndarray, " d"]
     scale: Float[np.ndarray, " d"]
 
     @classmethod
     def of(cls, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n target"], folds: Int[np.ndarray, " n"]) -> Self:
+        """Scale the activations `x` and cut them by fold. Raises `DataError` for activations that are not finite."""
         mean, scale = (part(x, axis=0, dtype=float).astype(x.dtype) for part in (np.mean, np.std))
         if not np.isfinite(scale).all():
             raise DataError(
@@ -47,10 +54,10 @@ class Blocks:
         for fold in range(int(folds.max()) + 1):
             rows = np.flatnonzero(folds == fold)
             for part in np.split(rows, range(size, len(rows), size)):
-                blocks.append(Block(fold, (x[part] - mean) / scale, y[part]))
+                blocks.append(FoldBlock(fold, (x[part] - mean) / scale, y[part]))
         return cls(tuple(blocks), mean.astype(float), scale.astype(float))
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[FoldBlock]:
         return iter(self.blocks)
 
     @property
@@ -81,17 +88,17 @@ class Blocks:
     def target_products(self) -> Float[np.ndarray, "fold d target"]:
         return self._sums(lambda block: (block.x.T @ block.y).astype(float))
 
-    def _sums(self, of: Callable[[Block], np.ndarray]) -> Float[np.ndarray, "fold *columns"]:
-        """The sum of something over the blocks of each fold."""
-        found = np.zeros((self.blocks[-1].fold + 1, *of(self.blocks[0]).shape))
+    def _sums(self, of: Callable[[FoldBlock], np.ndarray]) -> Float[np.ndarray, "fold *columns"]:
+        """The sum of a function of a block over the blocks of each fold."""
+        sums = np.zeros((self.blocks[-1].fold + 1, *of(self.blocks[0]).shape))
         for block in self:
-            found[block.fold] += of(block)
-        return found
+            sums[block.fold] += of(block)
+        return sums
 
     def moments(
         self, fitted: Bool[np.ndarray, "problem fold"]
     ) -> tuple[Float[np.ndarray, "d problem"], Float[np.ndarray, "d problem"]]:
-        """Mean and variance of each column over the folds of each problem."""
+        """Mean and variance of each column over the folds that each problem is fitted to."""
         n = fitted @ self.counts
         mean, square = (
             einsum(fitted.astype(float), part, "problem fold, fold d -> d problem") / n

@@ -1,4 +1,4 @@
-"""Splits for cross-fitting in which no source stands on two sides."""
+"""Folds for cross-fitting. All places of a source are in one fold: no probe is tested on a source that it has seen."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ MIN_FOLDS = 3  # one to test on, one to choose the penalty on, one to fit on
 
 
 def source_codes(source: Sequence[str]) -> Int[np.ndarray, " place"]:
+    """A number for each source, from 0 in the order of first occurrence."""
     return pd.factorize(pd.Series(list(source), dtype=object))[0]
 
 
@@ -25,9 +26,10 @@ def grouped_folds(
     n_folds: int,
     seed: int,
 ) -> Int[np.ndarray, " place"]:
-    """The fold of each place, 0 to n_folds - 1; all places of a source share one, values are spread evenly.
+    """The fold of each place, 0 to n_folds - 1. All places of a source share a fold, and values are spread evenly.
 
-    Raises `DataError` for a feature of one class, and for too few examples or sources to have both classes everywhere.
+    Raises `DataError` for a feature of one class, and for too few examples or sources to have both classes in each
+    training part.
     """
     if not isinstance(n_folds, int) or n_folds < MIN_FOLDS:
         raise DataError(
@@ -67,5 +69,5 @@ def grouped_folds(
 
 
 def validation_fold(held_out: int, n_folds: int) -> int:
-    """The fold, outside the one held out, on which the penalty is chosen."""
+    """The fold on which the penalty is chosen for the probe that is tested on `held_out`."""
     return (held_out + 1) % n_folds

@@ -1,4 +1,7 @@
-"""The linear probe as numerics: arrays in, out-of-fold predictions and weights out."""
+"""`cross_fit`: linear probes of activations, as arrays in and out-of-fold predictions and weights out.
+
+An out-of-fold prediction is made by a probe that was fitted to the other folds.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,19 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hc_interp.probing.fold_blocks import Blocks
+from hc_interp.probing.fold_blocks import FoldBlocks
 from hc_interp.probing.folds import validation_fold
 from hc_interp.probing.regressions import Linear, Regressions, fit_all
 
-# Weight of |w|^2 / 2 against the mean loss, for activations scaled to variance 1.
+# Penalties to choose from: the weight of |w|^2 / 2 beside the mean loss, for activations scaled to variance 1.
 PENALTIES = (1e-1, 1e-2, 1e-3)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Predictions of each target at each place by a probe that saw none of its source, and the first target's own fit.
+    """Out-of-fold predictions of each target, and the first target's fit to all data.
 
-    `chosen` has the penalty of each fold; `penalty` is the one that suits all the data, `whole` the fit to it.
+    `chosen` is the penalty of each fold. `penalty` has the lowest validation loss over all folds, and `whole` is the
+    fit to all data under it.
     """
 
     predicted: dict[str, Float[np.ndarray, " n"]]
@@ -34,21 +38,22 @@ def cross_fit(
     *,
     kind: str,
 ) -> CrossFit:
-    """Out-of-fold predictions; each fold's penalty is chosen on another fold that its test part has no say in.
+    """Fit a probe of each target for each fold, on all other folds, and predict that fold.
 
-    The first target chooses the penalties. All others are read under them, so that one probe reads them all. It is
-    fitted apart from them: to the last bit, its predictions do not depend on the company.
+    The penalty of a fold is chosen by the first target's loss on a validation fold, by fits that see neither of these
+    two folds. The other targets take the first one's penalties: a control task is fitted exactly as the feature is. The
+    first target is solved apart from the others, so that its predictions are the same to the last bit with any others.
     """
     n_folds = int(folds.max()) + 1
     values = list(targets.values())
     blocks = blocks_of(x, values, folds, kind)
     losses = _validation_losses(x, values[0], folds, blocks, kind)
-    chosen = [PENALTIES[place] for place in losses.argmin(axis=1)]
+    chosen = [PENALTIES[i] for i in losses.argmin(axis=1)]
     penalty = PENALTIES[losses.sum(axis=0).argmin()]
-    asked = [(target, (fold,), chosen[fold]) for target in range(len(values)) for fold in range(n_folds)]
-    *fits, whole = fit_all(blocks, Regressions.of([*asked[:n_folds], (0, (), penalty)], n_folds), kind=kind)
+    problems = [(target, (fold,), chosen[fold]) for target in range(len(values)) for fold in range(n_folds)]
+    *fits, whole = fit_all(blocks, Regressions.of([*problems[:n_folds], (0, (), penalty)], n_folds), kind=kind)
     if len(values) > 1:
-        fits += fit_all(blocks, Regressions.of(asked[n_folds:], n_folds), kind=kind)
+        fits += fit_all(blocks, Regressions.of(problems[n_folds:], n_folds), kind=kind)
     predicted = np.empty((len(values), len(folds)))
     for fold in range(n_folds):
         predicted[0, folds == fold] = predict(fits[fold : fold + 1], x[folds == fold])[:, 0]
@@ -60,14 +65,14 @@ def _validation_losses(
     x: Float[np.ndarray, "n d"],
     y: Float[np.ndarray, " n"],
     folds: Int[np.ndarray, " n"],
-    blocks: Blocks,
+    blocks: FoldBlocks,
     kind: str,
 ) -> Float[np.ndarray, "fold penalty"]:
-    """Loss on each fold's validation fold of the first target's fits to all other folds."""
+    """The loss on each fold's validation fold, by fits to all folds but these two under each penalty."""
     n_folds = int(folds.max()) + 1
     validation = [validation_fold(fold, n_folds) for fold in range(n_folds)]
-    asked = [(0, (fold, validation[fold]), penalty) for fold in range(n_folds) for penalty in PENALTIES]
-    fits = fit_all(blocks, Regressions.of(asked, n_folds), kind=kind)
+    problems = [(0, (fold, validation[fold]), penalty) for fold in range(n_folds) for penalty in PENALTIES]
+    fits = fit_all(blocks, Regressions.of(problems, n_folds), kind=kind)
     losses = np.empty((n_folds, len(PENALTIES)))
     for fold in range(n_folds):
         rows = folds == validation[fold]
@@ -77,15 +82,16 @@ def _validation_losses(
 
 
 def predict(fits: Sequence[Linear], x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n fit"]:
+    """The prediction of each fit for each row: log-odds of class 1, or numbers."""
     weights = np.array([fit.weights for fit in fits]).reshape(len(fits), x.shape[1])
     return x.astype(float) @ weights.T + np.array([fit.intercept for fit in fits])
 
 
 def blocks_of(
     x: Float[np.ndarray, "n d"], values: Sequence[Float[np.ndarray, " n"]], folds: Int[np.ndarray, " n"], kind: str
-) -> Blocks:
-    """Labels in the activations' precision, which holds 0 and 1 exactly; numbers in their own."""
-    return Blocks.of(x, np.stack(values, axis=1).astype(x.dtype if kind == "binary" else float), folds)
+) -> FoldBlocks:
+    """Activations and targets in blocks. Labels take the activations' precision, in which 0 and 1 are exact."""
+    return FoldBlocks.of(x, np.stack(values, axis=1).astype(x.dtype if kind == "binary" else float), folds)
 
 
 def loss(predicted: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], *, kind: str) -> float:
@@ -96,6 +102,6 @@ def loss(predicted: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], *, kind
 
 
 def training_means(y: Float[np.ndarray, " n"], folds: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """For each place the mean of y over the other folds: what a predictor without input says."""
+    """For each place the mean of y over the other folds: the best prediction without any input."""
     sums, counts = (np.bincount(folds, weights=w) for w in (y, np.ones(len(y))))
     return ((sums.sum() - sums) / (counts.sum() - counts))[folds]

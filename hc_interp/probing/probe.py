@@ -1,6 +1,6 @@
-"""`hc.fit_probe`: whether a feature can be read linearly from a site, beside what chance and memory would read."""
+"""`hc.fit_probe`: whether a linear probe can predict a feature from the activations at a site, and its baselines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from hc_interp.data.parts import Data
 from hc_interp.errors import InterventionError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -19,7 +20,7 @@ from hc_interp.probing.activations import MEMORY_GIB, check_readable, collect
 from hc_interp.probing.concept import Concept
 from hc_interp.probing.controls import untrained_copy
 from hc_interp.probing.design import Design, Places
-from hc_interp.probing.features import Feature
+from hc_interp.probing.features import FeatureInput
 from hc_interp.progress import stage
 from hc_interp.records.provenance import described, provenance
 from hc_interp.records.result import Result
@@ -31,13 +32,13 @@ Fitted = TypeVar("Fitted")
 
 @dataclass(frozen=True, eq=False)
 class Probe(Result):
-    """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or the number.
+    """A linear probe at one site: `activation @ weights + intercept` is the log-odds of class 1, or a number.
 
-    `places.feature` says which of the two, and what the classes are called (`kind`, `classes`).
-
-    `scores` are of `predicted`, one prediction for each of `places` by a probe that has not seen its source; the
-    weights are fitted to all places, as is `concept`, which `hc.Erase` works with. `level` is that of all intervals.
-    `interventions` are those that the activations were read under, each by its declared fields; None: not recorded.
+    `places.feature` has the kind of prediction and the names of the classes (`kind`, `classes`). `predicted` has one
+    prediction for each of `places`, by a probe that was not fitted to any place of the same source; `scores` are of
+    these predictions. `weights`, `intercept` and `concept` (for `hc.Erase`) are fitted to all places under `penalty`.
+    `level` is that of all intervals. `interventions` are the declared fields of each intervention under which the
+    activations were read; None: not recorded.
     """
 
     place: tuple[int | None, str, int | None]
@@ -61,8 +62,8 @@ class Probe(Result):
     def direction(self) -> Float[Tensor, " d"]:
         """The shortest change of the activation that raises the prediction by 1 (one nat of log-odds).
 
-        For `hc.Steer(site, k * probe.direction)`. It is where the probe looks, which need not be what the model uses.
-        NaN at a site that holds nothing (all weights 0).
+        For `hc.Steer(site, k * probe.direction)`. The probe reads this direction; the model need not use it. NaN if all
+        weights are 0, as at a site of constant activations.
         """
         return self.weights / self.weights.square().sum()
 
@@ -88,11 +89,11 @@ class Probe(Result):
 @own_torch_modes
 def fit_probe(
     model: HookedModel,
-    data: Any,
+    data: Data,
     site: Site,
-    feature: str | Feature | Any,
+    feature: FeatureInput,
     *,
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     seed: int = 0,
     n_folds: int = 5,
     level: float = 0.95,
@@ -101,31 +102,41 @@ def fit_probe(
     untrained: bool = False,
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
-    sources: Sequence[Any] | None = None,
+    sources: Collection[object] | None = None,
 ) -> Probe:
-    """Fit a linear probe for `feature` on the activations at `site`, read under `interventions`.
+    """Fit a linear probe for `feature` on the activations at `site`.
 
-    Token-level features are read at their own token, pair-level ones at [CLS] (`feature_values` says more). The probe
-    is a logistic regression for binary features, a ridge regression for real ones: of an array's values integers,
-    booleans and text are two classes, floats are numbers, and the probe's `repr` says which was taken. Folds, and the
-    choice of the penalty inside each training part, keep all places of a source together. `max_tokens` limits the
-    places, by whole examples. Activations that need more than `memory_gib` gibibytes stream to a temporary file. `data`
-    is `Examples` or several, or a `Batch` or several: these hold no words, so the feature is an array of values, and no
-    sources, so `sources` names one for each row (rows of one premise on two sides of a split would let a probe score by
-    memory).
+    The probe is a logistic regression for a binary feature, a ridge regression for a real one; its `repr` says which.
+    Predictions are cross-fitted in `n_folds` folds, and each fold's penalty is chosen inside its training part. All
+    places of a source are in one fold.
 
-    `scores` (with percentile intervals over sources): `accuracy` and `auc`, or `r2` against the training mean;
-    `majority`, the accuracy of a constant guess; `word_*`, what the word alone predicts; `shuffled_*`, the same probe
-    on shuffled values (chance); `control_*`, on random values per word type, mean of 3 draws, both under the penalties
-    that the feature's own probe chose; `selectivity`, accuracy
-    (or r2) less its control; with `untrained=True` `untrained_*`, the same site in a model with fresh random weights.
+    Arguments:
+        data: `Examples`, one or several; or `Batch`, one or several, which needs `sources` and a feature of values.
+        site: a site with one vector per token (or per example: `pooled`, for pair-level features).
+        feature: a name of `hc.features.FEATURES`, a `Feature`, or your own values; `feature_values` says how they are
+            read. A token-level feature is read at its token, a pair-level one at [CLS] or a causal model's last token.
+        interventions: the activations are read under these.
+        level: of all intervals.
+        max_tokens: places at most; whole examples are left out. None: no limit.
+        control, untrained: whether to fit control tasks, and probes of a model with random weights.
+        memory_gib: activations that need more gibibytes are kept in a temporary file.
+        sources: of batches, a source for each row. A probe can score by memory if rows of one premise are in two folds.
 
-    A high score says that the feature can be read here, not that the model reads it: that takes an intervention. A
-    feature that goes with another one (overlap with the domain, say) is read as well as that one, and what a word alone
-    predicts is no reading of the text: compare `auc` with `word_auc`. With few sources a probe that finds nothing
-    scores somewhat below chance, as cross-validation does.
-    Source: Hewitt & Liang 2019 (arXiv 1909.03368). Raises `DataError` for data and features that do not fit,
-    `ComponentError` for sites without one vector per place, `InterventionError`.
+    Returns a `Probe` whose `scores` have percentile intervals over sources:
+        accuracy, auc (binary) or r2 (real, against the training mean); majority: the accuracy of a constant guess;
+        word_*: the prediction from the word alone;
+        shuffled_*: probes of shuffled values, which should be at chance;
+        control_*: probes of random values per word type, mean of 3 draws; selectivity: accuracy (r2) minus its control;
+        untrained_*: the same site in a model with random weights.
+    Probes of shuffled and random values take the penalties of the feature's probe.
+
+    A high score shows that the feature can be read at the site. It does not show that the model reads it: that takes an
+    intervention. If a feature is correlated with another one (overlap with the domain, say), a probe may read the other
+    one. If the word alone predicts the feature, a score says little about the text: compare `auc` with `word_auc`. With
+    few sources a probe without signal scores somewhat below chance, as always in cross-validation.
+
+    Raises `DataError` for data and features that do not fit, `ComponentError` for sites without one vector per place,
+    `InterventionError`. Source: Hewitt & Liang 2019 (arXiv 1909.03368).
     """
     probes = fit_probes(
         model,
@@ -148,11 +159,11 @@ def fit_probe(
 
 def fit_probes(
     model: HookedModel,
-    data: Any,
+    data: Data,
     sites: Sequence[Site],
-    feature: str | Feature | Any,
+    feature: FeatureInput,
     *,
-    interventions: Sequence[Intervention],
+    interventions: Iterable[Intervention],
     seed: int,
     n_folds: int,
     level: float,
@@ -161,16 +172,16 @@ def fit_probes(
     untrained: bool,
     batch_size: int,
     memory_gib: float,
-    sources: Sequence[Any] | None,
+    sources: Collection[object] | None,
 ) -> list[Probe]:
     """A probe at each site, from one pass over the data (two with `untrained`)."""
-    interventions = [interventions] if hasattr(interventions, "edits") else list(interventions)  # type: ignore[list-item]
-    if untrained and interventions:
+    before = [interventions] if hasattr(interventions, "edits") else list(interventions)
+    if untrained and before:
         raise InterventionError(
-            f"untrained=True was given with {len(interventions)} interventions. Expected none: means and donors of the "
+            f"untrained=True was given with {len(before)} interventions. Expected none: means and donors of the "
             "trained model mean nothing in an untrained one. Fit two probes, one with each."
         )
-    model.check_interventions(interventions)
+    model.check_interventions(before)
     check_readable(model, sites, by_token=False)
     design = Design.of(
         model,
@@ -186,31 +197,31 @@ def fit_probes(
     places = design.places.feature
     check_readable(model, sites, by_token=places.level == "token")
 
-    def read(source: HookedModel) -> dict[Site, np.ndarray]:
+    def read(source: HookedModel) -> dict[Site, Float[np.ndarray, "place d"]]:
         where = design.examples, sites, places.row, places.position
-        return collect(source, *where, interventions, batch_size, memory_gib)
+        return collect(source, *where, before, batch_size, memory_gib)
 
     values = read(model)
     fresh = read(untrained_copy(model, seed)) if untrained else {}
-    settings = {"feature": places.name, "interventions": interventions, "n_folds": n_folds, "max_tokens": max_tokens}
+    settings = {"feature": places.name, "interventions": before, "n_folds": n_folds, "max_tokens": max_tokens}
     origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
     shared = {"seed": seed, "level": level, "provenance": origin}
-    shared["interventions"] = tuple(map(described, interventions))
+    shared["interventions"] = tuple(map(described, before))
     return each_site(sites, lambda site: fit_site(design, site, values[site], fresh.get(site), **shared))
 
 
 def each_site(sites: Sequence[Site], fit: Callable[[Site], Fitted]) -> list[Fitted]:
-    """`fit` at each site, on as many threads as torch uses; each gives the same numbers as alone."""
+    """`fit` at each site, on as many threads as torch uses. Results are the same as one by one."""
     with (
         stage("fitting probes", len(sites)) as progress,
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(min(len(sites), torch.get_num_threads())) as pool,
     ):
-        found = []
-        for item in pool.map(fit, sites):
-            found.append(item)
+        results = []
+        for result in pool.map(fit, sites):
+            results.append(result)
             progress.advance()
-    return found
+    return results
 
 
 def fit_site(
@@ -220,21 +231,22 @@ def fit_site(
     untrained: Float[np.ndarray, "place d"] | None,
     **shared: Any,
 ) -> Probe:
-    """The probe at one site; `shared` are the fields that all sites share.
+    """The probe of activations `x` at one site. `shared` are the fields that are the same at all sites.
 
-    Shuffled values and controls are read by the very probe that reads the feature.
+    `untrained` are activations of a model with random weights. Shuffled values and control tasks are fitted under the
+    penalties of the feature's probe.
     """
     values = design.places.feature
-    found = design.fit(x)
-    predicted = dict(found.predicted)
+    fits = design.fit(x)
+    predicted = dict(fits.predicted)
     if untrained is not None:
-        predicted["untrained"] = design.fit(untrained, own=True).predicted[""]
+        predicted["untrained"] = design.fit(untrained, feature_only=True).predicted[""]
     return Probe(
         place=(site.layer, site.kind, site.head),
         scores=design.scores(predicted),
-        weights=torch.as_tensor(found.whole.weights, dtype=torch.float32),
-        intercept=found.whole.intercept,
-        penalty=found.penalty,
+        weights=torch.as_tensor(fits.whole.weights, dtype=torch.float32),
+        intercept=fits.whole.intercept,
+        penalty=fits.penalty,
         predicted=predicted[""].astype(np.float32),
         places=design.places,
         concept=Concept.of(x, values.value),

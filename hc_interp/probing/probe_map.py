@@ -1,6 +1,6 @@
-"""`hc.probe_map`: one feature at many sites, from one pass over the data."""
+"""`hc.probe_map`: probes of one feature at many sites, from one pass over the data."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -11,32 +11,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import Head
+from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.probing.activations import MEMORY_GIB
 from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
-from hc_interp.probing.features import Feature
+from hc_interp.probing.features import FeatureInput
 from hc_interp.probing.probe import Probe, fit_probes
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 from hc_interp.torch_modes import own_torch_modes
 
-SHARED = ("seed", "level", "provenance", "interventions")  # fields that probes which were fitted together have alike
+SHARED = ("seed", "level", "provenance", "interventions")  # fields that are the same in probes fitted together
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeMap(Result):
-    """A probe per site. Sites share places, folds and control labels, so that their scores compare place by place.
+    """A probe per site. All sites have the same places, folds and control tasks, so that their scores are comparable.
 
-    The best of many sites is best partly by chance: its interval is that of one site, not of a maximum.
+    The best of many sites is best partly by chance. Its interval does not allow for the choice among sites.
     """
 
     places: Places
     site_names: tuple[tuple[int | None, str, int | None], ...]
     scores: tuple[dict[str, Interval], ...]
-    weights: tuple[Float[Tensor, " d"], ...]
+    weights: tuple[Float[Tensor, " _"], ...]  # widths differ between sites
     intercepts: tuple[float, ...]
     penalties: tuple[float, ...]
     predicted: Float[np.ndarray, "site place"]
@@ -48,7 +49,7 @@ class ProbeMap(Result):
 
     @classmethod
     def of(cls, probes: Sequence[Probe]) -> Self:
-        """Probes that were fitted together: what they share is kept once."""
+        """The map of probes that were fitted together. Fields that they share are stored once."""
         return cls(
             places=probes[0].places,
             site_names=tuple(probe.place for probe in probes),
@@ -63,8 +64,8 @@ class ProbeMap(Result):
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
-        """One probe per site, in the order asked."""
-        own = (
+        """One probe per site, in the order of the sites."""
+        columns = (
             self.site_names,
             self.scores,
             self.weights,
@@ -75,7 +76,7 @@ class ProbeMap(Result):
         )
         shared = {"places": self.places, **{name: getattr(self, name) for name in SHARED}}
         names = ("place", "scores", "weights", "intercept", "penalty", "predicted", "concept")
-        return tuple(Probe(**dict(zip(names, row, strict=True)), **shared) for row in zip(*own, strict=True))
+        return tuple(Probe(**dict(zip(names, row, strict=True)), **shared) for row in zip(*columns, strict=True))
 
     def __getitem__(self, site: Site) -> Probe:
         for probe in self.probes:
@@ -109,11 +110,11 @@ class ProbeMap(Result):
 @own_torch_modes
 def probe_map(
     model: HookedModel,
-    data: Any,
-    feature: str | Feature | Any,
-    sites: Sequence[Site] | None = None,
+    data: Data,
+    feature: FeatureInput,
+    sites: Iterable[Site] | Site | None = None,
     *,
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     seed: int = 0,
     n_folds: int = 5,
     level: float = 0.95,
@@ -122,9 +123,9 @@ def probe_map(
     untrained: bool = False,
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
-    sources: Sequence[Any] | None = None,
+    sources: Collection[object] | None = None,
 ) -> ProbeMap:
-    """`fit_probe` at each of `sites` (default: every head's `z`); arguments, scores and errors are the same."""
+    """`fit_probe` at each of `sites` (default: every head's `z`). Other arguments, scores and errors are the same."""
     if sites is None:
         sites = [Site(item.layer, "z", item.head) for item in model.components if isinstance(item, Head)]
     sites = list(dict.fromkeys([sites] if isinstance(sites, Site) else sites))

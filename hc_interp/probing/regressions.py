@@ -1,4 +1,4 @@
-"""Many linear probes on the same activations: other targets, other training parts, other penalties."""
+"""`fit_all`: many regressions on the same activations, which differ in target, training part and penalty."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.probing.fold_blocks import Blocks
+from hc_interp.probing.fold_blocks import FoldBlocks
 from hc_interp.probing.logistic import solve_logistic
 from hc_interp.probing.ridge import solve_ridge
 
-# A column that varies by less than float32 rounding of its mean holds nothing: what is left of an ablated site.
-ROUNDING = 1e-6
+# A column whose spread is below this share of its mean is treated as constant (rounding noise of an ablated site).
+CONSTANT_SPREAD = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Regressions:
-    """One regression for each entry: which target it fits, on which folds, under which penalty."""
+    """The problems, one regression each: the column of its target, the folds that it is fitted to, and its penalty."""
 
     target: Int[np.ndarray, " problem"]
     fitted: Bool[np.ndarray, "problem fold"]
@@ -36,23 +36,26 @@ class Regressions:
 
     @classmethod
     def of(cls, problems: Iterable[tuple[int, Iterable[int], float]], n_folds: int) -> Self:
-        """From the number of the target, the folds that are left out, and the penalty of each."""
+        """Each problem is given by the column of its target, the folds that it leaves out, and its penalty."""
         target, left_out, penalty = zip(*problems, strict=True)
         fitted = np.array([[fold not in out for fold in range(n_folds)] for out in map(set, left_out)])
         return cls(np.array(target), fitted, np.array(penalty, dtype=float))
 
 
-def fit_all(blocks: Blocks, asked: Regressions, *, kind: str) -> list[Linear]:
-    """Logistic (binary) or ridge (real) regressions, each on columns scaled to variance 1 over its own training part.
+def fit_all(blocks: FoldBlocks, problems: Regressions, *, kind: str) -> list[Linear]:
+    """Logistic (binary) or ridge (real) regressions, each on columns scaled to variance 1 over its training part.
 
-    A penalty is the weight of `|w|^2 / 2` against the mean loss, w per standard deviation; the intercept is free.
-    Weights are scaled back.
+    A penalty is the weight of `|w|^2 / 2` beside the mean loss, for weights w per standard deviation. The intercept has
+    no penalty. Returned weights are per unit of activation; those of columns that are constant in the training part
+    are 0.
     """
-    mean, variance = blocks.moments(asked.fitted)
-    far = np.abs(blocks.mean[:, None] / blocks.scale[:, None] + mean)
-    free = np.sqrt(variance) > ROUNDING * np.maximum(far, np.abs(mean))  # the second for columns that are 0 in a part
+    mean, variance = blocks.moments(problems.fitted)
+    unscaled = np.abs(blocks.mean[:, None] / blocks.scale[:, None] + mean)  # mean of the activations, over the scale
+    free = np.sqrt(variance) > CONSTANT_SPREAD * np.maximum(
+        unscaled, np.abs(mean)
+    )  # the second for columns that are 0 in a part
     solve = solve_logistic if kind == "binary" else solve_ridge
-    weights, intercepts = solve(blocks, asked.target, asked.fitted, asked.penalty * variance, free)
+    weights, intercepts = solve(blocks, problems.target, problems.fitted, problems.penalty * variance, free)
     weights = weights / blocks.scale[:, None]
     intercepts = intercepts - blocks.mean @ weights
     return [Linear(w, float(b)) for w, b in zip(np.ascontiguousarray(weights.T), intercepts, strict=True)]

@@ -1,21 +1,22 @@
-"""Many ridge regressions on the same activations at once, from the products of their columns."""
+"""Many ridge regressions on the same activations, from one set of sums of products of their columns."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.probing.fold_blocks import Blocks
+from hc_interp.probing.fold_blocks import FoldBlocks
 
 
 def solve_ridge(
-    blocks: Blocks,
+    blocks: FoldBlocks,
     target: Int[np.ndarray, " problem"],
     fitted: Bool[np.ndarray, "problem fold"],
     penalty: Float[np.ndarray, "d problem"],
     free: Bool[np.ndarray, "d problem"],
 ) -> tuple[Float[np.ndarray, "d problem"], Float[np.ndarray, " problem"]]:
-    """Weights and intercepts that minimise `mean (x @ w + b - y)^2 + sum penalty w^2`; weights that are not free are 0.
+    """Weights and intercepts that minimise `mean (x @ w + b - y)^2 + sum penalty w^2`. Weights that are not free are 0.
 
-    It is what scikit-learn's `Ridge` finds with `alpha = penalty * n` on columns of variance 1.
+    A problem is one regression: `target` is its column of the blocks' targets, `fitted` the folds that it is fitted to.
+    scikit-learn's `Ridge` finds the same with `alpha = penalty * n` on columns of variance 1.
     """
     weights, intercepts = np.zeros(penalty.shape), np.zeros(len(target))
     for i, (number, folds) in enumerate(zip(target, fitted, strict=True)):

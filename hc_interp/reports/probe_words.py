@@ -8,7 +8,7 @@ from typing import Any
 
 from hc_interp.components import Head
 from hc_interp.figures.numbers import score
-from hc_interp.probing.differences import WORDS, change, gain, metric
+from hc_interp.probing.differences import METRIC_NAMES, change, gain, metric
 from hc_interp.probing.probe import Probe
 from hc_interp.statistics.tests import Interval
 
@@ -40,7 +40,7 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
 
 def _one(name: str, probe: Probe) -> str:
     main, feature = metric(probe), probe.places.feature.name
-    text = f"{name}: a linear probe at {probe.site} predicts {feature} with {WORDS[main]} {score(probe.scores[main])}"
+    text = f"{name}: a linear probe at {probe.site} predicts {feature} with {METRIC_NAMES[main]} {score(probe.scores[main])}"
     over_word = gain(probe)
     if over_word is None:
         return f"{text}."
@@ -69,7 +69,7 @@ def _changes(clean: str, reference: Probe, others: Mapping[str, Probe]) -> str:
             continue
         meaning = "a drop" if interval.high < 0 else "a rise" if interval.low > 0 else "not distinguishable from 0"
         changes.append(f"{name}: {score(interval, '+')}, {meaning}")
-    return f"Change of {WORDS[metric(reference)]} from {clean}, at the same positions. {'; '.join(changes)}."
+    return f"Change of {METRIC_NAMES[metric(reference)]} from {clean}, at the same positions. {'; '.join(changes)}."
 
 
 def _cut(name: str, interventions: tuple[dict[str, Any], ...]) -> str:

@@ -1,4 +1,8 @@
-"""First-order effects of replacing nodes: slopes of a loss in gates, and in the q, k and v of heads."""
+"""First-order effects of replacing a node (a component, or the q, k or v of a head) on a loss.
+
+The effect is linearised: the derivative of the loss in the node's value, or in the component's gate, times the change.
+A gate blends a component's output with what replaces the output: 1 is the output, 0 the replacement.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,15 +20,15 @@ from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
-# What can be replaced, and the kinds of site whose values that takes.
+# The nodes that can be replaced, and the kinds of site whose values replace them.
 NODES = {"components": ("z", "mlp_out"), "q": ("q",), "k": ("k",), "v": ("v",)}
 Loss = Callable[[Tensor], Float[Tensor, " batch"]]
 
 
 def dropped(n_layers: int) -> list[tuple[Edit, ...]]:
-    """For each layer the edits that keep gradients from going through its components (GradDrop).
+    """For each layer the edits that stop gradients at its components (GradDrop, arXiv 2403.00745).
 
-    The residual stream still carries them past that layer. No value changes.
+    Gradients still pass that layer through the residual stream. The edits change no value.
     """
     return [
         tuple(Edit(Site(layer, kind), lambda value: value.detach()) for kind in ("attn_out", "mlp_out"))
@@ -42,7 +46,10 @@ def gate_gradients(
     before: Sequence[Intervention],
     after: Sequence[Intervention] = (),
 ) -> Float[Tensor, "batch component"]:
-    """Slope of each example's loss in its own gates, all open: minus the first-order effect of closing each."""
+    """Derivatives of each example's loss in its gates, where all gates are 1.
+
+    Minus a derivative is the first-order effect of replacing that component.
+    """
     gates = torch.ones(len(batch), len(items), device=model.device, dtype=model.dtype, requires_grad=True)
     logits = model.logits(batch, [*before, SoftMask(gates, source, tuple(items)), *after])
     return torch.autograd.grad(loss(logits).sum(), gates, materialize_grads=True)[0]
@@ -60,15 +67,16 @@ def node_effects(
     *,
     qk_fix: bool,
 ) -> list[Float[Tensor, "batch head"]]:
-    """For each list of `passes` (edits that shape the backward pass), estimated effects of replacing each head's input.
+    """Estimated effects on each example's loss of replacing one input (`kind`: "q", "k" or "v") of each head.
 
-    Heads are in execution order. With `qk_fix` the change of `z` that new queries or keys bring is exact, and the loss
-    is linear in it; otherwise the loss is linear in the input itself.
+    Each list of `passes` holds edits that change a backward pass, and gives one result. Heads are in execution order.
+    With `qk_fix` the change of `z` under new queries or keys is computed exactly and the loss is linearised in `z`.
+    Without it, and for "v", the loss is linearised in the input itself.
     """
     layers = range(model.n_layers)
-    whole = [Site(layer, name) for layer in layers for name in ("q", "k", "v")]
+    inputs = [Site(layer, name) for layer in layers for name in ("q", "k", "v")]
     with torch.no_grad():
-        clean = model.run(batch, before, capture=whole).captured
+        clean = model.run(batch, before, capture=inputs).captured
         new = source_values(source, model, batch, [Site(layer, kind) for layer in layers], before)
         new = clean if new is None else new  # pairs with equal sides: nothing changes
         fixed = qk_fix and kind in "qk"
@@ -79,17 +87,17 @@ def node_effects(
             else new[Site(layer, kind)] - clean[Site(layer, kind)]
             for layer in layers
         ]
-    place = "z" if fixed else kind
+    edited = "z" if fixed else kind
     effects = []
     for after in passes:
         leaves = [torch.zeros_like(change, requires_grad=True) for change in changes]
-        probes = [Edit(Site(layer, place), lambda own, leaf=leaf: own + leaf) for layer, leaf in enumerate(leaves)]
+        probes = [Edit(Site(layer, edited), lambda value, leaf=leaf: value + leaf) for layer, leaf in enumerate(leaves)]
         slopes = torch.autograd.grad(
             loss(model.logits(batch, [*before, *probes, *after])).sum(), leaves, materialize_grads=True
         )
-        seen = batch.attention_mask[:, :, None, None].to(model.device)
-        found = [(slope * change * seen).sum((1, 3)) for slope, change in zip(slopes, changes, strict=True)]
-        effects.append(torch.cat(found, dim=1))
+        tokens = batch.attention_mask[:, :, None, None].to(model.device)  # 0 at padding
+        by_layer = [(slope * change * tokens).sum((1, 3)) for slope, change in zip(slopes, changes, strict=True)]
+        effects.append(torch.cat(by_layer, dim=1))
     return effects
 
 
@@ -102,9 +110,9 @@ def _change_of_z(
     batch: Batch,
     edits: Mapping[Site, Sequence[Callable[[Tensor], Tensor]]],
 ) -> Float[Tensor, "batch pos head d_head"]:
-    """What all heads' `z` move by when their queries or keys become `new`; each head is taken alone.
+    """The change of each head's `z` when the queries or keys of this head alone become `new`.
 
-    `edits` are those that stand before: what they do to pattern and `z` comes after the replacement.
+    `edits` are those of the interventions before. Their edits of pattern and `z` are applied after the replacement.
     """
     q, k, v = (clean[Site(layer, name)] for name in "qkv")
 

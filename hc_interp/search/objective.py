@@ -1,4 +1,4 @@
-"""`Objective`: what components a search or a screen chooses from, and the loss that it chooses by."""
+"""`Objective`: the components that a search or a screen chooses from, and the loss by which it chooses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ OBJECTIVES = ("kl", "task")
 
 
 def check_choice(components: str, objective: str) -> None:
-    """Raise `SearchError` for names that are none."""
+    """Raise `SearchError` for a set of components or an objective that does not exist."""
     for name, value, known in (("components", components, COMPONENTS), ("objective", objective, OBJECTIVES)):
         if value not in known:
             raise SearchError(f"{name}={value!r} was given. Expected {' or '.join(map(repr, known))}.")
@@ -38,10 +38,11 @@ def universe_of(model: HookedModel, components: str) -> tuple[Component, ...]:
 
 @dataclass(frozen=True)
 class Objective:
-    """What components are chosen for: the model, what replaces a removed component, and the loss on a pool of examples.
+    """The loss of a mask on a pool of examples, and everything that it depends on.
 
-    `name` is the loss: "kl" is KL(full || masked), "task" the cross entropy of the label group. `interventions` stand
-    before the mask, and in the full model.
+    A mask has one gate for each component of `universe`: 1 keeps the output, 0 replaces it by the value of `source`.
+    `name` is the loss: "kl" is KL(full model || masked model), "task" the cross entropy of the label group.
+    `interventions` are applied in both models, before the mask.
     """
 
     model: HookedModel
@@ -62,7 +63,7 @@ class Objective:
         interventions: Sequence[Intervention],
         size: int,
     ) -> Self:
-        """Encode the data and run the full model on it once, `size` examples at a time.
+        """Encode the data and run the full model on them once, `size` examples at a time.
 
         Raises an `HCError` for data that do not fit the source, and for logits that are not finite.
         """
@@ -75,15 +76,18 @@ class Objective:
         gates: Float[Tensor, "*batch component"],
         rows: Int[Tensor, " batch"],
         start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
-    ) -> Tensor:
-        """Logits of these rows, all under one mask or each under its own; from the layer and stream of `start` on."""
+    ) -> Float[Tensor, "batch class"]:
+        """Logits of these rows, all under one mask or each under its own.
+
+        `start` names a layer and the residual stream that enters it: earlier layers are then not run.
+        """
         batch = self.pool.take(rows)  # checked, and on the device, since the full model read it
         return self.model.run_edits(batch, self._edits(batch, gates), start=start).logits
 
     def streams(
         self, gates: Float[Tensor, " component"], rows: Int[Tensor, " batch"], last: int
     ) -> list[Float[Tensor, "batch pos d_model"]]:
-        """What enters each layer up to `last` under a mask."""
+        """The residual stream that enters each layer from the first to `last` under a mask."""
         batch, sites = self.pool.take(rows), [Site(layer, "resid_pre") for layer in range(last + 1)]
         run = self.model.run_edits(batch, self._edits(batch, gates), sites, stop_after=sites[-1])
         return [run.captured[site] for site in sites]
@@ -104,10 +108,12 @@ class Objective:
     def full_loss(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         return self.loss(self.pool.reference[rows], rows)
 
-    def answer_loss(self, rows: Int[Tensor, " batch"]) -> Callable[[Tensor], Float[Tensor, " batch"]]:
-        """Minus the log probability of the label group ("task") or of the full model's answer ("kl"), of logits.
+    def answer_loss(
+        self, rows: Int[Tensor, " batch"]
+    ) -> Callable[[Float[Tensor, "batch class"]], Float[Tensor, " batch"]]:
+        """A loss of logits whose derivative at the full model is not 0, as the derivative of KL is.
 
-        KL itself has no slope at the full model.
+        It is minus the log probability of the label group ("task") or of the full model's answer ("kl").
         """
         gold = self.pool.gold
         if gold is None:
@@ -115,6 +121,6 @@ class Objective:
             gold = torch.nn.functional.one_hot(reference.argmax(-1), reference.shape[-1]).bool()
         return lambda logits: group_cross_entropy(logits, gold[rows])
 
-    def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " part"]]:
-        """The rows in parts of similar length."""
+    def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " _"]]:
+        """The rows in parts of at most `size` rows, each of similar length, so that little is padded."""
         return rows[torch.argsort(self.pool.lengths[rows], stable=True)].split(size)

@@ -1,4 +1,4 @@
-"""What a search draws: the rows that each seed trains on, those kept aside, and where random streams start."""
+"""What a search draws: the rows that each seed trains on, the rows held out, and the seeds of random streams."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from hc_interp.data.parts import Part, sources_of
 from hc_interp.errors import SearchError
 
 HELD_OUT = 512  # examples that no run trains on
-HELD_OUT_SEED = 0  # the same examples for every run, so that runs can be compared
-STREAMS = ("data", "order", "start", "noise", "exchanges")  # what a run draws
+HELD_OUT_SEED = 0  # the same examples are held out from every run, so that runs can be compared
+STREAMS = ("data", "order", "start", "noise", "exchanges")  # the random streams of a run
 WINDOW = 8  # batches whose rows are sorted by length together
 
 
 def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:
-    """What of the data shapes a search: all of it, but labels only where the objective looks at them."""
+    """The data that a search depends on: everything, but labels only if the objective uses them."""
     if with_labels:
         return list(parts)
     return [replace(part, **{"label" if isinstance(part, Examples) else "labels": None}) for part in parts]
@@ -27,36 +27,39 @@ def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Rows of the data: `held_out` for scoring all runs, `train[seed]` for each seed's training; all ascending.
+    """Rows of the data, ascending: all runs are scored on `held_out`, and `train[seed]` are the rows of one seed.
 
-    `groups` are encoded one by one, a row that two seeds drew once for each: what a seed's rows are padded with, and so
-    the last bits of what the full model says about them, must not depend on what other seeds drew.
+    `groups` are encoded one by one, and a row that two seeds drew is encoded twice. A row's padding depends on the rows
+    beside it, and the last bits of the full model's logits depend on its padding. So a seed's logits do not depend on
+    the rows that other seeds drew.
     """
 
-    held_out: Int[np.ndarray, " row"]
-    train: dict[int, Int[np.ndarray, " row"]]
+    held_out: Int[np.ndarray, " held_out"]
+    train: dict[int, Int[np.ndarray, " train"]]
 
     @property
-    def groups(self) -> list[Int[np.ndarray, " row"]]:
-        """The rows to encode: those held out, then each seed's."""
+    def groups(self) -> list[Int[np.ndarray, " _"]]:
+        """The rows to encode: the held-out rows, then the rows of each seed."""
         return [self.held_out, *self.train.values()]
 
     @property
-    def held_out_places(self) -> Int[Tensor, " n"]:
-        """Where the held-out rows stand among all groups' rows."""
+    def held_out_index(self) -> Int[Tensor, " n"]:
+        """The index of each held-out row in the concatenated groups."""
         return torch.arange(len(self.held_out))
 
-    def train_places(self, seed: int) -> Int[Tensor, " n"]:
-        """Where this seed's rows stand among all groups' rows."""
+    def train_index(self, seed: int) -> Int[Tensor, " n"]:
+        """The index of each of this seed's rows in the concatenated groups."""
         before = list(self.train).index(seed)
         start = sum(map(len, self.groups[: before + 1]))
         return torch.arange(start, start + len(self.train[seed]))
 
 
 def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
-    """Hold out about `HELD_OUT` examples (or a quarter) by source, and draw each seed's `n_train` from the rest.
+    """Hold out whole sources, and draw each seed's rows from the others.
 
-    Raises `SearchError` when fewer than a batch are left to train on.
+    About `HELD_OUT` examples are held out, or a quarter of the data if that is less. A seed draws `n_train` rows, but
+    at most half of those not held out, and at least one batch. Raises `SearchError` if fewer than one batch are not
+    held out.
     """
     sources = sources_of(parts)
     candidates, held_out = held_out_rows(sources, max(1, min(HELD_OUT, len(sources) // 4)), HELD_OUT_SEED)
@@ -71,30 +74,34 @@ def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_s
 
 
 def seed_of(seed: int, stream: str) -> int:
-    """A seed for one of a run's random streams; streams do not depend on each other, nor runs on each other."""
+    """The seed of one random stream of one run; the streams and the runs are independent of each other."""
     return int(np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Where a run's random streams start: from its own seed, or from the first run's for what does not `vary`."""
+class RandomStreams:
+    """The seeds of a run's random streams: of the run's seed for streams in `vary`, of the first run's for others."""
 
     seed: int
     first: int
     vary: tuple[str, ...] = STREAMS
 
     def of(self, stream: str) -> int:
-        return seed_of(self.seed_for(stream), stream)
+        """The seed of the stream's generator."""
+        return seed_of(self.run_seed(stream), stream)
 
-    def seed_for(self, stream: str) -> int:
+    def run_seed(self, stream: str) -> int:
+        """The seed of the run from which the stream is drawn: this run, or the first one."""
         return self.seed if stream in self.vary else self.first
 
 
-def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and about `n_wanted` rows to keep aside; no source is on both sides.
+def held_out_rows(
+    sources: Sequence[str], n_requested: int, seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
+    """The rows to train on, and about `n_requested` rows to hold out; no source has rows in both.
 
-    A source that would take more than an eighth beyond `n_wanted` is passed over; if all are so large, one is kept
-    aside, the smallest.
+    A source is not held out if it would bring the number more than an eighth above `n_requested`. If every source is so
+    large, the smallest one is held out.
     """
     names, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(names))
@@ -102,13 +109,13 @@ def held_out_rows(sources: Sequence[str], n_wanted: int, seed: int) -> tuple[np.
     chosen: list[int] = []
     n_chosen = 0
     for source in shuffled.tolist():
-        if n_chosen >= n_wanted:
+        if n_chosen >= n_requested:
             break
-        if n_chosen + counts[source] <= n_wanted + n_wanted // 8:
+        if n_chosen + counts[source] <= n_requested + n_requested // 8:
             chosen.append(source)
             n_chosen += int(counts[source])
-    aside = np.isin(codes, chosen or shuffled[np.argsort(counts[shuffled], kind="stable")[:1]])
-    return np.flatnonzero(~aside), np.flatnonzero(aside)
+    held_out = np.isin(codes, chosen or shuffled[np.argsort(counts[shuffled], kind="stable")[:1]])
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def draw_rows(candidates: Int[np.ndarray, " n"], n_drawn: int, seed: int) -> Int[np.ndarray, " drawn"]:
@@ -119,9 +126,9 @@ def draw_rows(candidates: Int[np.ndarray, " n"], n_drawn: int, seed: int) -> Int
 def epochs(
     rows: Int[Tensor, " n"], lengths: Int[Tensor, " row"], batch_size: int, rng: np.random.Generator
 ) -> Iterator[Int[Tensor, " batch"]]:
-    """Batches of `rows` without end, each epoch in a new order; rows of similar length stand together.
+    """Batches of `rows` without end. Each epoch has a new order, and the rows of a batch have similar lengths.
 
-    Only whole batches are given; the rows that an epoch leaves over are others in the next.
+    All batches are whole: the rows that would make a smaller batch are left out of an epoch, other rows in each epoch.
     """
     n_whole = len(rows) // batch_size * batch_size
     while True:
@@ -130,5 +137,5 @@ def epochs(
         for window in shuffled.split(batch_size * WINDOW):
             by_length = window[torch.argsort(lengths[window], stable=True)]
             cuts += by_length.split(batch_size)
-        for place in rng.permutation(len(cuts)):
-            yield cuts[int(place)]
+        for i in rng.permutation(len(cuts)):
+            yield cuts[int(i)]

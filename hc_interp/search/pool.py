@@ -1,4 +1,4 @@
-"""`Pool`: the encoded examples that a search draws from, each with what the full model says about it."""
+"""`Pool`: the encoded examples that a search draws from, with the full model's logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from hc_interp.models.hooked import HookedModel, Intervention
 class Pool:
     """Encoded rows on the model's device.
 
-    `reference` `[row, class]` are the full model's logits (under the interventions that the search stands on), `gold`
-    `[row, class]` marks the classes of each row's label group (None: labels were not looked at).
+    `lengths` are numbers of tokens. `reference` are the full model's logits, under the interventions of the search.
+    `gold` marks the classes of each row's label group; None if the objective needs no labels.
     """
 
     batch: Batch
@@ -39,7 +39,7 @@ class Pool:
 def build_pool(
     model: HookedModel, parts: Sequence[Part], *, with_gold: bool, interventions: Sequence[Intervention], size: int
 ) -> Pool:
-    """Encode all rows once and run the full model on each once. Raises `SearchError` if its logits are not finite."""
+    """Encode all rows and run the full model once on each. Raises `SearchError` if a logit is not finite."""
     resolve_groups(model.labels)  # raises for a language model that is not read at label words
     parts = [regrouped(model.labels, part) for part in parts] if with_gold else parts
     pieces = batches(model, parts, batch_size=size, with_labels=with_gold)

@@ -1,4 +1,4 @@
-"""`Ranking`: how much each component matters by one screen, and the subnetworks of its best."""
+"""`Ranking`: the scores of all components by one screen, and subnetworks of the highest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,18 @@ from torch import Tensor
 from hc_interp.components import Component, Head, Subnetwork
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
-from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.hard_concrete import top_indices
 from hc_interp.shares import kept_count
 from hc_interp.statistics.tests import bootstrap
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking(Result):
-    """Scores `[component, example]` by one `method`, in the order of `universe`; a component's score is their mean.
+    """Scores of each component on each example by one screen (`method`), in the order of `universe`.
 
-    `sources` name the premise or template of each example, the unit of the intervals. A screen looks at one component
-    at a time: two that can stand in for each other both look useless, and the best k need not be the k best.
+    A component's score is the mean over examples. `sources` are the premise or template of each example, and intervals
+    resample sources. A screen scores each component while all others are kept. So two components of which each can
+    replace the other may both score low, and the best k components need not be those of the k highest scores.
     """
 
     method: str
@@ -33,30 +34,31 @@ class Ranking(Result):
 
     @property
     def scores(self) -> Float[Tensor, " component"]:
+        """The mean score of each component over examples."""
         return self.per_example.double().mean(1)
 
     def top(self, sparsity: float) -> Subnetwork:
-        """The subnetwork of exactly this sparsity with the largest scores; ties by layer, then head.
+        """The subnetwork of exactly this sparsity with the highest scores; ties by layer, then head.
 
         Raises `SearchError` for a sparsity outside 0 to 1.
         """
         return binary(self.scores, sparsity, self.universe)
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
-        """A row per component, the largest score first: rank, component, kind, layer, head, score, low, high.
+        """A row per component, the highest score first: rank, component, kind, layer, head, score, low, high.
 
-        Intervals are bootstrap over sources.
+        Intervals are from a bootstrap over sources.
         """
-        found = bootstrap(self.per_example.double().T.numpy(), clusters=self.sources, level=level, seed=0)
+        interval = bootstrap(self.per_example.double().T.numpy(), clusters=self.sources, level=level, seed=0)
         frame = pd.DataFrame(
             {
                 "component": [str(item) for item in self.universe],
                 "kind": ["head" if isinstance(item, Head) else "mlp" for item in self.universe],
                 "layer": [item.layer for item in self.universe],
                 "head": pd.array([getattr(item, "head", pd.NA) for item in self.universe], dtype="Int64"),
-                "score": found.value,
-                "low": found.low,
-                "high": found.high,
+                "score": interval.value,
+                "low": interval.low,
+                "high": interval.high,
             }
         )
         frame = frame.sort_values("score", ascending=False, kind="stable", ignore_index=True)
@@ -64,23 +66,23 @@ class Ranking(Result):
         return frame
 
     def __repr__(self) -> str:
-        best = top_places(self.scores, min(3, len(self.universe)))
-        order = sorted(best.tolist(), key=lambda place: -self.scores[place])
-        first = ", ".join(str(self.universe[place]) for place in order)
+        best = top_indices(self.scores, min(3, len(self.universe)))
+        order = sorted(best.tolist(), key=lambda i: -self.scores[i])
+        first = ", ".join(str(self.universe[i]) for i in order)
         return f"Ranking({len(self.universe)} components by {self.method}, {len(self.sources)} examples; first {first})"
 
 
 def binary(scores: Float[Tensor, " component"], sparsity: float, items: Sequence[Component]) -> Subnetwork:
-    """The subnetwork of exactly this sparsity with the largest scores; `items` are in execution order."""
+    """The subnetwork of exactly this sparsity with the highest scores. `items` are in execution order."""
     return best(scores, kept_count(len(items), sparsity), items)
 
 
 def best(scores: Float[Tensor, " component"], n_kept: int, items: Sequence[Component]) -> Subnetwork:
-    """The subnetwork of the `n_kept` largest scores; of equal ones the earlier stays."""
+    """The subnetwork of the `n_kept` highest scores. Among equal scores the earlier components are kept."""
     if not bool(scores.isfinite().all()):
         raise SearchError(
             f"{int((~scores.isfinite()).sum())} of {len(scores)} scores are not finite, so there is no best. Check the "
             "model's weights and dtype, the means and the interventions."
         )
-    places = top_places(scores, n_kept)
-    return Subnetwork(frozenset(items[place] for place in places.tolist()), tuple(items))
+    indices = top_indices(scores, n_kept).tolist()
+    return Subnetwork(frozenset(items[i] for i in indices), tuple(items))

@@ -1,4 +1,4 @@
-"""`MaskSearch`: the subnetworks that a search found, how it got there, and how near they are to the full model."""
+"""`MaskSearch`: the subnetworks that a search found, its history, and how close they are to the full model."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,19 +19,22 @@ HISTORY = ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"
 
 @dataclass(frozen=True, eq=False)
 class MaskSearch(Result):
-    """One run for each sparsity and seed, sparsities outermost; every field but `history` has one entry per run.
+    """One run for each sparsity and seed: all seeds of the first sparsity, then all seeds of the next.
 
-    `log_alpha` `[run, component]` is in the order of a subnetwork's universe. `history` holds, for each step before its
-    update, the KL under sampled gates on that batch, the expected sparsity, the share of gates below 1/2 without noise
-    (`hard_sparsity`) and the multipliers. `exchanges` holds, for each round of trades, on how many of the run's own
-    examples they were measured, the loss of the binary mask on these before and after, and how many components were
-    traded. A trade swaps two components' `log_alpha`, so that a subnetwork is always what has the largest.
-    `kl_per_example` and `agrees` `[run, held-out example]` are of the binary mask: KL(full || subnetwork) in nats, and
+    Every field has one entry per run, except the two tables, which have a column `run`. `log_alpha` is in the order of
+    a subnetwork's universe. A subnetwork is always the components of the largest `log_alpha`: a swap also swaps the
+    `log_alpha` of its two components.
+
+    `history` has a row for each training step, with values before the step's update: the KL under sampled gates on the
+    batch, the expected sparsity, the share of gates below 1/2 without noise (`hard_sparsity`), and the multipliers.
+    `exchanges` has a row for each round of swaps: the number of the run's own examples on which it measured losses, the
+    mean loss of the binary mask on them before and after, and the number of swaps (`traded`).
+    `kl_per_example` and `agrees` are of the binary mask on each held-out example: KL(full || subnetwork) in nats, and
     whether both give the same answer.
 
-    A run whose expected sparsity ends far from the one asked for was cut short: its mask has the exact size all the
-    same, but more steps may choose better. A low KL says that a subnetwork answers as the full model does on this data,
-    not that it does so by the same means, nor that it generalizes alike.
+    If a run's expected sparsity ends far from the sparsity requested, it had too few steps: its mask has the exact size
+    anyway, but more steps may choose a better one. A low KL shows that a subnetwork answers as the full model does on
+    these data. It does not show that both compute the answers in the same way, or generalize alike.
     """
 
     subnetworks: tuple[Subnetwork, ...]
@@ -59,14 +62,14 @@ class MaskSearch(Result):
         return self.agrees.double().mean(1)
 
     def at(self, sparsity: float) -> tuple[Subnetwork, ...]:
-        """The subnetworks of one sparsity of the grid, in the order of the seeds. Raises `SearchError` for another."""
-        places = [place for place, share in enumerate(self.sparsities) if same_share(share, sparsity)]
-        if not places:
+        """The subnetworks of one sparsity, in the order of the seeds. Raises `SearchError` if no run has it."""
+        runs = [run for run, share in enumerate(self.sparsities) if same_share(share, sparsity)]
+        if not runs:
             raise SearchError(
                 f"This search has no runs at sparsity {sparsity:g}. Expected one of "
                 f"{', '.join(f'{share:g}' for share in dict.fromkeys(self.sparsities))}."
             )
-        return tuple(self.subnetworks[place] for place in places)
+        return tuple(self.subnetworks[run] for run in runs)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per run: run, seed, sparsity, kept heads, kept MLPs, held-out KL, agreement with the full model."""

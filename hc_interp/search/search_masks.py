@@ -19,7 +19,7 @@ from hc_interp.records.digest import digest
 from hc_interp.records.provenance import provenance
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 from hc_interp.search.objective import Objective, check_choice, universe_of
-from hc_interp.search.plan import STREAMS, Draws, draw_plan, shaping
+from hc_interp.search.plan import STREAMS, RandomStreams, draw_plan, shaping
 from hc_interp.search.ranking import binary
 from hc_interp.search.result import HISTORY, ROUNDS, MaskSearch
 from hc_interp.search.store import RunFolder
@@ -27,51 +27,61 @@ from hc_interp.search.training_run import EVAL_SIZE, run_once
 from hc_interp.shares import as_written
 from hc_interp.torch_modes import own_torch_modes
 
-SUBSET = 1024  # examples that one run trains on at most, so that the full model's logits serve several epochs
-TRADES = 2  # raised when other trades are made, so that a resumed search does not mix masks of two kinds
+SUBSET = 1024  # examples that one run trains on at most; the full model's logits are computed once for all epochs
+SWAP_VERSION = 2  # raised when the rules of swaps change, so that a resumed search does not mix masks of two versions
 
 
 @own_torch_modes
 def search_masks(
     model: HookedModel,
     data: Data,
-    sparsity: float | Sequence[float] = SPARSITY,
+    sparsity: float | Iterable[float] = SPARSITY,
     seeds: int | Iterable[int] = SEEDS,
     means: Source | None = None,
     *,
     components: str = "heads+mlps",
     objective: str = "kl",
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     steps: int = STEPS,
     batch_size: int = 16,
     exchanges: int = EXCHANGES,
     vary: Sequence[str] = STREAMS,
     resume: str | Path | None = None,
 ) -> MaskSearch:
-    """Find, for each sparsity and seed, the binary mask whose answers stay closest to the full model's.
+    """Find, for each sparsity and seed, a binary mask whose answers are close to the full model's.
 
-    `seeds` are whole numbers, or a number of them: `seeds=4` means `range(4)`.
+    A run trains one `log_alpha` per component with hard-concrete gates, while all weights are frozen. A Lagrangian
+    drives the expected sparsity to a target that grows from 0. The result is a binary mask that keeps exactly
+    `floor((1 - sparsity) n + 0.5)` of n components: those of the largest `log_alpha`, ties by layer, then head.
+    Training ends near the best binary mask, so swaps then improve the mask (`search/swaps.py`): a swap removes one kept
+    component and adds one removed component.
 
-    Each run trains one `log_alpha` per component with hard-concrete gates under a Lagrangian that drives the expected
-    sparsity to a target ramped from 0, weights frozen; the result keeps exactly `floor((1 - sparsity) n + 0.5)`
-    components, the largest `log_alpha`, ties by layer then head, and is scored as a binary mask. `objective="kl"`
-    minimises KL(full || masked) and never looks at labels, `"task"` the cross entropy of the label group. `means` is
-    what a removed component is replaced by: mean activations (None: taken over all of `data`) or another source.
-    `interventions` stand before the mask and in the full model alike. At sparsity 0 nothing is trained.
+    Arguments:
+        data: the examples to train on, and to score the runs on.
+        sparsity: share of the components to remove, from 0 up to but without 1; one or several. 0 trains nothing.
+        seeds: whole numbers, or how many of them: `seeds=4` means `range(4)`.
+        means: what replaces a removed component: mean activations (None: taken over all of `data`) or another source.
+        components: "heads+mlps" or "heads".
+        objective: "kl" minimises KL(full || masked) and uses no labels; "task" the cross entropy of the label group.
+        interventions: applied before the mask, and in the full model too.
+        steps: training steps of a run, each on one batch of `batch_size` examples.
+        exchanges: rounds of swaps after training, at most; 0 leaves swaps out.
+        vary: the random streams that differ between runs, some of "data" (a run draws at most 1024 examples, and at
+            most half of those not held out), "order" (of these examples), "start" and "noise" (of the gates), and
+            "exchanges" (examples that rounds of swaps draw). Random streams not named in `vary` are shared by all runs.
+            Use this to find which of them makes runs differ.
+        resume: a folder that keeps each finished run. The same search, also with other sparsities or seeds, reads the
+            runs that it finds there.
 
-    Training ends near the best binary mask, not at it: in at most `exchanges` rounds the mask then trades components as
-    long as its loss on the run's own examples falls (`search/exchange.py`). `resume=folder` keeps each finished run
-    there and reads it back when the same search is made again, with these or other sparsities and seeds.
+    Returns one subnetwork per sparsity and seed, scored on the same held-out examples: about 512, or a quarter of the
+    data if that is less. No run trains on an example whose source is held out.
 
-    Runs are independent: each seed draws its own "data" (at most 1024 examples and half of what may be trained on),
-    their "order", the gates' "start" and "noise", and what its "exchanges" measure. What `vary` does not name all runs
-    take from the first seed: how much do they agree because the search has one place to end in? Trades lead runs to the
-    same or nearly the same mask, so for the spread of what training finds ask for `exchanges=0`. About 512 examples
-    (or a quarter of the data; one source where all are larger), of sources that no run trains on, are held out to score
-    all runs. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv 1712.01312).
+    Raises `SearchError` for settings without meaning, too little data or a loss that is not finite, and `ResultError`
+    for a folder of another search. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv
+    1712.01312); swaps are this package's own.
 
-    Raises `SearchError` for settings without meaning, too little data or a loss that is not finite. Another subnetwork
-    may do as well: the runs are samples of what training finds, not the best mask.
+    The runs are samples of what a search finds. They do not show that no other subnetwork does as well. Swaps lead most
+    runs to nearly the same mask: use `exchanges=0` for the variation of what training finds.
     """
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
     _check(components, objective, steps, batch_size, exchanges, vary)
@@ -79,9 +89,9 @@ def search_masks(
     if means is not None:
         check_source(means, model)
     before = tuple(model.check_interventions(interventions))
-    draws = {seed: Draws(seed, seeds[0], tuple(vary)) for seed in seeds}
+    streams = {seed: RandomStreams(seed, seeds[0], tuple(vary)) for seed in seeds}
     n_train = SUBSET if exchanges else min(SUBSET, steps * batch_size)
-    plan = draw_plan(parts, sorted({own.seed_for("data") for own in draws.values()}), n_train, batch_size)
+    plan = draw_plan(parts, sorted({item.run_seed("data") for item in streams.values()}), n_train, batch_size)
     settings = {
         "components": components, "objective": objective, "steps": int(steps), "batch_size": int(batch_size),
         "exchanges": int(exchanges), "vary": [stream for stream in STREAMS if stream in vary],
@@ -89,25 +99,25 @@ def search_masks(
     source = mean_activations(model, parts, interventions=before) if means is None else means
     name = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
-    shared |= {"trades": TRADES} if exchanges else {}
+    shared |= {"trades": SWAP_VERSION} if exchanges else {}  # the old word, so that folders of old runs still match
     folder = None
     if resume is not None:
-        seen = shaping(parts, with_labels=objective == "task")
-        folder = RunFolder(Path(resume), digest(model, seen, source, list(before), settings | shared))
+        used = shaping(parts, with_labels=objective == "task")
+        folder = RunFolder(Path(resume), digest(model, used, source, list(before), settings | shared))
         folder.check()
-    wanted = [(share, seed) for share in sparsities for seed in seeds]
-    done = {key: run for key in wanted if folder is not None and (run := folder.read(*key)) is not None}
-    if len(done) < len(wanted):
+    keys = [(share, seed) for share in sparsities for seed in seeds]
+    done = {key: run for key in keys if folder is not None and (run := folder.read(*key)) is not None}
+    if len(done) < len(keys):
         chosen = [part for rows in plan.groups for part in pick(parts, rows)]
         goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE)
-        missing = [key for key in wanted if key not in done]
+        missing = [key for key in keys if key not in done]
         with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
             for share, seed in missing:
-                done[share, seed] = run_once(goal, plan, share, draws[seed], settings, progress)
+                done[share, seed] = run_once(goal, plan, share, streams[seed], settings, progress)
                 if folder is not None:
                     folder.write(done[share, seed])
                 progress.part(f"the mask of sparsity {share:g} and seed {seed}")
-    runs = [done[key] for key in wanted]
+    runs = [done[key] for key in keys]
     items = universe_of(model, components)
     return MaskSearch(
         subnetworks=tuple(binary(run.log_alpha, run.sparsity, items) for run in runs),
@@ -119,7 +129,7 @@ def search_masks(
         agrees=torch.stack([run.agrees for run in runs]),
         exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
         settings=settings
-        | {"held_out": len(plan.held_out), "train": len(plan.train[draws[seeds[0]].seed_for("data")])},
+        | {"held_out": len(plan.held_out), "train": len(plan.train[streams[seeds[0]].run_seed("data")])},
         provenance=provenance(model, name, means=source, interventions=list(before), seeds=list(seeds), **settings),
     )
 
@@ -134,31 +144,31 @@ def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame
 def _sparsities(sparsity: Any) -> tuple[float, ...]:
     if isinstance(sparsity, np.ndarray | torch.Tensor):
         sparsity = np.atleast_1d(np.asarray(sparsity))
-    given = tuple(sparsity) if isinstance(sparsity, Iterable) and not isinstance(sparsity, str) else (sparsity,)
-    for share in given:
+    shares = tuple(sparsity) if isinstance(sparsity, Iterable) and not isinstance(sparsity, str) else (sparsity,)
+    for share in shares:
         if not isinstance(share, Real) or not 0 <= as_written(share) < 1:
             shown = f"{float(share):g}" if isinstance(share, Real) else repr(share)
             raise SearchError(
                 f"sparsity={shown} was given. Expected the share of components to remove, a number from 0 up to but "
                 "without 1; half of them is 0.5, not 50."
             )
-    found = tuple(map(as_written, given))
-    if not found or len(set(found)) < len(found):
-        raise SearchError(f"sparsity={list(found)} was given. Expected one share or several different ones.")
-    return found
+    written = tuple(map(as_written, shares))
+    if not written or len(set(written)) < len(written):
+        raise SearchError(f"sparsity={list(written)} was given. Expected one share or several different ones.")
+    return written
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
         seeds = range(int(seeds))
-    found = tuple(seeds) if isinstance(seeds, Iterable) else ()
-    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in found)
-    if not found or not whole or len(set(found)) < len(found):
+    listed = tuple(seeds) if isinstance(seeds, Iterable) else ()
+    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0 for seed in listed)
+    if not listed or not whole or len(set(listed)) < len(listed):
         raise SearchError(
-            f"seeds={list(found)} was given. Expected at least one whole number from 0, each once: seeds=range(4), or "
+            f"seeds={list(listed)} was given. Expected at least one whole number from 0, each once: seeds=range(4), or "
             "seeds=4, which means the same."
         )
-    return tuple(map(int, found))
+    return tuple(map(int, listed))
 
 
 def _check(components: str, objective: str, steps: int, batch_size: int, exchanges: int, vary: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Finished runs of a search in a folder, so that an interrupted search goes on where it stopped."""
+"""Finished runs of a search in a folder, so that an interrupted search can be resumed."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ from hc_interp.records.store import Store
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun(Result):
-    """One run: what was trained, how, and how its binary mask scores."""
+    """One run: its trained `log_alpha`, the history of training and swaps, and the scores of its binary mask."""
 
     sparsity: float
     seed: int
@@ -38,7 +38,7 @@ class RunFolder(Store):
     kind: ClassVar[type[Result]] = FinishedRun
 
     def read(self, sparsity: float, seed: int) -> FinishedRun | None:
-        """The run, None if it is not there. Raises `ResultError` for a run of another search or a file that is none."""
+        """The run, or None if it has no file. Raises `ResultError` for a file that does not hold this run."""
         name = _name(sparsity, seed)
         run = self.get(name, FinishedRun)
         if run is not None and (run.sparsity, run.seed) != (sparsity, seed):

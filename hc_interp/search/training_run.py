@@ -1,4 +1,4 @@
-"""One run of a search: training, trades, and the score of the binary mask on held-out data."""
+"""One run of a search: training, swaps, and the score of the binary mask on held-out data."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,45 +14,48 @@ from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.metrics import kl_divergence
 from hc_interp.progress import Stage, stage
-from hc_interp.search.exchange import Round, exchange
-from hc_interp.search.hard_concrete import top_places
+from hc_interp.search.hard_concrete import top_indices
 from hc_interp.search.objective import Objective
-from hc_interp.search.plan import Draws, Plan
+from hc_interp.search.plan import Plan, RandomStreams
 from hc_interp.search.ranking import binary
 from hc_interp.search.result import HISTORY, ROUNDS
 from hc_interp.search.store import FinishedRun
+from hc_interp.search.swaps import Round, swap_components
 from hc_interp.search.training import Training
 from hc_interp.shares import kept_count
 
-EVAL_SIZE = 64
+EVAL_SIZE = 64  # examples of one pass without gradients
 
 
 def run_once(
-    goal: Objective, plan: Plan, sparsity: float, draws: Draws, settings: dict[str, Any], progress: Stage
+    goal: Objective, plan: Plan, sparsity: float, streams: RandomStreams, settings: dict[str, Any], progress: Stage
 ) -> FinishedRun:
-    """Train, trade and score one mask."""
-    rows = plan.train_places(draws.seed_for("data"))
+    """Train one mask, improve it by swaps and score it on the held-out rows.
+
+    At sparsity 0 nothing is trained or swapped. Raises `SearchError` for a loss or a score that is not finite.
+    """
+    rows = plan.train_index(streams.run_seed("data"))
     steps = settings["steps"] if sparsity > 0 else 0
-    training = Training(goal, rows, sparsity, draws, steps, settings["batch_size"])
+    training = Training(goal, rows, sparsity, streams, steps, settings["batch_size"])
     log_alpha = training.run(progress)
     rounds: list[Round] = []
     if sparsity > 0 and settings["exchanges"]:
-        rng = np.random.default_rng(draws.of("exchanges"))
-        with stage("exchanges", settings["exchanges"]) as own:
-            log_alpha, rounds = traded(goal, log_alpha, sparsity, rows, settings["exchanges"], rng, own)
-    kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.held_out_places)
+        rng = np.random.default_rng(streams.of("exchanges"))
+        with stage("swaps", settings["exchanges"]) as bar:
+            log_alpha, rounds = swapped(goal, log_alpha, sparsity, rows, settings["exchanges"], rng, bar)
+    kl, agrees = score(goal, binary(log_alpha, sparsity, goal.universe), plan.held_out_index)
     if n_bad := int((~torch.isfinite(kl)).sum()):
         raise SearchError(
-            f"The KL of the mask that was found (seed {draws.seed}, sparsity {sparsity:g}) is not finite on {n_bad} of "
-            f"{len(kl)} held-out examples. Expected finite logits under a binary mask; check the means, the model's "
+            f"The KL of the mask that was found (seed {streams.seed}, sparsity {sparsity:g}) is not finite on {n_bad} "
+            f"of {len(kl)} held-out examples. Expected finite logits under a binary mask; check the means, the model's "
             "dtype (float16 overflows where float32 does not) and the interventions."
         )
     history = pd.DataFrame(training.history, columns=HISTORY[1:])
-    exchanges = pd.DataFrame([{"round": i} | asdict(own) for i, own in enumerate(rounds)], columns=ROUNDS[1:])
-    return FinishedRun(sparsity, draws.seed, log_alpha, history, exchanges, kl, agrees)
+    exchanges = pd.DataFrame([{"round": i} | asdict(item) for i, item in enumerate(rounds)], columns=ROUNDS[1:])
+    return FinishedRun(sparsity, streams.seed, log_alpha, history, exchanges, kl, agrees)
 
 
-def traded(
+def swapped(
     goal: Objective,
     log_alpha: Float[Tensor, " component"],
     sparsity: float,
@@ -61,20 +64,25 @@ def traded(
     rng: np.random.Generator,
     progress: Stage,
 ) -> tuple[Float[Tensor, " component"], list[Round]]:
-    """`log_alpha` with the values of traded components swapped, and what each round did."""
+    """`log_alpha` after the rounds of swaps, and what each round did.
+
+    The values of removed and added components are swapped, so that the kept components again have the largest values.
+    """
     n_kept = kept_count(len(log_alpha), sparsity)
     kept = torch.zeros(len(log_alpha), dtype=torch.bool)
-    kept[top_places(log_alpha, n_kept)] = True
-    best, history = exchange(goal, kept, rows, rounds, rng, progress)
-    left, entered = (kept & ~best).nonzero()[:, 0], (best & ~kept).nonzero()[:, 0]
-    found = log_alpha.clone()
-    found[left], found[entered] = log_alpha[entered], log_alpha[left]
-    return found, history
+    kept[top_indices(log_alpha, n_kept)] = True
+    best, history = swap_components(goal, kept, rows, rounds, rng, progress)
+    removed, added = (kept & ~best).nonzero()[:, 0], (best & ~kept).nonzero()[:, 0]
+    improved = log_alpha.clone()
+    improved[removed], improved[added] = log_alpha[added], log_alpha[removed]
+    return improved, history
 
 
 @torch.no_grad()
-def score(goal: Objective, subnetwork: Subnetwork, rows: Tensor) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
-    """KL(full || subnetwork) and whether both give the same answer, for each of these rows of the pool."""
+def score(
+    goal: Objective, subnetwork: Subnetwork, rows: Int[Tensor, " row"]
+) -> tuple[Float[Tensor, " row"], Bool[Tensor, " row"]]:
+    """KL(full || subnetwork) in nats and whether both give the same answer, for each of these rows of the pool."""
     order = torch.argsort(goal.pool.lengths[rows], stable=True)
     keep = [*goal.interventions, Keep(subnetwork, goal.source)]
     parts = [goal.model.logits(goal.pool.take(cut), keep) for cut in rows[order].split(EVAL_SIZE)]

@@ -37,7 +37,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_module() -> BertForSequenceClassification:
-    """Head L0H0 attends to copies of its own word and reads which text they stand in."""
+    """Head L0H0 attends to copies of its own word and reads which text these are in."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(SPECIAL) + len(WORDS) + len(PIECES),
@@ -55,8 +55,8 @@ def make_module() -> BertForSequenceClassification:
     with torch.no_grad():
         for table in (embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings):
             table.weight.zero_()
-        for place in range(len(WORDS)):
-            embeddings.word_embeddings.weight[len(SPECIAL) + place, place] = 1
+        for i in range(len(WORDS)):
+            embeddings.word_embeddings.weight[len(SPECIAL) + i, i] = 1
         embeddings.token_type_embeddings.weight[:, SEGMENT] = torch.tensor([-1.0, 1.0])
         for projection in (attention.query, attention.key, attention.value):
             projection.weight[head] = 0

@@ -21,24 +21,24 @@ SITES = [Site.embed(), Site(0, "z", 1), Site(1, "v", 0), Site(0, "v_in", 1), Sit
 @pytest.mark.parametrize("interventions", [[], [Scale(Head(0, 0), 2.0)]])
 def test_places_are_read_as_a_plain_run_gives_them(model, examples, interventions) -> None:
     places = feature_values(model, examples, "token_overlap")
-    found = collect(model, examples, SITES, places.row, places.position, interventions, batch_size=7)
+    vectors = collect(model, examples, SITES, places.row, places.position, interventions, batch_size=7)
     plain = {}
     for item in batches(model, examples, 1, with_labels=False):
         plain[int(item.index[0])] = model.run(item.batch, interventions, capture=SITES).captured
     for site in SITES:
-        assert len(found[site]) == len(places)
+        assert len(vectors[site]) == len(places)
         for i in range(0, len(places), 37):
             value = plain[int(places.row[i])][site][0]
             expected = value if site.kind == "pooled" else value[int(places.position[i])]
-            np.testing.assert_allclose(found[site][i], expected, atol=1e-5, rtol=1e-4)
+            np.testing.assert_allclose(vectors[site][i], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_only_asked_examples_are_run_and_order_is_kept(model, examples) -> None:
     site = Site(1, "resid_post")
     row, position = np.array([5, 2, 5]), np.array([3, 1, 3])
-    found = collect(model, examples, [site], row, position)[site]
-    assert np.array_equal(found[0], found[2])
-    assert not np.array_equal(found[0], found[1])
+    vectors = collect(model, examples, [site], row, position)[site]
+    assert np.array_equal(vectors[0], vectors[2])
+    assert not np.array_equal(vectors[0], vectors[1])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_sites_that_cannot_be_probed(model, site, by_token: bool, message: str) 
 
 
 def test_positions_outside_the_text(model, examples) -> None:
-    with pytest.raises(DataError, match="was asked of an example with"):
+    with pytest.raises(DataError, match="was given for an example with"):
         collect(model, examples, [Site.embed()], np.array([0]), np.array([99]))
 
 
@@ -79,5 +79,5 @@ def test_what_outgrows_the_memory_setting_streams_to_disk(model, examples) -> No
 
 def test_half_precision_is_read_in_float32(model, examples) -> None:
     half = load(copy.deepcopy(model.module).bfloat16(), tokenizer=model.tokenizer, labels=model.labels)
-    found = collect(half, examples.rows([0]), [SITES[1]], np.array([0]), np.array([2]))[SITES[1]]
-    assert found.dtype == np.float32
+    vectors = collect(half, examples.rows([0]), [SITES[1]], np.array([0]), np.array([2]))[SITES[1]]
+    assert vectors.dtype == np.float32

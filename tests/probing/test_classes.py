@@ -1,4 +1,4 @@
-"""Which values of the user's own are two classes, which are numbers, and that the results say so."""
+"""Which values of a user's feature are two classes, which are numbers, and that the results say so."""
 
 import re
 from decimal import Decimal
@@ -42,25 +42,25 @@ TWO = {
 }
 
 
-def values_of(given, model, examples) -> FeatureValues:
-    return feature_values(model, examples.rows(range(len(given))), given)
+def values_of(feature, model, examples) -> FeatureValues:
+    return feature_values(model, examples.rows(range(len(feature))), feature)
 
 
 @pytest.mark.parametrize("name", TWO)
 def test_two_classes(model, examples, name: str) -> None:
-    given, classes = TWO[name]
-    found = values_of(given, model, examples)
-    assert (found.kind, found.classes) == ("binary", classes)
-    assert found.target == f"class {classes[1]} against {classes[0]}"
-    present = [item for item in (given.tolist() if hasattr(given, "tolist") else given) if not pd.isna(item)]
+    feature, classes = TWO[name]
+    values = values_of(feature, model, examples)
+    assert (values.kind, values.classes) == ("binary", classes)
+    assert values.target == f"class {classes[1]} against {classes[0]}"
+    present = [item for item in (feature.tolist() if hasattr(feature, "tolist") else feature) if not pd.isna(item)]
     as_named = {"0.0": "0", "1.0": "1", "-1.0": "-1"}
     shown = [as_named.get(str(item), str(item)) for item in present]
-    assert [classes[int(value)] for value in found.value] == shown
-    assert found.target in repr(found)
+    assert [classes[int(value)] for value in values.value] == shown
+    assert values.target in repr(values)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "feature",
     [
         [0.5, 1.0, 2.0],
         [0.0, 1.0, 2.0],  # whole numbers
@@ -73,14 +73,14 @@ def test_two_classes(model, examples, name: str) -> None:
         torch.tensor([1.0, 2.0, 3.0]),
     ],
 )
-def test_floats_are_numbers(model, examples, given) -> None:
-    found = values_of(given, model, examples)
-    assert (found.kind, found.classes, found.target) == ("real", (), "numbers")
-    assert found.value.tolist() == [float(item) for item in given if not pd.isna(item)]
+def test_floats_are_numbers(model, examples, feature) -> None:
+    values = values_of(feature, model, examples)
+    assert (values.kind, values.classes, values.target) == ("real", (), "numbers")
+    assert values.value.tolist() == [float(item) for item in feature if not pd.isna(item)]
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("feature", "message"),
     [
         ([0, 1, 2], r"integers of 3 values \(0, 1, 2\), which are classes.*\[value == 0 for.*or floats to predict"),
         (list("abcdef"), r"text of 6 values \('a', 'b', 'c', 'd', ...\).*\[value == 'a' for value in values\]"),
@@ -91,9 +91,9 @@ def test_floats_are_numbers(model, examples, given) -> None:
         ([True, "a"], "cannot be read as numbers or classes"),
     ],
 )
-def test_more_than_two_classes_are_refused_and_the_mend_is_said(model, examples, given, message: str) -> None:
+def test_more_than_two_classes_are_refused_and_the_mend_is_said(model, examples, feature, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        values_of(given, model, examples)
+        values_of(feature, model, examples)
 
 
 def test_text_has_no_regression_to_offer() -> None:
@@ -107,18 +107,18 @@ def test_classes_of_tokens(model, examples) -> None:
     ids = [model.tokenizer(a, b)["input_ids"] for a, b in zip(few.first, few.second, strict=True)]
     rows = [["noun" if token % 2 else None for token in row] for row in ids]
     rows[0][0] = "none"
-    found = feature_values(model, few, rows)
-    assert (found.level, found.kind, found.classes) == ("token", "binary", ("none", "noun"))
-    assert found.rows(np.array([0])).classes == found.classes
-    assert len(found) == 1 + sum(token % 2 for row in ids for token in row)
+    values = feature_values(model, few, rows)
+    assert (values.level, values.kind, values.classes) == ("token", "binary", ("none", "noun"))
+    assert values.rows(np.array([0])).classes == values.classes
+    assert len(values) == 1 + sum(token % 2 for row in ids for token in row)
 
 
 def test_the_probe_of_a_sign_is_that_of_zeros_and_ones_and_says_so(model, examples, tmp_path) -> None:
     known = np.array([text.startswith("doctor") for text in examples.first])
     site = Site(1, "resid_post")
     plain = fit_probe(model, examples, site, known.astype(float))
-    for given, target in ((np.where(known, 1, -1), "class 1 against -1"), (known, "class True against False")):
-        probe = fit_probe(model, examples, site, given)
+    for feature, target in ((np.where(known, 1, -1), "class 1 against -1"), (known, "class True against False")):
+        probe = fit_probe(model, examples, site, feature)
         assert torch.equal(probe.weights, plain.weights)
         assert probe.scores == plain.scores
         assert f"custom at {site}, {target}: accuracy" in repr(probe)

@@ -18,7 +18,7 @@ def test_which_examples_are_left_is_drawn_by_seed() -> None:
     """Whole examples, about as many as fit, and not the first."""
     row = np.repeat(np.arange(50), 4)
     values = FeatureValues("f", "token", "binary", row, row, row % 2 * 1.0, ("word",) * 200)
-    left = [set(limit_places(values, 80, seed).row.tolist()) for seed in (0, 0, 1)]
-    assert left[0] == left[1] != left[2]
-    assert {len(rows) for rows in left} == {20}
-    assert set(range(20)) not in left
+    kept = [set(limit_places(values, 80, seed).row.tolist()) for seed in (0, 0, 1)]
+    assert kept[0] == kept[1] != kept[2]
+    assert {len(rows) for rows in kept} == {20}
+    assert set(range(20)) not in kept

@@ -48,11 +48,11 @@ def test_share_is_the_mean_of_token_overlap_and_the_package_s_overlap(first: str
 @given(texts, texts)
 def test_match_position_is_the_nearest_copy(first: str, second: str) -> None:
     a, b = words(first), words(second)
-    for own, (word, place, found) in enumerate(zip(b, match_position(a, b), token_overlap(a, b), strict=True)):
-        assert math.isnan(place) == (found == 0)
-        if found:
-            assert a[int(place)] == word
-            assert all(abs(place - own) <= abs(other - own) for other, w in enumerate(a) if w == word)
+    for j, (word, i, shared) in enumerate(zip(b, match_position(a, b), token_overlap(a, b), strict=True)):
+        assert math.isnan(i) == (shared == 0)
+        if shared:
+            assert a[int(i)] == word
+            assert all(abs(i - j) <= abs(other - j) for other, w in enumerate(a) if w == word)
 
 
 @given(texts, st.integers(0, 7), st.integers(1, 8))
@@ -76,7 +76,7 @@ def test_spans_are_the_words_of_any_text(text: str) -> None:
     assert len(spans) == len(words(text))
     for (start, end), word in zip(spans, words(text), strict=True):
         assert words(text[start:end]) == [word]
-    assert all(left[1] <= right[0] for left, right in itertools.pairwise(spans))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
 
 
 def test_a_word_is_read_at_its_first_piece_and_punctuation_nowhere(model) -> None:
@@ -87,8 +87,8 @@ def test_a_word_is_read_at_its_first_piece_and_punctuation_nowhere(model) -> Non
 
 def test_overlap_is_of_whole_words_in_any_case(model) -> None:
     pair = Examples(("The doctors saw.",), ("Doctor SAW.",))
-    found = feature_values(model, pair, "token_overlap")
-    assert found.to_frame().to_dict("list") == {
+    values = feature_values(model, pair, "token_overlap")
+    assert values.to_frame().to_dict("list") == {
         "row": [0, 0],
         "position": [7, 8],  # after [CLS] [UNK] doctor ##s saw . [SEP]
         "word": ["doctor", "saw"],
@@ -98,19 +98,19 @@ def test_overlap_is_of_whole_words_in_any_case(model) -> None:
 
 def test_undefined_values_are_left_out(model) -> None:
     pairs = Examples(("doctor saw.", "judge."), ("saw doctor near.", "old."))
-    found = feature_values(model, pairs, "match_position")
-    assert found.value.tolist() == [1, 0]
-    assert found.row.tolist() == [0, 0]
+    values = feature_values(model, pairs, "match_position")
+    assert values.value.tolist() == [1, 0]
+    assert values.row.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_every_feature_has_its_level_and_kind(model, examples, name: str) -> None:
-    found = feature_values(model, examples, name)
+    values = feature_values(model, examples, name)
     assert FEATURES[name].doc
-    assert (found.level, found.kind) == (FEATURES[name].level, FEATURES[name].kind)
-    assert found.level == "token" or not found.position.any()
+    assert (values.level, values.kind) == (FEATURES[name].level, FEATURES[name].kind)
+    assert values.level == "token" or not values.position.any()
     lengths = [len(model.tokenizer(a, b)["input_ids"]) for a, b in zip(examples.first, examples.second, strict=True)]
-    assert all(p < lengths[row] for row, p in zip(found.row, found.position, strict=True))
+    assert all(p < lengths[row] for row, p in zip(values.row, values.position, strict=True))
 
 
 def test_values_of_ones_own(model, examples) -> None:
@@ -125,8 +125,8 @@ def test_values_of_ones_own(model, examples) -> None:
     for row, values in zip(padded, ragged, strict=True):
         row[: len(values)] = values
     assert feature_values(model, examples, padded).value.tolist() == by_token.value.tolist()
-    own = Feature("length", "token", "real", lambda first, second: [float(len(word)) for word in second])
-    assert feature_values(model, examples, own).value.tolist() == [
+    length = Feature("length", "token", "real", lambda first, second: [float(len(word)) for word in second])
+    assert feature_values(model, examples, length).value.tolist() == [
         len(word) for text in examples.second for word in words(text)
     ]
 
@@ -187,19 +187,19 @@ def test_cases_written_by_hand(first, second, token, position, share, contiguous
     assert token_overlap(a, b) == token
     assert [None if math.isnan(p) else p for p in match_position(a, b)] == position
     assert (overlap_share(a, b), subsequence(a, b), negation(a, b)) == (share, contiguous, negated)
-    found = order_violation(a, b)
-    assert (None if math.isnan(found) else found) == violated
+    violation = order_violation(a, b)
+    assert (None if math.isnan(violation) else violation) == violated
 
 
 @given(texts, texts)
 def test_order_is_violated_where_the_shared_words_are_no_part_of_the_first_in_order(first: str, second: str) -> None:
     a, b = words(first), words(second)
     shared = [word for word in b if word in a]
-    found = order_violation(a, b)
+    violation = order_violation(a, b)
     if len(shared) < 2:
-        assert math.isnan(found)
+        assert math.isnan(violation)
     else:
-        assert found == float(tuple(shared) not in set(itertools.combinations(a, len(shared))))
+        assert violation == float(tuple(shared) not in set(itertools.combinations(a, len(shared))))
 
 
 BINARY = "( ( The doctor ) ( near ( the ( old actor ) ) ) ( ( does n't ) dance ) . )"

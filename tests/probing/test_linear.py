@@ -59,10 +59,10 @@ def twin(x: np.ndarray, y: np.ndarray, *, kind: str, penalty: float):
     scaler = StandardScaler().fit(x)
     if kind == "binary":
         logistic = LogisticRegression(C=1 / (penalty * len(y)), tol=1e-10, max_iter=10000)
-        found = logistic.fit(scaler.transform(x), y).decision_function
+        predict = logistic.fit(scaler.transform(x), y).decision_function
     else:
-        found = Ridge(alpha=penalty * len(y)).fit(scaler.transform(x), y).predict
-    return lambda other: found(scaler.transform(other))
+        predict = Ridge(alpha=penalty * len(y)).fit(scaler.transform(x), y).predict
+    return lambda other: predict(scaler.transform(other))
 
 
 def twin_cross_fit(x: np.ndarray, targets: list[np.ndarray], folds: np.ndarray, kind: str):
@@ -73,9 +73,9 @@ def twin_cross_fit(x: np.ndarray, targets: list[np.ndarray], folds: np.ndarray, 
     for fold in range(n_folds):
         test, validation = folds == fold, folds == validation_fold(fold, n_folds)
         fitted = ~(test | validation)
-        for place, penalty in enumerate(PENALTIES):
+        for i, penalty in enumerate(PENALTIES):
             probe = twin(x[fitted], targets[0][fitted], kind=kind, penalty=penalty)
-            losses[fold, place] = loss(probe(x[validation]), targets[0][validation], kind=kind)
+            losses[fold, i] = loss(probe(x[validation]), targets[0][validation], kind=kind)
         for number, y in enumerate(targets):
             probe = twin(x[~test], y[~test], kind=kind, penalty=PENALTIES[losses[fold].argmin()])
             predicted[number, test] = probe(x[test])
@@ -98,8 +98,8 @@ def test_weights_are_those_of_the_scaled_fit(n, d, offset, signal, kind, penalty
     monkeypatch.setattr(logistic, "TOLERANCE", 1e-10)
     x, y, _ = made(n, d, signal=signal)
     x += offset
-    own, other = fit_linear(x, y, kind=kind, penalty=penalty), twin(x, y, kind=kind, penalty=penalty)
-    assert np.allclose(own(x), other(x), atol=1e-5)
+    fit, other = fit_linear(x, y, kind=kind, penalty=penalty), twin(x, y, kind=kind, penalty=penalty)
+    assert np.allclose(fit(x), other(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["binary", "real"])
@@ -113,19 +113,19 @@ def test_fits_that_share_their_passes_are_the_fits_alone(kind: str, precision: t
     if kind == "real":
         targets = [1e4 + 5 * y + x[:, 1], *targets[1:]]
     predicted, chosen, whole = twin_cross_fit(x.astype(float), targets, folds, kind)
-    found = cross_fit(x, dict(zip("abc", targets, strict=True)), folds, kind=kind)
-    assert found.chosen == chosen
-    for name, own in zip("abc", predicted, strict=True):
-        assert np.allclose(found.predicted[name], own, atol=5e-3)
-    assert np.allclose(found.whole(x), whole(x), atol=5e-3)
+    fits = cross_fit(x, dict(zip("abc", targets, strict=True)), folds, kind=kind)
+    assert fits.chosen == chosen
+    for name, expected in zip("abc", predicted, strict=True):
+        assert np.allclose(fits.predicted[name], expected, atol=5e-3)
+    assert np.allclose(fits.whole(x), whole(x), atol=5e-3)
 
 
 def test_a_training_part_of_one_class_gives_its_share() -> None:
     x, y, _ = made(90)
     folds = np.repeat([0, 1, 2], 30)
     y[folds != 0] = 1
-    found = cross_fit(x, {"": y}, folds, kind="binary")
-    assert np.allclose(found.predicted[""][folds == 0], np.log(60.5 / 0.5))
+    fits = cross_fit(x, {"": y}, folds, kind="binary")
+    assert np.allclose(fits.predicted[""][folds == 0], np.log(60.5 / 0.5))
 
 
 @pytest.mark.parametrize("constant", [0.0, -7.3])
@@ -134,8 +134,8 @@ def test_a_column_that_varies_outside_the_training_part_only_gets_no_weight(cons
     x, y, source = made(300, signal=0.6)
     folds = grouped_folds(y, source, len(y), kind="binary", n_folds=3, seed=0)
     with_it = np.hstack([x, np.where(folds == 0, y + x[:, 1], constant)[:, None]]).astype(precision)
-    found, without = (cross_fit(part, {"": y}, folds, kind="binary") for part in (with_it, x.astype(precision)))
-    assert np.allclose(found.predicted[""][folds == 0], without.predicted[""][folds == 0], atol=5e-3)
+    fits, without = (cross_fit(part, {"": y}, folds, kind="binary") for part in (with_it, x.astype(precision)))
+    assert np.allclose(fits.predicted[""][folds == 0], without.predicted[""][folds == 0], atol=5e-3)
 
 
 def test_activations_that_are_no_numbers_are_an_error() -> None:
@@ -163,9 +163,9 @@ def test_linear_signal_is_found_and_noise_is_not() -> None:
     folds = grouped_folds(y, source, len(y), kind="binary", n_folds=5, seed=0)
     sure = Resamples.of(source, level=0.95, seed=0)
     shuffled = shuffled_values(y, seed=1)
-    found = cross_fit(x, {"own": y, "shuffled": shuffled}, folds, kind="binary").predicted
-    assert sure.auc(found["own"], y > 0, folds)[0] >= 0.99
-    chance = sure.interval(sure.auc(found["shuffled"], shuffled > 0, folds))
+    predicted = cross_fit(x, {"own": y, "shuffled": shuffled}, folds, kind="binary").predicted
+    assert sure.auc(predicted["own"], y > 0, folds)[0] >= 0.99
+    chance = sure.interval(sure.auc(predicted["shuffled"], shuffled > 0, folds))
     assert chance.low < 0.5 < chance.high
 
 
@@ -173,8 +173,8 @@ def test_real_values_are_predicted() -> None:
     x, _, source = made()
     y = x @ np.arange(6.0) + 5
     folds = grouped_folds(y, source, len(y), kind="real", n_folds=5, seed=0)
-    found = cross_fit(x, {"": y}, folds, kind="real")
-    assert np.corrcoef(found.predicted[""], y)[0, 1] > 0.999
+    fits = cross_fit(x, {"": y}, folds, kind="real")
+    assert np.corrcoef(fits.predicted[""], y)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("decimals", [1, 8])  # rounding makes ties
@@ -185,14 +185,14 @@ def test_auc_is_the_mean_over_pairs_within_folds_for_every_resample(n: int, deci
     source = rng.permutation(np.arange(n) % (n // 3))
     folds = source % 3
     sample = Resamples.of(source, level=0.9, seed=3)
-    found = sample.auc(score, y, folds)
-    assert len(found) == RESAMPLES + 1
+    aucs = sample.auc(score, y, folds)
+    assert len(aucs) == RESAMPLES + 1
     for draw in (0, 1, 17, 500, RESAMPLES):
         index = np.repeat(np.arange(n), sample.weights[draw][source])
         parts = [index[folds[index] == f] for f in range(3)]
         pairs = [y[p].sum() * (~y[p]).sum() for p in parts]
         twin = sum(roc_auc_score(y[p], score[p]) * n for p, n in zip(parts, pairs, strict=True) if n) / sum(pairs)
-        assert found[draw] == pytest.approx(twin)
+        assert aucs[draw] == pytest.approx(twin)
 
 
 @pytest.mark.parametrize("n", [0, 1, STRIDE - 1, STRIDE, 3 * STRIDE + 5])
@@ -212,9 +212,9 @@ def test_a_fold_of_one_class_says_nothing() -> None:
 
 def test_one_source_gives_no_interval() -> None:
     sample = Resamples.of(np.zeros(10, int), level=0.95, seed=0)
-    found = sample.interval(sample.mean(np.arange(10)))
-    assert found.value == 4.5
-    assert np.isnan([found.low, found.high]).all()
+    interval = sample.interval(sample.mean(np.arange(10)))
+    assert interval.value == 4.5
+    assert np.isnan([interval.low, interval.high]).all()
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=60), st.integers(0, 100))

@@ -32,15 +32,15 @@ def measured(story: str, data, **more) -> PathProbes:
 
 @pytest.mark.parametrize("story", ["direct", "mlps", "all"])
 def test_what_came_from_the_core_is_gone_and_random_cuts_leave_it(story, signs) -> None:
-    found = measured(story, signs)
-    scores = found.scores(V)
+    result = measured(story, signs)
+    scores = result.scores(V)
     assert scores["clean"].value >= 0.99
     assert scores["random"].value >= 0.99
     assert scores["cut"].low < 0.5 < scores["cut"].high
     assert scores["difference"].low > 0.2
     assert scores["random_drop"].high == 0
-    assert found.scores(Site(2, "q", 0))["clean"].value == 0.5  # the head's query reads nothing: nothing was built in
-    for senders in found.random_senders:
+    assert result.scores(Site(2, "q", 0))["clean"].value == 0.5  # the head's query reads nothing: nothing was built in
+    for senders in result.random_senders:
         assert not {head for _, heads in senders for head in heads} & {*built.CORE, built.READER}
 
 
@@ -122,9 +122,9 @@ def test_random_heads_come_from_the_senders_layers_where_they_can(any_model) -> 
     ],
 )
 def test_bad_input(model, examples, change, error, message: str) -> None:
-    given = {"receivers": Head(1, 0), "senders": Head(0, 0), "source": 0} | change
+    arguments = {"receivers": Head(1, 0), "senders": Head(0, 0), "source": 0} | change
     with pytest.raises(error, match=message):
-        probe_paths(model, examples, **given)
+        probe_paths(model, examples, **arguments)
 
 
 def test_a_metric_or_site_that_was_not_measured(overlap) -> None:

@@ -100,10 +100,10 @@ def test_a_memorised_feature_has_no_selectivity(model, examples) -> None:
     def by_word(first, second) -> list[float]:
         return [label.setdefault(word, float(rng.integers(0, 2))) for word in second]
 
-    found = fit_probe(model, examples, Site.embed(), Feature("random", "token", "binary", by_word)).scores
-    assert found["accuracy"].value > 0.99
-    assert found["control_accuracy"].value > 0.99
-    assert abs(found["selectivity"].value) < 0.01
+    scores = fit_probe(model, examples, Site.embed(), Feature("random", "token", "binary", by_word)).scores
+    assert scores["accuracy"].value > 0.99
+    assert scores["control_accuracy"].value > 0.99
+    assert abs(scores["selectivity"].value) < 0.01
 
 
 def test_the_same_seed_gives_the_same_probe(model, examples, probe) -> None:
@@ -125,26 +125,26 @@ def test_the_direction_raises_the_prediction_by_one(model, examples, probe) -> N
 
 
 def test_max_tokens_takes_whole_examples(model, examples) -> None:
-    found = fit_probe(model, examples, OVERLAP, "token_overlap", max_tokens=103)
-    assert len(found.places) == 100
-    assert all(found.places.to_frame().groupby("id").size() == 4)
+    fitted = fit_probe(model, examples, OVERLAP, "token_overlap", max_tokens=103)
+    assert len(fitted.places) == 100
+    assert all(fitted.places.to_frame().groupby("id").size() == 4)
     with pytest.raises(DataError, match="max_tokens=0"):
         fit_probe(model, examples, OVERLAP, "token_overlap", max_tokens=0)
 
 
 def test_pair_and_real_features(model, examples) -> None:
-    found = fit_probe(model, examples, Site.pooled(), "overlap_share")
-    assert {"r2", "word_r2", "control_r2", "shuffled_r2", "selectivity"} == set(found.scores)
-    assert not found.places.feature.position.any()
+    fitted = fit_probe(model, examples, Site.pooled(), "overlap_share")
+    assert {"r2", "word_r2", "control_r2", "shuffled_r2", "selectivity"} == set(fitted.scores)
+    assert not fitted.places.feature.position.any()
     known = np.array([text.startswith("doctor") for text in examples.first], dtype=float)
     first = fit_probe(model, examples, Site(1, "resid_post"), known)
     assert (first.places.feature.level, first.places.feature.kind) == ("pair", "binary")
 
 
 def test_control_is_an_option(model, examples) -> None:
-    found = fit_probe(model, examples, OVERLAP, "token_overlap", control=False).scores
-    assert "selectivity" not in found
-    assert "accuracy" in found
+    fitted = fit_probe(model, examples, OVERLAP, "token_overlap", control=False).scores
+    assert "selectivity" not in fitted
+    assert "accuracy" in fitted
 
 
 def test_frame_repr_save_and_load(probe, tmp_path) -> None:
@@ -161,16 +161,16 @@ def test_frame_repr_save_and_load(probe, tmp_path) -> None:
 
 
 def test_map_has_a_row_per_site_and_equals_single_probes(model, examples, probe, tmp_path) -> None:
-    found = probe_map(model, examples, "token_overlap")
-    frame = found.to_frame()
+    probes = probe_map(model, examples, "token_overlap")
+    frame = probes.to_frame()
     assert frame["site"].tolist() == ["L0H0.z", "L0H1.z", "L1H0.z", "L1H1.z"]
-    assert "best L0H0.z" in repr(found)
-    assert found[OVERLAP].scores["auc"].value == pytest.approx(probe.scores["auc"].value)
+    assert "best L0H0.z" in repr(probes)
+    assert probes[OVERLAP].scores["auc"].value == pytest.approx(probe.scores["auc"].value)
     assert frame["auc"].idxmax() == 0
-    loaded = ProbeMap.load(found.save(tmp_path / "map.json"))
+    loaded = ProbeMap.load(probes.save(tmp_path / "map.json"))
     assert loaded.to_frame().equals(frame)
     with pytest.raises(ComponentError, match="was not probed"):
-        found[Site(0, "v", 0)]
+        probes[Site(0, "v", 0)]
     with pytest.raises(ComponentError, match="no sites"):
         probe_map(model, examples, "token_overlap", sites=[])
 
@@ -201,9 +201,9 @@ def test_map_makes_one_pass(model, examples, monkeypatch) -> None:
     ],
 )
 def test_bad_input(model, examples, change, error, message: str) -> None:
-    given = {"site": OVERLAP, "feature": "token_overlap"} | change
+    arguments = {"site": OVERLAP, "feature": "token_overlap"} | change
     with pytest.raises(error, match=message):
-        fit_probe(model, examples, **given)
+        fit_probe(model, examples, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +214,9 @@ def encoded(model, examples):
 @pytest.fixture(scope="module")
 def by_token(model, examples):
     """Word overlap as an array: a value for each word of the second text, NaN elsewhere."""
-    found = feature_values(model, examples, "token_overlap")
+    overlap = feature_values(model, examples, "token_overlap")
     values = np.full(tuple(model.tokenize(list(examples.first), list(examples.second)).input_ids.shape), np.nan)
-    values[found.row, found.position] = found.value
+    values[overlap.row, overlap.position] = overlap.value
     return values
 
 
@@ -273,8 +273,8 @@ def test_texts_carry_their_own_sources(model, examples, encoded) -> None:
 
 def test_several_splits_are_one(model, examples, probe) -> None:
     halves = [examples.rows(slice(0, 60)), examples.rows(slice(60, 120))]
-    found = fit_probe(model, halves, OVERLAP, "token_overlap")
-    assert found.scores["auc"].value == pytest.approx(probe.scores["auc"].value)
+    joined = fit_probe(model, halves, OVERLAP, "token_overlap")
+    assert joined.scores["auc"].value == pytest.approx(probe.scores["auc"].value)
 
 
 def test_where_it_was_not_built_in_it_is_at_chance(model, examples) -> None:
@@ -282,9 +282,9 @@ def test_where_it_was_not_built_in_it_is_at_chance(model, examples) -> None:
     blind = fit_probe(model, examples, Site(0, "v", 0), "token_overlap").scores["auc"]
     assert blind.value == 0.5
     for site in (Site.embed(), Site(0, "q", 0), Site(0, "resid_pre")):
-        found = fit_probe(model, examples, site, "token_overlap").scores["auc"]
-        assert found.low < 0.55
-        assert found.value < 0.65
+        score = fit_probe(model, examples, site, "token_overlap").scores["auc"]
+        assert score.low < 0.55
+        assert score.value < 0.65
 
 
 @pytest.mark.parametrize("method", ["direction", "leace"])

@@ -17,7 +17,7 @@ from hc_interp.search.hard_concrete import (
     open_probability,
     ramped_target,
     sample_gates,
-    top_places,
+    top_indices,
 )
 from hc_interp.shares import kept_count
 
@@ -75,13 +75,13 @@ def test_lagrangian(sparsity, target, l1, l2):
 
 
 def test_target_is_ramped_from_zero():
-    found = [ramped_target(step, 4, 0.6) for step in range(7)]
-    assert found == pytest.approx([0, 0.15, 0.3, 0.45, 0.6, 0.6, 0.6])
+    targets = [ramped_target(step, 4, 0.6) for step in range(7)]
+    assert targets == pytest.approx([0, 0.15, 0.3, 0.45, 0.6, 0.6, 0.6])
     assert ramped_target(0, 0, 0.6) == 0.6
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.floats(0, 0.99))
-def test_top_places_are_the_largest_and_the_earlier_of_equals(values, sparsity):
+def test_top_indices_are_the_largest_and_the_earlier_of_equals(values, sparsity):
     n_kept = kept_count(len(values), sparsity)
-    slow = sorted(range(len(values)), key=lambda place: (-values[place], place))[:n_kept]
-    assert top_places(torch.tensor(values, dtype=torch.float32), n_kept).tolist() == sorted(slow)
+    slow = sorted(range(len(values)), key=lambda i: (-values[i], i))[:n_kept]
+    assert top_indices(torch.tensor(values, dtype=torch.float32), n_kept).tolist() == sorted(slow)

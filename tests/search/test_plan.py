@@ -21,21 +21,21 @@ def examples(n: int, n_sources: int) -> Examples:
 
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=80), st.integers(1, 20), st.integers(0, 3))
-def test_no_source_is_on_both_sides_of_the_split(codes, n_wanted, seed):
+def test_no_source_is_on_both_sides_of_the_split(codes, n_requested, seed):
     sources = [f"s{code}" for code in codes]
-    train, aside = held_out_rows(sources, n_wanted, seed)
+    train, aside = held_out_rows(sources, n_requested, seed)
     assert sorted([*train, *aside]) == list(range(len(sources)))
     assert not {sources[i] for i in train} & {sources[i] for i in aside}
     counts = Counter(sources)
-    most = n_wanted + n_wanted // 8
+    most = n_requested + n_requested // 8
     assert 1 <= len(aside) <= max(most, min(counts.values()))
-    if len(aside) < n_wanted:  # then no other source fits beside them
+    if len(aside) < n_requested:  # then no other source fits beside them
         assert all(len(aside) + counts[sources[i]] > most for i in train)
 
 
 @pytest.mark.parametrize(("counts", "n_aside"), [((110, 10), 10), ((60, 60), 60), ((118, 1, 1), 2)])
 def test_a_large_source_does_not_swallow_the_data(counts, n_aside):
-    sources = [f"s{place}" for place, count in enumerate(counts) for _ in range(count)]
+    sources = [f"s{i}" for i, count in enumerate(counts) for _ in range(count)]
     train, aside = held_out_rows(sources, len(sources) // 4, 0)
     assert (len(train), len(aside)) == (120 - n_aside, n_aside)
 
@@ -68,8 +68,8 @@ def test_each_seed_draws_its_own_half():
     for drawn in plan.train.values():
         assert not set(drawn) & set(plan.held_out)
     encoded = np.concatenate(plan.groups)
-    assert encoded[plan.held_out_places].tolist() == plan.held_out.tolist()
-    assert all(encoded[plan.train_places(seed)].tolist() == plan.train[seed].tolist() for seed in (0, 1))
+    assert encoded[plan.held_out_index].tolist() == plan.held_out.tolist()
+    assert all(encoded[plan.train_index(seed)].tolist() == plan.train[seed].tolist() for seed in (0, 1))
     alone = draw_plan([examples(400, 400)], (1,), n_train=1000, batch_size=8)
     assert alone.train[1].tolist() == plan.train[1].tolist()
 
@@ -81,8 +81,8 @@ def test_too_little_data_is_an_error_with_the_numbers(n, n_sources):
 
 
 def test_streams_of_one_seed_and_seeds_of_one_stream_differ():
-    found = {seed_of(seed, stream) for seed in range(20) for stream in ("data", "order", "gates")}
-    assert len(found) == 60
+    seeds = {seed_of(seed, stream) for seed in range(20) for stream in ("data", "order", "gates")}
+    assert len(seeds) == 60
 
 
 def test_rows_are_picked_over_several_parts():

@@ -33,46 +33,46 @@ def means(planted_model, rows):
 
 
 @pytest.fixture(scope="module")
-def found(planted_model, rows, means) -> MaskSearch:
+def result(planted_model, rows, means) -> MaskSearch:
     return search_masks(planted_model, rows, [0.5, 0.75], range(2), means, steps=80)
 
 
-def test_finds_exactly_the_components_that_matter(planted, found):
-    for subnetwork in found.at(0.5):
+def test_finds_exactly_the_components_that_matter(planted, result):
+    for subnetwork in result.at(0.5):
         assert subnetwork.kept == planted
-    assert float(found.kl[:2].max()) < 1e-6
-    assert found.agreement[:2].tolist() == [1.0, 1.0]
+    assert float(result.kl[:2].max()) < 1e-6
+    assert result.agreement[:2].tolist() == [1.0, 1.0]
 
 
-def test_a_search_stands_for_its_subnetworks(found):
-    assert heuristic_core(found).frequency == heuristic_core(found.subnetworks).frequency
-    assert named_subnetworks(found) == named_subnetworks(found.subnetworks)
+def test_a_search_stands_for_its_subnetworks(result):
+    assert heuristic_core(result).frequency == heuristic_core(result.subnetworks).frequency
+    assert named_subnetworks(result) == named_subnetworks(result.subnetworks)
 
 
-def test_sparsity_is_exact_and_the_grid_is_complete(planted, found):
-    assert [(share, seed) for share, seed in zip(found.sparsities, found.seeds, strict=True)] == [
+def test_sparsity_is_exact_and_the_grid_is_complete(planted, result):
+    assert [(share, seed) for share, seed in zip(result.sparsities, result.seeds, strict=True)] == [
         (0.5, 0),
         (0.5, 1),
         (0.75, 0),
         (0.75, 1),
     ]
-    assert [len(item) for item in found.subnetworks] == [6, 6, 3, 3]
-    for subnetwork in found.at(0.75):
+    assert [len(item) for item in result.subnetworks] == [6, 6, 3, 3]
+    for subnetwork in result.at(0.75):
         assert subnetwork.kept < planted
 
 
-def test_reported_kl_is_of_the_binary_mask_on_the_rows_held_out(found, planted_model, rows, means):
+def test_reported_kl_is_of_the_binary_mask_on_the_rows_held_out(result, planted_model, rows, means):
     from hc_interp.search.plan import draw_plan
 
     held_out = draw_plan([rows], (0, 1), 1024, 16).held_out
-    assert len(held_out) == found.settings["held_out"] == 30
+    assert len(held_out) == result.settings["held_out"] == 30
     batch = rows.rows(held_out.tolist())
     full = planted_model.logits(batch)
-    for place, subnetwork in enumerate(found.subnetworks):
+    for run, subnetwork in enumerate(result.subnetworks):
         masked = planted_model.logits(batch, [Keep(subnetwork, means)])
         slow = (full.softmax(-1) * (full.log_softmax(-1) - masked.log_softmax(-1))).sum(-1)
-        assert torch.allclose(found.kl_per_example[place], slow, atol=1e-5)
-        assert torch.equal(found.agrees[place], full.argmax(-1) == masked.argmax(-1))
+        assert torch.allclose(result.kl_per_example[run], slow, atol=1e-5)
+        assert torch.equal(result.agrees[run], full.argmax(-1) == masked.argmax(-1))
 
 
 def test_beats_almost_all_random_subnetworks_where_everything_matters(rows):
@@ -84,26 +84,26 @@ def test_beats_almost_all_random_subnetworks_where_everything_matters(rows):
         kept = rng.permutation(len(model.components))[:6]
         drawn = Subnetwork(frozenset(model.components[i] for i in kept), model.components)
         kls.append(float(kl_divergence(full, model.logits(rows, [Keep(drawn, means)])).mean()))
-    own = float(kl_divergence(full, model.logits(rows, [Keep(search.subnetworks[0], means)])).mean())
-    assert own < np.quantile(kls, 0.05)
+    kl = float(kl_divergence(full, model.logits(rows, [Keep(search.subnetworks[0], means)])).mean())
+    assert kl < np.quantile(kls, 0.05)
 
 
-def test_history_has_a_row_per_step_and_the_sparsity_reaches_its_target(found):
-    assert list(found.history.columns) == ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]
-    assert found.history.groupby("run").size().tolist() == [80] * 4
-    last = found.history.groupby("run").last()
+def test_history_has_a_row_per_step_and_the_sparsity_reaches_its_target(result):
+    assert list(result.history.columns) == ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]
+    assert result.history.groupby("run").size().tolist() == [80] * 4
+    last = result.history.groupby("run").last()
     assert last["expected_sparsity"].to_numpy()[:2] == pytest.approx([0.5, 0.5], abs=0.05)
-    assert all(run["l2"].is_monotonic_increasing for _, run in found.history.groupby("run"))  # ascent of a square
+    assert all(run["l2"].is_monotonic_increasing for _, run in result.history.groupby("run"))  # ascent of a square
 
 
-def test_same_seed_same_result_and_no_global_state(planted_model, rows, means, found):
+def test_same_seed_same_result_and_no_global_state(planted_model, rows, means, result):
     torch.manual_seed(1234)
     np.random.seed(99)  # noqa: NPY002 - shows that global state has no effect
     state = torch.random.get_rng_state()
     again = search_masks(planted_model, rows, 0.75, [1], means, steps=80)
-    assert torch.equal(again.log_alpha[0], found.log_alpha[3])
+    assert torch.equal(again.log_alpha[0], result.log_alpha[3])
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert not torch.equal(found.log_alpha[0], found.log_alpha[1])
+    assert not torch.equal(result.log_alpha[0], result.log_alpha[1])
 
 
 def test_sparsity_zero_keeps_everything_bit_for_bit(planted_model, rows, means):
@@ -124,14 +124,14 @@ def test_heads_only(planted, planted_model, rows, means):
     assert {item for item in planted if isinstance(item, Head)} < subnetwork.kept
 
 
-def test_kl_never_looks_at_labels(planted_model, rows, means, found):
+def test_kl_never_looks_at_labels(planted_model, rows, means, result):
     blind = search_masks(planted_model, replace(rows, labels=None), 0.5, [0], means, steps=80)
     wrong = search_masks(planted_model, replace(rows, labels=rows.labels * 0 + 77), 0.5, [0], means, steps=80)
-    assert torch.equal(blind.log_alpha[0], found.log_alpha[0])
-    assert torch.equal(wrong.log_alpha[0], found.log_alpha[0])
+    assert torch.equal(blind.log_alpha[0], result.log_alpha[0])
+    assert torch.equal(wrong.log_alpha[0], result.log_alpha[0])
 
 
-def test_task_objective_reads_labels(planted_model, rows, means, found):
+def test_task_objective_reads_labels(planted_model, rows, means, result):
     task = search_masks(planted_model, rows, 0.5, [0], means, objective="task", steps=20)
     other = search_masks(
         planted_model, replace(rows, labels=2 - rows.labels), 0.5, [0], means, objective="task", steps=20
@@ -148,9 +148,9 @@ def test_group_cross_entropy_adds_the_group_up():
     assert torch.allclose(group_cross_entropy(logits, gold)[0], expected)
 
 
-def test_means_are_taken_from_the_data_when_not_given(planted_model, rows, found):
-    own = search_masks(planted_model, rows, 0.5, [0], steps=80)
-    assert torch.equal(own.log_alpha[0], found.log_alpha[0])
+def test_means_are_taken_from_the_data_when_not_given(planted_model, rows, result):
+    default = search_masks(planted_model, rows, 0.5, [0], steps=80)
+    assert torch.equal(default.log_alpha[0], result.log_alpha[0])
 
 
 def test_other_sources_and_interventions(planted, planted_model, rows, means):
@@ -182,19 +182,19 @@ def test_ties_go_to_the_earlier_component(planted_model):
     assert subnetwork.sorted() == planted_model.components[:6]
 
 
-def test_frame_and_file(found, tmp_path):
-    frame = found.to_frame()
+def test_frame_and_file(result, tmp_path):
+    frame = result.to_frame()
     assert list(frame.columns) == ["run", "seed", "sparsity", "heads", "mlps", "kl", "agreement"]
     assert (frame["heads"] + frame["mlps"]).tolist() == [6, 6, 3, 3]
-    assert "4 subnetworks at sparsity 0.5, 0.75" in repr(found)
-    assert found._repr_html_().startswith("<p>")
-    again = MaskSearch.load(found.save(tmp_path / "found.json"))
-    assert again.subnetworks == found.subnetworks
-    assert torch.equal(again.log_alpha, found.log_alpha)
-    assert torch.equal(again.agrees, found.agrees)
-    assert again.history.equals(found.history)
+    assert "4 subnetworks at sparsity 0.5, 0.75" in repr(result)
+    assert result._repr_html_().startswith("<p>")
+    again = MaskSearch.load(result.save(tmp_path / "found.json"))
+    assert again.subnetworks == result.subnetworks
+    assert torch.equal(again.log_alpha, result.log_alpha)
+    assert torch.equal(again.agrees, result.agrees)
+    assert again.history.equals(result.history)
     assert again.to_frame().equals(frame)
-    assert again.provenance["model"] == found.provenance["model"]
+    assert again.provenance["model"] == result.provenance["model"]
     (tmp_path / "cut.json").write_text((tmp_path / "found.json").read_text()[:200])
     with pytest.raises(ResultError, match=r"cut\.json is not a saved MaskSearch"):
         MaskSearch.load(tmp_path / "cut.json")
@@ -280,26 +280,26 @@ def test_positions_of_padding_do_not_matter(planted_model, means):
 
     parts = [tiny_batch(6, 7, seed=1), tiny_batch(5, 12, seed=2)]
     pool = build_pool(planted_model, parts, with_gold=False, interventions=(), size=4)
-    for place, part in ((torch.arange(6), parts[0]), (torch.arange(6, 11), parts[1])):
-        taken = pool.take(place)
+    for index, part in ((torch.arange(6), parts[0]), (torch.arange(6, 11), parts[1])):
+        taken = pool.take(index)
         assert taken.ids == part.ids
         assert torch.allclose(planted_model.logits(taken), planted_model.logits(part), atol=1e-5)
-        assert torch.allclose(pool.reference[place], planted_model.logits(part), atol=1e-5)
+        assert torch.allclose(pool.reference[index], planted_model.logits(part), atol=1e-5)
 
 
-def test_trades_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
+def test_swaps_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
-    plain, traded = (search_masks(model, rows, 0.5, [0, 1], means, steps=30, exchanges=n) for n in (0, 4))
+    plain, swapped = (search_masks(model, rows, 0.5, [0, 1], means, steps=30, exchanges=n) for n in (0, 4))
     assert len(plain.exchanges) == 0
-    assert list(traded.exchanges["run"]) == [0] * 4 + [1] * 4
-    assert (traded.exchanges["after"] <= traded.exchanges["before"]).all()
-    assert (traded.exchanges["after"] < traded.exchanges["before"]).any()
+    assert list(swapped.exchanges["run"]) == [0] * 4 + [1] * 4
+    assert (swapped.exchanges["after"] <= swapped.exchanges["before"]).all()
+    assert (swapped.exchanges["after"] < swapped.exchanges["before"]).any()
     for run in range(2):
-        assert traded.subnetworks[run] == binary(traded.log_alpha[run], 0.5, model.components)
-        assert torch.equal(traded.log_alpha[run].sort().values, plain.log_alpha[run].sort().values)
-        assert len(traded.subnetworks[run]) == 6
-    assert not torch.equal(traded.log_alpha, plain.log_alpha)
+        assert swapped.subnetworks[run] == binary(swapped.log_alpha[run], 0.5, model.components)
+        assert torch.equal(swapped.log_alpha[run].sort().values, plain.log_alpha[run].sort().values)
+        assert len(swapped.subnetworks[run]) == 6
+    assert not torch.equal(swapped.log_alpha, plain.log_alpha)
 
 
 def test_runs_share_what_does_not_vary(planted_model, rows, means):
@@ -321,16 +321,17 @@ def test_runs_share_what_does_not_vary(planted_model, rows, means):
         search([0], ("sort",))
 
 
-def test_what_trades_draw_can_be_shared(rows):
+def test_what_swaps_draw_can_be_shared(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
     same, apart = (
         search_masks(model, rows, 0.5, [3, 4], means, steps=10, exchanges=12, vary=vary)
         for vary in ((), ("exchanges",))
     )
-    for found, equal in ((same, True), (apart, False)):
+    for result, equal in ((same, True), (apart, False)):
         runs = [
-            found.exchanges[found.exchanges["run"] == run].drop(columns="run").reset_index(drop=True) for run in (0, 1)
+            result.exchanges[result.exchanges["run"] == run].drop(columns="run").reset_index(drop=True)
+            for run in (0, 1)
         ]
         assert runs[0].equals(runs[1]) == equal
     assert torch.equal(apart.log_alpha[0], same.log_alpha[0])
@@ -493,22 +494,22 @@ def test_a_file_that_is_not_the_run_it_should_be_names_the_mend(tmp_path, plante
             search([0, 1])
 
 
-@pytest.mark.parametrize("source", ["donors", "positional means", "corrupt side"])
-def test_a_source_that_does_not_fit_the_data_is_refused_before_training(planted_model, rows, source, untrained):
+@pytest.mark.parametrize("kind", ["donors", "positional means", "corrupt side"])
+def test_a_source_that_does_not_fit_the_data_is_refused_before_training(planted_model, rows, kind, untrained):
     short = rows.rows((rows.attention_mask.sum(1) < 8).nonzero()[:, 0])
     cut = Batch(short.input_ids[:, :7], short.attention_mask[:, :7])
     pairs = ContrastPairs(rows, replace(rows, input_ids=rows.input_ids % 50 + 3), gold=rows.labels.tolist())
-    data, found, message = {
+    data, source, message = {
         "donors": (rows, Donors(planted_model, cut), "No donor of"),
         "positional means": (rows, mean_activations(planted_model, cut, positional=True), "positional means 7"),
         "corrupt side": (pairs.corrupt, pairs, "corrupt side of the pairs.*Pass pairs.clean"),
-    }[source]
+    }[kind]
     with pytest.raises(InterventionError, match=message):
-        search_masks(planted_model, data, 0.5, [0], found, steps=2, exchanges=0)
-    if source == "corrupt side":
+        search_masks(planted_model, data, 0.5, [0], source, steps=2, exchanges=0)
+    if kind == "corrupt side":
         for nodes in ("components", "q"):
             with pytest.raises(InterventionError, match=message):
-                attribution_patching(planted_model, data, found, nodes=nodes)
+                attribution_patching(planted_model, data, source, nodes=nodes)
 
 
 def test_an_iterator_of_interventions_counts(planted_model, rows, means):
@@ -518,30 +519,30 @@ def test_an_iterator_of_interventions_counts(planted_model, rows, means):
     listed = search_masks(planted_model, rows, 0.5, [0], means, interventions=[item], **settings)
     assert torch.equal(once.kl_per_example, listed.kl_per_example)
     for screen in (gradient_importance, attribution_patching, leave_one_out):
-        given = (screen(planted_model, rows, means, interventions=own) for own in (iter([item]), [item]))
-        assert torch.equal(*(ranking.per_example for ranking in given))
+        rankings = (screen(planted_model, rows, means, interventions=items) for items in (iter([item]), [item]))
+        assert torch.equal(*(ranking.per_example for ranking in rankings))
 
 
 def test_a_grid_with_sparsity_zero_keeps_numbers_as_numbers(planted_model, rows, means):
-    found = search_masks(planted_model, rows, [0, 0.5], [0], means, steps=2, exchanges=1)
-    for frame in (found.history, found.exchanges):
+    result = search_masks(planted_model, rows, [0, 0.5], [0], means, steps=2, exchanges=1)
+    for frame in (result.history, result.exchanges):
         assert all(np.issubdtype(dtype, np.number) for dtype in frame.dtypes)
         assert set(frame["run"]) == {1}
     nothing = search_masks(planted_model, rows, 0, [0], means)
-    assert list(nothing.history.columns) == list(found.history.columns)
+    assert list(nothing.history.columns) == list(result.history.columns)
 
 
-@pytest.mark.parametrize("given", [np.float32(0.1), np.array(0.1), torch.tensor(0.1), np.arange(0.1, 0.2, 0.1), 0.1])
-def test_a_sparsity_is_the_decimal_that_was_meant(planted_model, rows, means, given):
-    found = search_masks(planted_model, rows, given, [0], means, steps=1, exchanges=0)
-    assert found.sparsities == (0.1,)
-    assert found.at(np.float32(0.1)) == found.subnetworks
+@pytest.mark.parametrize("sparsity", [np.float32(0.1), np.array(0.1), torch.tensor(0.1), np.arange(0.1, 0.2, 0.1), 0.1])
+def test_a_sparsity_is_the_decimal_that_was_meant(planted_model, rows, means, sparsity):
+    result = search_masks(planted_model, rows, sparsity, [0], means, steps=1, exchanges=0)
+    assert result.sparsities == (0.1,)
+    assert result.at(np.float32(0.1)) == result.subnetworks
     with pytest.raises(SearchError, match=r"no runs at sparsity 0.2. Expected one of 0.1"):
-        found.at(0.2)
+        result.at(0.2)
 
 
 @pytest.mark.parametrize(("exchanges", "goes_on"), [(1, False), (0, True)])
-def test_a_folder_knows_by_which_trades_masks_were_made(
+def test_a_folder_knows_by_which_swaps_masks_were_made(
     tmp_path, planted_model, rows, means, monkeypatch, exchanges, goes_on
 ):
     from hc_interp.search import search_masks as module
@@ -550,7 +551,7 @@ def test_a_folder_knows_by_which_trades_masks_were_made(
         return search_masks(planted_model, rows, 0.5, [0], means, steps=2, exchanges=exchanges, resume=tmp_path)
 
     first = search()
-    monkeypatch.setattr(module, "TRADES", module.TRADES + 1)
+    monkeypatch.setattr(module, "SWAP_VERSION", module.SWAP_VERSION + 1)
     if goes_on:
         assert torch.equal(search().log_alpha, first.log_alpha)
     else:

@@ -1,4 +1,4 @@
-"""Screens: one score for each component, taken one component at a time. Each file of this package has one."""
+"""Screens. A screen scores each component by itself, while all others are kept. Each file here has one screen."""
 
 from hc_interp.search.screens.attribution_patching import attribution_patching
 from hc_interp.search.screens.gradient_importance import gradient_importance

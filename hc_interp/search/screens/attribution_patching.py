@@ -1,6 +1,6 @@
-"""The screen `attribution_patching` (AtP*): first-order effects of replacing each component, corrected."""
+"""The screen `attribution_patching` (AtP*): first-order effects of replacing each component, with two corrections."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -28,20 +28,22 @@ def attribution_patching(
     objective: str = "kl",
     qk_fix: bool = True,
     grad_drop: bool = True,
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     batch_size: int = 32,
 ) -> Ranking:
-    """AtP*: the expected absolute first-order effect of replacing each node, with its two known corrections.
+    """AtP*: the expected absolute first-order effect of replacing each node on the loss, with two corrections.
 
-    `nodes="components"` estimates what replacing a head's `z` or an MLP's output by `means` (or by another source:
-    `ContrastPairs` with `data=pairs.clean`) does to the loss, `"q"`, `"k"`, `"v"` the same of one input of each head.
-    `qk_fix` recomputes the attention that new queries or keys give, exactly, and is linear only after it: a saturated
-    softmax has no slope. It changes nothing for other nodes. `grad_drop` averages the absolute estimates over backward
-    passes that leave out one layer's components each (one pass for each layer), so that direct and indirect effects of
-    opposite sign do not cancel. The loss is that of `gradient_importance`. Source: Kramar et al. 2024 (arXiv
-    2403.00745); Nanda 2023.
+    A node is a component (`nodes="components"`: a head's `z` or an MLP's output), or one input of each head (`"q"`,
+    `"k"` or `"v"`). `means` is what replaces its value: mean activations (None: taken over `data`) or another source,
+    such as `ContrastPairs` with `data=pairs.clean`. The loss is that of `gradient_importance`.
 
-    An estimate, not an effect: `leave_one_out` measures.
+    `qk_fix` computes the attention under new queries or keys exactly and linearises only what follows, because a
+    saturated softmax has no slope. It changes nothing for other nodes. `grad_drop` makes one backward pass for each
+    layer, in which no gradient flows through that layer's components, and averages the absolute estimates over passes.
+    So direct and indirect effects of opposite sign do not cancel. Sources: Kramar et al. 2024 (arXiv 2403.00745); Nanda
+    2023.
+
+    The scores are estimates. `leave_one_out` measures the effects.
     """
     if nodes not in NODES:
         raise SearchError(f"nodes={nodes!r} was given. Expected one of {', '.join(map(repr, NODES))}.")
@@ -52,14 +54,14 @@ def attribution_patching(
     def score(batch: Batch, rows: Tensor) -> Tensor:
         loss = goal.answer_loss(rows)
         if nodes == "components":
-            found = [
+            effects = [
                 gate_gradients(model, batch, goal.universe, goal.source, loss, goal.interventions, drop)
                 for drop in passes
             ]
         else:
-            found = node_effects(model, batch, nodes, goal.source, loss, goal.interventions, passes, qk_fix=qk_fix)
-        # In a pass that drops its layer a node has no effect, so it is in one pass fewer.
-        return torch.stack(found).abs().sum(0).T / max(1, len(passes) - 1)
+            effects = node_effects(model, batch, nodes, goal.source, loss, goal.interventions, passes, qk_fix=qk_fix)
+        # A node's estimate is 0 in the pass that drops its own layer, so the mean is over the other passes.
+        return torch.stack(effects).abs().sum(0).T / max(1, len(passes) - 1)
 
     name = "attribution patching" if nodes == "components" else f"attribution patching of {nodes}"
     return job.rank(name, score, nodes=nodes, qk_fix=qk_fix, grad_drop=grad_drop)

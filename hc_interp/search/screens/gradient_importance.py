@@ -1,6 +1,6 @@
-"""The screen `gradient_importance`: slopes of the loss in each component's gate."""
+"""The screen `gradient_importance`: derivatives of the loss in each component's gate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -25,17 +25,18 @@ def gradient_importance(
     components: str = "heads+mlps",
     objective: str = "kl",
     normalize: bool = False,
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     batch_size: int = 32,
 ) -> Ranking:
-    """Expected absolute slope of the loss in each component's gate, at the full model.
+    """The expected absolute derivative of the loss in each component's gate, at the full model.
 
-    A gate blends a component's output with `means` (None: taken over `data`; `means=0` is the published form). The loss
-    is minus the log probability of the label group (`objective="task"`) or of the full model's own answer (`"kl"`,
-    which looks at no label: KL itself is flat at the full model). `normalize=True` divides each layer's scores by their
-    Euclidean norm, as Michel et al. do. One backward pass. Source: Michel, Levy & Neubig 2019 (arXiv 1905.10650).
+    A gate blends a component's output (gate 1) with the value of `means` (gate 0). None: mean activations over `data`;
+    `means=0` is the published form. The loss is minus the log probability of the label group (`objective="task"`) or of
+    the full model's answer (`"kl"`, which uses no labels; the derivative of KL itself is 0 at the full model).
+    `normalize=True` divides each layer's scores by their Euclidean norm, as Michel et al. do. There is one backward
+    pass for each batch. Source: Michel, Levy & Neubig 2019 (arXiv 1905.10650).
 
-    A slope at the full model says nothing of what happens far from it, or when several components go together.
+    A derivative at the full model does not show what happens far from it, or when several components are removed.
     """
     job = Screen.of(model, data, means, components, objective, interventions, batch_size)
     goal = job.objective
@@ -49,7 +50,7 @@ def gradient_importance(
 
 
 def _by_layer(ranking: Ranking) -> Ranking:
-    """Scores over the Euclidean norm of their layer's."""
+    """The ranking with each layer's scores divided by their Euclidean norm."""
     layers = torch.tensor([item.layer for item in ranking.universe])
     norms = torch.stack([ranking.scores[layers == layer].norm() for layer in layers.tolist()])
     scaled = ranking.per_example / norms.clamp_min(1e-30)[:, None].to(ranking.per_example.dtype)

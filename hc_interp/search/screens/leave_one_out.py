@@ -1,6 +1,6 @@
-"""The screen `leave_one_out`: the exact loss of replacing each component alone."""
+"""The screen `leave_one_out`: the measured effect of replacing each component alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -25,13 +25,16 @@ def leave_one_out(
     *,
     components: str = "heads+mlps",
     objective: str = "kl",
-    interventions: Sequence[Intervention] = (),
+    interventions: Iterable[Intervention] = (),
     batch_size: int = 64,
 ) -> Ranking:
-    """The exact loss of replacing each component alone: KL(full || without it), or what the task loss rises by.
+    """The effect on the loss of replacing each component alone, measured by a pass for each component.
 
-    One pass for each component, from its layer on. Exact for one component; components that can stand in for each other
-    score low together.
+    `objective="kl"`: KL(full || without the component), in nats. `"task"`: the rise of the cross entropy of the label
+    group. `means` replaces the component's output: mean activations (None: taken over `data`) or another source. A pass
+    starts at the component's layer.
+
+    The effects are those of single components. Two components of which each can replace the other both score low.
     """
     job = Screen.of(model, data, means, components, objective, interventions, batch_size)
     goal = job.objective
@@ -40,11 +43,11 @@ def leave_one_out(
     def score(batch: Batch, rows: Tensor) -> Tensor:
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
         below = model.run(batch, goal.interventions, capture=streams).captured
-        found = []
+        losses = []
         for item in goal.universe:
             edits = model.compile(batch, [*goal.interventions, Ablate(item, goal.source)])
             start = (item.layer, below[Site(item.layer, "resid_pre")])
-            found.append(goal.loss(model.run_edits(batch, edits, start=start).logits, rows))
-        return torch.stack(found) - goal.full_loss(rows)
+            losses.append(goal.loss(model.run_edits(batch, edits, start=start).logits, rows))
+        return torch.stack(losses) - goal.full_loss(rows)
 
     return job.rank("leave one out", score)

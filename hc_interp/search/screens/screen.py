@@ -1,16 +1,17 @@
-"""`Screen`: what every screen is made of, and the registry of screens.
+"""`Screen`: the shared part of all screens, and the registry of screens.
 
-A screen gives one score to each component, taken one component at a time. It is cheap, and a baseline for a search. A
-new screen is one function in a file of its own: it builds a `Screen` from its arguments, and `Screen.rank` turns the
-scores of single batches into a `Ranking`, whose `top(sparsity)` is a subnetwork. `@screen` registers the function.
+A screen gives a score to each component by itself, while all others are kept. Screens are cheap, and baselines for a
+search. A new screen is one function in a file of its own. The function builds a `Screen` from its arguments, and
+`Screen.rank` turns the scores of single batches into a `Ranking`, whose `top(sparsity)` is a subnetwork. `@screen`
+registers the function.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
@@ -25,16 +26,16 @@ from hc_interp.search.node_gradients import NODES
 from hc_interp.search.objective import Objective, check_choice
 from hc_interp.search.ranking import Ranking
 
-# Scores of one batch; the second argument are its rows' indices in all examples.
-BatchScore = Callable[[Batch, Tensor], Float[Tensor, "component batch"]]
+# The scores of one batch. The second argument are the indices of its rows in all examples.
+BatchScore = Callable[[Batch, Int[Tensor, " batch"]], Float[Tensor, "component batch"]]
 AnyScreen = TypeVar("AnyScreen", bound=Callable[..., Ranking])
 SCREENS: dict[str, Callable[..., Ranking]] = {}
 
 
 def screen(function: AnyScreen) -> AnyScreen:
-    """Register a screen by its function's name. Raises `SearchError` where another function has that name.
+    """Register a screen by its function's name. Raises `SearchError` if another module has a screen of that name.
 
-    A function that is defined again, as when a notebook's cell runs twice, takes its own place.
+    A function that its module defines again, as when a notebook's cell runs twice, replaces the earlier one.
     """
     name = function.__name__
     if name in SCREENS and SCREENS[name].__module__ != function.__module__:
@@ -48,7 +49,7 @@ def screen(function: AnyScreen) -> AnyScreen:
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """What a screen computes with: the objective on all examples, and the sources and provenance of its ranking."""
+    """The objective on all examples, and the sources and the provenance of the ranking."""
 
     objective: Objective
     batch_size: int
@@ -63,11 +64,11 @@ class Screen:
         means: Source | None,
         components: str,
         objective: str,
-        interventions: Sequence[Intervention],
+        interventions: Iterable[Intervention],
         batch_size: int,
         nodes: str = "components",
     ) -> Self:
-        """Check the arguments and encode the data; nodes that are inputs of heads are scored for heads alone."""
+        """Check the arguments and encode the data. If `nodes` are inputs of heads, MLPs get no score."""
         check_choice(components, objective)
         before = model.check_interventions(interventions)
         parts = as_parts(data)
@@ -80,14 +81,14 @@ class Screen:
         return cls(goal, batch_size, tuple(sources_of(parts)), record)
 
     def rank(self, method: str, score: BatchScore, **settings: Any) -> Ranking:
-        """Scores of all rows, a batch of similar lengths at a time."""
+        """The ranking by `score`, which gets batches of rows of similar length. `settings` are kept in the result."""
         pool, items = self.objective.pool, self.objective.universe
         order = torch.argsort(pool.lengths, stable=True)
-        found = []
+        by_batch = []
         with stage(method, len(order)) as progress:
             for rows in order.split(self.batch_size):
-                found.append(score(pool.take(rows), rows.to(pool.reference.device)).detach().cpu())
+                by_batch.append(score(pool.take(rows), rows.to(pool.reference.device)).detach().cpu())
                 progress.advance(len(rows))
-        per_example = torch.cat(found, dim=1)[:, torch.argsort(order)]
+        per_example = torch.cat(by_batch, dim=1)[:, torch.argsort(order)]
         settings |= {"objective": self.objective.name, "components": len(items)}
         return Ranking(method, items, per_example, self.sources, settings, self.provenance)

@@ -1,4 +1,4 @@
-"""Trades: predictions equal slow twins, only measured gains count, the best mask of all is found where it can be."""
+"""Swaps: predictions equal slow twins, only measured gains count, the best mask of all is found where it can be."""
 
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -17,10 +17,10 @@ from hc_interp.interventions.sites import Steer
 from hc_interp.metrics import kl_divergence
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
-from hc_interp.search import exchange as module
-from hc_interp.search.exchange import exchange, kicked, linear_logits, mask_losses, ranked_trades
+from hc_interp.search import swaps as module
 from hc_interp.search.objective import Objective
 from hc_interp.search.pool import build_pool
+from hc_interp.search.swaps import linear_logits, mask_losses, perturbed, ranked_swaps, swap_components
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,10 @@ def test_losses_are_those_of_one_mask_at_a_time(goal):
     masks = torch.stack([half(goal, rng) for _ in range(7)])
     batch = goal.pool.take(rows)
     full = goal.model.logits(batch)
-    for mask, found in zip(masks, mask_losses(goal, masks, rows), strict=True):
+    for mask, loss in zip(masks, mask_losses(goal, masks, rows), strict=True):
         kept = Subnetwork([goal.universe[i] for i in mask.nonzero()[:, 0]], goal.universe)
         slow = kl_divergence(full, goal.model.logits(batch, Keep(kept, goal.source))).mean()
-        assert float(found) == pytest.approx(float(slow), rel=1e-9)
+        assert float(loss) == pytest.approx(float(slow), rel=1e-9)
 
 
 def test_losses_from_the_first_changed_layer_on_are_those_of_whole_passes(goal, monkeypatch):
@@ -61,9 +61,9 @@ def test_losses_from_the_first_changed_layer_on_are_those_of_whole_passes(goal, 
     whole = module.row_losses(goal, masks, rows)
     starts, run = [], type(goal).logits
 
-    def spy(self, gates, own, start=None):
+    def spy(self, gates, rows, start=None):
         starts.append(0 if start is None else start[0])
-        return run(self, gates, own, start)
+        return run(self, gates, rows, start)
 
     monkeypatch.setattr(type(goal), "logits", spy)
     assert torch.allclose(module.row_losses(goal, masks, rows, near), whole, rtol=1e-9, atol=1e-12)
@@ -96,7 +96,7 @@ def test_in_half_precision_both_ways_err_by_rounding_alone(dtype):
         near = half(goal, np.random.default_rng(11))
         flips = near.repeat(len(near), 1)
         flips[torch.arange(len(near)), torch.arange(len(near))] ^= True
-        losses += [module.row_losses(goal, flips, torch.arange(24), own).mean(1) for own in (None, near)]
+        losses += [module.row_losses(goal, flips, torch.arange(24), prefix).mean(1) for prefix in (None, near)]
     unit = torch.finfo(dtype).eps * float(losses[0].mean())
     assert losses[2].dtype == torch.float64
     assert float((losses[3] - losses[2]).abs().max()) < unit
@@ -112,89 +112,89 @@ def test_a_loss_that_is_not_finite_is_an_error(goal):
 
 def test_slopes_of_logits_are_those_of_finite_differences(goal):
     kept, rows = half(goal, np.random.default_rng(1)), torch.tensor([11, 2, 29, 5])
-    found = linear_logits(goal, kept, rows)
+    surrogate = linear_logits(goal, kept, rows)
     batch = goal.pool.take(rows)
     mask = kept.double()
-    assert torch.allclose(found.logits, goal.model.logits(batch, SoftMask(mask, goal.source)))
-    for place in range(len(kept)):
+    assert torch.allclose(surrogate.logits, goal.model.logits(batch, SoftMask(mask, goal.source)))
+    for i in range(len(kept)):
         ends = []
         for step in (-1e-5, 1e-5):
             moved = mask.clone()
-            moved[place] += step
+            moved[i] += step
             logits = goal.model.logits(batch, SoftMask(moved, goal.source))
             ends.append(logits - logits[:, -1:])
-        assert torch.allclose(found.slopes[..., place], (ends[1] - ends[0]) / 2e-5, atol=1e-6)
+        assert torch.allclose(surrogate.slopes[..., i], (ends[1] - ends[0]) / 2e-5, atol=1e-6)
 
 
-def test_trades_are_ranked_by_the_loss_of_linear_logits(goal):
+def test_swaps_are_ranked_by_the_loss_of_linear_logits(goal):
     kept, rows = half(goal, np.random.default_rng(2)), torch.arange(12)
     start = linear_logits(goal, kept, rows)
-    removed, added = ranked_trades(goal, start, rows)
+    removed, added = ranked_swaps(goal, start, rows)
     assert len(removed) == 36
     losses = []
     for i, j in zip(removed.tolist(), added.tolist(), strict=True):
         assert kept[i]
         assert not kept[j]
-        losses.append(float(goal.loss(start.trade(i, j).logits, rows).mean()))
+        losses.append(float(goal.loss(start.swap(i, j).logits, rows).mean()))
     assert losses == sorted(losses)
 
 
-def test_a_kick_keeps_the_size(goal):
+def test_a_perturbation_keeps_the_size(goal):
     rng = np.random.default_rng(3)
     kept = half(goal, rng)
-    moved = kicked(kept, rng)
+    moved = perturbed(kept, rng)
     assert moved.sum() == kept.sum()
     assert int((moved & ~kept).sum()) == 2
     almost = torch.ones(5, dtype=torch.bool)
     almost[2] = False
-    assert kicked(almost, rng).sum() == 4
+    assert perturbed(almost, rng).sum() == 4
 
 
 def test_losses_never_rise_and_are_measured(goal):
     rng = np.random.default_rng(4)
     kept, rows = half(goal, rng), torch.arange(30)
-    best, history = exchange(goal, kept, rows, 4, rng)
+    best, history = swap_components(goal, kept, rows, 4, rng)
     assert len(history) == 4
-    assert all(own.after <= own.before for own in history)
-    assert all((own.traded > 0) == (own.after < own.before) for own in history)
+    assert all(entry.after <= entry.before for entry in history)
+    assert all((entry.traded > 0) == (entry.after < entry.before) for entry in history)
     assert history[0].before == pytest.approx(float(mask_losses(goal, kept[None], rows)[0]))
-    assert min(own.after for own in history) == pytest.approx(float(mask_losses(goal, best[None], rows)[0]))
+    assert min(entry.after for entry in history) == pytest.approx(float(mask_losses(goal, best[None], rows)[0]))
     assert best.sum() == kept.sum()
 
 
 def test_first_rounds_take_few_examples_and_the_last_all(goal, monkeypatch):
-    monkeypatch.setattr(module, "START", 4)
+    monkeypatch.setattr(module, "FIRST_SIZE", 4)
     kept, rows = half(goal, np.random.default_rng(6)), torch.arange(30)
-    best, history = exchange(goal, kept, rows, 20, np.random.default_rng(6))
-    sizes = [own.examples for own in history]
+    best, history = swap_components(goal, kept, rows, 20, np.random.default_rng(6))
+    sizes = [entry.examples for entry in history]
     assert sizes == sorted(sizes)
     assert set(sizes) == {4, 8, 16, 30}
     for before, after in pairwise(history):
         assert (after.examples == before.examples) == (before.traded > 0 or before.examples == 30)
-    start, found = mask_losses(goal, torch.stack([kept, best]), rows)
-    assert found < start
+    start, end = mask_losses(goal, torch.stack([kept, best]), rows)
+    assert end < start
 
 
-def test_a_trade_that_only_few_examples_favour_is_taken_back(goal, monkeypatch):
+def test_a_swap_that_only_few_examples_favour_is_taken_back(goal, monkeypatch):
     """Rounds end before all examples were used: what is worse on them than the start is not returned."""
-    monkeypatch.setattr(module, "START", 2)
+    monkeypatch.setattr(module, "FIRST_SIZE", 2)
     monkeypatch.setattr(module, "CLEAR", 0.0)
     rows, taken_back = torch.arange(30), 0
     for seed in range(6):
         kept = half(goal, np.random.default_rng(seed))
-        best, (only,) = exchange(goal, kept, rows, 1, np.random.default_rng(seed))
-        start, found = mask_losses(goal, torch.stack([kept, best]), rows)
-        assert found <= start
+        best, (only,) = swap_components(goal, kept, rows, 1, np.random.default_rng(seed))
+        start, end = mask_losses(goal, torch.stack([kept, best]), rows)
+        assert end <= start
         taken_back += only.traded > 0 and torch.equal(best, kept)
     assert taken_back > 0
 
 
-def test_ends_early_where_a_large_model_has_no_trade_left(goal, monkeypatch):
-    monkeypatch.setattr(module, "WHOLE", 0)
+def test_ends_early_where_a_large_model_has_no_swap_left(goal, monkeypatch):
+    monkeypatch.setattr(module, "EXHAUSTIVE", 0)
     kept = half(goal, np.random.default_rng(7))
-    _, history = exchange(goal, kept, torch.arange(30), 50, np.random.default_rng(7))
+    _, history = swap_components(goal, kept, torch.arange(30), 50, np.random.default_rng(7))
     assert len(history) < 50
-    idle = [own.gain < module.GAIN * own.before for own in history if own.examples == 30]
+    idle = [entry.gain < module.IDLE_GAIN * entry.before for entry in history if entry.examples == 30]
     assert idle[-2:] == [True, True]
     assert (True, True) not in pairwise(idle[:-1])
 
@@ -203,29 +203,29 @@ def test_finds_the_best_of_all_subsets_from_most_starts(goal):
     rows = torch.arange(30)
     n = len(goal.universe)
     every = torch.zeros(220, n, dtype=torch.bool)
-    for place, kept in enumerate(combinations(range(n), 3)):
-        every[place, list(kept)] = True
+    for i, kept in enumerate(combinations(range(n), 3)):
+        every[i, list(kept)] = True
     losses = mask_losses(goal, every, rows)
     gap = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
         start = every[rng.integers(len(every))]
-        found = float(mask_losses(goal, exchange(goal, start, rows, 8, rng)[0][None], rows)[0])
-        gap.append((found - float(losses.min())) / float(losses.mean() - losses.min()))
-    assert sum(own <= 0.01 for own in gap) >= 3, gap
+        loss = float(mask_losses(goal, swap_components(goal, start, rows, 8, rng)[0][None], rows)[0])
+        gap.append((loss - float(losses.min())) / float(losses.mean() - losses.min()))
+    assert sum(item <= 0.01 for item in gap) >= 3, gap
 
 
-def test_nothing_to_trade(goal):
+def test_nothing_to_swap(goal):
     whole = torch.ones(len(goal.universe), dtype=torch.bool)
-    best, history = exchange(goal, whole, torch.arange(4), 3, np.random.default_rng(0))
+    best, history = swap_components(goal, whole, torch.arange(4), 3, np.random.default_rng(0))
     assert torch.equal(best, whole)
     assert history == []
 
 
 def test_few_candidates_are_measured_where_there_are_many(goal, monkeypatch):
-    monkeypatch.setattr(module, "WHOLE", 0)
+    monkeypatch.setattr(module, "EXHAUSTIVE", 0)
     kept, rows = half(goal, np.random.default_rng(5)), torch.arange(10)
-    masks, _ = module.proposals(goal, linear_logits(goal, kept, rows), rows)
+    masks, _ = module.candidates(goal, linear_logits(goal, kept, rows), rows)
     assert 1 <= len(masks) <= module.FINALISTS + len(module.CHAINS)
     assert bool((masks.sum(1) == kept.sum()).all())
     assert not (masks == kept).all(1).any()
@@ -234,20 +234,20 @@ def test_few_candidates_are_measured_where_there_are_many(goal, monkeypatch):
 @pytest.mark.parametrize("few", [8, 30])
 def test_errors_make_the_prediction_of_one_change_exact(goal, monkeypatch, few):
     monkeypatch.setattr(module, "PROMISING", 3)
-    monkeypatch.setattr(module, "START", 2 * few)
+    monkeypatch.setattr(module, "FIRST_SIZE", 2 * few)
     kept, rows = half(goal, np.random.default_rng(8)), torch.arange(30).flip(0)
     at = linear_logits(goal, kept, rows)
     unknown = torch.full_like(at.errors, torch.nan)
-    found = module.measured_errors(goal, replace(at, errors=unknown), rows)
-    chosen = found.isfinite().nonzero()[:, 0]
+    errors = module.measured_errors(goal, replace(at, errors=unknown), rows)
+    chosen = errors.isfinite().nonzero()[:, 0]
     assert kept[chosen].tolist().count(True) == 3
     assert kept[chosen].tolist().count(False) == 3
-    for place in chosen.tolist():
+    for i in chosen.tolist():
         mask = kept.clone()
-        mask[place] = not kept[place]
-        moved = (at.logits + (1 if mask[place] else -1) * at.slopes[..., place])[:few]
+        mask[i] = not kept[i]
+        moved = (at.logits + (1 if mask[i] else -1) * at.slopes[..., i])[:few]
         exact = float(mask_losses(goal, mask[None], rows[:few])[0])
-        assert float(goal.loss(moved, rows[:few]).mean() + found[place]) == pytest.approx(exact, abs=1e-9)
+        assert float(goal.loss(moved, rows[:few]).mean() + errors[i]) == pytest.approx(exact, abs=1e-9)
 
 
 def test_what_is_known_of_errors_stays_and_what_is_not_is_measured_next(goal, monkeypatch):
@@ -256,22 +256,22 @@ def test_what_is_known_of_errors_stays_and_what_is_not_is_measured_next(goal, mo
     at = linear_logits(goal, kept, rows)
     known = torch.full_like(at.errors, 1.0)  # so bad that nothing known is promising
     known[[int(kept.nonzero()[0]), int((~kept).nonzero()[0])]] = torch.nan
-    found = module.measured_errors(goal, replace(at, errors=known), rows)
-    assert found.isfinite().all()
-    assert int((found == 1.0).sum()) == len(known) - 4
-    assert bool((found[known.isnan()] < 1.0).all())
+    errors = module.measured_errors(goal, replace(at, errors=known), rows)
+    assert errors.isfinite().all()
+    assert int((errors == 1.0).sum()) == len(known) - 4
+    assert bool((errors[known.isnan()] < 1.0).all())
 
 
 def test_hopeful_masks_are_measured_on_all_rows(goal, monkeypatch):
     monkeypatch.setattr(module, "COMPARED", 7)
     rng, rows = np.random.default_rng(11), torch.from_numpy(np.random.default_rng(11).permutation(30))
-    here, masks = half(goal, rng), torch.stack([half(goal, rng) for _ in range(5)])
+    current, masks = half(goal, rng), torch.stack([half(goal, rng) for _ in range(5)])
     every = module.row_losses(goal, masks, rows)
-    found, losses, own = module.compared(goal, masks, here, rows, 2)
+    hopeful, losses, now = module.evaluated(goal, masks, current, rows, 2)
     best = every[:, :7].mean(1).argsort()[:2]
-    assert torch.equal(found, masks[best])
+    assert torch.equal(hopeful, masks[best])
     assert torch.allclose(losses, every[best], rtol=1e-9, atol=1e-12)
-    assert torch.allclose(own, module.row_losses(goal, here[None], rows)[0], rtol=1e-9, atol=1e-12)
+    assert torch.allclose(now, module.row_losses(goal, current[None], rows)[0], rtol=1e-9, atol=1e-12)
 
 
 def test_which_gain_counts():
@@ -289,66 +289,66 @@ def test_which_gain_counts():
 
 def test_rounds_on_some_of_the_rows_carry_errors_over(goal, monkeypatch):
     """The path of a large model: errors kept from round to round, logits of a part of the rows."""
-    for name, value in {"WHOLE": 0, "START": 8, "MODELLED": 16, "COMPARED": 8, "PROMISING": 3}.items():
+    for name, value in {"EXHAUSTIVE": 0, "FIRST_SIZE": 8, "SURROGATE_SIZE": 16, "COMPARED": 8, "PROMISING": 3}.items():
         monkeypatch.setattr(module, name, value)
     rows, improved = torch.arange(30), 0
     for seed in range(4):
         kept = half(goal, np.random.default_rng(seed))
-        best, history = exchange(goal, kept, rows, 30, np.random.default_rng(seed))
-        start, found = mask_losses(goal, torch.stack([kept, best]), rows)
+        best, history = swap_components(goal, kept, rows, 30, np.random.default_rng(seed))
+        start, end = mask_losses(goal, torch.stack([kept, best]), rows)
         assert best.sum() == kept.sum()
-        assert found <= start
-        assert {own.examples for own in history} == {8, 16, 30}
-        again, _ = exchange(goal, kept, rows, 30, np.random.default_rng(seed))
+        assert end <= start
+        assert {entry.examples for entry in history} == {8, 16, 30}
+        again, _ = swap_components(goal, kept, rows, 30, np.random.default_rng(seed))
         assert torch.equal(best, again)
-        improved += int(found < start)
+        improved += int(end < start)
     assert improved >= 3
 
 
 def test_a_gain_that_does_not_stand_out_is_not_taken_on_few_examples(goal, monkeypatch):
-    monkeypatch.setattr(module, "START", 8)
+    monkeypatch.setattr(module, "FIRST_SIZE", 8)
     monkeypatch.setattr(module, "CLEAR", 1e6)
     kept = half(goal, np.random.default_rng(6))
-    _, history = exchange(goal, kept, torch.arange(30), 6, np.random.default_rng(6))
-    assert [own.examples for own in history[:3]] == [8, 16, 30]
-    assert [own.traded for own in history[:2]] == [0, 0]
+    _, history = swap_components(goal, kept, torch.arange(30), 6, np.random.default_rng(6))
+    assert [entry.examples for entry in history[:3]] == [8, 16, 30]
+    assert [entry.traded for entry in history[:2]] == [0, 0]
     assert history[2].traded > 0
 
 
-def test_what_was_traded_is_not_traded_again(goal):
+def test_what_was_swapped_is_not_swapped_again(goal):
     rows = torch.arange(12)
     chain, seen = linear_logits(goal, half(goal, np.random.default_rng(9)), rows), []
-    for left in range(6, 0, -1):
-        removed, added = ranked_trades(goal, chain, rows)
-        assert len(removed) == left**2
+    for n in range(6, 0, -1):
+        removed, added = ranked_swaps(goal, chain, rows)
+        assert len(removed) == n**2
         seen += [int(removed[0]), int(added[0])]
-        chain = chain.trade(*seen[-2:])
+        chain = chain.swap(*seen[-2:])
     assert len(set(seen)) == 12
-    assert len(ranked_trades(goal, chain, rows)[0]) == 0
+    assert len(ranked_swaps(goal, chain, rows)[0]) == 0
 
 
 def scripted(monkeypatch, gains):
-    """Trades whose measured gains are these, round by round, as a share of the loss; in a model with many trades."""
+    """Swaps whose measured gains are these shares of the loss, one for each round, in a model with many swaps."""
     script = iter(gains)
 
-    def compared(goal, masks, here, rows, hopeful):
+    def evaluated(goal, masks, current, rows, hopeful):
         before = torch.ones(len(rows), dtype=torch.float64)
         return masks[:1], (1 - next(script)) * before[None], before
 
-    monkeypatch.setattr(module, "WHOLE", 0)
-    monkeypatch.setattr(module, "compared", compared)
+    monkeypatch.setattr(module, "EXHAUSTIVE", 0)
+    monkeypatch.setattr(module, "evaluated", evaluated)
 
 
 def test_only_idle_rounds_in_a_row_end_it(goal, monkeypatch):
     scripted(monkeypatch, [0.0, 0.1, 0.0, 0.1, 0.0, 0.0, 0.1])
     kept = half(goal, np.random.default_rng(7))
-    _, history = exchange(goal, kept, torch.arange(12), 20, np.random.default_rng(7))
-    assert [round(own.gain, 6) for own in history] == [0.0, 0.1, 0.0, 0.1, 0.0, 0.0]
+    _, history = swap_components(goal, kept, torch.arange(12), 20, np.random.default_rng(7))
+    assert [round(entry.gain, 6) for entry in history] == [0.0, 0.1, 0.0, 0.1, 0.0, 0.0]
 
 
 def test_the_examples_of_the_last_rounds_are_drawn(goal, monkeypatch):
-    """Of more than `MOST` not the first, which may all be of one kind."""
-    monkeypatch.setattr(module, "MOST", 8)
+    """Of more than `LAST_SIZE` not the first, which may all be of one kind."""
+    monkeypatch.setattr(module, "LAST_SIZE", 8)
     seen, losses = set(), module.row_losses
 
     def noted(goal, masks, rows, near=None):
@@ -356,6 +356,6 @@ def test_the_examples_of_the_last_rounds_are_drawn(goal, monkeypatch):
         return losses(goal, masks, rows, near)
 
     monkeypatch.setattr(module, "row_losses", noted)
-    exchange(goal, half(goal, np.random.default_rng(7)), torch.arange(30), 2, np.random.default_rng(7))
+    swap_components(goal, half(goal, np.random.default_rng(7)), torch.arange(30), 2, np.random.default_rng(7))
     assert len(seen) == 8
     assert seen != set(range(8))
