@@ -10,9 +10,8 @@ from jaxtyping import Float
 
 from hc_interp.components import Subnetwork, components
 from hc_interp.data.encode import batches
-from hc_interp.data.examples import Examples
-from hc_interp.data.labels import check_labels, regrouped, resolve_groups
-from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
+from hc_interp.data.labels import regrouped
+from hc_interp.data.parts import Data, as_parts, fingerprint, label_groups, sources_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve
@@ -175,10 +174,8 @@ def _measure(
     found: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
     with stage("faithfulness", len(parts) * len(settings)) as progress:
         for part, encoded in zip(parts, pieces, strict=True):
-            groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
-            label = part.label if isinstance(part, Examples) else part.labels
-            check_labels(torch.as_tensor(label).tolist(), groups, repr(part))
-            gold = torch.as_tensor(label, device=model.device)
+            groups, labels = label_groups(model.labels, part)
+            gold = labels.to(model.device)
             logits = logits_under(model, encoded, settings, repr(part), progress)
             for name, own in logits.items():
                 measured = score(own, gold, groups), kl_divergence(logits[FULL], own), correct(own, gold, groups)
