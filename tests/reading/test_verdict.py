@@ -8,7 +8,7 @@ from built_reading import CORE, READER, built_model, pairs
 from hc_interp.interventions.means import mean_activations
 from hc_interp.reading.necessity import UNDEFINED
 from hc_interp.reading.reads_from import reads_from
-from hc_interp.reading.verdict import COLUMNS, Verdict
+from hc_interp.reading.verdict import VERDICT_COLUMNS, Verdict
 from hc_interp.statistics.tests import Interval
 
 
@@ -78,4 +78,4 @@ def test_the_table_has_the_same_columns_whatever_was_measured(direct) -> None:
         reads_from(model, pairs(4), core=CORE, generalizing=[READER], means=mean_activations(model, pairs().clean)),
     ]
     for verdict in found:
-        assert tuple(verdict.to_frame().columns) == COLUMNS
+        assert tuple(verdict.to_frame().columns) == VERDICT_COLUMNS
