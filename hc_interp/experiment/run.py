@@ -27,7 +27,7 @@ from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
-from hc_interp.runs.folder import Folder, check_free
+from hc_interp.runs.folder import RunFolder, check_free
 from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
@@ -86,7 +86,7 @@ def run(
     check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     with locked(Path(out), say):
-        folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
+        folder = RunFolder.open(out, record, overwrite=overwrite, resume=resume, say=say)
         with folder.stage("taking means"):
             means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
         results = RunResults(manifest=folder.manifest)
@@ -99,7 +99,12 @@ def run(
 
 
 def _find(
-    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+    folder: RunFolder,
+    results: RunResults,
+    model: HookedModel,
+    task: Task,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> None:
     """Subnetworks, their accuracy, the core, the generalizing heads."""
     with folder.stage("searching subnetworks"):
@@ -141,7 +146,12 @@ def _find(
 
 
 def _test(
-    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+    folder: RunFolder,
+    results: RunResults,
+    model: HookedModel,
+    task: Task,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> None:
     """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
     with folder.stage("testing what generalizing heads read"):
@@ -170,7 +180,12 @@ def _test(
 
 
 def _probes(
-    folder: Folder, model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
+    folder: RunFolder,
+    model: HookedModel,
+    task: Task,
+    results: RunResults,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> dict[str, Probe]:
     """Word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
 
