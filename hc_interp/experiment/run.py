@@ -154,6 +154,9 @@ def _test(
     settings: RunSettings,
 ) -> None:
     """The verdict on held-out pairs, and probes at a generalizing head with and without the core's paths."""
+    core, generalizing = results.core, results.generalizing
+    assert core is not None
+    assert generalizing is not None
     with folder.stage("testing what generalizing heads read"):
         pairs = task.test_pairs(settings.case, settings.test_pairs, settings.seed)
         folder.manifest["pairs"] = {
@@ -165,8 +168,8 @@ def _test(
             lambda: reads_from(
                 model,
                 pairs,
-                core=results.core,
-                generalizing=results.generalizing,
+                core=core,
+                generalizing=generalizing,
                 means=means,
                 n_permutations=settings.permutations,
                 margin=settings.margin,

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from hc_interp.errors import HCError
-from hc_interp.heads.defaults import KINDS
+from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 
@@ -51,7 +51,8 @@ class RunSettings(BaseModel):
     probe_examples: int = Field(default=1500, ge=1, description="Examples that a probe reads.")
     select_pairs: int = Field(default=256, ge=1, description="Pairs that choose the generalizing heads.")
     kinds: str = Field(
-        default=",".join(KINDS), description="Kinds of pairs that choose the generalizing heads, comma separated."
+        default=",".join(CONTRAST_KINDS),
+        description="Kinds of pairs that choose the generalizing heads, comma separated.",
     )
     test_pairs: int = Field(default=128, ge=1, description="Pairs of each kind that the verdict rests on.")
     permutations: int = Field(default=PERMUTATIONS, ge=1, description="Relabellings of the null.")
