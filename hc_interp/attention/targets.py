@@ -1,6 +1,6 @@
 """The query tokens of an example, the kinds of keys they may attend to, and the example with its words reordered.
 
-The query tokens are the tokens of the second text's words. The words of the first text can change places.
+The query tokens are the tokens of the second text's words. The words of the first text are the ones that are reordered.
 """
 
 from collections.abc import Sequence

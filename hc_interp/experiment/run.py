@@ -27,7 +27,7 @@ from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
-from hc_interp.runs.folder import RunFolder, check_free
+from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
@@ -86,7 +86,7 @@ def run(
     check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     with locked(Path(out), say):
-        folder = RunFolder.open(out, record, overwrite=overwrite, resume=resume, say=say)
+        folder = ExperimentFolder.open(out, record, overwrite=overwrite, resume=resume, say=say)
         with folder.stage("taking means"):
             means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
         results = RunResults(manifest=folder.manifest)
@@ -99,7 +99,7 @@ def run(
 
 
 def _find(
-    folder: RunFolder,
+    folder: ExperimentFolder,
     results: RunResults,
     model: HookedModel,
     task: Task,
@@ -146,7 +146,7 @@ def _find(
 
 
 def _test(
-    folder: RunFolder,
+    folder: ExperimentFolder,
     results: RunResults,
     model: HookedModel,
     task: Task,
@@ -183,7 +183,7 @@ def _test(
 
 
 def _probes(
-    folder: RunFolder,
+    folder: ExperimentFolder,
     model: HookedModel,
     task: Task,
     results: RunResults,

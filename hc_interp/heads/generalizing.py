@@ -104,8 +104,9 @@ def generalizing_heads(
       to the corrupt run. At most `max_pairs` pairs of these `kinds` are used, pooled over all cases that have such
       pairs. The test flips the signs of whole sources. No head passes where the model gets both sides of fewer than
       10 % of the pairs right.
-    - `"presence"` (needs `found` and `means`): the effect is how much more accurate on `cases` the subnetworks `found`
-      are that keep the head, among subnetworks of one size. The test permutes accuracies, one-sided.
+    - `"presence"` (needs `found` and `means`): the effect is the accuracy on `cases` of the subnetworks `found` that
+      keep the head, minus the accuracy of those that do not, among subnetworks of one size. The test permutes
+      accuracies, one-sided.
     - `"ablation"` (needs `means`): the effect is the accuracy that ablating the head costs on `cases`, minus the
       accuracy that it costs on `task.validation`. The test permutes sources, one-sided.
 

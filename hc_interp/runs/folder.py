@@ -33,7 +33,7 @@ class Parts(Store):
 
 
 @dataclass
-class RunFolder:
+class ExperimentFolder:
     """The folder of a run. `manifest` records arguments, settings, status and seconds; `say` prints progress."""
 
     parts: Parts
@@ -45,7 +45,7 @@ class RunFolder:
     @classmethod
     def open(
         cls, out: str | Path, record: dict[str, Any], *, overwrite: bool, resume: bool, say: Callable[[str], None]
-    ) -> "RunFolder":
+    ) -> "ExperimentFolder":
         """Open a new folder, or with `resume` the folder of an earlier call of the same run.
 
         `record` identifies the run: its arguments, settings, model and data. Raises `HCError` for a folder of another

@@ -46,11 +46,11 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
                 folder.rmdir()
 
 
-def refuse_if_held(folder: Path, own: Path | None = None) -> None:
-    """Raise `HCError` for a folder that a running process has locked, unless the lock is `own`."""
+def refuse_if_held(folder: Path, except_for: Path | None = None) -> None:
+    """Raise `HCError` for a folder that a running process has locked, unless the lock is `except_for`."""
     for path in sorted(folder.glob(f".{LOCK}~*")):
         writer = Writer.of(path.name)
-        if path == own or writer is None or writer.is_gone(last_seen(path)):
+        if path == except_for or writer is None or writer.is_gone(last_seen(path)):
             continue
         with suppress(FileNotFoundError):
             begun = path.read_text() or "just now"
