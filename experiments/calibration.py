@@ -28,7 +28,7 @@ from plain_hooks import use_plain_hooks
 import hc_interp as hc
 from hc_interp.patching.joint_effects import JointPath, PairRuns
 from hc_interp.reading.necessity import INTERVAL
-from hc_interp.reading.reads_from import Ends
+from hc_interp.reading.reads_from import HeadRoles
 from hc_interp.statistics.tests import ratio_interval
 
 FIRST_SEED = 50_000
@@ -86,8 +86,8 @@ def measure(job: tuple[str, int, bool, tuple[str, ...]]) -> list[dict[str, Any]]
 
 def reading_ends(world: Any, core: Any, generalizing: Any) -> tuple[Any, ...]:
     """All that `reads_from` takes from the two sets of heads: relays are listed and play no part."""
-    ends = Ends.of(world.model, core, generalizing)
-    return ends.core, ends.unread, ends.readers
+    roles = HeadRoles.of(world.model, core, generalizing)
+    return roles.core, roles.unread, roles.generalizing
 
 
 def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, Any]:

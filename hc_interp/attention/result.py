@@ -1,4 +1,4 @@
-"""`AttentionProfile`: attention by kind of target, per example and head, and its table."""
+"""`AttentionProfile`: attention by kind of key, per example and head, and tables of it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,9 +22,11 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, eq=False)
 class AttentionProfile(Result):
-    """Sums over each example's asking tokens: of attention (`mass`), of uniform attention (`base`), of 1 (`asked`).
+    """Attention by measure, summed over the query tokens of each example.
 
-    The last axis is `MEASURES`; `hc.attention_profile` defines them.
+    `mass` is the sum of a head's attention to the keys that the measure means, `base` the same sum for uniform
+    attention, `asked` the number of query tokens. The last axis of all three is `MEASURES`, which
+    `hc.attention_profile` defines.
     """
 
     mass: Float[np.ndarray, "example layer head measure"]
@@ -41,54 +43,58 @@ class AttentionProfile(Result):
         return tuple(Head(layer, head) for layer, head in np.ndindex(*self.mass.shape[1:3]))
 
     def score(self, head: Head | str, measure: str, *, lift: bool = False) -> Interval:
-        """Mean of a measure over tokens, `lift=True`: less its base rate; with the interval over sources."""
+        """Mean of a measure over query tokens with its interval over sources; `lift=True` subtracts the base rate.
+
+        Raises `ComponentError` for a head or a measure that the profile does not have.
+        """
         (item,) = components(head)
         if item not in self.heads or measure not in MEASURES:
             raise ComponentError(
                 f"{head} and {measure!r} were asked for; the profile has {self.heads[0]} to {self.heads[-1]} and "
                 f"{', '.join(MEASURES)}."
             )
-        place = MEASURES.index(measure)
-        value, low, high = self._scores[int(lift), :, self.heads.index(item), place]
-        return Interval(float(value), float(low), float(high), int(self.asked[:, place].sum()))
+        m = MEASURES.index(measure)
+        value, low, high = self._scores[int(lift), :, self.heads.index(item), m]
+        return Interval(float(value), float(low), float(high), int(self.asked[:, m].sum()))
 
     def base_rate(self, measure: str) -> float:
-        """What uniform attention would give."""
-        place = MEASURES.index(measure)
-        asked = self.asked[:, place].sum()
-        return float(self.base[:, place].sum() / asked) if asked else float("nan")
+        """The mean of the measure under uniform attention; NaN without query tokens."""
+        m = MEASURES.index(measure)
+        asked = self.asked[:, m].sum()
+        return float(self.base[:, m].sum() / asked) if asked else float("nan")
 
     @cached_property
     def _scores(self) -> Float[np.ndarray, "lift value_low_high head measure"]:
         codes, n_units = as_units(self.sources, len(self.sources))
         counts = bootstrap_counts(n_units, RESAMPLES, generator(self.seed))
         mass = self.mass.reshape(len(self.mass), len(self.heads), len(MEASURES))
-        found = []
+        scores = []
         for top in (mass, mass - self.base[:, None]):
             columns = []
-            for place in range(len(MEASURES)):
-                asked = unit_sums(self.asked[:, place, None], codes, n_units)
-                sums = unit_sums(top[..., place], codes, n_units)
+            for m in range(len(MEASURES)):
+                asked = unit_sums(self.asked[:, m, None], codes, n_units)
+                sums = unit_sums(top[..., m], codes, n_units)
                 columns.append(ratio_bounds(sums, asked, counts, self.level, "percentile"))
-            found.append(np.stack(columns, axis=-1))
-        return np.stack(found)
+            scores.append(np.stack(columns, axis=-1))
+        return np.stack(scores)
 
     def to_frame(self) -> pd.DataFrame:
         """A row per head and measure: mean, its interval, the base rate, and the lift over it with its interval."""
         rows = []
-        for place, head in enumerate(self.heads):
+        for h, head in enumerate(self.heads):
             for m, measure in enumerate(MEASURES):
-                (mean, low, high), (lift, lift_low, lift_high) = self._scores[:, :, place, m]
+                (mean, low, high), (lift, lift_low, lift_high) = self._scores[:, :, h, m]
                 row = {"head": str(head), "layer": head.layer, "measure": measure, "mean": mean, "low": low}
                 row |= {"high": high, "base": self.base_rate(measure), "lift": lift, "lift_low": lift_low}
                 rows.append(row | {"lift_high": lift_high})
         return pd.DataFrame(rows)
 
     def table(self, core: Any = None) -> pd.DataFrame:
-        """Which heads attend to repeated words: a row per head, those with most mass on the same word first.
+        """Which heads attend to repeated words: a row per head, the highest attention to the same word first.
 
-        `repeats` says that the whole interval of the same word's lift is above 0, which a head may be by chance in one
-        of 40 cases; `times_base` says by how much it counts. `core` (heads, or a result that has them) adds a column.
+        `repeats` says whether the whole interval of the lift on the same word is above 0. With a 95 % interval this
+        happens by chance for one head in 40. `times_base` is the attention to the same word over its base rate. `core`
+        (heads, or a result that has them) adds a column that marks these heads.
         """
         wide = pd.DataFrame({"head": [str(head) for head in self.heads]})
         for m, measure in enumerate(MEASURES):
@@ -102,9 +108,9 @@ class AttentionProfile(Result):
         return wide.sort_values("same_word", ascending=False, ignore_index=True)
 
     def strongest(self, measure: str = "same_word", n: int = 5) -> tuple[Head, ...]:
-        """The `n` heads with most of a measure."""
+        """The `n` heads with the highest mean of a measure."""
         order = np.argsort(-self._scores[0, 0, :, MEASURES.index(measure)], kind="stable")
-        return tuple(self.heads[place] for place in order[:n])
+        return tuple(self.heads[h] for h in order[:n])
 
     def __repr__(self) -> str:
         best = self.strongest(n=1)[0]

@@ -5,10 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.examples import Examples
+from hc_interp.data.examples import Examples, LabelGroups
+from hc_interp.data.labels import check_labels, resolve_groups
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 
@@ -54,6 +57,17 @@ def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
     chosen = np.asarray(rows)
     cuts = [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(starts)]
     return [part.rows(cut.tolist()) for part, cut in zip(parts, cuts, strict=True) if len(cut)]
+
+
+def label_groups(model_labels: Sequence[str] | None, part: Part) -> tuple[LabelGroups, Int[Tensor, " row"]]:
+    """The label groups of a part, as indices into the model's classes, and the group's number of each row, on the CPU.
+
+    The labels of a `Batch` are the model's own classes. Raises `LabelError` for a label that is no group's number.
+    """
+    groups = resolve_groups(model_labels, part if isinstance(part, Examples) else None)
+    labels = torch.as_tensor(part.label if isinstance(part, Examples) else part.labels).cpu()
+    check_labels(labels.tolist(), groups, repr(part))
+    return groups, labels
 
 
 def fingerprint(parts: Sequence[Part]) -> str:

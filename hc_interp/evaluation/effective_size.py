@@ -1,4 +1,4 @@
-"""Effective size: how much of a model must stay for it to do as well as the whole.
+"""Effective size: the share of a model's components that must be kept for it to be as accurate as the full model.
 
 Source: "The Heuristic Core" (arXiv 2403.03942), effective size over fine-tuning.
 """
@@ -14,27 +14,32 @@ import pandas as pd
 from hc_interp.errors import DataError, HCError
 from hc_interp.records.result import Result
 
-Key = str | int | float
-ByCase = Mapping[str, float | None]  # None: not evaluated
-Full = Mapping[Key, ByCase] | ByCase
-Grid = Mapping[Key, Mapping[Key, Mapping[Key, ByCase]]] | Mapping[Key, Mapping[Key, ByCase]]
+Key = str | int | float  # a step, seed or sparsity, as a number or as its text
+ByCase = Mapping[str, float | None]  # accuracy by case; None: not evaluated
+FullAccuracies = Mapping[Key, ByCase] | ByCase
+GridAccuracies = Mapping[Key, Mapping[Key, Mapping[Key, ByCase]]] | Mapping[Key, Mapping[Key, ByCase]]
 
-FLOOR = 0.10  # a full model below this on a case has nothing there that a subnetwork could keep
-NOT_RUN = -1.0  # what the paper's files hold where a search was never run or failed
-ROUNDING = 1e-9  # 0.80 reaches 0.83 - 0.03, whatever their binary forms
+FLOOR = 0.10  # a full model below this accuracy on a case has no ability there that a subnetwork could keep
+NOT_RUN = -1.0  # the paper's files have this accuracy where a search was never run or failed
+ACCURACY_ROUNDING = 1e-9  # so that 0.80 passes 0.83 - 0.03 in binary floating point
 
 
 @dataclass(frozen=True, eq=False)
 class EffectiveSize(Result):
-    """Per seed and step, the smallest size on the grid that comes within `margin` of the full model's accuracy.
+    """Per seed and step, the smallest size on the grid whose accuracy is within `margin` of the full model's.
 
-    `sizes` has a row per seed and step: seed, step, size (in % of components kept), flags, full (its mean accuracy),
-    missing (smaller sizes that were not evaluated: one of them might have passed).
-    `curve` has a row per grid point: seed, step, size, accuracy (mean over `cases`, NaN where not evaluated).
-    Flags, joined by ", ": `floor`: the full model is below 0.10 on one of the cases, so a small size means that there
-    was nothing to lose; `non_monotone`: a larger size on the grid fails, so the size depends on where one looks;
-    `grid_edge`: the smallest size of the grid passes, or none does (then size is 100): a bound, not a measurement.
-    The size is that of the subnetworks that the search found; a better search may find smaller ones.
+    `sizes` has a row per seed and step: seed, step, size (% of components kept), flags, full (the full model's mean
+    accuracy), missing (the number of smaller sizes that were not evaluated; one of them might pass). `curve` has a row
+    per grid point: seed, step, size, accuracy (mean over `cases`, NaN where not evaluated).
+
+    Flags, joined by ", ":
+
+    - `floor`: the full model's accuracy is below 0.10 on one of the cases. A small size then only means that there was
+      nothing to lose.
+    - `non_monotone`: a larger size on the grid fails, so the size depends on which sizes the grid has.
+    - `grid_edge`: the smallest size of the grid passes, or none does (then size is 100). The size is a bound.
+
+    The size belongs to the subnetworks that a search found. A better search may find smaller ones.
     """
 
     cases: tuple[str, ...]
@@ -47,7 +52,7 @@ class EffectiveSize(Result):
         return self.sizes.copy()
 
     def by_step(self) -> pd.DataFrame:
-        """One row per step: step, size (mean over seeds), smallest, largest, seeds, flags (those of any seed)."""
+        """One row per step: step, size (mean over seeds), smallest, largest, seeds, flags (of any of the seeds)."""
         steps = self.sizes.groupby("step", sort=True)
         frame = steps["size"].agg(size="mean", smallest="min", largest="max", seeds="count").reset_index()
         return frame.assign(flags=steps["flags"].agg(_union).to_numpy())
@@ -62,15 +67,18 @@ class EffectiveSize(Result):
         )
 
 
-def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float = 0.03) -> EffectiveSize:
-    """The smallest grid size whose accuracy, the mean over `cases`, is at least the full model's minus `margin`.
+def effective_size(
+    full: FullAccuracies, grid: GridAccuracies, cases: str | Sequence[str], margin: float = 0.03
+) -> EffectiveSize:
+    """The smallest size on the grid whose accuracy, the mean over `cases`, is at least the full model's minus `margin`.
 
-    `full[step][case]` and `grid[seed][step][sparsity in %][case]` are accuracies from 0 to 1; size is 100 - sparsity,
-    in % of components kept, and 100 where no size passes. One checkpoint is given as `full[case]` and
-    `grid[seed][sparsity in %][case]`; its step is called 0. Keys are numbers or their names, so JSON files fit; "/" and
-    "-" in a case are alike. A grid point whose accuracy is NaN, None or -1 (the paper's mark) was not evaluated: it
-    neither passes nor fails, and is counted. Raises `DataError` for a step, case or grid that is missing and `HCError`
-    for other arguments.
+    `full[step][case]` and `grid[seed][step][sparsity in %][case]` are accuracies from 0 to 1. Size is 100 - sparsity,
+    the % of components kept; it is 100 where no size passes. One checkpoint is given as `full[case]` and
+    `grid[seed][sparsity in %][case]`, and its step is called 0. Keys are numbers or their texts, as JSON has them. "/"
+    and "-" in a case's name are the same. A grid point with accuracy NaN, None or -1 (the paper's mark) was not
+    evaluated: it neither passes nor fails, and the result counts it as missing.
+
+    Raises `DataError` for a step, case or grid that is missing, `HCError` for other arguments.
     """
     cases = (cases,) if isinstance(cases, str) else tuple(cases)
     if not cases:
@@ -90,7 +98,7 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
         for step, by_sparsity in sorted(grid_by_step.items()):
             whole = _accuracies(full_by_step[step], cases, f"full[{step}]")
             curve = _curve(by_sparsity, cases, f"grid[{seed}][{step}]")
-            least = whole.mean() - margin - ROUNDING
+            least = whole.mean() - margin - ACCURACY_ROUNDING
             size, flags = _smallest(
                 {at: bool(accuracy >= least) for at, accuracy in curve.items() if accuracy == accuracy}
             )
@@ -107,7 +115,7 @@ def effective_size(full: Full, grid: Grid, cases: Sequence[str], margin: float =
 
 
 def _with_steps(full: Any, grid: Any) -> tuple[Any, Any]:
-    """One checkpoint's accuracies as those of step 0; anything else as it is."""
+    """`full` and `grid` with the step 0 where they were given without steps, else unchanged."""
     if not isinstance(full, Mapping) or not full or any(isinstance(value, Mapping) for value in full.values()):
         return full, grid
     by_step = {seed: {0: by_sparsity} for seed, by_sparsity in grid.items()} if isinstance(grid, Mapping) else grid
@@ -115,7 +123,7 @@ def _with_steps(full: Any, grid: Any) -> tuple[Any, Any]:
 
 
 def _smallest(passes: dict[float, bool]) -> tuple[float, list[str]]:
-    """The smallest size that passes and what to know about it; sizes ascend."""
+    """The smallest size that passes and its flags. `passes` is by size, in ascending order."""
     passing = [size for size, passed in passes.items() if passed]
     if not passing:
         return 100.0, ["grid_edge"]
@@ -138,8 +146,8 @@ def _curve(by_sparsity: Mapping[Key, ByCase], cases: tuple[str, ...], where: str
         )
     curve = {}
     for sparsity in sorted(numbered, reverse=True):
-        found = _accuracies(numbered[sparsity], cases, f"{where}[{sparsity:g}]", may_lack=True)
-        curve[100.0 - sparsity] = float(found.mean())
+        accuracies = _accuracies(numbered[sparsity], cases, f"{where}[{sparsity:g}]", may_lack=True)
+        curve[100.0 - sparsity] = float(accuracies.mean())
     if np.isnan(list(curve.values())).all():
         raise DataError(
             f"{where} has no grid point that was evaluated. Expected accuracies from 0 to 1; run the grid first."
@@ -148,26 +156,26 @@ def _curve(by_sparsity: Mapping[Key, ByCase], cases: tuple[str, ...], where: str
 
 
 def _accuracies(by_case: ByCase, cases: tuple[str, ...], where: str, *, may_lack: bool = False) -> np.ndarray:
-    """The accuracies of `cases`; with `may_lack`, NaN for those that were not evaluated."""
+    """The accuracies of `cases`. With `may_lack` a case that was not evaluated is NaN, otherwise it is an error."""
     if not isinstance(by_case, Mapping):
         raise DataError(f"{where} is a {type(by_case).__name__}. Expected a mapping from case to accuracy.")
     known = {_same(name): value for name, value in by_case.items()}
     if may_lack and by_case and all(map(_not_run, by_case.values())):
-        return np.full(len(cases), np.nan)  # whatever cases it names
+        return np.full(len(cases), np.nan)  # such a grid point need not name the cases
     if missing := [case for case in cases if _same(case) not in known]:
         raise DataError(
             f"{where} has no case {', '.join(map(repr, missing))}. It has {', '.join(map(repr, by_case)) or 'none'}; "
             "ask for cases that every step and grid point holds, or evaluate the missing ones."
         )
-    given = [known[_same(case)] for case in cases]
-    found = np.array([value if isinstance(value, Real) else np.nan for value in given], dtype=float)
-    lacking = np.array([_not_run(value) for value in given])
-    if not (((found >= 0) & (found <= 1)) | (lacking & may_lack)).all():
+    values = [known[_same(case)] for case in cases]
+    accuracies = np.array([value if isinstance(value, Real) else np.nan for value in values], dtype=float)
+    lacking = np.array([_not_run(value) for value in values])
+    if not (((accuracies >= 0) & (accuracies <= 1)) | (lacking & may_lack)).all():
         raise DataError(
-            f"{where} has accuracies {given}. Expected numbers from 0 to 1; divide percentages by 100 and evaluate "
+            f"{where} has accuracies {values}. Expected numbers from 0 to 1; divide percentages by 100 and evaluate "
             "cases that have none."
         )
-    return np.where(lacking, np.nan, found)
+    return np.where(lacking, np.nan, accuracies)
 
 
 def _not_run(value: float | None) -> bool:
@@ -175,7 +183,7 @@ def _not_run(value: float | None) -> bool:
 
 
 def _numbered(table: Mapping, where: str, key: str) -> dict:
-    """The table with its keys as numbers, in the order given: ints where they are whole."""
+    """The table with its keys as numbers (ints where they are whole), in the same order."""
     if not isinstance(table, Mapping) or not table:
         raise DataError(
             f"{where} is {'empty' if isinstance(table, Mapping) else 'a ' + type(table).__name__}. Expected a mapping "
@@ -213,5 +221,5 @@ def _same(case: str) -> str:
 
 
 def _union(flags: pd.Series) -> str:
-    found = {flag for row in flags for flag in row.split(", ") if flag}
-    return ", ".join(sorted(found, key=["floor", "non_monotone", "grid_edge"].index))
+    distinct = {flag for row in flags for flag in row.split(", ") if flag}
+    return ", ".join(sorted(distinct, key=["floor", "non_monotone", "grid_edge"].index))

@@ -1,9 +1,8 @@
-"""`evaluate`: the accuracy of a model and its subnetworks, case by case, and how far they are from the full model."""
+"""`evaluate`: the accuracy of a model and its subnetworks by case, and their KL divergence from the full model."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,17 +26,19 @@ from hc_interp.search.result import MaskSearch
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
+Subnetworks = MaskSearch | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
+
 
 @own_torch_modes
 @torch.no_grad()
 def evaluate(
     model: HookedModel,
     task: Task,
-    subnetworks: Iterable[Subnetwork] | Mapping[str, Subnetwork] | None = None,
+    subnetworks: Subnetworks | None = None,
     means: Source | None = None,
     *,
     interventions: Sequence[Intervention] = (),
-    cases: Sequence[str] | None = None,
+    cases: str | Sequence[str] | None = None,
     batch_size: int = 64,
     max_per_case: int | None = None,
     seed: int = 0,
@@ -45,17 +46,20 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy of the full model and of each subnetwork on `task.validation` and on each case.
 
-    An answer is right if the class of the largest logit is in the example's label group (HANS' rule: neutral and
-    contradiction both count as non-entailment); where the model's classes are coarser than the labels, labels are
-    merged. `means` replaces what a subnetwork lacks: mean activations, or any other source, since conclusions depend on
-    it. `interventions` stand before every subnetwork, and before the whole model, whose row is then "intervened"
-    instead of "full". KL(that row || subnetwork) is taken on validation, in nats. `max_per_case` draws at most so many
-    examples of each case and of validation, by `seed`, which also seeds the intervals.
+    An answer is right if the class with the largest logit is in the example's label group. Neutral and contradiction
+    thus both count as non-entailment on HANS. Where the model's classes are coarser than the labels, labels are merged.
+
+    `subnetworks` are a search, one or several `Subnetwork`s, or a mapping from names. `means` is the source of the
+    values that replace removed components: mean activations, 0 or donors. Conclusions depend on this choice.
+    `interventions` are applied before every subnetwork and to the whole model, whose row is then called "intervened"
+    instead of "full". KL(first row || subnetwork) is taken on validation, in nats. `cases` are case ids (None: all).
+    `max_per_case` limits the examples of each case and of validation, which `seed` draws. `seed` also draws the
+    bootstrap of the intervals, and `level` is their confidence level.
 
     Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for
-    logits that are not finite. Warns (`HCWarning`) where the full model's accuracy on validation is, with its whole
-    interval, below the share of the most frequent label: labels may be in a wrong order (`Evaluation.suspicion`).
-    Accuracy says which answers a subnetwork gives, not how it comes to them.
+    logits that are not finite. Warns (`HCWarning`) if the whole interval of the full model's accuracy on validation is
+    below the share of the most frequent label, because the labels may be in a wrong order (`Evaluation.suspicion`).
+    Accuracy shows which answers a subnetwork gives, not how it computes them.
     """
     check_level(level)
     named = named_subnetworks(subnetworks)
@@ -74,7 +78,7 @@ def evaluate(
         model.check_interventions(listed)
     splits = _splits(task, cases, max_per_case, seed)
     splits = {split: regrouped(model.labels, examples) for split, examples in splits.items()}
-    # All is encoded before any pass, so that a row which the model cannot read is refused before the work.
+    # All data is encoded before the first forward pass, so that a row that cannot be encoded is refused at once.
     encoded = {split: batches(model, examples, batch_size=batch_size) for split, examples in splits.items()}
     groups = {split: resolve_groups(model.labels, examples) for split, examples in splits.items()}
     right: dict[str, Bool[Tensor, "subnetwork example"]] = {}
@@ -86,7 +90,7 @@ def evaluate(
             right[split] = torch.stack([correct(logits, gold, groups[split]).bool() for logits in answers]).cpu()
             if split == VALIDATION:
                 kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
-    found = Evaluation(
+    evaluation = Evaluation(
         names=tuple(settings),
         subnetworks=(None, *named.values()),
         correct=right,
@@ -105,9 +109,9 @@ def evaluate(
         ),
         majority=None if before else _majority(splits.get(VALIDATION)),
     )
-    if found.suspicion:
-        warn(found.suspicion)
-    return found
+    if evaluation.suspicion:
+        warn(evaluation.suspicion)
+    return evaluation
 
 
 def _majority(examples: Examples | None) -> float | None:
@@ -117,8 +121,8 @@ def _majority(examples: Examples | None) -> float | None:
     return max(Counter(examples.label).values()) / len(examples)
 
 
-def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
-    """Subnetworks by name; without names they are counted from "0"."""
+def named_subnetworks(subnetworks: Subnetworks | None) -> dict[str, Subnetwork]:
+    """Subnetworks by name; without names they are named "0", "1" and so on. Raises `HCError` for anything else."""
     if subnetworks is None:
         return {}
     if isinstance(subnetworks, MaskSearch):
@@ -126,7 +130,7 @@ def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
     if isinstance(subnetworks, Subnetwork):
         subnetworks = [subnetworks]
     if not isinstance(subnetworks, Mapping) and isinstance(subnetworks, Iterable):
-        subnetworks = {str(place): item for place, item in enumerate(subnetworks)}
+        subnetworks = {str(number): item for number, item in enumerate(subnetworks)}
     if not isinstance(subnetworks, Mapping) or not all(isinstance(item, Subnetwork) for item in subnetworks.values()):
         raise HCError(
             f"subnetworks was given as {type(subnetworks).__name__} of other things than Subnetworks. Pass "
@@ -138,7 +142,8 @@ def named_subnetworks(subnetworks: Any) -> dict[str, Subnetwork]:
     return named
 
 
-def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, seed: int) -> dict[str, Examples]:
+def _splits(task: Task, cases: str | Sequence[str] | None, max_per_case: int | None, seed: int) -> dict[str, Examples]:
+    """The validation split and the cases by name, each drawn down to `max_per_case` examples."""
     if not isinstance(task, Task):
         raise DataError(
             f"evaluate was given a {type(task).__name__} where a Task was expected. Wrap a split: "
@@ -147,18 +152,18 @@ def _splits(task: Task, cases: Sequence[str] | None, max_per_case: int | None, s
     if max_per_case is not None and (not isinstance(max_per_case, Integral) or max_per_case < 1):
         raise DataError(f"max_per_case is {max_per_case!r}; expected a whole number from 1, or None for all examples.")
     if cases is None:
-        wanted = list(task.cases or {})
+        names = list(task.cases or {})
     else:
-        wanted = [task.case_id(case) for case in ([cases] if isinstance(cases, str) else cases)]
-    if VALIDATION in wanted:
+        names = [task.case_id(case) for case in ([cases] if isinstance(cases, str) else cases)]
+    if VALIDATION in names:
         raise DataError(f"Task {task.name!r} has a case named {VALIDATION!r}, the name of the split. Rename the case.")
-    found = {} if task.validation is None else {VALIDATION: task.validation}
-    found |= {case: task.case(case) for case in wanted}
-    if not found:
+    splits = {} if task.validation is None else {VALIDATION: task.validation}
+    splits |= {case: task.case(case) for case in names}
+    if not splits:
         raise DataError(
             f"Task {task.name!r} has neither a validation split nor cases to evaluate on. Give it one: "
             "hc.Task(..., validation=examples, cases={'name': examples})."
         )
     if max_per_case is None:
-        return found
-    return {name: examples.sample(max_per_case, seed) for name, examples in found.items()}
+        return splits
+    return {name: examples.sample(max_per_case, seed) for name, examples in splits.items()}

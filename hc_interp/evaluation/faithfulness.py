@@ -1,4 +1,4 @@
-"""Faithfulness, completeness and minimality of subnetworks, and their curve over sizes: CPR and CMD."""
+"""Faithfulness, completeness and minimality of subnetworks, and the curve of faithfulness over sizes (CPR and CMD)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from hc_interp.components import Subnetwork, components
+from hc_interp.components import Component, Subnetwork, components
 from hc_interp.data.encode import batches
-from hc_interp.data.examples import Examples
-from hc_interp.data.labels import check_labels, regrouped, resolve_groups
-from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
+from hc_interp.data.labels import regrouped
+from hc_interp.data.parts import Data, as_parts, fingerprint, label_groups, sources_of
 from hc_interp.errors import HCError
-from hc_interp.evaluation.evaluate import named_subnetworks
-from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve
+from hc_interp.evaluation.evaluate import Subnetworks, named_subnetworks
+from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve, PerExample
 from hc_interp.evaluation.result import FULL
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
@@ -31,12 +29,14 @@ from hc_interp.torch_modes import own_torch_modes
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of components kept, as in the MIB benchmark
 
+Order = Ranking | Sequence[str | Component] | Mapping[float, Subnetwork]
+
 
 @own_torch_modes
 def faithfulness(
     model: HookedModel,
     data: Data,
-    subnetworks: Any,
+    subnetworks: Subnetworks,
     means: Source,
     *,
     metric: str | Metric = "logit_diff",
@@ -46,21 +46,22 @@ def faithfulness(
     batch_size: int = 64,
     seed: int = 0,
 ) -> Faithfulness:
-    """How much of the full model's metric each subnetwork keeps, whether it is all of it, and whether each part counts.
+    """How much of the full model's metric each subnetwork keeps, how complete it is, and how much each component adds.
 
-    With m the mean metric over the data (labels are the gold), M the full model and 0 the model with everything
-    replaced by `means`:
+    Let m be the mean metric over the data (labels are the gold), C the subnetwork, M the full model and 0 the model in
+    which every component is replaced by the source `means`.
 
-    - *faithfulness* `(m(C) - m(0)) / (m(M) - m(0))`: 1 is the full model's metric, 0 that of nothing; beside it
-      KL(full || subnetwork) and the accuracy kept, accuracy(C) / accuracy(M);
-    - *incompleteness* (with `n_subsets` above 0): mean over random halves K of the subnetwork of
-      `|m(C without K) - m(M without K)| / |m(M) - m(0)|`: large if the full model gets by without K and C does not;
-    - *minimality* (with `minimality=True`): for each component v of C, `(m(C) - m(C without v)) / (m(M) - m(0))`; the
-      smallest says whether C holds something that it does not need.
+    - *Faithfulness* is `(m(C) - m(0)) / (m(M) - m(0))`: 1 for the full model's metric, 0 for the metric of model 0.
+      KL(full || subnetwork) in nats and the accuracy kept, accuracy(C) / accuracy(M), are given beside it.
+    - *Incompleteness* (with `n_subsets` above 0) is the mean, over that many random halves K of the subnetwork, of
+      `|m(C without K) - m(M without K)| / |m(M) - m(0)|`. It is large if the full model does well without K and C does
+      not.
+    - *Minimality* (with `minimality=True`) is `(m(C) - m(C without v)) / (m(M) - m(0))` for each component v of C. If
+      the smallest of these is about 0, C has a component that it does not need.
 
-    Sources: Wang et al. 2022 (arXiv 2211.00593); Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises
-    `HCError` for what is no subnetwork. All numbers are of this data and this source. A subnetwork can be faithful by
-    other means than the full model's.
+    Sources: Wang et al. 2022 (arXiv 2211.00593); Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises `HCError` for
+    anything but subnetworks, `LabelError` for labels that do not fit. All numbers depend on the data and on `means`. A
+    faithful subnetwork may compute its answers in another way than the full model.
     """
     named = named_subnetworks(subnetworks)
     if not named or n_subsets < 0:
@@ -70,15 +71,15 @@ def faithfulness(
         )
     if EMPTY in named:
         raise HCError(f"A subnetwork is named {EMPTY!r}, which is the name of the model without components. Rename it.")
-    wanted: dict[str, Subnetwork] = dict(named)
+    variants: dict[str, Subnetwork] = dict(named)
     for name, item in named.items():
         if minimality:
-            wanted |= {f"{name} without {part}": item.without(part) for part in item.sorted()}
+            variants |= {f"{name} without {part}": item.without(part) for part in item.sorted()}
         whole = Subnetwork(frozenset(item.universe), item.universe)
         for number, subset in enumerate(_halves(item, n_subsets, seed)):
-            wanted[f"{name} less {number}"] = item.without(subset)
-            wanted[f"{name} all less {number}"] = whole.without(subset)
-    values = _measure(model, data, wanted, means, metric, interventions, batch_size)
+            variants[f"{name} less {number}"] = item.without(subset)
+            variants[f"{name} all less {number}"] = whole.without(subset)
+    values = _measure(model, data, variants, means, metric, interventions, batch_size)
     return Faithfulness(
         names=tuple(named),
         subnetworks=tuple(named.values()),
@@ -96,7 +97,7 @@ def faithfulness(
 def faithfulness_curve(
     model: HookedModel,
     data: Data,
-    order: Ranking | Sequence[Any] | Mapping[float, Subnetwork],
+    order: Order,
     means: Source,
     *,
     fractions: Sequence[float] = FRACTIONS,
@@ -105,13 +106,16 @@ def faithfulness_curve(
     batch_size: int = 64,
     seed: int = 0,
 ) -> FaithfulnessCurve:
-    """Faithfulness of the best components over the share kept, with the areas CPR and CMD.
+    """Faithfulness of the best components as a curve over the share of components kept, with the areas CPR and CMD.
 
-    `order` is a `Ranking`, components with the best first, or subnetworks by the fraction that they keep (of a search
-    over a grid of sparsities). A fraction f keeps `floor(f n + 0.5)` components; fractions that keep none are dropped
-    and named in `.dropped`. CPR is the area under the faithfulness curve over f, CMD the area between it and 1, both by
-    trapezoid over the fractions that are left, so they say nothing of smaller circuits. Higher CPR finds what helps the
-    metric, lower CMD what acts like the full model. Source: Mueller et al. 2025 (MIB, arXiv 2504.13151).
+    `order` is a `Ranking`, components with the best first, or a mapping from kept fractions to subnetworks (of a search
+    over a grid of sparsities). Of n components, a fraction f keeps the best `floor(f n + 0.5)`. Fractions that keep
+    none are dropped and listed in `.dropped`.
+
+    CPR is the area under the curve of faithfulness over f, CMD the area between the curve and 1. Both are trapezoid
+    areas over the fractions that were measured and say nothing about smaller circuits. A high CPR means that the order
+    puts components first that raise the metric; a low CMD, that the subnetworks have about the full model's metric.
+    Source: Mueller et al. 2025 (MIB, arXiv 2504.13151). Raises `HCError` for an order or fractions that do not fit.
     """
     items, by_fraction = _sizes(model, order, fractions)
     dropped = tuple(f for f, kept in by_fraction.items() if not len(kept))
@@ -136,12 +140,12 @@ def faithfulness_curve(
 
 
 @dataclass(frozen=True)
-class _Values:
-    """Per-example metric of everything wanted, and of `FULL` and `EMPTY`."""
+class _Measurements:
+    """Metric, KL in nats and right answers per example, of each subnetwork and of `FULL` and `EMPTY`."""
 
-    metric: dict[str, Float[np.ndarray, " example"]]
-    kl: dict[str, Float[np.ndarray, " example"]]
-    correct: dict[str, Float[np.ndarray, " example"]]
+    metric: PerExample
+    kl: PerExample
+    correct: PerExample
     sources: tuple[str, ...]
     provenance: dict[str, Any]
 
@@ -150,68 +154,66 @@ class _Values:
 def _measure(
     model: HookedModel,
     data: Data,
-    wanted: Mapping[str, Subnetwork],
+    subnetworks: Mapping[str, Subnetwork],
     means: Source,
     metric: str | Metric,
     interventions: Sequence[Intervention],
     batch_size: int,
-) -> _Values:
+) -> _Measurements:
     check_source(means, model)
     score = path_metric(metric)
-    universes = {item.universe for item in wanted.values()}
+    universes = {item.universe for item in subnetworks.values()}
     if len(universes) > 1:
         raise HCError(
             f"The subnetworks are chosen from {len(universes)} different sets of components, so they do not share the "
             "model in which nothing is kept. Give those of one search, or of one choice of components, at a time."
         )
     (universe,) = universes
-    kept = {EMPTY: Subnetwork(frozenset(), universe), **wanted}
+    kept = {EMPTY: Subnetwork(frozenset(), universe), **subnetworks}
     before = model.check_interventions(interventions)
     settings = {FULL: before} | {n: [*before, Keep(s, means)] for n, s in kept.items()}
     for listed in settings.values():
         model.check_interventions(listed)
     parts = [regrouped(model.labels, part) for part in as_parts(data)]
-    pieces = [batches(model, part, batch_size=batch_size) for part in parts]  # what cannot be read is refused first
-    found: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
+    pieces = [batches(model, part, batch_size=batch_size) for part in parts]  # refuses unreadable rows before any pass
+    per_part: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
     with stage("faithfulness", len(parts) * len(settings)) as progress:
         for part, encoded in zip(parts, pieces, strict=True):
-            groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
-            label = part.label if isinstance(part, Examples) else part.labels
-            check_labels(torch.as_tensor(label).tolist(), groups, repr(part))
-            gold = torch.as_tensor(label, device=model.device)
-            logits = logits_under(model, encoded, settings, repr(part), progress)
-            for name, own in logits.items():
-                measured = score(own, gold, groups), kl_divergence(logits[FULL], own), correct(own, gold, groups)
-                found[name].append(list(measured))
+            groups, labels = label_groups(model.labels, part)
+            gold = labels.to(model.device)
+            by_name = logits_under(model, encoded, settings, repr(part), progress)
+            for name, logits in by_name.items():
+                kl = kl_divergence(by_name[FULL], logits)
+                per_part[name].append([score(logits, gold, groups), kl, correct(logits, gold, groups)])
     metrics, kls, answers = (
-        {name: torch.cat([one[place] for one in own]).double().cpu().numpy() for name, own in found.items()}
-        for place in range(3)
+        {name: torch.cat([one[i] for one in items]).double().cpu().numpy() for name, items in per_part.items()}
+        for i in range(3)
     )
     origin = provenance(model, fingerprint(parts), means=means, interventions=before)
-    return _Values(metrics, kls, answers, tuple(sources_of(parts)), origin)
+    return _Measurements(metrics, kls, answers, tuple(sources_of(parts)), origin)
 
 
 def _halves(subnetwork: Subnetwork, n_subsets: int, seed: int) -> list[list[Any]]:
-    """Random halves of a subnetwork's components; the same for every subnetwork of these components."""
+    """Random halves of a subnetwork's components, which depend on these components and on `seed` only."""
     items = subnetwork.sorted()
     rng = np.random.default_rng(seed_of(seed, "completeness"))
     return [[items[i] for i in rng.permutation(len(items))[: (len(items) + 1) // 2]] for _ in range(n_subsets)]
 
 
-def _sizes(model: HookedModel, order: Any, fractions: Sequence[float]) -> tuple[int, dict[float, Subnetwork]]:
-    """The subnetwork of each fraction, smallest first, and how many components there are."""
+def _sizes(model: HookedModel, order: Order, fractions: Sequence[float]) -> tuple[int, dict[float, Subnetwork]]:
+    """How many components there are, and the subnetwork of each fraction, smallest first."""
     if isinstance(order, Mapping):
-        found = {float(f): item for f, item in order.items()}
-        if wrong := [item for item in found.values() if not isinstance(item, Subnetwork)]:
+        by_fraction = {float(f): item for f, item in order.items()}
+        if wrong := [item for item in by_fraction.values() if not isinstance(item, Subnetwork)]:
             raise HCError(f"The order holds {wrong[0]!r}. Expected a Subnetwork for each fraction that is kept.")
-        items = len(next(iter(found.values())).universe) if found else 0
-        for f, item in found.items():
+        items = len(next(iter(by_fraction.values())).universe) if by_fraction else 0
+        for f, item in by_fraction.items():
             if abs(len(item) - f * len(item.universe)) > 1:
                 raise HCError(
                     f"The order holds a subnetwork of {len(item)} of {len(item.universe)} components at {f:g}. "
                     "Expected the shares that are kept as keys: {1 - s: found.at(s)[0] for s in found.sparsities}."
                 )
-        return items, {f: found[f] for f in sorted(found)}
+        return items, {f: by_fraction[f] for f in sorted(by_fraction)}
     if bad := [f for f in fractions if not 0 <= f <= 1]:
         raise HCError(f"fractions holds {bad[0]!r}. Expected shares of components that are kept, 0 to 1.")
     shares = sorted(map(float, fractions))

@@ -1,4 +1,4 @@
-"""`Evaluation`: which answers of a model and its subnetworks are right, example by example, and tables of them."""
+"""`Evaluation`: which answers of a model and its subnetworks are right, by example, with tables of accuracies."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,23 +17,23 @@ from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
 
 FULL, INTERVENED, VALIDATION = "full", "intervened", "validation"
-WHOLE = {FULL: "full model", INTERVENED: "intervened model"}  # the first row, in words
+WHOLE = {FULL: "full model", INTERVENED: "intervened model"}  # names of the first row, and in words
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Result):
     """Answers of the full model and of its subnetworks.
 
-    The first row is the whole model: "full", or "intervened" where interventions stand before everything.
+    The first row is the whole model. It is named "full", or "intervened" where interventions apply to it.
 
-    `correct[split]` is `[subnetwork, example]`, rows in the order of `names`; `kl` `[subnetwork, example]` is
-    KL(first row || subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples.
-    `majority` is the share of the most frequent label on validation: what always giving that label would reach (None
+    `correct[split]` says whether each answer is right, with rows in the order of `names`. `kl` is KL(first row ||
+    subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples. `majority` is
+    the share of the most frequent label on validation, which is the accuracy of always answering with that label (None
     without that split, and where interventions change the model).
 
-    Intervals are bootstrap over sources: they say how far a number may move with other premises, not with another seed
-    of the search. Where every answer is right, or none, the bootstrap collapses to a point and the exact binomial
-    interval over sources (Clopper-Pearson) stands instead.
+    Intervals are bootstraps over sources. They show how far a number may vary with other premises, not with another
+    seed of the search. Where all answers are right, or none, the bootstrap has no spread, and the interval is the exact
+    binomial one over sources (Clopper-Pearson).
     """
 
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Evaluation(Result):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """What accuracies are there for: "validation", then the cases."""
+        """The data that was evaluated: "validation", then the cases."""
         return tuple(self.correct)
 
     def accuracy(self, split: str) -> Float[np.ndarray, " subnetwork"]:
@@ -60,10 +60,10 @@ class Evaluation(Result):
 
     @property
     def suspicion(self) -> str:
-        """What suggests that labels are in another order than the model's; empty where nothing does.
+        """A warning that the labels may be in another order than the model's ("" if there is no sign of it).
 
-        The full model's accuracy on validation is below `majority` with its whole interval. The interval is exact
-        binomial (Clopper-Pearson) with as many trials as there are sources, so that few examples raise no suspicion.
+        The sign is that the full model's accuracy on validation is below `majority` with its whole interval. The
+        interval is exact binomial (Clopper-Pearson) with a trial for each source, so that few examples give no warning.
         """
         if self.majority is None:
             return ""
@@ -86,43 +86,44 @@ class Evaluation(Result):
             if split == VALIDATION and self.kl is not None:
                 rows += self._rows(split, "kl", self.kl.double().numpy().T)
         frame = pd.DataFrame(rows)
-        order = {name: place for place, name in enumerate(self.names)}
+        order = {name: row for row, name in enumerate(self.names)}
         return frame.sort_values("subnetwork", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
     def _rows(self, split: str, metric: str, values: Float[np.ndarray, "example subnetwork"]) -> list[dict[str, Any]]:
         sources = self.sources[split]
-        found = bootstrap(values, clusters=sources, level=self.level, seed=self.seed)
+        means = bootstrap(values, clusters=sources, level=self.level, seed=self.seed)
         rows = []
-        for name, *numbers in zip(self.names, *map(np.atleast_1d, (found.value, found.low, found.high)), strict=True):
+        for name, *numbers in zip(self.names, *map(np.atleast_1d, (means.value, means.low, means.high)), strict=True):
             value, low, high = map(float, numbers)
             if metric == "accuracy" and value in (0.0, 1.0):
                 n_sources = len(set(sources))
                 exact = clopper_pearson(int(value) * n_sources, n_sources, self.level)
                 low, high = float(exact.low), float(exact.high)
             row = {"subnetwork": name, "case": split, "metric": metric, "value": value, "low": low, "high": high}
-            rows.append({**row, "n": found.n})
+            rows.append({**row, "n": means.n})
         return rows
 
     def to_frame(self, long: bool = False) -> pd.DataFrame:
-        """Wide: a row per subnetwork with sparsity, kl and an accuracy for validation and each case.
+        """A row per subnetwork: its sparsity, KL in nats, and its accuracy on validation and each case.
 
-        `long=True`: subnetwork, case, metric, value, low, high, n. What was not evaluated is NaN.
+        `long=True` gives a row per subnetwork, case and metric instead: value, low, high, n. A number that was not
+        measured is NaN.
         """
         if long:
             return self._long.copy()
-        nothing = np.full(len(self.names), np.nan)
+        not_measured = np.full(len(self.names), np.nan)
         columns: dict[str, Any] = {
             "subnetwork": self.names,
             "sparsity": [0.0 if item is None else item.sparsity for item in self.subnetworks],
-            VALIDATION: self.accuracy(VALIDATION) if VALIDATION in self.correct else nothing,
-            "kl": nothing if self.kl is None else self.kl.double().mean(1).numpy(),
+            VALIDATION: self.accuracy(VALIDATION) if VALIDATION in self.correct else not_measured,
+            "kl": not_measured if self.kl is None else self.kl.double().mean(1).numpy(),
         }
         return pd.DataFrame(columns | {case: self.accuracy(case) for case in self.splits if case != VALIDATION})
 
     def by_heuristic(self) -> pd.DataFrame:
         """Mean accuracy over the cases of each HANS heuristic and label: subnetwork, heuristic, label, accuracy, cases.
 
-        Each case counts once, whatever its size. Raises `DataError` if no case has an id of HANS' form, like
+        Each case has the same weight. Raises `DataError` if no case has an id of HANS' form, like
         "lexical_overlap_ln_preposition".
         """
         rows = [

@@ -1,4 +1,4 @@
-"""Logits of a model under each of several lists of interventions, on the same encoded data."""
+"""Logits of a model on the same encoded data under each of several lists of interventions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,8 +20,11 @@ def logits_under(
     split: str,
     progress: Stage,
 ) -> dict[str, Float[Tensor, "example class"]]:
-    """By name, in the order of the data. Raises `HCError` for logits that are not finite, naming whose and where."""
-    found = {}
+    """Logits by name of the list of interventions (`settings`), with rows in the order of the data.
+
+    `split` names the data in errors. Raises `HCError` for logits that are not finite.
+    """
+    by_name = {}
     for name, interventions in settings.items():
         parts = [model.logits(item.batch, interventions) for item in encoded]
         logits = in_order(parts, [item.index for item in encoded])
@@ -32,6 +35,6 @@ def logits_under(
                 "their largest has no meaning. Expected finite logits; check the model's weights and dtype, the means "
                 "and the interventions."
             )
-        found[name] = logits
+        by_name[name] = logits
         progress.advance()
-    return found
+    return by_name

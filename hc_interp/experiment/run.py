@@ -30,7 +30,7 @@ from hc_interp.probing.probe import Probe, fit_probe
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
-from hc_interp.runs.folder import Folder, check_free
+from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import MaskSearch
@@ -94,7 +94,7 @@ def run(
     check_together(model, task, settings)
     record = {"arguments": arguments, "settings": settings.model_dump(), **_identity(model, task)}
     with locked(Path(out), say):
-        folder = Folder.open(out, record, overwrite=overwrite, resume=resume, say=say)
+        folder = ExperimentFolder.open(out, record, overwrite=overwrite, resume=resume, say=say)
         with folder.stage("taking means"):
             means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
         results = RunResults(manifest=folder.manifest)
@@ -107,7 +107,12 @@ def run(
 
 
 def _find(
-    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+    folder: ExperimentFolder,
+    results: RunResults,
+    model: HookedModel,
+    task: Task,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> None:
     """Search and evaluate subnetworks, and find the core and the generalizing heads."""
     with folder.stage("searching subnetworks"):
@@ -149,9 +154,17 @@ def _find(
 
 
 def _test(
-    folder: Folder, results: RunResults, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+    folder: ExperimentFolder,
+    results: RunResults,
+    model: HookedModel,
+    task: Task,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> None:
     """Give the verdict on held-out pairs, and fit probes at a generalizing head with and without the core's paths."""
+    core, generalizing = results.core, results.generalizing
+    assert core is not None
+    assert generalizing is not None
     with folder.stage("testing what generalizing heads read"):
         pairs = task.test_pairs(settings.case, settings.test_pairs, settings.seed)
         folder.manifest["pairs"] = {
@@ -163,8 +176,8 @@ def _test(
             lambda: reads_from(
                 model,
                 pairs,
-                core=results.core,
-                generalizing=results.generalizing,
+                core=core,
+                generalizing=generalizing,
                 means=means,
                 n_permutations=settings.permutations,
                 margin=settings.margin,
@@ -178,7 +191,12 @@ def _test(
 
 
 def _probes(
-    folder: Folder, model: HookedModel, task: Task, results: RunResults, means: MeanActivations, settings: RunSettings
+    folder: ExperimentFolder,
+    model: HookedModel,
+    task: Task,
+    results: RunResults,
+    means: MeanActivations,
+    settings: RunSettings,
 ) -> dict[str, Probe]:
     """Probes for word overlap at the values of the strongest generalizing head: clean, and with paths to it cut.
 

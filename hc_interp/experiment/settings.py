@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from hc_interp.errors import HCError
-from hc_interp.heads.defaults import KINDS
+from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
 
@@ -66,7 +66,7 @@ class RunSettings(BaseModel):
         default=256, ge=1, description="Number of contrast pairs that choose the generalizing heads."
     )
     kinds: str = Field(
-        default=",".join(KINDS),
+        default=",".join(CONTRAST_KINDS),
         description="Kinds of contrast pairs that choose the generalizing heads, comma separated.",
     )
     test_pairs: int = Field(

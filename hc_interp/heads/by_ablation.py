@@ -1,4 +1,4 @@
-"""Evidence by ablation: does losing a head cost more out of distribution than in domain?"""
+"""Evidence by ablation: does ablating a head cost more accuracy out of distribution than in domain?"""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,9 +23,9 @@ from hc_interp.statistics.tests import permutation_p
 
 @evidence("ablation")
 def ablation_evidence(request: EvidenceRequest) -> HeadEvidence:
-    """Accuracy lost by ablating each candidate, on at most `max_examples` examples of the cases and of validation.
+    """The accuracy lost by ablating each candidate, on at most `max_examples` examples of the cases and of validation.
 
-    Heads are redundant: where others take over, a head that carries generalization costs nothing here.
+    A head that carries generalization may cost nothing here, because other heads can compensate for its loss.
     """
     if request.means is None:
         raise HCError(
@@ -62,10 +62,10 @@ def accuracy_lost(
     interventions: Sequence[Intervention],
     batch_size: int,
 ) -> Float[np.ndarray, "example head"]:
-    """Correct before minus correct after ablating each head: 1, 0 or -1 per example."""
-    found = []
+    """Whether each answer is right before, minus whether it is right after, ablating each head: 1, 0 or -1."""
+    per_part = []
     parts = [regrouped(model.labels, part) for part in parts]
-    pieces = [batches(model, part, batch_size) for part in parts]  # what cannot be read is refused before any pass
+    pieces = [batches(model, part, batch_size) for part in parts]  # refuses unreadable rows before any pass
     for part, encoded in zip(parts, pieces, strict=True):
         groups = resolve_groups(model.labels, part)
         lost = np.zeros((len(part), len(heads)))
@@ -74,12 +74,12 @@ def accuracy_lost(
                 gold = item.batch.labels
                 assert gold is not None
                 before = correct(model.logits(item.batch, interventions), gold, groups)
-                for place, head in enumerate(heads):
+                for column, head in enumerate(heads):
                     after = correct(model.logits(item.batch, [*interventions, Ablate(head, means)]), gold, groups)
-                    lost[item.index.numpy(), place] = (before - after).cpu().numpy()
+                    lost[item.index.numpy(), column] = (before - after).cpu().numpy()
                     progress.advance()
-        found.append(lost)
-    return np.concatenate(found)
+        per_part.append(lost)
+    return np.concatenate(per_part)
 
 
 def excess_test(
@@ -89,9 +89,10 @@ def excess_test(
     inside_sources: Sequence[str],
     seed: int,
 ) -> Float[np.ndarray, " head"]:
-    """One-sided p that the mean outside is larger, by relabelling sources as outside or inside.
+    """One-sided p that the mean is larger outside than inside, from permuting which sources are outside.
 
-    Whole sources are relabelled. Tests that both have one distribution: a difference in spread alone can also show.
+    The null hypothesis is that both have one distribution. A small p can therefore also come from a difference in
+    spread.
     """
     if outside.shape[1] == 0:
         return np.empty(0)

@@ -1,4 +1,4 @@
-"""Evidence by presence: are the subnetworks that keep a head those that generalize?"""
+"""Evidence by presence: do the subnetworks that keep a head generalize better than those that do not?"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from jaxtyping import Float
 
 from hc_interp.components import Subnetwork
 from hc_interp.errors import HCError
-from hc_interp.evaluation.evaluate import evaluate
+from hc_interp.evaluation.evaluate import Subnetworks, evaluate
 from hc_interp.heads.evidence import N_PERMUTATIONS, EvidenceRequest, HeadEvidence, evidence, judged, select_examples
 from hc_interp.statistics.tests import permutation_p
 
-ROUNDING = 1e-12  # sums of squares below this are those of equal numbers
-MIN_ORDERS = 24  # those of 4 subnetworks of one size: fewer cannot reach p = 0.05
+SQUARES_ROUNDING = 1e-12  # numbers whose squared deviations sum to less than this are equal
+MIN_ORDERS = 24  # the orders of 4 subnetworks of one size; with fewer orders p cannot reach 0.05
 
 
 @evidence("presence")
 def presence_evidence(request: EvidenceRequest) -> HeadEvidence:
-    """Correlation of presence with mean accuracy over cases, across subnetworks of one size; see `presence_test`.
+    """Correlation of each head's presence with mean accuracy over cases, across subnetworks of one size.
 
-    The subnetworks of one search share its data and objective, and heads that are kept together share the credit:
-    presence predicts, it does not say that the head does it.
+    `presence_test` defines the numbers. The subnetworks of one search share its data and objective, and heads that are
+    kept together have the same presence. The presence of a head may thus predict generalization without causing it.
     """
     subnetworks = _subnetworks(request.found)
     if request.means is None:
@@ -59,12 +59,14 @@ def presence_test(
     seed: int,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Float[np.ndarray, " head"], Float[np.ndarray, " head"], Float[np.ndarray, " head"]]:
-    """Point-biserial correlation, accuracy with minus without the head, and one-sided p over orders of the accuracies.
+    """Correlation of presence with accuracy, accuracy with minus without the head, and one-sided p, for each head.
 
-    Only subnetworks of one size are compared: a larger one keeps more heads and does better, whatever these heads do.
-    Presence and accuracy are taken less their means over subnetworks of that size (None: all are of one), accuracies
-    change places within a size, and the difference is the slope of one in the other. All orders when there are at most
-    `N_PERMUTATIONS`, else random ones. NaN for a head that all or none of each size keep, or when all accuracies of
+    `sizes` are the numbers of kept components (None: all subnetworks have one size). Only subnetworks of one size are
+    compared, because a larger subnetwork keeps more heads and is more accurate whichever heads these are. Presence (1
+    or 0) and accuracy are centred within each size. The difference is the slope of accuracy on presence. The null
+    permutes accuracies within each size: all orders when there are at most `N_PERMUTATIONS`, otherwise random orders.
+
+    All three are NaN for a head that all or none of the subnetworks of each size keep, and where the accuracies within
     each size are equal.
     """
     codes = np.zeros(len(accuracy), dtype=int) if sizes is None else np.unique(sizes, return_inverse=True)[1]
@@ -76,8 +78,8 @@ def presence_test(
     exhaustive = n_orders(groups) <= N_PERMUTATIONS
     orders = np.tile(np.arange(len(answers)), (n_orders(groups) if exhaustive else N_PERMUTATIONS, 1))
     if exhaustive:
-        for row, own in enumerate(product(*(permutations(group) for group in groups))):
-            for group, order in zip(groups, own, strict=True):
+        for row, permuted in enumerate(product(*(permutations(group) for group in groups))):
+            for group, order in zip(groups, permuted, strict=True):
                 orders[row, group] = order
     else:
         rng = np.random.default_rng(seed)
@@ -85,26 +87,26 @@ def presence_test(
             for group in groups:
                 row[group] = rng.permutation(group)
     squares, spread = (present**2).sum(axis=0), (answers**2).sum()
-    varies = (squares > ROUNDING) & (spread > ROUNDING)
-    together = present.T @ answers
+    varies = (squares > SQUARES_ROUNDING) & (spread > SQUARES_ROUNDING)
+    products = present.T @ answers
     with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.where(varies, together / np.sqrt(squares * spread), np.nan)
-        difference = np.where(varies, together / squares, np.nan)
+        correlation = np.where(varies, products / np.sqrt(squares * spread), np.nan)
+        difference = np.where(varies, products / squares, np.nan)
     p = np.full(kept.shape[1], np.nan)
     if varies.any():
         null = answers[orders] @ present[:, varies]
-        p[varies] = permutation_p(together[varies], null, exhaustive=exhaustive)
+        p[varies] = permutation_p(products[varies], null, exhaustive=exhaustive)
     return correlation, difference, p
 
 
 def n_orders(groups: Sequence[Sequence[int] | np.ndarray]) -> int:
-    """In how many orders accuracies can stand if they change places within each group."""
+    """The number of orders of the accuracies when they are permuted within each group."""
     return prod(factorial(len(group)) for group in groups)
 
 
-def _subnetworks(found: Any) -> tuple[Subnetwork, ...]:
-    given = getattr(found, "subnetworks", found)
-    items = tuple(given.values()) if isinstance(given, dict) else tuple(given or ())
+def _subnetworks(found: Subnetworks | None) -> tuple[Subnetwork, ...]:
+    listed: Any = getattr(found, "subnetworks", found)
+    items = tuple(listed.values()) if isinstance(listed, dict) else tuple(listed or ())
     if not items or not all(isinstance(item, Subnetwork) for item in items):
         raise HCError(
             f"Method 'presence' was given {len(items)} subnetworks or what is none; expected Subnetwork objects. "

@@ -1,4 +1,4 @@
-"""The heuristic core: the components that the subnetworks of a search share, and how much sharing chance would give."""
+"""The heuristic core: the components that subnetworks of a search share, and how many they would share by chance."""
 
 import math
 from collections import Counter
@@ -16,11 +16,11 @@ from hc_interp.errors import ComponentError, HCError
 from hc_interp.records.result import Result
 from hc_interp.search.result import MaskSearch
 
-ROUNDING = 1e-9  # a share of 7/25 must not ask for 8 of 25 subnetworks because of its last bit
+SHARE_ROUNDING = 1e-9  # so that a share of 7/25 needs 7 of 25 subnetworks and not 8 in binary floating point
 
 
 class Frequency(dict[Component, float]):
-    """Shares by component, which may be named: `frequency["L1H1"]`. Raises `ComponentError` for one that it lacks."""
+    """Shares by component. A key may be a name, as in `frequency["L1H1"]`. An unknown key raises `ComponentError`."""
 
     def __missing__(self, name: object) -> float:
         item = component(name)  # type: ignore[arg-type]
@@ -40,16 +40,17 @@ class Frequency(dict[Component, float]):
 
 @dataclass(frozen=True, eq=False)
 class HeuristicCore(Result):
-    """Components kept in at least `share` of the subnetworks.
+    """The components that are kept in at least `share` of the subnetworks.
 
-    `frequency` is each component's share of subnetworks that keep it, 0 to 1, in execution order; `frequency["L1H1"]`
-    and `"L1H1" in core` take names too. `jaccard` is the mean
-    over pairs of subnetworks of (heads that both keep) / (heads that either keeps); NaN where there is no pair. Beside
-    it stands what random subnetworks with as many heads and MLPs each would give, exactly: `jaccard_by_chance` (a
-    hypergeometric expectation) and `size_by_chance`, the expected number of components in such a core.
+    `frequency` is the share of subnetworks, 0 to 1, that keep each component, in execution order. Names are accepted
+    too: `frequency["L1H1"]`, `"L1H1" in core`. `subnetworks` is their number. `jaccard` is the mean, over pairs of
+    subnetworks, of (number of heads that both keep) / (number of heads that at least one keeps); NaN without a pair.
 
-    A core above chance shows that the searches agree. It does not show what its components compute, and part of it is
-    there because some heads matter for everything.
+    Two numbers are for comparison: the exact expectations for random subnetworks with the same numbers of heads and of
+    MLPs. `jaccard_by_chance` is that of `jaccard` (hypergeometric), `size_by_chance` that of the core's size.
+
+    A core larger than by chance shows that the searches agree. It does not show what its components compute. Some heads
+    are in it only because they are important for any answer.
     """
 
     universe: tuple[Component, ...]
@@ -110,33 +111,33 @@ class HeuristicCore(Result):
 
 
 def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float = 1.0) -> HeuristicCore:
-    """The components that at least `share` of the subnetworks, or of those of a search, keep (1.0: all of them).
+    """The components that at least `share` of the subnetworks keep (1.0: all subnetworks).
 
-    Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. One subnetwork is its own core, which says
-    nothing; the result notes it. Raises `HCError` for no subnetwork, something that is none, or a share outside (0, 1],
-    `ComponentError` for subnetworks of different universes.
+    Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. A single subnetwork is its own core, which
+    shows nothing; the result notes it. Raises `HCError` without subnetworks, for anything that is not a subnetwork, and
+    for a share outside (0, 1]; `ComponentError` for subnetworks of different universes.
     """
-    found = _checked(subnetworks)
+    items = _checked(subnetworks)
     if not 0 < share <= 1:
         raise HCError(
             f"share={share!r} was given. Expected a share of the subnetworks above 0 and up to 1; 1.0 asks for "
             "components that all of them keep."
         )
-    universe = found[0].universe
-    counts = Counter(item for subnetwork in found for item in subnetwork.kept)
-    kept_heads = [len(subnetwork.heads) for subnetwork in found]
-    kept_mlps = [len(subnetwork.mlps) for subnetwork in found]
+    universe = items[0].universe
+    counts = Counter(item for subnetwork in items for item in subnetwork.kept)
+    kept_heads = [len(subnetwork.heads) for subnetwork in items]
+    kept_mlps = [len(subnetwork.mlps) for subnetwork in items]
     n_heads = sum(isinstance(item, Head) for item in universe)
-    least = needed(share, len(found))
+    least = needed(share, len(items))
     by_chance = core_size_by_chance(kept_heads, n_heads, least)
     by_chance += core_size_by_chance(kept_mlps, len(universe) - n_heads, least)
-    notes = ("one subnetwork is its own core",) if len(found) == 1 else ()
+    notes = ("one subnetwork is its own core",) if len(items) == 1 else ()
     return HeuristicCore(
         universe=universe,
-        frequency={item: counts[item] / len(found) for item in universe},
+        frequency={item: counts[item] / len(items) for item in universe},
         share=float(share),
-        subnetworks=len(found),
-        jaccard=_mean([jaccard(a.heads, b.heads) for a, b in combinations(found, 2)]),
+        subnetworks=len(items),
+        jaccard=_mean([jaccard(a.heads, b.heads) for a, b in combinations(items, 2)]),
         jaccard_by_chance=_mean([jaccard_by_chance(a, b, n_heads) for a, b in combinations(kept_heads, 2)]),
         size_by_chance=by_chance,
         notes=notes,
@@ -144,14 +145,14 @@ def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float 
 
 
 def needed(share: float, n_subnetworks: int) -> int:
-    """How many of the subnetworks must keep a component of the core."""
-    return max(1, math.ceil(share * n_subnetworks - ROUNDING))
+    """The least number of subnetworks that must keep a component of the core."""
+    return max(1, math.ceil(share * n_subnetworks - SHARE_ROUNDING))
 
 
 def jaccard(a: Iterable[Component], b: Iterable[Component]) -> float:
-    """Components of both over components of either; NaN where neither has any."""
-    left, right = set(a), set(b)
-    return len(left & right) / len(left | right) if left | right else math.nan
+    """The Jaccard index: size of the intersection over size of the union; NaN where both are empty."""
+    set_a, set_b = set(a), set(b)
+    return len(set_a & set_b) / len(set_a | set_b) if set_a | set_b else math.nan
 
 
 def jaccard_by_chance(n_a: int, n_b: int, n_all: int) -> float:
@@ -165,7 +166,8 @@ def jaccard_by_chance(n_a: int, n_b: int, n_all: int) -> float:
 def core_size_by_chance(kept: Sequence[int], n_all: int, least: int) -> float:
     """The exact expected number of items that at least `least` random subsets of these sizes contain.
 
-    One item is in subset i with probability `kept[i] / n_all`, independently over subsets: a Poisson-binomial tail.
+    An item is in subset i with probability `kept[i] / n_all`, independently over subsets, so the number of subsets that
+    contain it is Poisson-binomial.
     """
     if n_all == 0:
         return 0.0
@@ -177,25 +179,25 @@ def core_size_by_chance(kept: Sequence[int], n_all: int, least: int) -> float:
 
 def _checked(subnetworks: Iterable[Subnetwork] | MaskSearch) -> list[Subnetwork]:
     subnetworks = subnetworks.subnetworks if isinstance(subnetworks, MaskSearch) else subnetworks
-    found: list[Subnetwork] = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
-    for item in found:
+    items: list[Subnetwork] = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
+    for item in items:
         if not isinstance(item, Subnetwork):
             raise HCError(
                 f"{item!r} is not a Subnetwork. Pass the subnetworks of a search, heuristic_core(found.subnetworks), "
                 "or hc.Subnetwork(kept, universe) objects."
             )
-    if not found:
+    if not items:
         raise HCError(
             "No subnetworks were given; a core needs at least one, better several seeds. Pass found.subnetworks of "
             "hc.search_masks(model, data, seeds=range(12))."
         )
-    for item in found[1:]:
-        if set(item.universe) != set(found[0].universe):
+    for item in items[1:]:
+        if set(item.universe) != set(items[0].universe):
             raise ComponentError(
-                f"The subnetworks come from different universes ({len(found[0].universe)} and {len(item.universe)} "
+                f"The subnetworks come from different universes ({len(items[0].universe)} and {len(item.universe)} "
                 "components, or other ones). Pass subnetworks of one model and one choice of components."
             )
-    return found
+    return items
 
 
 def _mean(values: Sequence[float]) -> float:

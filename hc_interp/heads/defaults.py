@@ -1,3 +1,3 @@
-"""Defaults that settings read without loading torch."""
+"""Defaults of `generalizing_heads` that the settings of a run read without loading torch."""
 
-KINDS = ("order",)  # all words stay, so what changes is more than overlap
+CONTRAST_KINDS = ("order",)  # both sides have the same words, so overlap alone cannot tell them apart

@@ -1,4 +1,4 @@
-"""Kinds of evidence that a head carries generalization: their registry, and what all of them use.
+"""Kinds of evidence that a head carries generalization: their registry, and the functions that all of them use.
 
 A kind of evidence is one function in a file of its own. `@evidence("name")` registers it, and
 `generalizing_heads(method="name")` calls it.
@@ -6,7 +6,6 @@ A kind of evidence is one function in a file of its own. `@evidence("name")` reg
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -17,6 +16,7 @@ from hc_interp.data.contrast import side
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError
+from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads.sets import Heads
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -27,11 +27,12 @@ N_PERMUTATIONS = 4999  # random relabellings of a permutation test of heads
 
 @dataclass(frozen=True, eq=False)
 class EvidenceRequest:
-    """What `generalizing_heads` asks of a kind of evidence: the candidates, and the caller's arguments.
+    """The arguments of a kind of evidence: the candidates, and the arguments of `generalizing_heads`.
 
-    `candidates` are the heads outside the core. `cases` names the cases to look at (None: all of the task's).
-    `max_examples` bounds how many examples, or pairs, are looked at. `found` are mask searches or subnetworks, `means`
-    the values that ablated heads take; both are None where the caller gave none.
+    `candidates` are the heads outside the core. `cases` names the cases to use (None: all of the task's). `kinds` are
+    kinds of contrast pairs. `max_examples` is the largest number of examples, or pairs, to use. `found` are searched
+    subnetworks, `means` the values that ablated heads take; both are None where the caller gave none. A head does not
+    pass if its effect is below `margin` or its q above `alpha`.
     """
 
     model: HookedModel
@@ -39,7 +40,7 @@ class EvidenceRequest:
     candidates: Heads
     cases: Sequence[str] | None
     kinds: tuple[str, ...]
-    found: Any
+    found: Subnetworks | None
     means: MeanActivations | None
     margin: float
     alpha: float
@@ -51,10 +52,10 @@ class EvidenceRequest:
 
 @dataclass(frozen=True, eq=False)
 class HeadEvidence:
-    """The answer of a kind of evidence.
+    """The result of a kind of evidence.
 
-    `table` has a row per candidate, in their order, with at least the columns `p`, `q` and `passes`. `cases` and
-    `sources` are the data that was looked at: `reads_from` refuses pairs of these sources.
+    `table` has a row per candidate, in the same order, with at least the columns `p`, `q` and `passes`. `cases` and
+    `sources` name the data that was used. `reads_from` refuses pairs of these sources.
     """
 
     table: pd.DataFrame
@@ -68,9 +69,9 @@ METHODS: dict[str, Method] = {}
 
 
 def evidence(name: str) -> Callable[[Method], Method]:
-    """Register a function as `generalizing_heads(method=name)`. Raises `HCError` where another one has the name.
+    """Register a function as `generalizing_heads(method=name)`. Raises `HCError` if another function has the name.
 
-    A function that is defined again under its own name, as when a notebook's cell runs twice, takes its own place.
+    A function may replace itself, as when a notebook's cell runs twice.
     """
 
     def register(function: Method) -> Method:
@@ -99,29 +100,29 @@ def judged(
     large: Bool[np.ndarray, " head"],
     alpha: float,
 ) -> pd.DataFrame:
-    """A table with `p`, `q` over all heads, and `passes`: q at most `alpha`, and large enough."""
+    """The columns with `p`, `q` (Benjamini-Hochberg over heads) and `passes`: `large`, and q at most `alpha`."""
     q = fdr(p)
     return pd.DataFrame(columns).assign(p=p, q=q, passes=(q <= alpha) & large)
 
 
 def quotas(available: Sequence[int], total: int) -> list[int]:
-    """Share `total` over cases as evenly as their sizes allow."""
-    left, found = total, [0] * len(available)
+    """How many examples to take of each case: `total` in all, as evenly as the `available` numbers allow."""
+    remaining, sizes = total, [0] * len(available)
     order = sorted(range(len(available)), key=available.__getitem__)
-    for done, place in enumerate(order):
-        found[place] = min(available[place], left // (len(order) - done))
-        left -= found[place]
-    return found
+    for done, case in enumerate(order):
+        sizes[case] = min(available[case], remaining // (len(order) - done))
+        remaining -= sizes[case]
+    return sizes
 
 
 def draw(n_rows: int, n: int, name: str, seed: int) -> list[int]:
-    """`n` places of `n_rows`, in order; each name draws for itself."""
+    """`n` random row numbers below `n_rows`, ascending. They depend on `name` and `seed` only."""
     rng = np.random.default_rng([seed, crc32(name.encode())])
     return np.sort(rng.choice(n_rows, size=n, replace=False)).tolist()
 
 
 def case_names(task: Task, cases: Sequence[str] | None) -> list[str]:
-    """The cases asked for, as the task spells them; by default all, those of which there are only pairs included."""
+    """The ids of the requested cases in the task's spelling (None: all cases, also those with pairs only)."""
     if cases is not None:
         return [task.case_id(name) for name in cases]
     with_pairs = [case for case, _ in task.pairs] if isinstance(task.pairs, Mapping) else []
@@ -129,9 +130,9 @@ def case_names(task: Task, cases: Sequence[str] | None) -> list[str]:
 
 
 def select_examples(task: Task, cases: Sequence[str] | None, total: int, seed: int) -> dict[str, Examples]:
-    """At most `total` examples of the cases, of sources on the select side, drawn by `seed`.
+    """At most `total` examples of the cases by name, drawn by `seed` from sources of the select split.
 
-    Raises `DataError` when there are none.
+    Raises `DataError` where the cases have no such examples.
     """
     parts = {}
     for name in [task.case_id(name) for name in cases] if cases is not None else list(task.cases or {}):
@@ -139,14 +140,14 @@ def select_examples(task: Task, cases: Sequence[str] | None, total: int, seed: i
         assert part.source is not None
         parts[name] = part.rows([i for i, source in enumerate(part.source) if side(source) == "select"])
     sizes = quotas([len(part) for part in parts.values()], total)
-    found = {
+    drawn = {
         name: part.rows(draw(len(part), size, name, seed))
         for (name, part), size in zip(parts.items(), sizes, strict=True)
         if size
     }
-    if not found:
+    if not drawn:
         raise DataError(
             f"Task {task.name!r} has no examples on the select side of its {len(parts)} cases; this method needs some. "
             "Give the task cases with more sources."
         )
-    return found
+    return drawn

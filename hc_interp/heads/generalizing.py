@@ -9,10 +9,11 @@ import pandas as pd
 from hc_interp.components import Head
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
+from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads import by_ablation, by_contrast, by_presence
-from hc_interp.heads.defaults import KINDS
+from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.heads.evidence import EvidenceRequest, method_named
-from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
+from hc_interp.heads.sets import HeadNames, Heads, all_heads, head_set, n_upstream, split_relay
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.records.provenance import provenance
@@ -24,11 +25,11 @@ FILES = (by_contrast, by_presence, by_ablation)  # each registers its kind of ev
 
 @dataclass(frozen=True, eq=False)
 class GeneralizingHeads(Result):
-    """Heads outside the core that pass: `heads` with a core head upstream, `relay` without one.
+    """Heads outside the core that pass the test of `method`: `heads` with a core head upstream, `relay` without one.
 
-    `select_sources` are the sources of the data that chose them: `reads_from` refuses pairs of these. `table` holds the
-    evidence of every candidate. That a head passes says that it carries the difference on this data, not that it alone
-    does, nor where it gets it from.
+    `select_sources` are the sources of the data that chose these heads. `reads_from` refuses pairs of these sources.
+    `table` has the evidence of every candidate. A head that passes carries generalization on this data. It need not be
+    the only one, and the evidence does not show which heads it reads from.
     """
 
     heads: tuple[Head, ...]
@@ -47,23 +48,23 @@ class GeneralizingHeads(Result):
         return self.table.copy()
 
     def beside(self, *others: "GeneralizingHeads") -> pd.DataFrame:
-        """This evidence and that of other methods, side by side: a row per head outside the core.
+        """This evidence and that of other methods in one table, with a row per head outside the core.
 
-        `head layer upstream_core`, each method's columns under its name (`contrast_share`, `ablation_excess`, ...), and
-        `passed_by`, how many of them it passes. Methods answer different questions, on different data: a head that all
-        pass is not surer by a factor that their q values would give. Raises `HCError` for other cores or a method
-        given twice.
+        The columns are `head layer upstream_core`, each method's columns with its name as a prefix (`contrast_share`,
+        `ablation_excess`, ...), and `passed_by`, the number of methods that the head passes. Methods answer different
+        questions on different data, so their q values cannot be multiplied. Raises `HCError` for different cores or a
+        method given twice.
         """
-        given = (self, *others)
-        methods = [found.method for found in given]
-        n_cores = len({found.core for found in given})
+        results = (self, *others)
+        methods = [result.method for result in results]
+        n_cores = len({result.core for result in results})
         if n_cores > 1 or len(set(methods)) < len(methods):
             raise HCError(
                 f"Evidence by {', '.join(methods)} was given, of {n_cores} cores. Expected different methods on one "
                 "core: generalizing_heads(..., core=core, method=...)."
             )
-        places = ["head", "layer", "upstream_core"]
-        tables = [found.table.set_index(places).add_prefix(f"{found.method}_") for found in given]
+        shared = ["head", "layer", "upstream_core"]
+        tables = [result.table.set_index(shared).add_prefix(f"{result.method}_") for result in results]
         frame = pd.concat(tables, axis=1)
         passed = frame[[f"{method}_passes" for method in methods]].sum(axis=1).astype(int)
         return frame.assign(passed_by=passed).reset_index()
@@ -80,12 +81,12 @@ def generalizing_heads(
     model: HookedModel,
     task: Task,
     *,
-    core: Any,
-    found: Any = None,
+    core: HeadNames,
+    found: Subnetworks | None = None,
     means: MeanActivations | None = None,
-    cases: Sequence[str] | None = None,
+    cases: str | Sequence[str] | None = None,
     method: str = "contrast",
-    kinds: Sequence[str] = KINDS,
+    kinds: str | Sequence[str] = CONTRAST_KINDS,
     margin: float = 0.01,
     alpha: float = 0.05,
     max_pairs: int = 512,
@@ -95,22 +96,23 @@ def generalizing_heads(
 ) -> GeneralizingHeads:
     """Find the heads outside `core` that carry generalization.
 
-    Only sources of the "select" split are looked at, so that the "test" split is left for `reads_from`. A head passes
-    when its q (Benjamini-Hochberg over heads) is at most `alpha` and its effect reaches `margin`.
+    Only sources of the "select" split are used, so that `reads_from` can be run on the "test" split. A head passes when
+    its q (Benjamini-Hochberg over heads) is at most `alpha` and its effect is at least `margin`. The methods are:
 
-    - `"contrast"`: the head's node effect (its `z` set to corrupt in a clean run) on at most `max_pairs` pairs of these
-      `kinds`, of all cases that have them, pooled; sign-flip test over sources; of the sign of the total effect and at
-      least `margin` of it. None passes where the model gets both sides of fewer than 10 % of these pairs right (at
-      floor).
-    - `"presence"`: over the subnetworks of `found`, the correlation of the head's presence with their accuracy on
-      `cases` (needs `means`), among those of one size; one-sided permutation test; those with it are better by at least
-      `margin`.
-    - `"ablation"`: ablating it (needs `means`) costs more accuracy on `cases` than on `task.validation`, by at least
-      `margin`; one-sided permutation test over sources.
+    - `"contrast"`: the effect is the head's node effect as a share of the total effect. The node effect is the change
+      of the metric when the head's `z` is set to corrupt in a clean run; the total effect is the change from the clean
+      to the corrupt run. At most `max_pairs` pairs of these `kinds` are used, pooled over all cases that have such
+      pairs. The test flips the signs of whole sources. No head passes where the model gets both sides of fewer than
+      10 % of the pairs right.
+    - `"presence"` (needs `found` and `means`): the effect is the accuracy on `cases` of the subnetworks `found` that
+      keep the head, minus the accuracy of those that do not, among subnetworks of one size. The test permutes
+      accuracies, one-sided.
+    - `"ablation"` (needs `means`): the effect is the accuracy that ablating the head costs on `cases`, minus the
+      accuracy that it costs on `task.validation`. The test permutes sources, one-sided.
 
-    `cases` default to all of the task's. For presence and ablation choose those that the heuristic gets wrong: on the
-    others a head that generalizes has nothing to show. Raises `HCError` for a method or argument that does not fit,
-    `DataError` for a task without the data that the method needs.
+    `cases` are all of the task's by default. For presence and ablation choose cases that the heuristic gets wrong: on
+    other cases a head that generalizes does not raise the accuracy. `max_pairs` also limits their examples. Raises
+    `HCError` for a method or argument that does not fit, `DataError` for a task without the data that the method needs.
     """
     gather = method_named(method)
     if not 0 < alpha < 1 or not 0 <= margin < 1 or max_pairs < 1:
@@ -140,7 +142,7 @@ def generalizing_heads(
             seed=seed,
         )
     )
-    table = _with_places(evidence.table, candidates, core_heads)
+    table = _with_positions(evidence.table, candidates, core_heads)
     passing = tuple(head for head, passes in zip(candidates, table["passes"], strict=True) if passes)
     heads, relay = split_relay(passing, core_heads)
     settings = {"method": method, "margin": margin, "alpha": alpha, "max_pairs": max_pairs, "seed": seed}
@@ -159,7 +161,8 @@ def generalizing_heads(
     )
 
 
-def _with_places(table: pd.DataFrame, candidates: Heads, core: Heads) -> pd.DataFrame:
+def _with_positions(table: pd.DataFrame, candidates: Heads, core: Heads) -> pd.DataFrame:
+    """The table with the name and layer of each candidate, and its number of core heads upstream."""
     table = table.reset_index(drop=True)
     table.insert(0, "head", [str(head) for head in candidates])
     table.insert(1, "layer", [head.layer for head in candidates])

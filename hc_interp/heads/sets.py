@@ -1,6 +1,10 @@
-"""Sets of heads as users give them, and the two roles that a head outside the core can have: reader or relay."""
+"""Sets of heads: the forms in which a caller may name them, and readers and relays among the heads outside the core.
 
-from typing import Any
+A reader has a core head in an earlier layer; a relay has none, so it cannot read from the core.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
 
 from hc_interp.components import Head, components, execution_order, heads_of
 from hc_interp.errors import ComponentError
@@ -9,20 +13,30 @@ from hc_interp.models.hooked import HookedModel
 Heads = tuple[Head, ...]
 
 
-def head_set(model: HookedModel, given: Any, role: str) -> Heads:
-    """Heads in execution order: of a result or subnetwork its `.heads`, else the heads named, as `Head`s or texts.
+class HasHeads(Protocol):
+    """A result or subnetwork that is given for its heads."""
 
-    Raises `ComponentError` for anything that is not a head of this model.
+    @property
+    def heads(self) -> tuple[Head, ...]: ...
+
+
+HeadNames = str | Head | HasHeads | Iterable[str | Head]
+
+
+def head_set(model: HookedModel, names: HeadNames, role: str) -> Heads:
+    """The named heads in execution order, without repeats. `role` is the name of the argument, for the error message.
+
+    Raises `ComponentError` for a name that is not a head of this model.
     """
-    found = components(heads_of(given), model.components)
-    for item in found:
+    items = components(heads_of(names), model.components)
+    for item in items:
         if not isinstance(item, Head):
             raise ComponentError(
                 f"{role} holds {item}, which is not an attention head. This test is about heads: leave it out, or pass "
                 "a result whose .heads are meant."
             )
         model.check_component(item)
-    return tuple(sorted((item for item in found if isinstance(item, Head)), key=execution_order))
+    return tuple(sorted((item for item in items if isinstance(item, Head)), key=execution_order))
 
 
 def all_heads(model: HookedModel) -> Heads:
@@ -30,11 +44,11 @@ def all_heads(model: HookedModel) -> Heads:
 
 
 def n_upstream(head: Head, core: Heads) -> int:
-    """How many core heads `head` could read from: those in earlier layers."""
+    """How many core heads are in earlier layers than `head`: only these can it read from."""
     return sum(item.layer < head.layer for item in core)
 
 
 def split_relay(heads: Heads, core: Heads) -> tuple[Heads, Heads]:
-    """Heads with a core head upstream, and those without one, which cannot read from the core."""
+    """The readers and the relays among `heads`."""
     readers = tuple(head for head in heads if n_upstream(head, core))
     return readers, tuple(head for head in heads if head not in readers)

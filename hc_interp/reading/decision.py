@@ -1,4 +1,8 @@
-"""The decision rule of the reads-from test, as a pure function of its numbers."""
+"""The decision rule of the reads-from test: a pure function from the numbers of each kind of pairs to an answer.
+
+T is the effect of patching all core heads into all generalizing heads, as a share of the effect of setting the
+generalizing heads' `z` to their corrupt values (`hc.reads_from` defines it).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +14,12 @@ from hc_interp.statistics.tests import RUN_TIE, holm
 
 Answer = Literal["reads_from", "does_not_read_from", "inconclusive"]
 
-# Every reason that a verdict can give, and what it means.
+# Each reason that a decision or a verdict can give, in words.
 REASONS = {
     "shown": "significant, above the size controls, and the whole interval above the margin",
     "equivalent": "the whole interval inside the margin",
     "no generalizing heads": "there is no generalizing head to test",
-    "no core upstream": "no core head stands upstream of a generalizing head, so nothing could be read",
+    "no core upstream": "no core head is upstream of a generalizing head, so nothing could be read",
     "too few pairs": "the pairs come from too few sources for an interval",
     "uninformative": "the pairs hardly change the core heads, or the generalizing heads hardly change the metric",
     "resolution": "too few labellings of the core exist (or were drawn) for the test to reach significance",
@@ -33,10 +37,12 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One kind of pairs in numbers: the statistic and its interval on route "all", its p, its controls.
+    """The numbers of one kind of pairs that decide: T on route "all" (`statistic`, `low`, `high`), p and the controls.
 
-    `size_limit` is NaN if no set of like-sized heads exists. `why` says why the kind is not informative ("" if it is).
-    `necessity` holds one interval per ablation source.
+    `why` says why the kind is uninformative; it is "" for an informative kind. `n_labellings` counts the labellings of
+    the core that p was taken over, the observed one included. `size_limit` is the value that T must exceed, the 95th
+    percentile of the size controls; it is NaN where no set of like-sized heads exists. `necessity` holds an interval
+    (low, high) for each ablation source.
     """
 
     kind: str
@@ -52,7 +58,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """An answer, its reason (a key of `REASONS`), the kinds that it rests on, and p after Holm by kind."""
+    """An answer, its reason (a key of `REASONS`), the kinds of pairs that support it, and Holm-adjusted p by kind."""
 
     answer: Answer
     reason: str
@@ -61,30 +67,38 @@ class Decision:
 
 
 def decide(evidence: Sequence[Evidence], *, margin: float, alpha: float) -> Decision:
-    """Answer from the evidence of all kinds of pairs.
+    """Answer from the evidence of all kinds of pairs. The first rule that applies decides:
 
-    In this order: no informative kind -> inconclusive ("too few pairs" if that is so for all, else "uninformative");
-    fewer than `1 / alpha` labellings -> "resolution"; opposite signs of necessity within an informative kind
-    (`signs_disagree`) -> "ablation"; any informative kind with Holm p <= alpha, T > size limit and low > margin ->
-    reads_from; every informative kind with -margin < low and high < margin -> does_not_read_from; else inconclusive.
-    NaN meets no condition: without size controls the answer cannot be reads_from ("no size controls").
+    1. No kind is informative: inconclusive, "too few pairs" if all kinds have too few, else "uninformative".
+    2. An informative kind has fewer than `1 / alpha` labellings: inconclusive, "resolution".
+    3. The necessity intervals of an informative kind have opposite signs (`signs_disagree`): inconclusive, "ablation".
+    4. An informative kind has Holm p <= alpha, T > size limit and low > margin: reads_from, on all kinds that do.
+    5. All informative kinds have -margin < low and high < margin: does_not_read_from.
+    6. Anything else: inconclusive, with the condition that was missed as the reason.
+
+    NaN meets no condition. Without size controls the answer is therefore never reads_from ("no size controls"). Holm's
+    correction is over the informative kinds.
     """
-    told = [item for item in evidence if not item.why]
-    if not told:
+    informative = [item for item in evidence if not item.why]
+    if not informative:
         few = bool(evidence) and all(item.why == "too few pairs" for item in evidence)
         return Decision("inconclusive", "too few pairs" if few else "uninformative")
-    adjusted = holm(np.array([item.p for item in told]))
-    p_holm = {item.kind: float(p) for item, p in zip(told, adjusted, strict=True)}
-    if any(item.n_labellings * alpha < 1 - 1e-9 for item in told):
+    adjusted = holm(np.array([item.p for item in informative]))
+    p_holm = {item.kind: float(p) for item, p in zip(informative, adjusted, strict=True)}
+    if any(item.n_labellings * alpha < 1 - 1e-9 for item in informative):
         return Decision("inconclusive", "resolution", (), p_holm)
-    if any(signs_disagree(item.necessity, margin) for item in told):
+    if any(signs_disagree(item.necessity, margin) for item in informative):
         return Decision("inconclusive", "ablation", (), p_holm)
-    shown = tuple(i.kind for i in told if is_significant(p_holm[i.kind], alpha) and _sizable(i) and i.low > margin)
+    shown = tuple(
+        item.kind
+        for item in informative
+        if is_significant(p_holm[item.kind], alpha) and _above_size_controls(item) and item.low > margin
+    )
     if shown:
         return Decision("reads_from", "shown", shown, p_holm)
-    if all(-margin < item.low and item.high < margin for item in told):
-        return Decision("does_not_read_from", "equivalent", tuple(item.kind for item in told), p_holm)
-    return Decision("inconclusive", _missing(told, p_holm, margin, alpha), (), p_holm)
+    if all(-margin < item.low and item.high < margin for item in informative):
+        return Decision("does_not_read_from", "equivalent", tuple(item.kind for item in informative), p_holm)
+    return Decision("inconclusive", _missed_condition(informative, p_holm, margin, alpha), (), p_holm)
 
 
 def is_significant(p: float, alpha: float) -> bool:
@@ -92,25 +106,28 @@ def is_significant(p: float, alpha: float) -> bool:
 
 
 def signs_disagree(intervals: Sequence[tuple[float, float]], margin: float) -> bool:
-    """Whether one interval is positive and another negative; one that contains 0 or is inside the margin is neither."""
+    """Whether one interval is positive and another is negative.
+
+    An interval that contains 0, or that lies inside the margin as a whole, has no sign.
+    """
     positive = any(low > 0 and high >= margin for low, high in intervals)
     return positive and any(high < 0 and low <= -margin for low, high in intervals)
 
 
-def _sizable(item: Evidence) -> bool:
-    """Above the size controls by more than the rounding of model runs."""
+def _above_size_controls(item: Evidence) -> bool:
+    """Whether T exceeds the size limit by more than the rounding of model runs."""
     slack = RUN_TIE * max(abs(item.statistic), abs(item.size_limit))
     return item.statistic > item.size_limit + slack
 
 
-def _missing(told: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:
-    """What kept the kind that came nearest from showing it."""
-    above = [item for item in told if item.low > margin]
+def _missed_condition(informative: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:
+    """The first condition of reads_from (margin, then p, then size controls) that no kind meets beside those before."""
+    above = [item for item in informative if item.low > margin]
     significant = [item for item in above if is_significant(p_holm[item.kind], alpha)]
     if significant:
         return "no size controls" if all(np.isnan(item.size_limit) for item in significant) else "size"
     if above:
-        # The smallest p that these labellings can give was reached and did not suffice: several kinds share alpha.
-        lowest = any(item.p * item.n_labellings <= 1 + 1e-9 for item in above)
-        return "resolution" if lowest else "significance"
-    return "undefined" if any(np.isnan(item.statistic) for item in told) else "margin"
+        # With several kinds Holm's correction can turn even the smallest p of these labellings into one above alpha.
+        smallest_p = any(item.p * item.n_labellings <= 1 + 1e-9 for item in above)
+        return "resolution" if smallest_p else "significance"
+    return "undefined" if any(np.isnan(item.statistic) for item in informative) else "margin"

@@ -1,6 +1,5 @@
-"""How the reads-from test decides unless told otherwise: `reads_from`, the settings of a run and the command line
-read it."""
+"""Default settings of the reads-from test. `reads_from`, the settings of a run and the command line read them here."""
 
-MARGIN = 0.05  # share of the node effect below which nothing counts as read
-PERMUTATIONS = 199  # relabellings of the null
-SOURCES = ("means", "zero", "donors")  # what stands for absent heads in necessity and sufficiency
+MARGIN = 0.05  # a share of the node effect below this counts as no reading
+PERMUTATIONS = 199  # relabellings of the core in the null
+ABLATION_SOURCES = ("means", "zero", "donors")  # what necessity and sufficiency replace values by

@@ -1,4 +1,9 @@
-"""The reads-from test on pairs of one kind: statistic, null, size controls, specificity, necessity and sufficiency."""
+"""The reads-from test on pairs of one kind: statistic T, null, size controls, specificity, necessity, sufficiency.
+
+T is the joint effect of all core heads on all generalizing heads (the receivers) over the receivers' node effect, both
+summed over pairs. The node effect is the change of the metric when the receivers' `z` are set to corrupt. |dz| is the
+distance between a head's corrupt and its clean `z`.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +23,13 @@ from hc_interp.reading.relabelling import labellings, layer_pools, matched_recei
 from hc_interp.reading.verdict import KindRecord
 from hc_interp.statistics.tests import bootstrap, permutation_p, ratio_interval
 
-MIN_SENDER_CHANGE = 0.01  # sum |dz| / sum |z| of the core
-PERCENTILE = 95  # of the size controls, which T must exceed
-MIN_SOURCES = 10  # units of the bootstrap; percentile intervals of fewer are far too narrow
+MIN_SENDER_CHANGE = 0.01  # sum |dz| / sum |z| of the core; pairs that change it less are uninformative
+PERCENTILE = 95  # T must exceed this percentile of the size controls
+MIN_SOURCES = 10  # sources are the units of the bootstrap, and its intervals are far too narrow with fewer units
 
 NAN = float("nan")
-# What stands for null and controls where the kind cannot tell anyway.
-NOTHING: dict[str, Any] = {
+# The null and the controls of an uninformative kind, for which they are not measured.
+NOT_MEASURED: dict[str, Any] = {
     "p": NAN, "n_labellings": 0, "exhaustive": False, "null": np.empty(0), "size_controls": np.empty(0),
     "size_limit": NAN, "size_ratio": NAN,
 }  # fmt: skip
@@ -32,10 +37,9 @@ NOTHING: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class KindTest:
-    """The test's ends and settings; `record` runs it on pairs of one kind. `unread` are core heads that take no part.
+    """The heads and settings of the test; `record` runs it on pairs of one kind.
 
-    Labellings that are drawn twice, or are size controls too, are measured once. A kind that is not informative is
-    measured by routes only.
+    `core` are the core heads before the last receiver, `unread` the other core heads, which take no part.
     """
 
     model: HookedModel
@@ -54,6 +58,7 @@ class KindTest:
     seed: int
 
     def record(self, kind: str, pairs: ContrastPairs) -> KindRecord:
+        """All numbers of one kind. An uninformative kind has no null, controls, necessity and sufficiency."""
         runs = PairRuns.of(self.model, pairs, self.metric, self.interventions, self.batch_size)
         sizes = runs.head_sizes()
         others = matched_receivers(self.receivers, self.core + self.unread, sizes.change, self.model.n_heads)
@@ -65,7 +70,7 @@ class KindTest:
         change = sizes.relative(self.core)
         why = self._why(runs, change, float(node_effect.value))
         shares = self._shares(runs, pairs, float(node_effect.value)) if not why else {}
-        null = self._null(runs, sizes, base, kind) if not why else NOTHING
+        null = self._null(runs, sizes, base, kind) if not why else NOT_MEASURED
         return KindRecord(
             kind=kind,
             why=why,
@@ -87,7 +92,7 @@ class KindTest:
         )
 
     def _base(self, runs: PairRuns, others: Heads, kind: str) -> JointEffects:
-        """The observed statistic on every route, and on other receivers."""
+        """The effects of the core on the receivers by route, then on the `others`; and the node effects of both."""
         paths = [JointPath(self.core, self.receivers, route) for route in self.routes]
         nodes = [self.receivers]
         if others:
@@ -96,7 +101,7 @@ class KindTest:
         return runs.measure(paths, nodes, description=f"reads-from: {kind}")
 
     def _why(self, runs: PairRuns, change: float, node_effect: float) -> str:
-        """Why these pairs cannot tell, or ""."""
+        """Why these pairs are uninformative ("" if they are informative)."""
         if len(set(runs.encoded.sources)) < MIN_SOURCES:
             return "too few pairs"
         if change < MIN_SENDER_CHANGE:
@@ -104,26 +109,29 @@ class KindTest:
         return "the generalizing heads hardly matter" if abs(node_effect) < MIN_NODE_EFFECT else ""
 
     def _null(self, runs: PairRuns, sizes: HeadSizes, base: JointEffects, kind: str) -> dict[str, Any]:
-        """T of relabelled cores and of size-matched sets, all over the node effect of the same receivers."""
+        """p and the size limit, from T of relabelled cores and of size-matched sets into the same receivers.
+
+        A set of heads that is drawn twice, or is a labelling and a size control, is measured once.
+        """
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         labelled, exhaustive = labellings(layers, self.n_permutations, self.seed)
         controls = size_controls(layers, sizes.change, self.n_size_controls, self.seed)
-        once = [heads for heads in dict.fromkeys((*labelled, *controls)) if heads != self.core]
-        paths = [JointPath(heads, self.receivers, "all") for heads in once]
-        whole = base.nodes[:, 0].sum()
-        observed = base.paths[:, self.routes.index("all")].sum() / whole
-        measured = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / whole
-        found = {self.core: observed, **dict(zip(once, measured, strict=True))}
-        null, sized = (np.array([found[heads] for heads in sets]) for sets in (labelled, controls))
-        whole_size = sum(sizes.change[head] for head in self.core)
-        ratios = np.array([sum(sizes.change[head] for head in heads) for heads in controls]) / whole_size
+        distinct = [heads for heads in dict.fromkeys((*labelled, *controls)) if heads != self.core]
+        paths = [JointPath(heads, self.receivers, "all") for heads in distinct]
+        node_sum = base.nodes[:, 0].sum()
+        observed = base.paths[:, self.routes.index("all")].sum() / node_sum
+        shares = runs.measure(paths, description=f"null and size controls: {kind}").paths.sum(0) / node_sum
+        share_of = {self.core: observed, **dict(zip(distinct, shares, strict=True))}
+        null, control_shares = (np.array([share_of[heads] for heads in sets]) for sets in (labelled, controls))
+        core_size = sum(sizes.change[head] for head in self.core)
+        ratios = np.array([sum(sizes.change[head] for head in heads) for heads in controls]) / core_size
         return {
             "p": float(permutation_p(observed, null, exhaustive=exhaustive)),
             "n_labellings": len(null) if exhaustive else 1 + len(null),
             "exhaustive": exhaustive,
             "null": null,
-            "size_controls": sized,
-            "size_limit": upper_limit(sized, ratios),
+            "size_controls": control_shares,
+            "size_limit": upper_limit(control_shares, ratios),
             "size_ratio": float(ratios.mean()) if controls else NAN,
         }
 
@@ -143,7 +151,7 @@ class KindTest:
         return tuple(notes)
 
     def _crowded(self) -> str:
-        """The layers whose core heads outnumber the heads that could stand in for them."""
+        """The layers with fewer other heads than core heads, in words."""
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         return "; ".join(
             f"layer {layer.core[0].layer} has {len(layer.core)} core heads and {len(layer.others)} that are neither "
@@ -153,15 +161,16 @@ class KindTest:
         )
 
 
-def upper_limit(sized: Float[np.ndarray, " control"], ratios: Float[np.ndarray, " control"]) -> float:
-    """The 95th percentile of size controls, each scaled up to the core's |dz| where it has less (`ratios` below 1).
+def upper_limit(shares: Float[np.ndarray, " control"], ratios: Float[np.ndarray, " control"]) -> float:
+    """The 95th percentile of T of the size controls (`shares`); NaN without controls.
 
-    A core that was chosen for its size leaves only smaller heads for controls; unscaled, they would let cores pass that
-    are special in nothing but size. Scaled, some still pass, so this is a guard, not a test. NaN without controls.
+    `ratios` are each control's sum |dz| over the core's. Where a ratio is below 1, the control's T is divided by it. A
+    core that was chosen for its size leaves only smaller heads for controls, and without this scaling such a core would
+    pass though it is special in nothing but size. Some such cores pass even so: the limit is a guard, not a test.
     """
-    if not len(sized):
+    if not len(shares):
         return NAN
-    moved = ratios > 0  # heads that do not move carry nothing
-    scaled = np.where(moved, sized / np.where(moved, np.minimum(ratios, 1), 1), 0.0)
+    moved = ratios > 0  # a head whose z is the same on both sides sends nothing
+    scaled = np.where(moved, shares / np.where(moved, np.minimum(ratios, 1), 1), 0.0)
     # "higher": with few controls the percentile is one of them, not a value between two.
     return float(np.quantile(scaled, PERCENTILE / 100, method="higher"))

@@ -1,4 +1,4 @@
-"""`hc.reads_from`: do the generalizing heads read from the heuristic core? A test that can also answer no."""
+"""`hc.reads_from`: a test of whether the generalizing heads read from the heuristic core, which can also answer no."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ComponentError, DataError, HCError, HCWarning
-from hc_interp.heads.sets import Heads, head_set, split_relay
+from hc_interp.heads.sets import HeadNames, Heads, head_set, split_relay
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.interventions.path_steps import ROUTES
@@ -25,7 +25,7 @@ from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-VIA = {"direct": "direct", "mlps": "through MLPs", "all": "through other heads"}  # shortest first
+ROUTE_IN_WORDS = {"direct": "direct", "mlps": "through MLPs", "all": "through other heads"}  # shortest first
 
 
 @own_torch_modes
@@ -33,8 +33,8 @@ def reads_from(
     model: HookedModel,
     pairs: ContrastPairs | Mapping[str, ContrastPairs],
     *,
-    core: Any,
-    generalizing: Any,
+    core: HeadNames,
+    generalizing: HeadNames,
     means: MeanActivations | None = None,
     donors: Donors | None = None,
     routes: Sequence[str] = ("all", "direct", "mlps"),
@@ -48,39 +48,47 @@ def reads_from(
     batch_size: int = 64,
     seed: int = 0,
 ) -> Verdict:
-    """Test whether what the generalizing heads do depends on what the core heads send.
+    """Test whether the output of the generalizing heads depends on what the core heads send.
 
     `pairs` are test pairs of one kind, or a dict of kinds. `core` and `generalizing` are results or lists of heads.
+    A head's `z` is its output before the output projection, |dz| the distance between its corrupt and its clean `z`.
 
-    Statistic: T = sum over pairs of [metric(all core heads -> all generalizing heads patched) - metric(clean)], over
-    the same sum with the generalizing heads' `z` set to corrupt: 1 means that all they do comes from the core, 0 that
-    nothing does. Route "all" decides; "direct" and "mlps" only locate. T, its null and its controls are measured in
-    one way; the null is run for route "all" only.
+    The statistic T is a ratio of two sums over pairs. Its numerator is the change of the metric, against the clean run,
+    when all core heads are patched into all generalizing heads. Its denominator, the *node effect*, is the change when
+    the generalizing heads' `z` are set to their corrupt values. T = 1: all that the generalizing heads contribute to
+    the change comes from the core; T = 0: none of it does. T on route "all" decides. T on "direct" and "mlps" only
+    locates the effect.
 
-    - Null: the core relabelled within each layer among heads outside the generalizing ones; all labellings when there
-      are fewer than `n_permutations`, else so many random ones.
-    - Size controls: up to `n_size_controls` sets of other heads, matched head by head in layer and |dz|; T must exceed
-      their 95th percentile, each scaled up to the core's |dz| where it has less. They guard against a core that was
-      chosen for its size; the guard is rough where it holds the largest heads of its layers (`size_ratio` under 1).
-      A layer with fewer other heads than core heads leaves no such set, and the answer cannot be reads_from.
-    - A kind counts only if the core's sum |dz| is at least 1 % of its sum |z|, the generalizing heads' |node effect|
-      at least 0.05 in the metric, and its pairs come from at least 10 sources (the units of the bootstrap).
-    - Necessity and sufficiency (means, zero, donors of both sides) count where replacing the generalizing heads moves
-      the metric as the pairs do, by at least 0.05: `necessity.shares_under`. Opposite signs leave the answer open.
-    - Other heads that are read as much as the core, such as generalizing heads without a core head upstream, stay among
-      the labellings: then the core is nothing special, and the answer is open ("significance"); see the edges.
-    - Answer: `decision.decide` with `margin` (a share of the node effect) and `alpha`; the interval at `level` is an
-      expanded percentile bootstrap over sources.
+    - Null: the core is relabelled within each layer among all heads that are not generalizing. All labellings are used
+      when there are fewer than `n_permutations`, otherwise that many random ones. Null and controls are measured on
+      route "all".
+    - Size controls: up to `n_size_controls` sets of other heads that match the core head by head in layer and |dz|. T
+      must exceed their 95th percentile. The T of a set with less |dz| than the core is scaled up first. The controls
+      guard against a core that was chosen for its size. They are a rough guard where the core has the largest heads of
+      its layers (`size_ratio` below 1). A layer with fewer other heads than core heads allows no control, and the
+      answer is then never reads_from.
+    - A kind is informative if its pairs come from at least 10 sources (the units of the bootstrap), the core's sum |dz|
+      is at least 1 % of its sum |z|, and the absolute node effect is at least 0.05 in the metric.
+    - Necessity and sufficiency are taken under means, zero and donors of both sides (`necessity.shares_under`). Where
+      two sources give necessity opposite signs, the answer stays open.
+    - Specificity, T into other heads that are neither core nor generalizing, is reported and does not decide.
+    - Other heads that are read as much as the core stay among the labellings, such as generalizing heads without a core
+      head upstream. The core is then not special, and the answer stays open ("significance"); see the edges.
+    - `decision.decide` answers by `margin` (a share of the node effect) and `alpha`. Intervals at `level` are expanded
+      percentile bootstraps over sources.
 
-    Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. No
-    generalizing heads, or none with a core head upstream, is an inconclusive verdict. Raises `DataError` for pairs that
-    chose the generalizing heads (split "select", or a common source), `ComponentError` for heads that are both core and
-    generalizing or not the model's, `AlignmentError` for unaligned pairs, `HCError` for other arguments.
+    Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. The
+    verdict is inconclusive if no generalizing head is left. Raises `DataError` for pairs that chose the generalizing
+    heads (split "select", or a common source), `ComponentError` for heads that are both core and generalizing or not
+    the model's, `AlignmentError` for unaligned pairs, `HCError` for other arguments.
+
+    What the verdict does not show: a core of important heads has a high T whatever it computes. The test does not check
+    that the model generalizes, that the core follows the heuristic, or that the other heads carry generalization.
     """
     _check_arguments(routes, n_permutations, n_size_controls, margin, alpha, level)
     kinds = _kinds_of(pairs)
     _refuse_selection_pairs(kinds, generalizing)
-    ends = Ends.of(model, core, generalizing)
+    roles = HeadRoles.of(model, core, generalizing)
     warn_below_float32(model.dtype, model.name, "reads_from")
     for source in (means, donors):
         if source is not None:
@@ -99,18 +107,18 @@ def reads_from(
         **settings,
         interventions=before,
     )
-    common = {**ends.fields, "settings": settings, "provenance": source_of, "dtype": dtype_name(model.dtype)}
-    if not ends.readers or not ends.core:
-        reason = "no core upstream" if ends.relay else "no generalizing heads"
-        nothing: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
-        return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=ends.notes, **nothing, **common)
+    common = {**roles.fields, "settings": settings, "provenance": source_of, "dtype": dtype_name(model.dtype)}
+    if not roles.generalizing or not roles.core:
+        reason = "no core upstream" if roles.relay else "no generalizing heads"
+        no_numbers: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
+        return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=roles.notes, **no_numbers, **common)
     test = KindTest(
-        model, ends.core, ends.unread, ends.readers, means, donors, tuple(dict.fromkeys(routes)), n_permutations,
-        n_size_controls, level, metric, tuple(before), batch_size, seed,
+        model, roles.core, roles.unread, roles.generalizing, means, donors, tuple(dict.fromkeys(routes)),
+        n_permutations, n_size_controls, level, metric, tuple(before), batch_size, seed,
     )  # fmt: skip
     records = {kind: test.record(kind, part) for kind, part in kinds.items()}
     decision = decide([record.evidence for record in records.values()], margin=margin, alpha=alpha)
-    # Edges are drawn on the pairs that showed the reading, or else could have shown it.
+    # Edges are measured on a kind that showed the reading, else on an informative kind, else on the first.
     edges_kind = [*decision.kinds, *(kind for kind, record in records.items() if not record.why), *records][0]
     return Verdict(
         answer=decision.answer,
@@ -121,42 +129,46 @@ def reads_from(
         p_holm=decision.p_holm,
         edges=_edges(test, kinds[edges_kind]),
         edges_kind=edges_kind,
-        notes=(*ends.notes, *(f"{kind}: {note}" for kind, record in records.items() for note in record.notes)),
+        notes=(*roles.notes, *(f"{kind}: {note}" for kind, record in records.items() for note in record.notes)),
         **common,
     )
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Who may send and who may receive."""
+class HeadRoles:
+    """The heads of the test by role: `core` sends and `generalizing` receives.
+
+    `relay` are generalizing heads without a core head upstream, `unread` core heads after the last generalizing head.
+    Neither take part in the test.
+    """
 
     core: Heads
-    readers: Heads
+    generalizing: Heads
     relay: Heads
     unread: Heads
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: HookedModel, core: Any, generalizing: Any) -> "Ends":
-        given, receiving = head_set(model, core, "core"), head_set(model, generalizing, "generalizing")
-        if common := sorted(set(given) & set(receiving)):
+    def of(cls, model: HookedModel, core: HeadNames, generalizing: HeadNames) -> "HeadRoles":
+        core_heads, receiving = head_set(model, core, "core"), head_set(model, generalizing, "generalizing")
+        if common := sorted(set(core_heads) & set(receiving)):
             raise ComponentError(
                 f"{', '.join(map(str, common))}: both core and generalizing. Generalizing heads are heads outside the "
                 "core; take each out of one of the two."
             )
-        readers, relay = split_relay(receiving, given)
-        known = head_set(model, getattr(generalizing, "relay", ()), "generalizing.relay")
+        readers, relay = split_relay(receiving, core_heads)
+        earlier_relay = head_set(model, getattr(generalizing, "relay", ()), "generalizing.relay")
         last = max((head.layer for head in readers), default=0)
         notes = [f"generalizing heads: {note}" for note in getattr(generalizing, "notes", ())]
         if getattr(generalizing, "select_sources", None) is None:
             notes.append("the generalizing heads are a plain list: whether these pairs chose them is not known")
-        read = tuple(head for head in given if head.layer < last)
-        relay = tuple(sorted({*relay, *known}))
-        return cls(read, readers, relay, tuple(head for head in given if head not in read), tuple(notes))
+        read = tuple(head for head in core_heads if head.layer < last)
+        unread = tuple(head for head in core_heads if head not in read)
+        return cls(read, readers, tuple(sorted({*relay, *earlier_relay})), unread, tuple(notes))
 
     @property
     def fields(self) -> dict[str, Heads]:
-        return {"core": self.core, "generalizing": self.readers, "relay": self.relay, "unread": self.unread}
+        return {"core": self.core, "generalizing": self.generalizing, "relay": self.relay, "unread": self.unread}
 
 
 def _check_arguments(
@@ -177,8 +189,8 @@ def _check_arguments(
     check_level(level)
 
 
-def _kinds_of(pairs: Any) -> dict[str, ContrastPairs]:
-    """Pairs by kind; one `ContrastPairs` goes by its own kind."""
+def _kinds_of(pairs: ContrastPairs | Mapping[str, ContrastPairs]) -> dict[str, ContrastPairs]:
+    """Pairs by kind. A single `ContrastPairs` is named by its own kind, or "given" where it has none."""
     kinds = {pairs.kind or "given": pairs} if isinstance(pairs, ContrastPairs) else pairs
     if not isinstance(kinds, Mapping) or not kinds or not all(isinstance(p, ContrastPairs) for p in kinds.values()):
         raise DataError(
@@ -188,15 +200,15 @@ def _kinds_of(pairs: Any) -> dict[str, ContrastPairs]:
     return {str(kind): part for kind, part in kinds.items()}
 
 
-def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: Any) -> None:
-    chosen: Iterable[str] | None = getattr(generalizing, "select_sources", None)
+def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: HeadNames) -> None:
+    select_sources: Iterable[str] | None = getattr(generalizing, "select_sources", None)
     for kind, part in kinds.items():
         if part.split == "select":
             raise DataError(
                 f"The {kind} pairs are of the 'select' split, which is there to choose heads; a test on them would "
                 "find what was chosen. Pass task.contrast_pairs(case, kind, split='test')."
             )
-        if common := set(chosen or ()) & set(part.sources):
+        if common := set(select_sources or ()) & set(part.sources):
             raise DataError(
                 f"{len(common)} of the {len(set(part.sources))} sources of the {kind} pairs chose the generalizing "
                 f"heads (first: {min(common)!r}); a test on them would find what was chosen. Pass pairs of other "
@@ -205,20 +217,23 @@ def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: An
 
 
 def _via(decision: Decision, records: Mapping[str, KindRecord], margin: float) -> str:
-    """The shortest route whose interval is above the margin in a kind that showed it, if all shorter ones were run."""
-    for route, name in VIA.items():
-        found = [records[kind].routes.get(route) for kind in decision.kinds]
-        if decision.answer != "reads_from" or None in found:
+    """The shortest route on which a kind that showed the reading has its whole interval above the margin, in words.
+
+    It is "" unless the answer is reads_from, and where a shorter route was not measured.
+    """
+    for route, name in ROUTE_IN_WORDS.items():
+        intervals = [records[kind].routes.get(route) for kind in decision.kinds]
+        if decision.answer != "reads_from" or None in intervals:
             return ""
-        if any(interval is not None and interval.low > margin for interval in found):
+        if any(interval is not None and interval.low > margin for interval in intervals):
             return name
     return ""
 
 
 def _edges(test: KindTest, pairs: ContrastPairs) -> PathEffects:
-    """Each core head into each generalizing head through each of q, k, v: what a circuit diagram draws."""
+    """The path effect of each core head on each generalizing head through each of q, k, v, for a circuit diagram."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HCWarning)  # said once, of the whole test
+        warnings.simplefilter("ignore", HCWarning)  # `reads_from` has warned of low precision already
         return path_effects(
             test.model, pairs, test.core, test.receivers, "each", route="direct", metric=test.metric,
             interventions=test.interventions, batch_size=test.batch_size, level=test.level, seed=test.seed,

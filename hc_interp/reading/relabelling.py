@@ -1,9 +1,10 @@
-"""What the observed core is compared with: other labellings of the same layers, and sets of heads of the same size.
+"""The sets of heads that the core is compared with: relabelled cores (the null) and size controls.
 
-Only the layers before the last receiver matter; of each of them the core holds `k` heads, and a labelling is any `k`
-of that layer's heads outside the receivers, the core's own among them. Drawing from non-core heads alone would not be
-exchangeable with the core. Nor would leaving out generalizing heads that only send (relays): they were chosen for what
-they do, and the core's heads could not be, so the null would lose its largest values. Nothing here sees a model.
+The receivers are the generalizing heads. A labelling calls some heads "core": in each layer before the last receiver
+as many heads as the core has there, chosen among all heads of that layer that are not receivers. The core's own heads
+can be chosen too, since under the null hypothesis the label "core" is exchangeable among these heads. For the same
+reason generalizing heads without a core head upstream (relays) can be chosen: they were selected for a large effect,
+and without them the null would lose its largest values. No function here runs a model.
 """
 
 import itertools
@@ -14,46 +15,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from hc_interp.components import Head
-
-Heads = tuple[Head, ...]
+from hc_interp.heads.sets import Heads
 
 NEAREST = 3  # a size control replaces a core head by one of this many heads of its layer
-ATTEMPTS = 20  # draws per size control before a repeated set is accepted as the last
+ATTEMPTS = 20  # random draws per requested size control; fewer controls are returned where draws repeat
 
 
 @dataclass(frozen=True)
 class LayerPool:
-    """One layer's core heads and all heads that could have been labelled core there."""
+    """The core heads of one layer (`core`) and all its heads that could be labelled core (`pool`)."""
 
     core: Heads
     pool: Heads
 
     @property
     def others(self) -> Heads:
-        """The pool without the core."""
+        """The heads of the pool that are not core."""
         return tuple(head for head in self.pool if head not in self.core)
 
 
 def layer_pools(core: Heads, receivers: Heads, n_heads: int) -> tuple[LayerPool, ...]:
-    """The layers before the last receiver that hold core heads, in order."""
+    """The layers before the last receiver that have core heads, in order; `n_heads` is the heads of a layer."""
     last = max((head.layer for head in receivers), default=0)
-    found = []
+    pools = []
     for layer in range(last):
-        own = tuple(sorted(head for head in core if head.layer == layer))
-        if own:
+        core_here = tuple(sorted(head for head in core if head.layer == layer))
+        if core_here:
             pool = tuple(Head(layer, i) for i in range(n_heads) if Head(layer, i) not in receivers)
-            found.append(LayerPool(own, pool))
-    return tuple(found)
+            pools.append(LayerPool(core_here, pool))
+    return tuple(pools)
 
 
 def count_labellings(layers: Sequence[LayerPool]) -> int:
-    """The product over layers of "pool choose k"."""
+    """How many labellings there are: the product over layers of "pool size choose number of core heads"."""
     return math.prod(math.comb(len(layer.pool), len(layer.core)) for layer in layers)
 
 
 def labellings(layers: Sequence[LayerPool], n_permutations: int, seed: int) -> tuple[list[Heads], bool]:
-    """Every labelling if there are fewer than `n_permutations` (the observed one once among them), else that many
-    random ones; and which of the two it is.
+    """The labellings of the null, and whether they are exhaustive.
+
+    All labellings, the observed core among them, are returned if there are fewer than `n_permutations`; otherwise
+    `n_permutations` random labellings are, which may repeat.
     """
     if count_labellings(layers) < n_permutations:
         choices = [itertools.combinations(layer.pool, len(layer.core)) for layer in layers]
@@ -63,11 +65,12 @@ def labellings(layers: Sequence[LayerPool], n_permutations: int, seed: int) -> t
 
 
 def size_controls(layers: Sequence[LayerPool], size: Mapping[Head, float], n: int, seed: int) -> list[Heads]:
-    """At most `n` different sets that match the core head by head: same layer, |dz| near, never core or receiver.
+    """At most `n` different sets of heads, neither core nor receivers, that match the core in layer and size.
 
-    Core heads are replaced in random order, each by one of the `NEAREST` unused heads of its layer whose size is
-    nearest. Empty if a layer has fewer other heads than core heads: then no set of the core's size exists. Where the
-    core holds a layer's largest heads the nearest are smaller still, so look at the sizes that came out.
+    `size` is each head's mean |dz|, the distance between its corrupt and its clean `z`. The core heads of a layer are
+    replaced in random order; each is replaced by one of the `NEAREST` unused heads of its layer that are nearest in
+    size. The list is empty if a layer has fewer other heads than core heads. Where the core has the largest heads of a
+    layer, its controls are smaller than it: compare the sizes of the sets that are returned.
     """
     if any(len(layer.others) < len(layer.core) for layer in layers):
         return []
@@ -76,28 +79,30 @@ def size_controls(layers: Sequence[LayerPool], size: Mapping[Head, float], n: in
         {core: sorted(layer.others, key=lambda head: abs(size[head] - size[core])) for core in layer.core}
         for layer in layers
     ]
-    found: dict[Heads, None] = {}
+    controls: dict[Heads, None] = {}
     for _ in range(ATTEMPTS * n):
-        found[tuple(head for order in nearest for head in _match(order, rng))] = None
-        if len(found) == n:
+        controls[tuple(head for layer in nearest for head in _match(layer, rng))] = None
+        if len(controls) == n:
             break
-    return list(found)
+    return list(controls)
 
 
 def matched_receivers(receivers: Heads, core: Heads, size: Mapping[Head, float], n_heads: int) -> Heads:
-    """For each receiver one head that is neither core nor receiver, of its layer or the nearest earlier one that has
-    any, downstream of the core, nearest in |dz|; fewer, or none, where there are none left.
+    """For each receiver another head to compare it with: neither core nor receiver, and downstream of a core head.
+
+    The head is of the receiver's layer, or of the nearest earlier layer that has such heads, and of these the nearest
+    in |dz| (`size`). No head is used twice. A receiver for which no head is left is skipped.
     """
     first = min((head.layer for head in core), default=0)
-    found: list[Head] = []
+    matched: list[Head] = []
     for receiver in receivers:
         for layer in range(receiver.layer, first, -1):
-            taken = {*receivers, *core, *found}
+            taken = {*receivers, *core, *matched}
             free = [Head(layer, i) for i in range(n_heads) if Head(layer, i) not in taken]
             if free:
-                found.append(min(free, key=lambda head: abs(size[head] - size[receiver])))
+                matched.append(min(free, key=lambda head: abs(size[head] - size[receiver])))
                 break
-    return tuple(sorted(found))
+    return tuple(sorted(matched))
 
 
 def _draw(layer: LayerPool, rng: np.random.Generator) -> Heads:
@@ -106,9 +111,9 @@ def _draw(layer: LayerPool, rng: np.random.Generator) -> Heads:
 
 
 def _match(nearest: Mapping[Head, Sequence[Head]], rng: np.random.Generator) -> Heads:
-    """For each core head of a layer one of those of the heads in its order that are nearest and still free."""
+    """One head for each core head of a layer. `nearest` lists for each core head the other heads, nearest first."""
     cores, taken = list(nearest), []
-    for place in rng.permutation(len(cores)):
-        near = list(itertools.islice((head for head in nearest[cores[place]] if head not in taken), NEAREST))
+    for index in rng.permutation(len(cores)):
+        near = list(itertools.islice((head for head in nearest[cores[index]] if head not in taken), NEAREST))
         taken.append(near[rng.integers(len(near))])
     return tuple(sorted(taken))

@@ -1,4 +1,4 @@
-"""`Verdict`: what the reads-from test found, kind of pairs by kind of pairs, and what may be said about it."""
+"""`Verdict`: the result of the reads-from test with the numbers of each kind of pairs, and its sentence in words."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,34 +11,43 @@ from jaxtyping import Float
 from hc_interp.components import Head
 from hc_interp.patching.effects import PathEffects
 from hc_interp.reading.decision import REASONS, Answer, Evidence
-from hc_interp.reading.defaults import SOURCES
+from hc_interp.reading.defaults import ABLATION_SOURCES
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 
-BOUNDS = ("", "_low", "_high")
-COLUMNS = (
+SUFFIXES = ("", "_low", "_high")  # of the columns of a value and its interval
+VERDICT_COLUMNS = (
     "kind", "route", "T", "low", "high", "p", "p_holm", "n_labellings", "size_limit", "size_ratio",
-    *(f"specificity{end}" for end in BOUNDS),
-    *(f"{share}_{source}{end}" for share in ("necessity", "sufficiency") for source in SOURCES for end in BOUNDS),
+    *(f"specificity{end}" for end in SUFFIXES),
+    *(f"{share}_{source}{end}"
+      for share in ("necessity", "sufficiency") for source in ABLATION_SOURCES for end in SUFFIXES),
     "node_effect", "sender_change", "informative", "why", "n_pairs", "n_sources", "dropped", "dtype",
 )  # fmt: skip
-SMALL_CONTROLS = 0.8  # size controls with less than this share of the core's |dz| are called small
+SMALL_CONTROLS = 0.8  # the sentence says so where the size controls have less than this share of the core's |dz|
 
 
 @dataclass(frozen=True, eq=False)
 class KindRecord(Result):
     """All numbers of one kind of pairs.
 
-    `routes[route]` is the statistic T with its interval: the joint effect of the core on the generalizing heads as a
-    share of their node effect. `null` holds T of relabelled cores on route "all" (the observed one among them when
-    `exhaustive`). `size_controls` holds T of size-matched sets, `size_ratio` is their mean |dz| over the core's, and
-    `size_limit` their 95th percentile, each scaled up to the core's |dz| where it has less. A ratio well under 1 means
-    that the core holds the largest heads there are: then the limit rests on that scaling. Both are NaN, and there are
-    no controls, where a layer has fewer other heads than core heads (a note names it). `specificity` is T on
-    `specificity_heads`, which are neither core nor generalizing.
-    `sender_change` is the core's sum |dz| / sum |z|. `why` says why the kind is not informative ("" if it is).
+    `why` says why the kind is uninformative; it is "" for an informative kind. An uninformative kind has no null,
+    controls, necessity and sufficiency.
 
-    Per pair: `effects[route]`, `node` (the generalizing heads' node effect) and `total`.
+    `routes[route]` is T with its interval: the joint effect of the core on the generalizing heads as a share of their
+    node effect (`hc.reads_from` defines both). `null` holds T of relabelled cores on route "all", the observed core
+    among them if `exhaustive`. `size_controls` holds T of sets of other heads that match the core in layer and |dz|,
+    the distance between a head's corrupt and its clean `z`. `size_ratio` is the mean over these sets of their |dz| over
+    the core's. `size_limit` is the 95th percentile of their T, where the T of a set with less |dz| than the core is
+    scaled up. A ratio well under 1 means that the core has the largest heads, so that the limit depends on the scaling.
+    Ratio and limit are NaN, and there are no controls, where a layer has fewer other heads than core heads; a note
+    names the layer.
+
+    `specificity` is T into `specificity_heads`, which are neither core nor generalizing. `node_effect` is the mean over
+    pairs, in units of the metric. `sender_change` is the core's sum |dz| / sum |z|. `necessity` and `sufficiency` are
+    by ablation source (`necessity.shares_under`).
+
+    Values per pair, in units of the metric: `effects[route]` (T's numerator), `node` (the node effect) and `total`, the
+    metric's change from the clean to the corrupt run.
     """
 
     kind: str
@@ -71,18 +80,18 @@ class KindRecord(Result):
 
     @property
     def evidence(self) -> Evidence:
-        """The numbers that decide."""
+        """The numbers that `decision.decide` reads."""
         on_all = self.routes["all"]
         necessity = tuple((float(item.low), float(item.high)) for item in self.necessity.values())
         value, low, high = float(on_all.value), float(on_all.low), float(on_all.high)
         return Evidence(self.kind, self.why, value, low, high, self.p, self.n_labellings, self.size_limit, necessity)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per route. Null, controls, specificity, necessity and sufficiency belong to route "all" alone."""
+        """A row per route. Only the row of route "all" has null, controls, specificity, necessity and sufficiency."""
         rows = []
-        for route, found in self.routes.items():
-            row: dict[str, Any] = {"kind": self.kind, "route": route, "T": found.value}
-            row |= {"low": found.low, "high": found.high, **(self._of_all() if route == "all" else {})}
+        for route, share in self.routes.items():
+            row: dict[str, Any] = {"kind": self.kind, "route": route, "T": share.value}
+            row |= {"low": share.low, "high": share.high, **(self._only_on_all() if route == "all" else {})}
             row |= {
                 "node_effect": self.node_effect.value,
                 "sender_change": self.sender_change,
@@ -95,7 +104,7 @@ class KindRecord(Result):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def _of_all(self) -> dict[str, Any]:
+    def _only_on_all(self) -> dict[str, Any]:
         row: dict[str, Any] = {
             "p": self.p,
             "n_labellings": self.n_labellings,
@@ -105,8 +114,8 @@ class KindRecord(Result):
             "specificity_low": self.specificity.low,
             "specificity_high": self.specificity.high,
         }
-        for name, found in (("necessity", self.necessity), ("sufficiency", self.sufficiency)):
-            for source, interval in found.items():
+        for name, by_source in (("necessity", self.necessity), ("sufficiency", self.sufficiency)):
+            for source, interval in by_source.items():
                 row[f"{name}_{source}"] = interval.value
                 row[f"{name}_{source}_low"], row[f"{name}_{source}_high"] = interval.low, interval.high
         return row
@@ -119,20 +128,20 @@ class KindRecord(Result):
 
 @dataclass(frozen=True, eq=False)
 class Verdict(Result):
-    """The answer to "do the generalizing heads read from the core?", with everything that it rests on.
+    """The answer to "do the generalizing heads read from the core?", with all numbers that support it.
 
-    `answer` is "reads_from", "does_not_read_from" or "inconclusive"; `reason` is a key of `decision.REASONS`; `kinds`
-    are the kinds of pairs that the answer rests on; `via` is the shortest route whose interval is above the margin:
-    "direct", "through MLPs" or "through other heads" ("" unless the answer is "reads_from", or where a shorter route
-    was not asked for). `records[kind]` are the numbers, `p_holm` p after Holm over informative kinds, `edges` the
-    single paths core -> generalizing head by input (route "direct", on the pairs of `edges_kind`). `core` holds the
-    core heads that can be read, `unread` those after the last generalizing head; `relay` the generalizing heads that
-    have no core head upstream.
+    `answer` is "reads_from", "does_not_read_from" or "inconclusive". `reason` is a key of `decision.REASONS`. `kinds`
+    are the kinds of pairs that support the answer. `via` is the shortest route whose interval is above the margin:
+    "direct", "through MLPs" or "through other heads". It is "" unless the answer is "reads_from", and where a shorter
+    route was not measured. `records[kind]` holds the numbers of a kind, `p_holm` its p after Holm's correction over
+    informative kinds. `edges` are the single paths from each core head to each generalizing head by input, on route
+    "direct" and the pairs of `edges_kind`.
 
-    `dtype` is the floating type that the model computed in.
+    `core` are the core heads before the last generalizing head, `unread` the core heads after it. `generalizing` are
+    the generalizing heads with a core head upstream, `relay` those without one. `dtype` is the floating type that the
+    model computed in.
 
-    An answer holds for these heads, pairs, corruption and metric. It is not a statement about training, or about
-    every input.
+    An answer holds for these heads, pairs, corruption and metric. It says nothing about training or about other inputs.
     """
 
     answer: Answer
@@ -153,17 +162,15 @@ class Verdict(Result):
     dtype: str = ""
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per kind and route; `COLUMNS` lists what is always there, NaN where it was not measured."""
+        """A row per kind and route. All `VERDICT_COLUMNS` are there, with NaN where nothing was measured."""
         if not self.records:
-            return pd.DataFrame(columns=list(COLUMNS))
+            return pd.DataFrame(columns=list(VERDICT_COLUMNS))
         frame = pd.concat([record.to_frame() for record in self.records.values()], ignore_index=True)
         holm = [self.p_holm.get(k, np.nan) if r == "all" else np.nan for k, r in zip(frame.kind, frame.route)]  # noqa: B905
-        return frame.assign(p_holm=holm, dtype=self.dtype).reindex(columns=list(COLUMNS))
+        return frame.assign(p_holm=holm, dtype=self.dtype).reindex(columns=list(VERDICT_COLUMNS))
 
     def sentence(self) -> str:
-        """Plain sentences that claim no more than the numbers allow: the answer with its reason, then each kind's T, p,
-        p after Holm, size limit and specificity, then the kinds that could not tell.
-        """
+        """The verdict in words: the answer with its reason, the numbers of each informative kind, the other kinds."""
         return verdict_sentence(self)
 
     def __repr__(self) -> str:
@@ -175,19 +182,19 @@ class Verdict(Result):
 
 
 def verdict_sentence(verdict: Verdict) -> str:
-    """The answer and its reason; the numbers of every informative kind; the kinds that could not tell."""
-    said = [_answer(verdict)]
-    told = [_numbers(verdict, record) for record in verdict.records.values() if record.informative]
-    if told:
-        said.append(
+    """`Verdict.sentence`: of an informative kind it gives T, p, p after Holm, the size limit and the specificity."""
+    sentences = [_answer(verdict)]
+    numbers = [_numbers(verdict, record) for record in verdict.records.values() if record.informative]
+    if numbers:
+        sentences.append(
             f"Change of the {verdict.settings['metric']} when the generalizing heads see corrupt outputs of the core "
             "heads, as a share of that when they are corrupted outright "
-            f"[{100 * verdict.settings['level']:g} % interval]: {'; '.join(told)}."
+            f"[{100 * verdict.settings['level']:g} % interval]: {'; '.join(numbers)}."
         )
-    silent = [f"{kind} ({record.why})" for kind, record in verdict.records.items() if not record.informative]
-    if silent:
-        said.append(f"Pairs that cannot tell: {'; '.join(silent)}.")
-    return " ".join(said)
+    uninformative = [f"{kind} ({record.why})" for kind, record in verdict.records.items() if not record.informative]
+    if uninformative:
+        sentences.append(f"Pairs that cannot tell: {'; '.join(uninformative)}.")
+    return " ".join(sentences)
 
 
 def _answer(verdict: Verdict) -> str:
@@ -204,10 +211,10 @@ def _answer(verdict: Verdict) -> str:
 
 def _numbers(verdict: Verdict, record: KindRecord) -> str:
     labellings = f"p = {record.p:.2g}, Holm p = {verdict.p_holm[record.kind]:.2g}, {record.n_labellings} labellings"
-    said = [f"{len(record.ids)} {record.kind} pairs {_share(record.routes['all'])} ({labellings})", _limit(record)]
+    phrases = [f"{len(record.ids)} {record.kind} pairs {_share(record.routes['all'])} ({labellings})", _limit(record)]
     if record.specificity_heads:
-        said.append(f"for heads that are neither core nor generalizing: {_share(record.specificity)}")
-    return ", ".join(said)
+        phrases.append(f"for heads that are neither core nor generalizing: {_share(record.specificity)}")
+    return ", ".join(phrases)
 
 
 def _limit(record: KindRecord) -> str:
@@ -219,10 +226,10 @@ def _limit(record: KindRecord) -> str:
     return f"95th percentile of {sets}: {_percent(record.size_limit)} %{small}"
 
 
-def _share(found: Interval) -> str:
-    if math.isnan(float(found.value)):
+def _share(share: Interval) -> str:
+    if math.isnan(float(share.value)):
         return "undefined"
-    return f"{_percent(found.value)} % [{_percent(found.low)}, {_percent(found.high)}]"
+    return f"{_percent(share.value)} % [{_percent(share.low)}, {_percent(share.high)}]"
 
 
 def _percent(share: Any) -> str:

@@ -1,4 +1,4 @@
-"""The folder of a run: every file appears whole, the manifest says how far the run came, and a run can go on there."""
+"""The folder of a run: files are written atomically, a manifest records the progress, and the run can be resumed."""
 
 import shutil
 import time
@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True)
 class Parts(Store):
-    """A file for each finished part of a run."""
+    """The finished parts of a run, one file for each."""
 
     work: ClassVar[str] = "run"
     shaped_by: ClassVar[str] = "model, task, settings or versions"
@@ -33,21 +33,24 @@ class Parts(Store):
 
 
 @dataclass
-class Folder:
-    """The run's folder: every file appears whole, and the manifest says how far the run came."""
+class ExperimentFolder:
+    """The folder of a run. `manifest` records arguments, settings, status and seconds; `say` prints progress."""
 
     parts: Parts
     manifest: dict[str, Any]
     say: Callable[[str], None]
-    before: float = 0.0  # seconds that earlier calls took
+    before: float = 0.0  # seconds of earlier calls that this call resumes
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
     def open(
         cls, out: str | Path, record: dict[str, Any], *, overwrite: bool, resume: bool, say: Callable[[str], None]
-    ) -> "Folder":
-        """A new folder, or with `resume` the one of an earlier run, which must have been the same: `record` holds what
-        makes it so (arguments, settings, model, data). Raises `HCError` for one that is not, naming what differs."""
+    ) -> "ExperimentFolder":
+        """Open a new folder, or with `resume` the folder of an earlier call of the same run.
+
+        `record` identifies the run: its arguments, settings, model and data. Raises `HCError` for a folder of another
+        run, naming the differences.
+        """
         path = Path(out)
         check_free(path, overwrite, resume)
         shaped_by = plain({**record, "versions": versions()})
@@ -72,7 +75,7 @@ class Folder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; a failure leaves its name in the manifest."""
+        """Record the seconds of a stage in the manifest, or in which stage the run stopped."""
         self.say(name)
         begun = time.perf_counter()
         try:
@@ -86,7 +89,7 @@ class Folder:
         self.write_manifest()
 
     def part(self, name: str, kind: type[R], make: Callable[[], R]) -> R:
-        """A part of the run: made and kept, or read back where an earlier call finished it."""
+        """A part of the run: read from the folder if an earlier call finished it, otherwise made and written."""
         earlier = self.parts.get(name, kind)
         if earlier is not None:
             self.say(f"  {name}: kept from before")
@@ -96,7 +99,7 @@ class Folder:
         return result
 
     def keep(self, name: str, result: Result) -> None:
-        """A result as a table and, last, as JSON: where that is there, the part is whole."""
+        """Write a result as a CSV table and then as JSON. The JSON file is last: its presence means a finished part."""
         with atomic(self.path / f"{name}.csv") as temporary:
             result.to_frame().to_csv(temporary, index=False)
         self.parts.put(name, result)
@@ -111,7 +114,10 @@ class Folder:
 
 
 def check_free(path: Path, overwrite: bool, resume: bool) -> None:
-    """Raises `HCError` for a folder that holds anything which this call may not touch, or that cannot be written."""
+    """Raise `HCError` for a folder that cannot be written, or that has files which this call may not change.
+
+    A folder may have files only if they are of an earlier run and `overwrite` or `resume` is True.
+    """
     if overwrite and resume:
         raise HCError("overwrite and resume were both given. Expected one: to replace the earlier run, or to go on.")
     taken = path.exists() and (not path.is_dir() or any(Writer.of(item.name) is None for item in path.iterdir()))
@@ -125,7 +131,7 @@ def check_free(path: Path, overwrite: bool, resume: bool) -> None:
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:
-    """The manifest of the run that a folder holds, None where it holds none: nothing else is ever removed.
+    """The manifest of the run in a folder, or None without a run. A folder without a manifest is never emptied.
 
     Raises `ChecksumError` for a manifest that is damaged.
     """
@@ -138,7 +144,7 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what an earlier run left, its manifest last: a folder that is half empty is still known as a run's."""
+    """Remove the files of an earlier run. The manifest stays, so that a half-emptied folder still counts as a run's."""
     for path in [path for path in folder.iterdir() if path.name != MANIFEST and Writer.of(path.name) is None]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -147,6 +153,7 @@ def _empty(folder: Path) -> None:
 
 
 def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise `HCError` if the manifest `earlier` differs from the record `now` of this run."""
     before, after = (dict(_flat({name: record.get(name) for name in now})) for record in (earlier, now))
     if changed := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
         shown = "; ".join(f"{name} was {before.get(name)!r} and is {after.get(name)!r}" for name in changed[:3])
@@ -157,6 +164,7 @@ def _check_same(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> Non
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested dicts, with names joined by dots."""
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")

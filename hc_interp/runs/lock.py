@@ -1,4 +1,4 @@
-"""One live run for each folder: a lock that names its process, and is taken over where that is gone."""
+"""A lock that lets one run at a time write to a folder. It names its process, and is removed if that has ended."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,22 +10,23 @@ from hc_interp.errors import HCError
 from hc_interp.writer import SILENCE, Writer, last_seen, remove_leftovers
 
 LOCK = "lock"
-BEAT = 60.0  # seconds between signs of life
+BEAT = 60.0  # seconds between two updates of a lock's modification time
 
 
 @contextmanager
 def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a folder, which is made where it is not there, and show a sign of life every minute.
+    """Lock a folder, which is created if it does not exist, and update the lock's modification time every minute.
 
-    The lock is a file of its own for each process, so that removing one that is left can never hit a live one. It is
-    written before others are looked for: of two runs that begin at once, at most one goes on. Raises `HCError` for a
-    folder that another run holds; says whose lock was taken over.
+    Each process has its own lock file, so that removing the lock of an ended process never removes that of a running
+    one. The file is written before other locks are looked for: of two runs that start at the same time, at most one
+    continues. Raises `HCError` for a folder that another run has locked. `say` is told which ended run's lock was
+    removed.
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / Writer.this().name(LOCK)
-    over = Event()
-    beats = Thread(target=_beat, args=(lock, over), daemon=True)
+    finished = Event()
+    beats = Thread(target=_beat, args=(lock, finished), daemon=True)
     try:
         lock.write_text(time.strftime("%Y-%m-%d %H:%M"))
         locks = {writer for path in folder.glob(f".{LOCK}~*") if (writer := Writer.of(path.name))}
@@ -36,20 +37,20 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         beats.start()
         yield
     finally:
-        over.set()
+        finished.set()
         if beats.ident is not None:
             beats.join()
         lock.unlink(missing_ok=True)
         if made:
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 
-def refuse_if_held(folder: Path, own: Path | None = None) -> None:
-    """Raise `HCError` for a folder that a live run holds, other than by the lock `own`."""
+def refuse_if_held(folder: Path, except_for: Path | None = None) -> None:
+    """Raise `HCError` for a folder that a running process has locked, unless the lock is `except_for`."""
     for path in sorted(folder.glob(f".{LOCK}~*")):
         writer = Writer.of(path.name)
-        if path == own or writer is None or writer.is_gone(last_seen(path)):
+        if path == except_for or writer is None or writer.is_gone(last_seen(path)):
             continue
         with suppress(FileNotFoundError):
             begun = path.read_text() or "just now"
@@ -60,7 +61,7 @@ def refuse_if_held(folder: Path, own: Path | None = None) -> None:
             )
 
 
-def _beat(lock: Path, over: Event) -> None:
-    while not over.wait(BEAT):
-        with suppress(OSError):  # a disk that is away for a while; ten beats may fail
+def _beat(lock: Path, finished: Event) -> None:
+    while not finished.wait(BEAT):
+        with suppress(OSError):  # the disk may be unavailable for a while: ten updates may fail
             lock.touch()

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
-from hc_interp.data.examples import Examples
-from hc_interp.data.labels import check_labels, regrouped, resolve_groups
-from hc_interp.data.parts import Part
+from hc_interp.data.labels import regrouped, resolve_groups
+from hc_interp.data.parts import Part, label_groups
 from hc_interp.errors import SearchError
 from hc_interp.metrics import group_mask
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -58,10 +57,6 @@ def build_pool(
 
 def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"]:
     """The classes of each row's label group; every part is read by its own groups."""
-    found = []
-    for part in parts:
-        groups = resolve_groups(model.labels, part if isinstance(part, Examples) else None)
-        labels = torch.as_tensor(part.label if isinstance(part, Examples) else part.labels).cpu()
-        check_labels(labels.tolist(), groups, repr(part))
-        found.append(group_mask(groups, sum(map(len, groups)))[labels])
-    return torch.cat(found).to(model.device)
+    by_part = [label_groups(model.labels, part) for part in parts]
+    masks = [group_mask(groups, sum(map(len, groups)))[labels] for groups, labels in by_part]
+    return torch.cat(masks).to(model.device)

@@ -9,7 +9,7 @@ from attention_model import WORDS, attention_model, attention_texts
 
 from hc_interp.attention.profile import attention_profile
 from hc_interp.attention.result import MEASURES, AttentionProfile
-from hc_interp.attention.targets import layouts, shuffled_places
+from hc_interp.attention.targets import attention_targets, shuffled_positions
 from hc_interp.components import Head
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, HCError
@@ -63,7 +63,7 @@ def test_word_order_moves_heads_that_look_at_places_only(profile) -> None:
 def test_a_head_of_fixed_places_goes_to_other_words_when_they_move(model, texts) -> None:
     """The second layer's first head attends to the third token, whatever stands there."""
     found = attention_profile(model, texts)
-    moved = [shuffled_places(layout, [0, row])[2] != 2 for row, layout in enumerate(layouts(model, texts))]
+    moved = [shuffled_positions(layout, [0, row])[2] != 2 for row, layout in enumerate(attention_targets(model, texts))]
     per_example = found.mass[:, 1, 0, -1] / found.asked[:, -1]
     assert 0 < np.mean(moved) < 1
     assert np.allclose(per_example, np.array(moved, dtype=float), atol=0.03)
@@ -97,13 +97,13 @@ def test_means_are_those_of_a_slow_count(model, texts, profile) -> None:
 
 def test_words_change_places_whole_and_everything_else_stays(model) -> None:
     pair = Examples((f"{WORDS[0]} {WORDS[1]}s {WORDS[2]} . {WORDS[3]}",), (WORDS[4],))
-    (layout,) = layouts(model, pair)
+    (example,) = attention_targets(model, pair)
     seen = set()
     for seed in range(20):
-        to = shuffled_places(layout, seed)
+        to = shuffled_positions(example, seed)
         assert sorted(to.tolist()) == list(range(len(to)))
-        moved = layout.moved(to)
-        assert torch.equal(moved.tokens["input_ids"][to], layout.tokens["input_ids"])
+        moved = example.moved(to)
+        assert torch.equal(moved.tokens["input_ids"][to], example.tokens["input_ids"])
         text = model.tokenizer.convert_ids_to_tokens(moved.tokens["input_ids"].tolist())
         assert text[0] == "[CLS]"
         assert text[7:] == ["[SEP]", WORDS[4], "[SEP]"]
@@ -111,7 +111,7 @@ def test_words_change_places_whole_and_everything_else_stays(model) -> None:
         seen.add(tuple(text))
     assert len(seen) > 5
     single = Examples((".",), (WORDS[4],))
-    assert shuffled_places(layouts(model, single)[0], 0).tolist() == list(range(5))
+    assert shuffled_positions(attention_targets(model, single)[0], 0).tolist() == list(range(5))
 
 
 def test_interventions_and_batches_change_what_they_should(model, texts, profile) -> None:
@@ -153,12 +153,16 @@ def test_bad_input(model, texts, profile) -> None:
 def test_words_that_share_a_token_move_as_one(model) -> None:
     """As Chinese characters do, which a vocabulary may join: places stay a permutation, and joined words together."""
     first = ((1,), (2,), (2, 3), (3,), (5, 6))
-    plain = layouts(model, attention_texts(1))[0]
+    plain = attention_targets(model, attention_texts(1))[0]
     length = 8
-    layout = replace(
-        plain, first=first, asks=torch.zeros(length, dtype=torch.bool), tokens={"input_ids": torch.arange(length)}
+    example = replace(
+        plain,
+        first=first,
+        is_query=torch.zeros(length, dtype=torch.bool),
+        tokens={"input_ids": torch.arange(length)},
+        targets=plain.targets[:, :length, :length],
     )
-    orders = {tuple(shuffled_places(layout, seed).tolist()) for seed in range(40)}
+    orders = {tuple(shuffled_positions(example, seed).tolist()) for seed in range(40)}
     assert len(orders) == 6  # of three units
     for to in orders:
         assert sorted(to) == list(range(length))

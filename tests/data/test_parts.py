@@ -5,8 +5,8 @@ import torch
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
-from hc_interp.data.parts import as_parts, fingerprint
-from hc_interp.errors import DataError
+from hc_interp.data.parts import as_parts, fingerprint, label_groups
+from hc_interp.errors import DataError, LabelError
 
 TEXTS, TOKENS = Examples(["a", "b"], label=[0, 1]), Batch(torch.arange(6).view(2, 3), labels=[0, 1])
 
@@ -47,3 +47,13 @@ def test_the_name_of_data_sees_every_part_and_its_labels():
     named = [[TEXTS], [TOKENS], [TEXTS, TOKENS], [TOKENS, TEXTS], [TEXTS, relabelled], []]
     assert len({fingerprint(parts) for parts in named}) == len(named)
     assert fingerprint([TEXTS.rows([0, 1]), TOKENS.rows([0, 1])]) == fingerprint([TEXTS, TOKENS])
+
+
+def test_labels_are_counted_by_the_parts_own_groups_and_a_batchs_are_the_models_classes():
+    classes = ("entailment", "neutral", "contradiction")
+    grouped = Examples(["a", "b"], label=[0, 1], groups=[[0], [1, 2]])
+    for part, expected in ((grouped, ((0,), (1, 2))), (TOKENS, ((0,), (1,), (2,)))):
+        groups, labels = label_groups(classes, part)
+        assert (groups, labels.tolist()) == (expected, [0, 1])
+    with pytest.raises(LabelError, match="label 3 in row 1"):
+        label_groups(classes, Batch(TOKENS.input_ids, labels=[0, 3]))

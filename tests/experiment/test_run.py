@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification
 import hc_interp as hc
 from hc_interp.experiment.run import RunSettings, run
 from hc_interp.figures.images import NoBrowser
-from hc_interp.runs.folder import Folder
+from hc_interp.runs.folder import ExperimentFolder
 
 SETTINGS = RunSettings(
     seeds=2, search_steps=5, exchanges=1, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24,
@@ -78,15 +78,15 @@ def test_does_not_write_over_a_run(finished, model, task) -> None:
 def test_overwrite_replaces_a_run_but_nothing_else(tmp_path) -> None:
     old, other = tmp_path / "old", tmp_path / "other"
     record = {"arguments": {}, "settings": SETTINGS.model_dump()}
-    Folder.open(old, record, overwrite=False, resume=False, say=print)
+    ExperimentFolder.open(old, record, overwrite=False, resume=False, say=print)
     (old / "stale.json").write_text("{}")
-    Folder.open(old, record, overwrite=True, resume=False, say=print)
+    ExperimentFolder.open(old, record, overwrite=True, resume=False, say=print)
     assert [path.name for path in old.iterdir()] == ["manifest.json"]
     other.mkdir()
     for name in ("manifest.json", "thesis.tex"):
         (other / name).write_text("{}")
     with pytest.raises(hc.HCError, match="already exists"):
-        Folder.open(other, record, overwrite=True, resume=False, say=print)
+        ExperimentFolder.open(other, record, overwrite=True, resume=False, say=print)
     assert (other / "thesis.tex").exists()
 
 
@@ -115,13 +115,13 @@ def test_a_run_holds_its_folder_and_a_second_one_is_refused_before_anything_is_l
 def test_a_part_of_another_run_is_not_taken_for_one_of_this(tmp_path, results) -> None:
     record, other = ({"arguments": {}, "settings": {"seed": seed}} for seed in (0, 1))
     lines: list[str] = []
-    first = Folder.open(tmp_path / "a", record, overwrite=False, resume=False, say=lines.append)
+    first = ExperimentFolder.open(tmp_path / "a", record, overwrite=False, resume=False, say=lines.append)
     core = first.part("core", hc.HeuristicCore, lambda: results.run().core)
-    again = Folder.open(tmp_path / "a", record, overwrite=False, resume=True, say=lines.append)
+    again = ExperimentFolder.open(tmp_path / "a", record, overwrite=False, resume=True, say=lines.append)
     kept = again.part("core", hc.HeuristicCore, lambda: pytest.fail("the part was made again"))
     assert kept.heads == core.heads
     assert lines == ["  core: kept from before"]
-    second = Folder.open(tmp_path / "b", other, overwrite=False, resume=False, say=print)
+    second = ExperimentFolder.open(tmp_path / "b", other, overwrite=False, resume=False, say=print)
     (tmp_path / "b" / "core.json").write_bytes((tmp_path / "a" / "core.json").read_bytes())
     with pytest.raises(hc.ResultError, match=r"core\.json was written by a run of another model, task, settings"):
         second.part("core", hc.HeuristicCore, lambda: pytest.fail("the part was made again"))

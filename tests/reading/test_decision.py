@@ -108,20 +108,20 @@ kinds = st.builds(
 @given(st.lists(kinds, max_size=4, unique_by=lambda item: item.kind))
 def test_an_answer_is_given_exactly_when_its_rules_hold(items) -> None:
     found = decide(items, margin=MARGIN, alpha=ALPHA)
-    told = [item for item in items if not item.why]
-    adjusted = holm(np.array([item.p for item in told])) if told else []
-    able = bool(told) and all(item.n_labellings >= 20 for item in told)
-    able = able and not any(signs_disagree(item.necessity, MARGIN) for item in told)
+    informative = [item for item in items if not item.why]
+    adjusted = holm(np.array([item.p for item in informative])) if informative else []
+    able = bool(informative) and all(item.n_labellings >= 20 for item in informative)
+    able = able and not any(signs_disagree(item.necessity, MARGIN) for item in informative)
     shown = [
         item.kind
-        for item, p in zip(told, adjusted, strict=True)
+        for item, p in zip(informative, adjusted, strict=True)
         if p <= ALPHA
         and item.statistic > item.size_limit + 1e-6 * max(abs(item.statistic), abs(item.size_limit))
         and item.low > MARGIN
     ]
-    inside = [item.kind for item in told if abs(item.low) < MARGIN and abs(item.high) < MARGIN]
+    inside = [item.kind for item in informative if abs(item.low) < MARGIN and abs(item.high) < MARGIN]
     assert (found.answer == "reads_from") == (able and bool(shown))
-    assert (found.answer == "does_not_read_from") == (able and not shown and len(inside) == len(told))
+    assert (found.answer == "does_not_read_from") == (able and not shown and len(inside) == len(informative))
     assert found.reason in REASONS
     assert list(found.kinds) == (shown if found.answer == "reads_from" else inside if found.answer[0] == "d" else [])
 

@@ -10,7 +10,7 @@ from made_results import kind_record
 from hc_interp.components import Head
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.reading.decision import Decision
-from hc_interp.reading.necessity import MIN_NODE_EFFECT, _removes_nothing
+from hc_interp.reading.necessity import MIN_NODE_EFFECT, _why_undefined
 from hc_interp.reading.one_kind import MIN_SOURCES
 from hc_interp.reading.reads_from import _via, reads_from
 from hc_interp.statistics.tests import bootstrap, ratio_interval
@@ -81,6 +81,6 @@ def test_edges_are_drawn_on_pairs_that_could_have_shown_the_reading(model) -> No
 
 
 def test_no_share_is_taken_of_hardly_any_change() -> None:
-    assert "changes the metric by about 0" in _removes_nothing(-0.9 * MIN_NODE_EFFECT, -1.0)
-    assert "the other way than the pairs do" in _removes_nothing(1.1 * MIN_NODE_EFFECT, -1.0)
-    assert _removes_nothing(-1.1 * MIN_NODE_EFFECT, -1.0) == ""
+    assert "changes the metric by about 0" in _why_undefined(-0.9 * MIN_NODE_EFFECT, -1.0)
+    assert "the other way than the pairs do" in _why_undefined(1.1 * MIN_NODE_EFFECT, -1.0)
+    assert _why_undefined(-1.1 * MIN_NODE_EFFECT, -1.0) == ""

@@ -9,13 +9,13 @@ import pytest
 from hc_interp.checksum import read_checked, write_checked
 from hc_interp.errors import HCError
 from hc_interp.runs import folder as module
-from hc_interp.runs.folder import MANIFEST, Folder, check_free
+from hc_interp.runs.folder import MANIFEST, ExperimentFolder, check_free
 
 RECORD = {"arguments": {"model": "tiny"}, "settings": {"seeds": 2}}
 
 
-def opened(path: Path, resume: bool = True) -> Folder:
-    return Folder.open(path, RECORD, overwrite=False, resume=resume, say=lambda line: None)
+def opened(path: Path, resume: bool = True) -> ExperimentFolder:
+    return ExperimentFolder.open(path, RECORD, overwrite=False, resume=resume, say=lambda line: None)
 
 
 def manifest(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from hc_interp.errors import HCError
 from hc_interp.files import write_text
 from hc_interp.runs import lock as locks
-from hc_interp.runs.folder import Folder, check_free
+from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.writer import SILENCE, Writer
 
@@ -103,11 +103,12 @@ def test_a_kill_in_the_first_manifest_write_blocks_nothing(tmp_path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from hc_interp.runs.folder import Folder
+from hc_interp.runs.folder import ExperimentFolder
 from hc_interp.runs.lock import locked
 Path.replace = lambda *args: os.kill(os.getpid(), 9)
 with locked(Path(sys.argv[1]), print):
-    Folder.open(sys.argv[1], {"arguments": {}, "settings": {"seed": 0}}, overwrite=False, resume=False, say=print)
+    record = {"arguments": {}, "settings": {"seed": 0}}
+    ExperimentFolder.open(sys.argv[1], record, overwrite=False, resume=False, say=print)
 """
     out = tmp_path / "out"
     subprocess.run([sys.executable, "-c", code, str(out)], check=False)
@@ -115,13 +116,13 @@ with locked(Path(sys.argv[1]), print):
     for resume in (False, True):
         check_free(out, False, resume)
     with locked(out, print):
-        Folder.open(out, RECORD, overwrite=False, resume=True, say=print)
+        ExperimentFolder.open(out, RECORD, overwrite=False, resume=True, say=print)
     assert names(out) == ["manifest.json"]
 
 
 def test_a_kill_while_an_old_run_is_removed_leaves_a_run(tmp_path, monkeypatch) -> None:
     out = tmp_path / "out"
-    Folder.open(out, RECORD, overwrite=False, resume=False, say=print)
+    ExperimentFolder.open(out, RECORD, overwrite=False, resume=False, say=print)
     for name in ("a.json", "b.json", "z.json"):
         (out / name).write_text("{}")
     (out / "figures").mkdir()
@@ -136,18 +137,18 @@ def test_a_kill_while_an_old_run_is_removed_leaves_a_run(tmp_path, monkeypatch) 
 
     monkeypatch.setattr(Path, "unlink", stop)
     with pytest.raises(KeyboardInterrupt):
-        Folder.open(out, RECORD, overwrite=True, resume=False, say=print)
-    Folder.open(out, RECORD, overwrite=True, resume=False, say=print)
+        ExperimentFolder.open(out, RECORD, overwrite=True, resume=False, say=print)
+    ExperimentFolder.open(out, RECORD, overwrite=True, resume=False, say=print)
     assert "manifest.json" not in calls  # it is replaced, never removed
     assert names(out) == ["manifest.json"]
 
 
 def test_a_damaged_manifest_is_called_damaged(tmp_path) -> None:
-    Folder.open(tmp_path / "a", RECORD, overwrite=False, resume=False, say=print)
+    ExperimentFolder.open(tmp_path / "a", RECORD, overwrite=False, resume=False, say=print)
     path = tmp_path / "a" / "manifest.json"
     path.write_text(path.read_text().replace("running", "finished"))
     for overwrite, resume in ((False, True), (True, False)):
         with pytest.raises(
             HCError, match=r"manifest\.json is not a manifest of a run any more.*Restore it from a copy"
         ):
-            Folder.open(tmp_path / "a", RECORD, overwrite=overwrite, resume=resume, say=print)
+            ExperimentFolder.open(tmp_path / "a", RECORD, overwrite=overwrite, resume=resume, say=print)
