@@ -48,7 +48,7 @@ def path_probes(found: PathProbes, *, metric: str | None = None, width: Width = 
             interval_points(
                 words, [v.value for v in values], [row + shift for row in rows],
                 [v.low for v in values], [v.high for v in values], symbol=symbol, color=color,
-                hover=[f"{name}, {words}: {METRIC_NAMES[metric]} {score(v)}" for name, v in zip(names, values, strict=True)],
+                hover=[f"{n}, {words}: {METRIC_NAMES[metric]} {score(v)}" for n, v in zip(names, values, strict=True)],
             )
         )  # fmt: skip
     chance = CHANCE.get(metric)
@@ -75,9 +75,9 @@ def _caption(found: PathProbes, metric: str) -> str:
     draws = f" For other heads the point is the mean of {len(found.random)} random draws, the grey line their range."
     between = f" Score with random cuts minus score with the senders' cut: {'; '.join(differences)}."
     return (
-        f"{METRIC_NAMES[metric]} of a linear probe for {feature} at a head's inputs, with {percent(level, 0)} bootstrap "
-        f"intervals over sources (premises or templates): in clean runs, with the paths from the {n_senders} upstream "
-        f"senders cut (route {found.route}), and with the paths from as many other upstream heads cut."
+        f"{METRIC_NAMES[metric]} of a linear probe for {feature} at a head's inputs, with {percent(level, 0)} "
+        f"bootstrap intervals over sources (premises or templates): in clean runs, with the paths from the {n_senders} "
+        f"upstream senders cut (route {found.route}), and with the paths from as many other upstream heads cut."
         f"{(draws + between) * bool(differences)} The figure shows what can be read from the inputs, not that the head "
         "uses it."
     )

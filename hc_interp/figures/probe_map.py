@@ -139,10 +139,10 @@ def _caption(found: ProbeMap, metric: str, word: float, with_text: bool, with_do
     alone = "the identity of the word" if places.feature.level == "token" else "the second text's last word"
     bold = " A bold number has its whole interval above that." * with_text
     return (
-        f"{METRIC_NAMES[metric]} of a linear probe for {places.feature.name} at each site, scored on sources (premises or "
-        f"templates) that it was not trained on ({len(places):,} positions in {len(set(places.id)):,} examples). The "
-        f"colour scale begins at chance. A prediction from {alone} alone reaches {word:.2f}.{bold} The highest score "
-        f"is that of {best.site}: {score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}A head "
-        "has fewer dimensions than a layer, so their scores are not comparable. The figure shows where the feature can "
-        "be read, not where the model reads it."
+        f"{METRIC_NAMES[metric]} of a linear probe for {places.feature.name} at each site, scored on sources (premises "
+        f"or templates) that it was not trained on ({len(places):,} positions in {len(set(places.id)):,} examples). "
+        f"The colour scale begins at chance. A prediction from {alone} alone reaches {word:.2f}.{bold} The highest "
+        f"score is that of {best.site}: {score(best.scores[metric])}. {'Dots mark the core. ' if with_dots else ''}A "
+        "head has fewer dimensions than a layer, so their scores are not comparable. The figure shows where the "
+        "feature can be read, not where the model reads it."
     )

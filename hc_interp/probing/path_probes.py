@@ -1,7 +1,6 @@
 """`hc.probe_paths`: what a probe reads at heads' inputs, with and without the paths from some senders."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from hc_interp.components import Head, Subnetwork, components, heads_of, is_upstream
 from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError, DataError
-from hc_interp.interventions.paths import PatchPath
+from hc_interp.interventions.paths import HasHeads, PatchPath
 from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -23,6 +22,8 @@ from hc_interp.records.provenance import described, provenance
 from hc_interp.statistics.samples import generator
 from hc_interp.torch_modes import own_torch_modes
 
+HeadNames = str | Head | HasHeads | Iterable[str | Head]
+
 INPUT_KINDS = ("q", "k", "v", "q_in", "k_in", "v_in")
 
 
@@ -30,10 +31,10 @@ INPUT_KINDS = ("q", "k", "v", "q_in", "k_in", "v_in")
 def probe_paths(
     model: HookedModel,
     data: Data,
-    receivers: Any,
+    receivers: HeadNames,
     feature: FeatureInput = "token_overlap",
     *,
-    senders: Any,
+    senders: HeadNames,
     source: Source,
     inputs: Sequence[str] = ("q", "k", "v"),
     route: str = "all",
@@ -130,10 +131,10 @@ def probe_paths(
     )
 
 
-def _heads(model: HookedModel, ends: Any, role: str) -> tuple[Head, ...]:
+def _heads(model: HookedModel, ends: HeadNames, role: str) -> tuple[Head, ...]:
     """The heads that `ends` names. Raises `ComponentError` for MLPs, also for those of a `Subnetwork` of senders."""
-    whole = role == "senders" and isinstance(ends, Subnetwork)
-    items = components(ends if whole else heads_of(ends), model.components)
+    whole = ends if role == "senders" and isinstance(ends, Subnetwork) else heads_of(ends)
+    items = components(whole, model.components)
     heads = tuple(dict.fromkeys(item for item in items if isinstance(item, Head)))
     if not items or any(not isinstance(item, Head) for item in items):
         raise ComponentError(

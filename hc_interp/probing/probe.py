@@ -175,13 +175,12 @@ def fit_probes(
     sources: Collection[object] | None,
 ) -> list[Probe]:
     """A probe at each site, from one pass over the data (two with `untrained`)."""
-    before = [interventions] if hasattr(interventions, "edits") else list(interventions)
+    before = model.check_interventions(interventions)
     if untrained and before:
         raise InterventionError(
             f"untrained=True was given with {len(before)} interventions. Expected none: means and donors of the "
             "trained model mean nothing in an untrained one. Fit two probes, one with each."
         )
-    model.check_interventions(before)
     check_readable(model, sites, by_token=False)
     design = Design.of(
         model,

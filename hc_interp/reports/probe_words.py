@@ -40,7 +40,8 @@ def probe_words(probes: Mapping[str, Probe]) -> list[str]:
 
 def _one(name: str, probe: Probe) -> str:
     main, feature = metric(probe), probe.places.feature.name
-    text = f"{name}: a linear probe at {probe.site} predicts {feature} with {METRIC_NAMES[main]} {score(probe.scores[main])}"
+    scored = f"{METRIC_NAMES[main]} {score(probe.scores[main])}"
+    text = f"{name}: a linear probe at {probe.site} predicts {feature} with {scored}"
     over_word = gain(probe)
     if over_word is None:
         return f"{text}."
