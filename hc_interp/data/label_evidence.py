@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hc_interp.data.examples import LabelGroups
-from hc_interp.data.grammar import CASES, case_of
+from hc_interp.data.grammar import CASES, case_key, case_of
 from hc_interp.data.labels import group_numbers, is_name, normalise
 from hc_interp.errors import LabelError
 
 _HEURISTICS = {parts.heuristic for case in CASES if (parts := case_of(case))}
 _BY_SUBCASE = {  # "ln_passive": the parts of "lexical_overlap_ln_passive"
-    case.removeprefix(f"{parts.heuristic}_"): parts for case in CASES if (parts := case_of(case))
+    case_key(case.removeprefix(f"{parts.heuristic}_")): parts for case in CASES if (parts := case_of(case))
 }
 
 
@@ -109,5 +109,5 @@ def _is_entailment(case: str) -> bool | None:
     """The label of all examples of a case of HANS, "le_", "se_", "ce_" or "ln_", "sn_", "cn_"; None for other ids."""
     parts = case_of(case)
     if parts is None or parts.heuristic not in _HEURISTICS:
-        parts = _BY_SUBCASE.get(case.replace("-", "/"))
+        parts = _BY_SUBCASE.get(case_key(case))
     return None if parts is None else parts.heuristic_is_right

@@ -11,6 +11,7 @@ from hc_interp.data.encode import Encoder
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
+from hc_interp.data.grammar import case_key
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
@@ -59,7 +60,7 @@ class Task:
                 where = f"Case {case!r} of task {self.name!r}"
                 check_case_labels([case] * len(part), part.label, part.classes, part.groups, where, part.id)
         object.__setattr__(self, "cases", cases)
-        self._case_ids.update({_key(case): case for case in cases})
+        self._case_ids.update({case_key(case): case for case in cases})
         if isinstance(self.pairs, Mapping):
             object.__setattr__(self, "pairs", {k: self._stamped_pairs(k, v) for k, v in self.pairs.items()})
         elif self.pairs is not None and not isinstance(self.pairs, PairMaker):
@@ -119,9 +120,9 @@ class Task:
 
     def case_id(self, name: str) -> str:
         """A case's id as the task spells it; "/" and "-" are alike. Raises `DataError` with the nearest ids."""
-        if _key(name) in self._case_ids:
-            return self._case_ids[_key(name)]
-        near = difflib.get_close_matches(_key(name), self._case_ids, n=3, cutoff=0.5)
+        if case_key(name) in self._case_ids:
+            return self._case_ids[case_key(name)]
+        near = difflib.get_close_matches(case_key(name), self._case_ids, n=3, cutoff=0.5)
         choices = [self._case_ids[key] for key in near] or list(self._case_ids.values())
         raise DataError(
             f"Task {self.name!r} has no case {name!r}; {'did you mean' if near else 'it has'} "
@@ -143,7 +144,7 @@ class Task:
         if self.pairs is None:
             return ()
         if isinstance(self.pairs, Mapping):
-            return tuple(kind for known, kind in self.pairs if _key(known) == _key(case))
+            return tuple(kind for name, kind in self.pairs if self.case_id(name) == case)
         return tuple(self.pairs.kinds(case))
 
     def contrast_pairs(self, case: str, kind: str = "order", split: str | None = None) -> ContrastPairs:
@@ -160,7 +161,8 @@ class Task:
             )
         assert self.pairs is not None
         if isinstance(self.pairs, Mapping):
-            pairs = next(found for (known, k), found in self.pairs.items() if k == kind and _key(known) == _key(case))
+            names = next(names for names in self.pairs if names[1] == kind and self.case_id(names[0]) == case)
+            pairs = self.pairs[names]
         else:
             pairs = self._stamped_pairs((case, kind), replace(self.pairs.make(case, kind), unaligned="drop"))
         pairs = pairs if split is None else pairs.by_split(split)
@@ -229,7 +231,7 @@ class Task:
                 f"Task pairs hold {key!r}: {type(pairs).__name__}; expected (case, kind): ContrastPairs. "
                 "Use keys such as ('my_case', 'order')."
             )
-        self._case_ids.setdefault(_key(key[0]), key[0])
+        self._case_ids.setdefault(case_key(key[0]), key[0])
         if isinstance(pairs.clean, Examples) and isinstance(pairs.corrupt, Examples):
             where = f"{key[1]} pairs of {key[0]}"
             clean = self._stamped(pairs.clean, f"clean side of {where}")
@@ -238,7 +240,3 @@ class Task:
         known = pairs.groups is not None or pairs.classes is not None
         groups, classes = (pairs.groups, pairs.classes) if known else (self.groups, self.classes)
         return replace(pairs, groups=groups, classes=classes or self.classes, kind=pairs.kind or key[1])
-
-
-def _key(case: str) -> str:
-    return case.replace("/", "-")

@@ -168,12 +168,19 @@ def case_of(name: str) -> Case | None:
     return match and Case(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
 
 
-def known_case(case: str) -> str:
-    """The case id as `CASES` spells it, "/" and "-" alike. Raises `DataError` naming the choices."""
-    for known in CASES:
-        if str(case).replace("-", "/") == known:
-            return known
-    raise DataError(f"{case!r} is not a case of the grammar. Expected one of: {', '.join(CASES)}.")
+def case_key(name: str) -> str:
+    """The spelling by which case names are compared: "/" and "-" are alike."""
+    return str(name).replace("/", "-")
+
+
+_CASE_IDS = {case_key(case): case for case in CASES}
+
+
+def known_case(name: str) -> str:
+    """The id in `CASES` that `name` means. Raises `DataError`, which lists the ids, for any other name."""
+    if case_key(name) not in _CASE_IDS:
+        raise DataError(f"{name!r} is not a case of the grammar. Expected one of: {', '.join(CASES)}.")
+    return _CASE_IDS[case_key(name)]
 
 
 def case_examples(case: str, n: int, seed: int) -> Examples:
