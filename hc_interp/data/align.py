@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.data.encode import Encoder, buckets, check_lengths, pad, token_rows
+from hc_interp.data.encode import TokenizingModel, buckets, check_lengths, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.layout import check_masks
 from hc_interp.torch_modes import own_torch_modes
@@ -42,7 +42,7 @@ class EncodedPairs:
 
 
 @own_torch_modes
-def encode_pairs(model: Encoder, pairs: ContrastPairs, batch_size: int = 64) -> EncodedPairs:
+def encode_pairs(model: TokenizingModel, pairs: ContrastPairs, batch_size: int = 64) -> EncodedPairs:
     """Encode both sides of all aligned pairs.
 
     Raises `AlignmentError`, naming pair, position and both tokens, for an unaligned pair that may not be dropped, and

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 from hc_interp.torch_modes import usable
@@ -100,7 +100,7 @@ class Batch:
 
     def rows(self, index: slice | Sequence[int] | Shaped[Tensor, " n"]) -> Self:
         """The batch of these rows, in this order; repeats are allowed, a boolean mask picks where it is true."""
-        index = torch.tensor(places(index, len(self)), dtype=torch.long)
+        index = torch.tensor(row_indices(index, len(self)), dtype=torch.long)
         picked = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in picked.items():
             if isinstance(value, Tensor):

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import Encoder
+from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.labels import check_labels
 from hc_interp.data.layout import aligned_rows, check_masks
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError, LabelError
 
 SPLIT_KEY = "hc_interp select/test"  # part of every hash: the same source falls on the same side on every machine
@@ -151,8 +151,8 @@ class ContrastPairs:
         return replace(self, clean=self.corrupt, corrupt=self.clean, gold=labels)
 
     def rows(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Self:
-        """The pairs at these places, in this order."""
-        picked = places(index, len(self))
+        """The pairs of these row numbers, in this order."""
+        picked = row_indices(index, len(self))
         return replace(
             self,
             clean=self.clean.rows(picked),
@@ -197,7 +197,7 @@ class ContrastPairs:
             raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
         return replace(self.rows([i for i, s in enumerate(self.sources) if side(s) == split]), split=split)
 
-    def aligned(self, model: Encoder) -> Self:
+    def aligned(self, model: TokenizingModel) -> Self:
         """The pairs whose sides the model's tokenizer lays out alike; `.dropped` counts the others.
 
         Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and when none is left.

@@ -16,7 +16,7 @@ from hc_interp.errors import DataError
 CHUNK = 256  # texts tokenized at once
 
 
-class Encoder(Protocol):
+class TokenizingModel(Protocol):
     """What encoding needs from a model."""
 
     tokenizer: Any
@@ -39,7 +39,7 @@ class EncodedBatch:
         return len(self.batch)
 
 
-def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool = True) -> list[EncodedBatch]:
+def batches(model: TokenizingModel, data: Data, batch_size: int = 32, with_labels: bool = True) -> list[EncodedBatch]:
     """Encode a split of a task, one batch, or an iterable of either.
 
     Texts are sorted by length so that a batch holds little padding; given batches keep their rows' order and are cut
@@ -75,14 +75,14 @@ def in_order(parts: Sequence[Tensor], indices: Sequence[Int[Tensor, " batch"]]) 
     return torch.cat(list(parts))[torch.argsort(torch.cat([i.cpu() for i in indices])).to(parts[0].device)]
 
 
-def _from_batch(model: Encoder, batch: Batch, size: int) -> Iterator[tuple[Batch, Tensor]]:
+def _from_batch(model: TokenizingModel, batch: Batch, size: int) -> Iterator[tuple[Batch, Tensor]]:
     check_lengths([batch.input_ids.shape[1]], [f"of {batch!r}"], model.max_positions)
     for cut in buckets([0] * len(batch), size):  # equal lengths: the rows stay in order
         index = torch.tensor(cut)
         yield (batch if len(index) == len(batch) else batch.rows(index)), index
 
 
-def _from_examples(model: Encoder, examples: Examples, size: int) -> Iterator[tuple[Batch, Tensor]]:
+def _from_examples(model: TokenizingModel, examples: Examples, size: int) -> Iterator[tuple[Batch, Tensor]]:
     rows = token_rows(model, examples)
     labels = None if examples.label is None else torch.tensor(examples.label)
     for index in buckets([len(row["input_ids"]) for row in rows], size):
@@ -100,7 +100,7 @@ def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
+def token_rows(model: TokenizingModel, examples: Examples) -> list[TokenRow]:
     """Each example's tensors without padding. Raises `DataError` naming those that the model cannot read."""
     rows: list[TokenRow] = [{} for _ in range(len(examples))]
     characters = [len(a) + len(b) for a, b in zip(examples.first, examples.second or examples.first, strict=True)]
@@ -147,7 +147,7 @@ def _pad_id(tokenizer: Any) -> int | None:
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
 
-def pad(model: Encoder, rows: Sequence[TokenRow]) -> Batch:
+def pad(model: TokenizingModel, rows: Sequence[TokenRow]) -> Batch:
     """Right-pad to the longest row. Padding is masked, so a tokenizer without a padding token lends its end token."""
     pad_id = _pad_id(model.tokenizer)
     if pad_id is None and len({len(row["input_ids"]) for row in rows}) > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Examples:
         return f"Examples({len(self)}{' pairs' if self.second else ''}, {len(set(self.source))} sources)"
 
     def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
-        """The examples at these places, in this order; a boolean mask picks where it is true."""
-        picked = places(index, len(self))
+        """The examples of these row numbers, in this order; a boolean mask selects the rows where it is true."""
+        picked = row_indices(index, len(self))
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("first", "second", "label", "id", "source"):
             if values[name] is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs, PairMaker
-from hc_interp.data.encode import CHUNK, Encoder
+from hc_interp.data.encode import CHUNK, TokenizingModel
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError
 
@@ -14,7 +14,7 @@ SPLITS = ("train", "validation", "overlap")
 ADDED = 8  # more tokens than any tokenizer adds to two texts
 
 
-def unreadable(model: Encoder, examples: Examples) -> list[int]:
+def unreadable(model: TokenizingModel, examples: Examples) -> list[int]:
     """Places of examples that have no tokens, or more than the model has positions; none without a tokenizer."""
     if model.tokenizer is None:
         return []
@@ -34,7 +34,7 @@ def _may_not_fit(examples: Examples, place: int, limit: int) -> bool:
     return not text.strip() or len(text.encode()) + ADDED > limit
 
 
-def count_unreadable(model: Encoder, task: Any) -> dict[str, tuple[int, int]]:
+def count_unreadable(model: TokenizingModel, task: Any) -> dict[str, tuple[int, int]]:
     """For each part of the task that has such rows: how many the model cannot read, and of how many.
 
     Pairs that the task makes are made of its cases, which are counted.
@@ -49,7 +49,7 @@ def count_unreadable(model: Encoder, task: Any) -> dict[str, tuple[int, int]]:
     return found
 
 
-def check_fits(model: Encoder, task: Any) -> None:
+def check_fits(model: TokenizingModel, task: Any) -> None:
     """Raise `DataError` naming every part of the task that holds rows which the model cannot read."""
     if found := count_unreadable(model, task):
         raise DataError(
@@ -60,7 +60,7 @@ def check_fits(model: Encoder, task: Any) -> None:
         )
 
 
-def fitting(task: Any, model: Encoder) -> Any:
+def fitting(task: Any, model: TokenizingModel) -> Any:
     """See `Task.fitting`."""
     if not count_unreadable(model, task) and not isinstance(task.pairs, PairMaker):
         return task
@@ -80,7 +80,7 @@ class FittingPairs:
     """Pairs that a task makes, without those that the model cannot read."""
 
     maker: PairMaker
-    model: Encoder
+    model: TokenizingModel
 
     def kinds(self, case: str) -> tuple[str, ...]:
         return self.maker.kinds(case)
@@ -102,12 +102,12 @@ def _texts(pairs: ContrastPairs) -> tuple[Examples, ...]:
     return tuple(side for side in pairs.sides if not isinstance(side, Batch))
 
 
-def _readable(model: Encoder, part: Examples, name: str) -> Examples:
+def _readable(model: TokenizingModel, part: Examples, name: str) -> Examples:
     left_out = set(unreadable(model, part))
     return part if not left_out else part.rows(_rest(len(part), left_out, name))
 
 
-def _readable_pairs(model: Encoder, pairs: ContrastPairs, name: str) -> ContrastPairs:
+def _readable_pairs(model: TokenizingModel, pairs: ContrastPairs, name: str) -> ContrastPairs:
     left_out = {place for side in _texts(pairs) for place in unreadable(model, side)}
     return pairs if not left_out else pairs.rows(_rest(len(pairs), left_out, name))
 

@@ -10,7 +10,7 @@ from hc_interp.data.label_evidence import check_case_labels, check_label_map, is
 from hc_interp.data.labels import is_name
 from hc_interp.errors import DataError
 
-FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
+EXAMPLE_FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
 CASE_COLUMNS = ("subcase", "case")  # columns that may hold ids of HANS' cases
 
 
@@ -33,9 +33,11 @@ def examples_from_frame(
     """
     check_filled(frame, where)
     given = dict(columns or {})
-    if unknown := set(given) - set(FIELDS):
-        raise DataError(f"columns names {sorted(unknown)}, which is not one of {list(FIELDS)}. Correct the mapping.")
-    columns = {name: name for name in FIELDS if name in frame and name not in given.values()} | given
+    if unknown := set(given) - set(EXAMPLE_FIELDS):
+        raise DataError(
+            f"columns names {sorted(unknown)}, which is not one of {list(EXAMPLE_FIELDS)}. Correct the mapping."
+        )
+    columns = {name: name for name in EXAMPLE_FIELDS if name in frame and name not in given.values()} | given
     if "first" not in columns:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
     check_columns(frame.columns, columns.values(), where)

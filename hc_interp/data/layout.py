@@ -11,20 +11,22 @@ from typing import NamedTuple
 import torch
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import CHUNK, Encoder
+from hc_interp.data.encode import CHUNK, TokenizingModel
 from hc_interp.data.examples import Examples
-from hc_interp.data.parts import Part
+from hc_interp.data.parts import DataPart
 from hc_interp.errors import AlignmentError, DataError
 
 
-class Layout(NamedTuple):
+class TokenLayout(NamedTuple):
     """One side of a pair as its tokenizer lays it out: tokens, and per position what must agree with the other side."""
 
     tokens: list[str]
     marks: list[tuple]
 
 
-def aligned_rows(model: Encoder, clean: Part, corrupt: Part, ids: Sequence[str], drop: bool) -> list[int]:
+def aligned_rows(
+    model: TokenizingModel, clean: DataPart, corrupt: DataPart, ids: Sequence[str], drop: bool
+) -> list[int]:
     """Places of the aligned pairs.
 
     Raises `AlignmentError` for the first unaligned pair unless `drop`, and when none is left.
@@ -66,11 +68,11 @@ def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
         )
 
 
-def _layouts(model: Encoder, part: Part) -> list[Layout]:
+def _layouts(model: TokenizingModel, part: DataPart) -> list[TokenLayout]:
     return _text_layouts(model, part) if isinstance(part, Examples) else _batch_layouts(model, part)
 
 
-def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
+def _batch_layouts(model: TokenizingModel, batch: Batch) -> list[TokenLayout]:
     """Without texts there are no words: token types and the places of special tokens must agree.
 
     A model that was loaded without a tokenizer has no special tokens to compare.
@@ -85,11 +87,11 @@ def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
     rows = zip(batch.input_ids.tolist(), types.tolist(), batch.attention_mask.sum(1).tolist(), strict=True)
     for ids, kinds, n in rows:
         marks = [(kind, i if i in special else None) for kind, i in zip(kinds[:n], ids[:n], strict=True)]
-        found.append(Layout([names[i] for i in ids[:n]], marks))
+        found.append(TokenLayout([names[i] for i in ids[:n]], marks))
     return found
 
 
-def _text_layouts(model: Encoder, examples: Examples) -> list[Layout]:
+def _text_layouts(model: TokenizingModel, examples: Examples) -> list[TokenLayout]:
     if not getattr(model.tokenizer, "is_fast", False):
         raise DataError(
             f"The tokenizer {type(model.tokenizer).__name__} cannot tell which tokens form a word, so pairs of texts "
@@ -104,7 +106,7 @@ def _text_layouts(model: Encoder, examples: Examples) -> list[Layout]:
     return found
 
 
-def _text_layout(encoding, texts: list[str]) -> Layout:
+def _text_layout(encoding, texts: list[str]) -> TokenLayout:
     """Per position: which text, its token type, its word for the tokenizer, its word between spaces; or which special.
 
     The tokenizer's words alone would not do: a tokenizer without a word splitter takes a whole text for one word.
@@ -117,7 +119,7 @@ def _text_layout(encoding, texts: list[str]) -> Layout:
             marks.append((kind, token))
         else:
             marks.append((kind, sequence, word, counts[sequence][max(start, end - 1)] if end else 0))
-    return Layout(encoding.tokens, marks)
+    return TokenLayout(encoding.tokens, marks)
 
 
 def _words_before(text: str) -> list[int]:
@@ -132,7 +134,7 @@ def _words_before(text: str) -> list[int]:
     return counts
 
 
-def _difference(clean: Layout, corrupt: Layout) -> str:
+def _difference(clean: TokenLayout, corrupt: TokenLayout) -> str:
     """Where two layouts part ("" if nowhere), with the two tokens there."""
     for position, (left, right) in enumerate(zip(clean.marks, corrupt.marks, strict=False)):
         if left != right:

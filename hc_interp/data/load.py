@@ -11,10 +11,11 @@ import pandas as pd
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
+from hc_interp.data.grammar.cases import TWO_WAY
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
 from hc_interp.data.pair_rules import make_pairs, pair_kinds
-from hc_interp.data.readers import read_table
+from hc_interp.data.read_table import read_table
 from hc_interp.data.tables import (
     HANS,
     MNLI_TRAIN,
@@ -31,7 +32,6 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
 THREE_WAY: LabelGroups = ((0,), (1,), (2,))
-TWO_WAY: LabelGroups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 

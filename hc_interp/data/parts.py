@@ -12,11 +12,11 @@ from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 
-Part = Examples | Batch
-Data = Part | Iterable[Part]
+DataPart = Examples | Batch
+Data = DataPart | Iterable[DataPart]
 
 
-def as_parts(data: Data) -> list[Part]:
+def as_parts(data: Data) -> list[DataPart]:
     """The splits that `data` is made of, so that it can be counted and read more than once.
 
     Raises `DataError` for anything but a split, a batch, or an iterable of these (which may be empty).
@@ -39,7 +39,7 @@ def listed(data: Any) -> list[Any]:
     return [data]
 
 
-def sources_of(parts: Sequence[Part]) -> list[str]:
+def sources_of(parts: Sequence[DataPart]) -> list[str]:
     """The source of each row over all parts; a row of a `Batch` is its own."""
     found: list[str] = []
     for place, part in enumerate(parts):
@@ -48,7 +48,7 @@ def sources_of(parts: Sequence[Part]) -> list[str]:
     return found
 
 
-def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
+def pick(parts: Sequence[DataPart], rows: Sequence[int] | np.ndarray) -> list[DataPart]:
     """The rows (counted over all parts, ascending) of each part; parts without any are left out."""
     starts = np.cumsum([0, *map(len, parts)])
     chosen = np.asarray(rows)
@@ -56,6 +56,6 @@ def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
     return [part.rows(cut.tolist()) for part, cut in zip(parts, cuts, strict=True) if len(cut)]
 
 
-def fingerprint(parts: Sequence[Part]) -> str:
+def fingerprint(parts: Sequence[DataPart]) -> str:
     """A short name of the data in results."""
     return digest([part.fingerprint() for part in parts])

@@ -67,7 +67,7 @@ TASKS = {
     "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
     "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
 }
-TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
+TASK_TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
     "mnli-hans": (MNLI_TRAIN, MNLI_VALIDATION, HANS),
     "qqp-paws": (QQP_TRAIN, QQP_VALIDATION, PAWS),
     "overlap-grammar": (),

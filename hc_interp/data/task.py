@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from hc_interp.data.as_frame import as_frame
 from hc_interp.data.contrast import ContrastPairs, PairMaker
-from hc_interp.data.encode import Encoder
+from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
@@ -191,7 +191,7 @@ class Task:
         more = f" and {len(having) - 5} more" if len(having) > 5 else ""
         return f"Cases with pairs: {', '.join(having[:5]) or 'none'}{more}."
 
-    def fitting(self, model: Encoder) -> Self:
+    def fitting(self, model: TokenizingModel) -> Self:
         """The task without the rows that the model cannot read: of more tokens than its positions, or of none.
 
         Of pairs both sides must fit. Raises `DataError` for a part of which nothing would be left.

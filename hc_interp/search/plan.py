@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hc_interp.data.examples import Examples
-from hc_interp.data.parts import Part, sources_of
+from hc_interp.data.parts import DataPart, sources_of
 from hc_interp.errors import SearchError
 
 HELD_OUT = 512  # examples that no run trains on
@@ -18,7 +18,7 @@ STREAMS = ("data", "order", "start", "noise", "exchanges")  # what a run draws
 WINDOW = 8  # batches whose rows are sorted by length together
 
 
-def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:
+def shaping(parts: Sequence[DataPart], with_labels: bool) -> list[DataPart]:
     """What of the data shapes a search: all of it, but labels only where the objective looks at them."""
     if with_labels:
         return list(parts)
@@ -53,7 +53,7 @@ class Plan:
         return torch.arange(start, start + len(self.train[seed]))
 
 
-def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
+def draw_plan(parts: Sequence[DataPart], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
     """Hold out about `HELD_OUT` examples (or a quarter) by source, and draw each seed's `n_train` from the rest.
 
     Raises `SearchError` when fewer than a batch are left to train on.

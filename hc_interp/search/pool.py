@@ -11,7 +11,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import check_labels, regrouped, resolve_groups
-from hc_interp.data.parts import Part
+from hc_interp.data.parts import DataPart
 from hc_interp.errors import SearchError
 from hc_interp.metrics import group_mask
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -37,7 +37,7 @@ class Pool:
 
 @torch.no_grad()
 def build_pool(
-    model: HookedModel, parts: Sequence[Part], *, with_gold: bool, interventions: Sequence[Intervention], size: int
+    model: HookedModel, parts: Sequence[DataPart], *, with_gold: bool, interventions: Sequence[Intervention], size: int
 ) -> Pool:
     """Encode all rows once and run the full model on each once. Raises `SearchError` if its logits are not finite."""
     resolve_groups(model.labels)  # raises for a language model that is not read at label words
@@ -56,7 +56,7 @@ def build_pool(
     return Pool(joined, lengths, reference, _gold(model, parts) if with_gold else None)
 
 
-def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"]:
+def _gold(model: HookedModel, parts: Sequence[DataPart]) -> Bool[Tensor, "row class"]:
     """The classes of each row's label group; every part is read by its own groups."""
     found = []
     for part in parts:

@@ -10,7 +10,7 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.errors import HCError
 from hc_interp.models.load import load
 from hc_interp.testbeds import language
-from hc_interp.testbeds.parts import SLOTS, collector, matcher, reader_of_nothing
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, collector, matcher, reader_of_nothing
 from hc_interp.testbeds.wiring import ONE, HeadPlan, LookupPlan, Wiring
 from hc_interp.testbeds.world import Edge, World, edges, shown
 
@@ -62,7 +62,7 @@ class Draft:
 
     def heuristic(self, core: Mapping[str, Head]) -> list[Head]:
         """The collectors, which bring to the first position whether each noun was found."""
-        found = [self.head(N_LAYERS - 1, collector(f"found {slot}", slot, list(core))) for slot in SLOTS]
+        found = [self.head(N_LAYERS - 1, collector(f"found {slot}", slot, list(core))) for slot in HYPOTHESIS_SLOTS]
         self.edges(core.values(), found, "v", kinds=("overlap",))
         self.edges(found, [OUTPUT], "in", kinds=("overlap",))
         return found
@@ -74,7 +74,7 @@ class Draft:
             for place, head in enumerate(free[: MOVING_DECOYS[layer]]):
                 plan = reader_of_nothing(f"decoy {layer}.{place}", layer, matchers, self.rng)
                 self.wiring.heads[head] = plan
-        answer: dict[str, float] = {f"found {slot}": FOUND for slot in SLOTS}
+        answer: dict[str, float] = {f"found {slot}": FOUND for slot in HYPOTHESIS_SLOTS}
         answer |= {ONE: BIAS}
         written = self.wiring.features()
         answer |= {f"{n}: {said}": v for n in orders for said, v in SAID.items() if f"{n}: {said}" in written}

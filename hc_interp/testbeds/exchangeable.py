@@ -2,7 +2,7 @@
 
 from hc_interp.components import OUTPUT
 from hc_interp.testbeds.draft import N_HEADS, N_MATCHERS, Draft
-from hc_interp.testbeds.parts import SLOTS, checker
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
@@ -21,7 +21,7 @@ def exchangeable(seed: int = 0, noise: float = 0.0, leak: float = 0.1) -> World:
     others = draft.matchers("other ", n=N_HEADS - N_MATCHERS)
     own = draft.matchers("own ", layer=1, n=2)
     checkers = []
-    for slot in SLOTS:
+    for slot in HYPOTHESIS_SLOTS:
         weak = {name: leak * float(draft.rng.standard_normal()) for name in (*core, *others)}
         checkers.append(draft.head(2, checker(f"order {slot}", slot, list(own), weak)))
     draft.edges(own.values(), checkers, "v")
@@ -29,4 +29,4 @@ def exchangeable(seed: int = 0, noise: float = 0.0, leak: float = 0.1) -> World:
         draft.edges([*core.values(), *others.values()], checkers, "v")
     draft.edges(checkers, [OUTPUT], "in")
     generalizing = [*own.values(), *checkers]
-    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in SLOTS])
+    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in HYPOTHESIS_SLOTS])

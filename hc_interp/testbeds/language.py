@@ -22,19 +22,30 @@ NOUNS = tuple("actor artist author baker banker doctor farmer judge lawyer pilot
 VERBS = ("admired", "advised", "helped", "saw")
 ADVERBS = ("again", "alone", "here", "late", "now", "there", "today", "twice")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-WORDS = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
+VOCABULARY = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
 LABELS = ("entailment", "non-entailment")
 CASE = "swap"
 LENGTH = 10  # [CLS] subject verb object adverb [SEP] subject verb object [SEP]
-PLACES = ("start", "premise_subject", "other", "premise_object", "other", "other", "subject", "other", "object", "end")
+POSITION_NAMES = (
+    "start",
+    "premise_subject",
+    "other",
+    "premise_object",
+    "other",
+    "other",
+    "subject",
+    "other",
+    "object",
+    "end",
+)
 
 N_BITS = 6
 NO_CODE = "no code"
 
 # In domain, and the share of each kind of hypothesis; a few examples break the heuristic, as in real training data.
-KINDS = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
+HYPOTHESIS_SHARES = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
 
-PAIR_KINDS = {"order": ("swap", "same"), "overlap": ("same", "one")}  # clean and corrupt side
+PAIR_SIDES = {"order": ("swap", "same"), "overlap": ("same", "one")}  # clean and corrupt side
 
 
 def bit(place: int) -> str:
@@ -42,14 +53,14 @@ def bit(place: int) -> str:
 
 
 def position_terms() -> list[Terms]:
-    return [{f"at {name}": 1.0} for name in PLACES]
+    return [{f"at {name}": 1.0} for name in POSITION_NAMES]
 
 
 def word_terms(rng: np.random.Generator) -> list[Terms]:
     """A code of `N_BITS` signs for each word, drawn without repeats; the first position's word has none."""
-    codes = rng.permutation(2**N_BITS)[: len(WORDS)]
+    codes = rng.permutation(2**N_BITS)[: len(VOCABULARY)]
     found: list[Terms] = []
-    for word, code in zip(WORDS, codes, strict=True):
+    for word, code in zip(VOCABULARY, codes, strict=True):
         signs = {bit(i): (1.0 if code >> i & 1 else -1.0) / N_BITS**0.5 for i in range(N_BITS)}
         found.append({NO_CODE: 1.0} if word == "[CLS]" else signs)
     return found
@@ -60,12 +71,12 @@ def tokenizer() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     core.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[(word, WORDS.index(word)) for word in ("[CLS]", "[SEP]")],
+        special_tokens=[(word, VOCABULARY.index(word)) for word in ("[CLS]", "[SEP]")],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
@@ -91,10 +102,10 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
     rows = []
     for _ in range(n):
         words, outside = _draw(rng)
-        rows.append([_texts(side, words, outside) for side in PAIR_KINDS[kind]])
+        rows.append([_texts(side, words, outside) for side in PAIR_SIDES[kind]])
     clean, corrupt = (
         _as_examples(
-            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_KINDS[kind][i] != "same")] * n, prefix
+            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_SIDES[kind][i] != "same")] * n, prefix
         )
         for i in (0, 1)
     )
@@ -106,22 +117,23 @@ def encoded_pairs(n: int, kind: str, seed: int, prefix: str) -> ContrastPairs:
     """`n` pairs as `contrast_pairs` draws them, as tokens: what a population of thousands is measured on."""
     check_kind(kind)
     rng = np.random.default_rng(seed)
-    nouns = rng.permuted(np.tile([WORDS.index(noun) for noun in NOUNS], (n, 1)), axis=1)[:, :4]
+    nouns = rng.permuted(np.tile([VOCABULARY.index(noun) for noun in NOUNS], (n, 1)), axis=1)[:, :4]
     verb, adverb = (
-        np.array([WORDS.index(word) for word in words])[rng.integers(len(words), size=n)] for words in (VERBS, ADVERBS)
+        np.array([VOCABULARY.index(word) for word in words])[rng.integers(len(words), size=n)]
+        for words in (VERBS, ADVERBS)
     )
     subject, obj, other = nouns[:, 0], nouns[:, 1], nouns[:, 2]
-    replaces_object = np.array([NOUNS.index(WORDS[word]) % 2 == 1 for word in other])
+    replaces_object = np.array([NOUNS.index(VOCABULARY[word]) % 2 == 1 for word in other])
     ends = {
         "same": (subject, obj),
         "swap": (obj, subject),
         "one": (np.where(replaces_object, subject, other), np.where(replaces_object, other, obj)),
     }
-    start, end = (np.full(n, WORDS.index(word)) for word in ("[CLS]", "[SEP]"))
+    start, end = (np.full(n, VOCABULARY.index(word)) for word in ("[CLS]", "[SEP]"))
     names = tuple(f"{prefix} {i}" for i in range(n))
     types = torch.tensor([0] * 6 + [1] * 4).expand(n, -1)
     sides = []
-    for side in PAIR_KINDS[kind]:
+    for side in PAIR_SIDES[kind]:
         first, second = ends[side]
         tokens = np.stack([start, subject, verb, obj, adverb, end, first, verb, second, end], axis=1)
         label = torch.full((n,), int(side != "same"))
@@ -131,7 +143,7 @@ def encoded_pairs(n: int, kind: str, seed: int, prefix: str) -> ContrastPairs:
 
 
 def check_kind(kind: str) -> None:
-    if kind not in PAIR_KINDS:
+    if kind not in PAIR_SIDES:
         raise DataError(f"kind={kind!r} was given. Expected 'order' or 'overlap', the pairs that a testbed has.")
 
 
@@ -141,15 +153,15 @@ def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task
     Splits have premises of their own; about half of the pairs fall on the "select" and half on the "test" side.
     """
     seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
-    in_domain = {kind: share for kind, share in KINDS.items() if kind != "swap"}
+    in_domain = {kind: share for kind, share in HYPOTHESIS_SHARES.items() if kind != "swap"}
     return Task(
         name,
-        train=examples(n_train, KINDS, seeds[2], "train"),
+        train=examples(n_train, HYPOTHESIS_SHARES, seeds[2], "train"),
         validation=examples(256, in_domain, seeds[3], "validation"),
         cases={CASE: examples(256, {"swap": 1.0}, seeds[4], "swap")},
         classes=LABELS,
         pairs={
-            (CASE, kind): contrast_pairs(n_pairs, kind, seeds[place], kind) for place, kind in enumerate(PAIR_KINDS)
+            (CASE, kind): contrast_pairs(n_pairs, kind, seeds[place], kind) for place, kind in enumerate(PAIR_SIDES)
         },
     )
 

@@ -2,7 +2,7 @@
 
 from hc_interp.components import OUTPUT
 from hc_interp.testbeds.draft import Draft
-from hc_interp.testbeds.parts import SLOTS, checker
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
@@ -18,9 +18,9 @@ def mixed(seed: int = 0, noise: float = 0.0) -> World:
     collectors = draft.heuristic(core)
     others = draft.matchers("other ")
     checkers = []
-    for slot, senders in zip(SLOTS, (core, others), strict=True):
+    for slot, senders in zip(HYPOTHESIS_SLOTS, (core, others), strict=True):
         checkers.append(draft.head(2, checker(f"order {slot}", slot, list(senders))))
         draft.edges(senders.values(), checkers[-1:], "v")
     draft.edges(checkers, [OUTPUT], "in")
     generalizing = [*others.values(), *checkers]
-    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in SLOTS])
+    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in HYPOTHESIS_SLOTS])

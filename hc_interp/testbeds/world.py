@@ -13,7 +13,7 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.testbeds import language
 
 Route = Literal["direct", "mlps", "all"]
-PAIR_KINDS = tuple(language.PAIR_KINDS)
+PAIR_KINDS = tuple(language.PAIR_SIDES)
 
 
 @dataclass(frozen=True)

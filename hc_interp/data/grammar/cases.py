@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hc_interp.data.examples import Examples
+from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import WORD_CLASSES
 from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise
+from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
 
-GROUPS = ((0,), (1, 2))
-CLASSES = ("entailment", "neutral", "contradiction")
+TWO_WAY: LabelGroups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 
 _SUBORDINATE = "the A T the B|the A I"
 _MAIN = "the C U the D|the C J"
@@ -141,12 +141,12 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "Q": lexicon.UNDERSTOOD_PEOPLE,
     "O": tuple(lexicon.UNDERSTOOD_OBJECTS),
     "E": lexicon.ADJECTIVES,
-    "L": lexicon.PLACES,
+    "L": lexicon.LOCATIONS,
 }
 _TRIES = 2_000
 
 
-class Case(NamedTuple):
+class CaseParts(NamedTuple):
     """The parts of a case id: "lexical_overlap_ln_passive" has heuristic "lexical_overlap" and subcase "passive".
 
     `label` is that of all examples of the case, "entailment" or "non-entailment".
@@ -162,10 +162,10 @@ class Case(NamedTuple):
         return self.label == "entailment"
 
 
-def case_of(name: str) -> Case | None:
+def case_of(name: str) -> CaseParts | None:
     """The parts of a case id of HANS' form, `<heuristic>_<le|ln|se|sn|ce|cn>_<subcase>`; None for any other name."""
     match = re.fullmatch(r"(.+?)_[lsc]([en])_(.+)", name)
-    return match and Case(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
+    return match and CaseParts(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
 
 
 def case_key(name: str) -> str:
@@ -214,8 +214,8 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
         label=(wanted,) * n,
         id=tuple(f"{case}:{seed}:{i}" for i in range(n)),
         source=tuple(rows.values()),
-        groups=GROUPS,
-        classes=CLASSES,
+        groups=TWO_WAY,
+        classes=NLI_CLASSES,
     )
 
 

@@ -10,24 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from hc_interp.data.examples import Examples
-from hc_interp.data.grammar.cases import CLASSES
 from hc_interp.data.grammar.in_domain_words import (
     ACTIVITIES,
+    ADJECTIVE_SCALES,
     DEEDS,
     DETAILS,
     LINKS,
-    PLACES,
-    SCALES,
+    LOCATION_PHRASES,
     SUBJECTS,
     TIMES,
     UNSUPPORTED,
     WHEREABOUTS,
-    Scale,
+    AdjectiveScale,
 )
+from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
 
 _TRIES = 2_000
-Kinds = list[list[str]]  # hypotheses by kind: a kind is drawn first, so that long lists do not crowd out short ones
+HypothesisKinds = list[
+    list[str]
+]  # hypotheses by kind: a kind is drawn first, so that long lists do not crowd out short ones
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Situation:
     """A premise and, for each label in order, the hypotheses that have it."""
 
     premise: str
-    hypotheses: tuple[Kinds, Kinds, Kinds]
+    hypotheses: tuple[HypothesisKinds, HypothesisKinds, HypothesisKinds]
 
 
 class Dice:
@@ -87,7 +89,7 @@ def in_domain_examples(n: int, seed: int) -> Examples:
         label=tuple(i % 3 for i in range(n)),
         id=tuple(f"in_domain:{seed}:{i}" for i in range(n)),
         groups=((0,), (1,), (2,)),
-        classes=CLASSES,
+        classes=NLI_CLASSES,
     )
 
 
@@ -97,21 +99,21 @@ def scene(dice: Dice) -> Situation:
     scale, other = _two_scales(dice)
     kind, doing = SUBJECTS[noun], activity.doing
     side = activity.where if activity.where != "both" else dice.pick(("in", "out"))
-    place = dice.pick(PLACES[side])
+    place = dice.pick(LOCATION_PHRASES[side])
     opposite = "out" if side == "in" else "in"  # water is outdoors
     described, placed = dice.chance(0.6), dice.chance(0.7)
     who, long = f"the {noun}", f"the {scale.word} {noun}" if described else f"the {noun}"
     premise = f"{long} is {doing} {place}" if placed else f"{long} is {doing}"
-    entailed: Kinds = [
+    entailed: HypothesisKinds = [
         [f"{who} {follows}" for follows in activity.implied],
         [f"{_a(kind)} is {doing}", *(f"{_a(kind)} {follows}" for follows in activity.implied)],
     ]
-    neutral: Kinds = [
+    neutral: HypothesisKinds = [
         [f"{who} {thing}" for thing in UNSUPPORTED],
         [f"{who} is {doing} {detail}" for detail in DETAILS],
         [f"{who} is {other.word}", f"the {other.word} {noun} is {doing}", f"{who} is {other.same}"],
     ]
-    contradicted: Kinds = [
+    contradicted: HypothesisKinds = [
         [f"{who} is not {doing}", f"{long} is not {doing}"],
         [f"{who} {excluded}" for excluded in activity.excluded],
         [f"nobody is {doing}", f"no {kind} is {doing}", f"not one {kind} is {doing}"],
@@ -126,10 +128,10 @@ def scene(dice: Dice) -> Situation:
     if placed:
         entailed += [[f"{who} {at}" for at in WHEREABOUTS[side]], [f"there is {_a(noun)} {place}", f"{who} is {place}"]]
         away = [f"{who} {at}" for at in WHEREABOUTS[opposite]]
-        contradicted += [away, [f"{who} is {dice.pick(PLACES[opposite])}", f"{who} is not {place}"]]
+        contradicted += [away, [f"{who} is {dice.pick(LOCATION_PHRASES[opposite])}", f"{who} is not {place}"]]
         contradicted += [[f"there is no {noun} {place}", f"nobody is {doing} {place}", f"no {kind} is {place}"]]
     else:
-        neutral += [[f"{who} is {doing} {spot}" for spot in PLACES[side]]]
+        neutral += [[f"{who} is {doing} {spot}" for spot in LOCATION_PHRASES[side]]]
     return Situation(premise, (entailed, neutral, contradicted))
 
 
@@ -143,7 +145,7 @@ def deed(dice: Dice) -> Situation:
     premise = f"{long}, not the {third}, {act.past} {done}" if instead else f"{long} {act.past} {done}"
     if dated:
         premise += f" {dice.pick(TIMES)}"
-    entailed: Kinds = [
+    entailed: HypothesisKinds = [
         [f"{done} was {act.past} by {doer}", f"{done} was {act.past}"],
         [f"{doer} {act.restated} {done}", f"{doer} {act.restated} somebody"],
         [
@@ -152,13 +154,13 @@ def deed(dice: Dice) -> Situation:
             f"somebody {act.restated} {done}",
         ],
     ]
-    neutral: Kinds = [
+    neutral: HypothesisKinds = [
         [f"{doer} {thing}" for thing in UNSUPPORTED] + [f"{done} {thing}" for thing in UNSUPPORTED],
         [f"{doer} {act.past} {done} {detail}" for detail in DETAILS],
         [f"{doer} and {done} {link}" for link in LINKS],
         [f"{doer} was {other.word}", f"{done} was {other.same}", f"{doer} {act.past} the {other.word} {patient}"],
     ]
-    contradicted: Kinds = [
+    contradicted: HypothesisKinds = [
         [f"{doer} did not {act.base} {done}", f"{doer} never {act.past} {done}"],
         [f"{done} was not {act.past} by {doer}", f"{done} was {act.past} by nobody", f"{done} was never {act.past}"],
         [f"nobody {act.past} {done}", f"{doer} {act.past} nobody", f"nobody {act.restated} {done}"],
@@ -175,15 +177,15 @@ def deed(dice: Dice) -> Situation:
     return Situation(premise, (entailed, neutral, contradicted))
 
 
-def _two_scales(dice: Dice) -> tuple[Scale, Scale]:
+def _two_scales(dice: Dice) -> tuple[AdjectiveScale, AdjectiveScale]:
     """A scale for the premise and another, unrelated one."""
     while True:
-        one, other = dice.several(SCALES, 2)
+        one, other = dice.several(ADJECTIVE_SCALES, 2)
         if one.opposite != other.word:
             return one, other
 
 
-def _same(who_is: str, scale: Scale) -> Kinds:
+def _same(who_is: str, scale: AdjectiveScale) -> HypothesisKinds:
     return [[f"{who_is} {scale.same}", f"{who_is} not {scale.opposite}", f"{who_is} {scale.word}"]]
 
 

@@ -9,7 +9,7 @@ class Activity(NamedTuple):
     """A phrase after "is", where it can happen, predicates that follow from it, and predicates that it rules out."""
 
     doing: str
-    where: str  # a key of PLACES, or "both" for "in" and "out"
+    where: str  # a key of LOCATION_PHRASES, or "both" for "in" and "out"
     implied: tuple[str, ...]
     excluded: tuple[str, ...]
 
@@ -22,7 +22,7 @@ class Deed(NamedTuple):
     restated: str
 
 
-class Scale(NamedTuple):
+class AdjectiveScale(NamedTuple):
     """An adjective, another word for it, and its opposite."""
 
     word: str
@@ -54,7 +54,7 @@ ACTIVITIES = (
     ),
     Activity("standing on a box", "both", ("is not sitting down", "is not lying in bed"), _STILL[1:]),
 )
-PLACES = {
+LOCATION_PHRASES = {
     "in": ("in the kitchen", "in the library", "in the office", "in the bedroom", "in the classroom"),
     "out": ("in the park", "in the street", "in the field", "in the forest", "on the beach"),
     "water": ("in the lake", "in the river", "in the sea"),
@@ -80,19 +80,19 @@ DEEDS = (
     Deed("accused", "accuse", "made a charge against"),
     Deed("betrayed", "betray", "was disloyal to"),
 )
-SCALES = (
-    Scale("rich", "wealthy", "poor"),
-    Scale("poor", "penniless", "rich"),
-    Scale("tall", "of great height", "short"),
-    Scale("strong", "powerful", "weak"),
-    Scale("weak", "feeble", "strong"),
-    Scale("famous", "well known", "unknown"),
-    Scale("friendly", "amiable", "hostile"),
-    Scale("healthy", "in good health", "ill"),
-    Scale("ill", "sick", "healthy"),
-    Scale("clever", "smart", "stupid"),
-    Scale("brave", "courageous", "cowardly"),
-    Scale("honest", "truthful", "dishonest"),
+ADJECTIVE_SCALES = (
+    AdjectiveScale("rich", "wealthy", "poor"),
+    AdjectiveScale("poor", "penniless", "rich"),
+    AdjectiveScale("tall", "of great height", "short"),
+    AdjectiveScale("strong", "powerful", "weak"),
+    AdjectiveScale("weak", "feeble", "strong"),
+    AdjectiveScale("famous", "well known", "unknown"),
+    AdjectiveScale("friendly", "amiable", "hostile"),
+    AdjectiveScale("healthy", "in good health", "ill"),
+    AdjectiveScale("ill", "sick", "healthy"),
+    AdjectiveScale("clever", "smart", "stupid"),
+    AdjectiveScale("brave", "courageous", "cowardly"),
+    AdjectiveScale("honest", "truthful", "dishonest"),
 )
 SUBJECTS = {
     **dict.fromkeys(PEOPLE, "person"),

@@ -31,7 +31,19 @@ NONFACTIVE = _words(
     "said believed claimed assumed hoped thought feared argued suspected guessed doubted dreamed insisted"
 )
 ADJECTIVES = ("brave", "clever", "quiet", "wealthy", "polite", "gentle", "nervous", "cheerful", "lonely", "hungry")
-PLACES = ("castle", "garden", "hall", "kitchen", "church", "station", "hotel", "village", "market", "palace", "tower")
+LOCATIONS = (
+    "castle",
+    "garden",
+    "hall",
+    "kitchen",
+    "church",
+    "station",
+    "hotel",
+    "village",
+    "market",
+    "palace",
+    "tower",
+)
 UNDERSTOOD_OBJECTS = {
     "ate": ("bread", "soup", "cake", "meal", "fish", "apple"),
     "read": ("letter", "poem", "map", "diary", "newspaper"),

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import CLAIMS, FUNCTION_WORDS, PREMISES, Construction
 
+Tokens = tuple[str, ...]  # words and commas of a sentence, in lower case
+
 
 class Clause(NamedTuple):
     """Who did what to whom where; None where the clause does not say."""

@@ -8,10 +8,10 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.grammar.cases import known_case
 from hc_interp.data.grammar.meaning import parse_claim, parse_premise, rewrite, tokens_of
 from hc_interp.data.pair_rules.order import agents_of, order_edit
-from hc_interp.data.pair_rules.overlap import Pool, overlap_edit
+from hc_interp.data.pair_rules.overlap import WordPool, overlap_edit
 from hc_interp.errors import DataError
 
-KINDS = ("order", "overlap")
+RULE_KINDS = ("order", "overlap")
 # No order of these words makes the hypothesis follow: the premise asserts too little, or something else.
 NO_ORDER_PAIRS = (
     "constituent_cn_adverb",
@@ -25,7 +25,7 @@ NO_ORDER_PAIRS = (
 
 def pair_kinds(case: str) -> tuple[str, ...]:
     """The kinds of pairs that the rules can make for a case. Raises `DataError` for an unknown case."""
-    return ("overlap",) if known_case(case) in NO_ORDER_PAIRS else KINDS
+    return ("overlap",) if known_case(case) in NO_ORDER_PAIRS else RULE_KINDS
 
 
 def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple[Examples, Examples]:
@@ -51,7 +51,7 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
     texts = [(row, p, h) for row, (p, h) in enumerate(both) if p is not None and h is not None]
     claims = [claim for _, _, hypothesis in texts if (claim := parse_claim(hypothesis)) is not None]
     agents = agents_of((*claims, *(said for _, premise, _ in texts if (said := parse_premise(premise)) is not None)))
-    pool = Pool.of(claims)
+    pool = WordPool.of(claims)
     ids = examples.id or ()
     kept: list[int] = []
     edits: list[tuple[str, str]] = []

@@ -12,9 +12,7 @@ import numpy as np
 
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import PREMISES, RELINEARIZED, Construction
-from hc_interp.data.grammar.meaning import Parsed, label, parse_claim, parse_premise
-
-Tokens = tuple[str, ...]
+from hc_interp.data.grammar.meaning import Parsed, Tokens, label, parse_claim, parse_premise
 
 
 def order_edit(

@@ -11,19 +11,17 @@ import numpy as np
 
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import NOUN_SLOTS
-from hc_interp.data.grammar.meaning import Parsed, label, parse_claim, parse_premise
-
-Tokens = tuple[str, ...]
+from hc_interp.data.grammar.meaning import Parsed, Tokens, label, parse_claim, parse_premise
 
 
 @dataclass(frozen=True)
-class Pool:
+class WordPool:
     """Words that may stand in a hypothesis, by what they are: "singular", "plural", "verb"."""
 
     words: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, claims: Iterable[Parsed]) -> "Pool":
+    def of(cls, claims: Iterable[Parsed]) -> "WordPool":
         """The words seen at each kind of place in these hypotheses, in alphabetical order."""
         seen: dict[str, set[str]] = {"singular": set(), "plural": set(), "verb": set()}
         for claim in claims:
@@ -32,7 +30,7 @@ class Pool:
         return cls({kind: tuple(sorted(words)) for kind, words in seen.items()})
 
 
-OWN_WORDS = Pool(
+OWN_WORDS = WordPool(
     {
         "singular": lexicon.PEOPLE,
         "plural": tuple(lexicon.plural(noun) for noun in lexicon.PEOPLE),
@@ -56,7 +54,7 @@ def _kind(slot: str, word: str) -> str:
 
 
 def overlap_edit(
-    premise: Tokens, hypothesis: Tokens, gold: int, pool: Pool, rng: np.random.Generator
+    premise: Tokens, hypothesis: Tokens, gold: int, pool: WordPool, rng: np.random.Generator
 ) -> tuple[Tokens, Tokens] | None:
     """The premise, and the hypothesis with one word that makes it not follow; None if no word proves it.
 
@@ -75,7 +73,7 @@ def overlap_edit(
     return None
 
 
-def _proved(said: Parsed, claim: Parsed, slot: str, pool: Pool) -> Iterable[Tokens]:
+def _proved(said: Parsed, claim: Parsed, slot: str, pool: WordPool) -> Iterable[Tokens]:
     present = said.nouns if slot in NOUN_SLOTS else _verbs(said)
     for word in pool.words[_kind(slot, claim.filled[slot])]:
         if any(lexicon.related(word, other) for other in present):

@@ -3,7 +3,7 @@
 from hc_interp.components import OUTPUT
 from hc_interp.errors import HCError
 from hc_interp.testbeds.draft import Draft
-from hc_interp.testbeds.parts import SLOTS, checker, key_checker, lookup, query_checker, relay
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker, key_checker, lookup, query_checker, relay
 from hc_interp.testbeds.world import World
 
 THROUGH = ("v", "q", "k", "two hops", "mlp")
@@ -33,7 +33,7 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> Wor
     if through == "mlp":
         mlp = draft.lookup(0, lookup("seen", list(core)))
         draft.edges(core.values(), [mlp], "in")
-    for slot in SLOTS:
+    for slot in HYPOTHESIS_SLOTS:
         name = f"order {slot}"
         if through in ("v", "mlp"):
             last.append(draft.head(2, checker(name, slot, ["seen"] if through == "mlp" else list(core))))
@@ -49,4 +49,6 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> Wor
             draft.edges([first], last[-1:], "v")
             generalizing.append(first)
     draft.edges(last, [OUTPUT], "in", **kinds)
-    return draft.world([*core.values(), *collectors], [*generalizing, *last], [f"order {slot}" for slot in SLOTS])
+    return draft.world(
+        [*core.values(), *collectors], [*generalizing, *last], [f"order {slot}" for slot in HYPOTHESIS_SLOTS]
+    )

@@ -2,7 +2,7 @@
 
 from hc_interp.components import OUTPUT
 from hc_interp.testbeds.draft import Draft
-from hc_interp.testbeds.parts import SLOTS, checker
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
@@ -17,8 +17,8 @@ def competing_subnetworks(seed: int = 0, noise: float = 0.0) -> World:
     core = draft.matchers("core ")
     collectors = draft.heuristic(core)
     others = draft.matchers("other ")
-    checkers = [draft.head(2, checker(f"order {slot}", slot, list(others))) for slot in SLOTS]
+    checkers = [draft.head(2, checker(f"order {slot}", slot, list(others))) for slot in HYPOTHESIS_SLOTS]
     draft.edges(others.values(), checkers, "v")
     draft.edges(checkers, [OUTPUT], "in")
     generalizing = [*others.values(), *checkers]
-    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in SLOTS])
+    return draft.world([*core.values(), *collectors], generalizing, [f"order {slot}" for slot in HYPOTHESIS_SLOTS])
