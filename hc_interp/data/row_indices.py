@@ -35,6 +35,6 @@ def row_indices(index: "slice | Sequence[int] | np.ndarray | Tensor", n: int) ->
 def _not_rows(index: Any, numbers: np.ndarray, n: int) -> DataError:
     description = f"an array of {numbers.dtype}, shape {numbers.shape}" if numbers.ndim else repr(index)
     return DataError(
-        f"Rows were asked for by {description}; expected a slice, a list of row numbers like [0, 3], or a boolean mask of "
-        f"{n} entries. For one row write [i]."
+        f"Rows were asked for by {description}; expected a slice, a list of row numbers like [0, 3], or a boolean mask "
+        f"of {n} entries. For one row write [i]."
     )

@@ -1,4 +1,4 @@
-"""Models whose circuit is known because it was built in: real BERTs with weights set by hand, their data and truth.
+"""Testbeds: BERT models whose weights were set by hand, so that their circuit is known, with data that shows it.
 
 world = hc.testbeds.heuristic_core(seed=0, through="v", noise=0.05)
 verdict = hc.reads_from(world.model, world.pairs, core=world.core, generalizing=world.generalizing, means=world.means)

@@ -1,4 +1,4 @@
-"""The competing subnetworks world: a heuristic and a generalizing circuit side by side, which share nothing."""
+"""The competing subnetworks world: a heuristic circuit and a generalizing circuit that share no head."""
 
 from hc_interp.components import OUTPUT
 from hc_interp.testbeds.draft import Draft
@@ -7,11 +7,12 @@ from hc_interp.testbeds.world import World
 
 
 def competing_subnetworks(seed: int = 0, noise: float = 0.0) -> World:
-    """A world in which the generalizing heads read from matchers of their own, never from the core.
+    """A world in which the generalizing heads of layer 2 read from other heads than the core.
 
-    It answers as the heuristic core world does. Three more heads of layer 0, outside the core, look the nouns up as
-    the core's do; the two generalizing heads of layer 2 read these. They stand in layer 0 and carry the check of word
-    order, so they count as generalizing: with no core head upstream, as relays.
+    The model gives the same answers as the heuristic core world. Three heads of layer 0 outside the core find the nouns
+    of the hypothesis in the premise, as the three core heads of layer 0 do. The two generalizing heads of layer 2 read
+    from these three alone. The three also carry the check of word order, so they count as generalizing heads
+    (as relays, since no core head is upstream of layer 0). `seed` and `noise` are those of `heuristic_core`.
     """
     draft = Draft("competing subnetworks", seed, noise)
     core = draft.matchers("core ")

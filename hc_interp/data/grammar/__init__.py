@@ -1,4 +1,4 @@
-"""The grammar: examples whose labels are right by construction, for the 30 diagnostic cases and in domain."""
+"""The grammar: templates and words that make examples of the 30 diagnostic cases, and in-domain examples."""
 
 from hc_interp.data.grammar.cases import CASES, CaseParts, case_examples, case_key, case_of
 from hc_interp.data.grammar.in_domain import in_domain_examples

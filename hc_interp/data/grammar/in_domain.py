@@ -1,11 +1,13 @@
-"""In-domain NLI: ordinary three-way pairs in which word overlap goes with entailment but is not the rule.
+"""In-domain NLI examples with three labels, in which word overlap correlates with entailment without implying it.
 
-A premise is a scene (somebody is doing something somewhere) or a deed (somebody did something to somebody). For each of
-the three labels it has kinds of hypotheses whose label follows from what the words imply and exclude. The two sentences
-speak of one situation: "the" picks out the same person in both, as in SNLI.
+A premise describes a scene (somebody is doing something somewhere) or a deed (somebody did something to somebody). For
+each of the three labels there are several kinds of hypotheses, whose label follows from what the words imply and
+exclude. Both sentences describe the same situation, as in SNLI: "the poet" is the same person in both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,27 +31,30 @@ from hc_interp.errors import DataError
 _TRIES = 2_000
 HypothesisKinds = list[
     list[str]
-]  # hypotheses by kind: a kind is drawn first, so that long lists do not crowd out short ones
+]  # hypotheses by kind; a kind is drawn first, so that its probability does not depend on the number of its hypotheses
+
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A premise and, for each label in order, the hypotheses that have it."""
+    """A premise, and the hypotheses for each of the three labels in order."""
 
     premise: str
     hypotheses: tuple[HypothesisKinds, HypothesisKinds, HypothesisKinds]
 
 
 class Dice:
-    """Draws from one seeded generator."""
+    """Random choices from one seeded generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def pick(self, choices):
-        return choices[self.rng.integers(len(choices))]
+    def pick(self, choices: Sequence[Choice]) -> Choice:
+        return choices[int(self.rng.integers(len(choices)))]
 
-    def several(self, choices, number: int) -> list:
+    def several(self, choices: Sequence[Choice], number: int) -> list[Choice]:
         return [choices[i] for i in self.rng.choice(len(choices), size=number, replace=False)]
 
     def chance(self, share: float) -> bool:
@@ -57,11 +62,12 @@ class Dice:
 
 
 def in_domain_examples(n: int, seed: int) -> Examples:
-    """`n` distinct three-way examples: 0 entailment, 1 neutral, 2 contradiction in turn, so labels are balanced.
+    """`n` distinct examples, drawn by `seed`, with labels 0 (entailment), 1 (neutral), 2 (contradiction) in turn.
 
-    Three examples in a row share their premise, which is their `source`. Ids are `in_domain:<seed>:<number>`; a larger
-    `n` only adds examples. Raises `DataError` for n < 1 and when the words run out. High accuracy here shows no
-    understanding of word order: most examples can be told from their words alone.
+    Each group of three consecutive examples has the same premise, which is their `source`. Ids are
+    `in_domain:<seed>:<number>`; a larger `n` only adds examples. Raises `DataError` for n < 1 and if fewer than `n`
+    distinct examples are found. High accuracy does not show that a model uses word order: the words alone determine the
+    label of most examples.
     """
     if n < 1:
         raise DataError(f"in_domain_examples was asked for n={n} examples; expected 1 or more.")
@@ -94,13 +100,13 @@ def in_domain_examples(n: int, seed: int) -> Examples:
 
 
 def scene(dice: Dice) -> Situation:
-    """Somebody is doing something, perhaps somewhere."""
+    """A situation in which somebody is doing something, with or without a location."""
     noun, activity = dice.pick(list(SUBJECTS)), dice.pick(ACTIVITIES)
     scale, other = _two_scales(dice)
     kind, doing = SUBJECTS[noun], activity.doing
     side = activity.where if activity.where != "both" else dice.pick(("in", "out"))
     place = dice.pick(LOCATION_PHRASES[side])
-    opposite = "out" if side == "in" else "in"  # water is outdoors
+    opposite = "out" if side == "in" else "in"  # "water" is outdoors
     described, placed = dice.chance(0.6), dice.chance(0.7)
     who, long = f"the {noun}", f"the {scale.word} {noun}" if described else f"the {noun}"
     premise = f"{long} is {doing} {place}" if placed else f"{long} is {doing}"
@@ -136,7 +142,7 @@ def scene(dice: Dice) -> Situation:
 
 
 def deed(dice: Dice) -> Situation:
-    """Somebody did something to somebody."""
+    """A situation in which somebody did something to somebody."""
     agent, patient, third = dice.several(list(SUBJECTS), 3)
     act, (scale, other) = dice.pick(DEEDS), _two_scales(dice)
     described, dated, instead = dice.chance(0.6), dice.chance(0.6), dice.chance(0.1)
@@ -167,7 +173,7 @@ def deed(dice: Dice) -> Situation:
         [f"{doer} {act.restated} no one at all", f"not a single person {act.restated} {done}"],
         [f"no one has ever {act.past} anybody here", f"not one person was {act.past} by anyone"],
     ]
-    if instead:  # rare: all words of this contradiction stand in the premise
+    if instead:  # rare: the premise has all words of this contradiction
         contradicted += [[f"the {third} {act.past} {done}"]]
     if described or dated or instead:
         entailed += 2 * [[f"{doer} {act.past} {done}"]]
@@ -178,7 +184,7 @@ def deed(dice: Dice) -> Situation:
 
 
 def _two_scales(dice: Dice) -> tuple[AdjectiveScale, AdjectiveScale]:
-    """A scale for the premise and another, unrelated one."""
+    """The adjective of the premise, and one that is not its opposite."""
     while True:
         one, other = dice.several(ADJECTIVE_SCALES, 2)
         if one.opposite != other.word:

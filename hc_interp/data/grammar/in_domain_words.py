@@ -1,4 +1,4 @@
-"""What the in-domain sentences are about, with what each thing implies and excludes."""
+"""The words of the in-domain sentences, with the predicates that each of them implies and excludes."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from hc_interp.data.grammar.lexicon import PEOPLE
 
 
 class Activity(NamedTuple):
-    """A phrase after "is", where it can happen, predicates that follow from it, and predicates that it rules out."""
+    """A phrase after "is", where it can happen, the predicates that it implies, and the predicates that it excludes."""
 
     doing: str
     where: str  # a key of LOCATION_PHRASES, or "both" for "in" and "out"
@@ -15,7 +15,7 @@ class Activity(NamedTuple):
 
 
 class Deed(NamedTuple):
-    """A verb with an object: past, base form, and another way to say it with the object after it."""
+    """A verb with an object: its past tense, its base form, and a paraphrase that also takes an object."""
 
     past: str
     base: str
@@ -23,7 +23,7 @@ class Deed(NamedTuple):
 
 
 class AdjectiveScale(NamedTuple):
-    """An adjective, another word for it, and its opposite."""
+    """An adjective, a synonym of it, and its opposite."""
 
     word: str
     same: str
@@ -99,7 +99,7 @@ SUBJECTS = {
     **{"boy": "child", "girl": "child", "man": "adult", "woman": "adult"},
 }
 TIMES = ("yesterday", "last night", "this morning", "on Monday", "after the storm", "before dinner")
-# Nothing in a premise speaks for or against these.
+# Predicates that no premise implies or excludes.
 UNSUPPORTED = (
     "has two brothers",
     "was born in this town",
