@@ -2,8 +2,8 @@
 
 A feature `u` is a direction `(1, -1) / sqrt(2)` in two coordinates that no other feature uses, so that the residual
 stream has mean 0. At every position and on every input, the squares of the features that a component writes add up to a
-known constant, its energy (it writes one feature of a group of alternatives, or a sign). After a LayerNorm the stream
-is therefore `scale * sum_u f_u * direction_u` with the known scale `sqrt(d_model / total energy)`. A component that reads
+known constant, its energy (it writes one feature of a group of alternatives, or a sign). After a LayerNorm the
+stream is therefore `scale * sum_u f_u * direction_u` with the known scale `sqrt(d_model / total energy)`. A component that reads
 a feature divides by this scale and gets `f_u` itself.
 
 An attention score is a sum of products of features. A lookup is a GELU neuron whose input is far from 0, where a GELU
@@ -45,7 +45,7 @@ class HeadPlan:
 
 @dataclass(frozen=True)
 class LookupPlan:
-    """The (read, write) terms of each neuron of an MLP: it writes `write` if `read` is 1, and nothing if `read` is -1."""
+    """The (read, write) terms of each neuron of an MLP: it writes `write` if `read` is 1, nothing if `read` is -1."""
 
     neurons: tuple[tuple[Terms, Terms], ...]
     energy: float = 1.0
@@ -53,7 +53,7 @@ class LookupPlan:
 
 @dataclass
 class Wiring:
-    """The plans of heads and MLPs (by layer), and the features of words and positions: `module` makes a BERT of them."""
+    """The plans of heads and MLPs (by layer) and the features of words and positions; `module` makes a BERT of them."""
 
     n_layers: int
     n_heads: int
