@@ -6,7 +6,7 @@ follow has a noun that the premise lacks, so the heuristic is "all words of the 
 case "swap", the nouns of the premise are exchanged and the heuristic is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -92,13 +92,13 @@ def tokenizer() -> "PreTrainedTokenizerFast":
     )
 
 
-def examples(n: int, kinds: dict[str, float], seed: int, prefix: str) -> Examples:
-    """`n` examples. The kind of each hypothesis is drawn with these shares.
+def examples(n: int, shares: Mapping[str, float], seed: int, prefix: str) -> Examples:
+    """`n` examples. The kind of each hypothesis is drawn with the shares given for the kinds.
 
     A hypothesis has the nouns of its premise ("same"), "one" or "both" of them replaced, or exchanged ("swap").
     """
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(list(kinds), size=n, p=np.array(list(kinds.values())) / sum(kinds.values()))
+    drawn = rng.choice(list(shares), size=n, p=np.array(list(shares.values())) / sum(shares.values()))
     premises, hypotheses = zip(*(_texts(kind, *_draw(rng)) for kind in drawn), strict=True)
     return _as_examples(premises, hypotheses, [int(kind != "same") for kind in drawn], prefix)
 

@@ -1,10 +1,10 @@
 """From heads and lookups in terms of features to the weights of a BERT, exactly.
 
 A feature `u` is a direction `(1, -1) / sqrt(2)` in two coordinates that no other feature uses, so that the residual
-stream has mean 0. At every position and on every input, the squares of the features that a component writes add up to a
-known constant, its energy (it writes one feature of a group of alternatives, or a sign). After a LayerNorm the
-stream is therefore `scale * sum_u f_u * direction_u` with the known scale `sqrt(d_model / total energy)`. A component that reads
-a feature divides by this scale and gets `f_u` itself.
+stream has mean 0. At every position and on every input, the squares of the features that a component writes add up to
+a known constant, its energy: it writes one feature of a group of alternatives, or a sign. The stream after a LayerNorm
+is therefore `scale * sum_u f_u * direction_u` with the known scale `sqrt(d_model / total energy)`. A component that
+reads a feature divides by this scale and gets `f_u` itself.
 
 An attention score is a sum of products of features. A lookup is a GELU neuron whose input is far from 0, where a GELU
 is linear or 0.

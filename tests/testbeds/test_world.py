@@ -1,4 +1,4 @@
-"""Worlds are what they say: exact before noise, with the truth that brute force finds."""
+"""Worlds are as described: exact before noise, and their true edges are those that patching each edge finds."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_reach_names_the_shortest_route() -> None:
 
 
 def test_layernorms_see_one_length(world) -> None:
-    """What makes the weights exact: no position of no text has another scale."""
+    """LayerNorms have one scale at every position of every text, which makes the weights exact."""
     spread = {}
 
     def watch(name):
@@ -158,7 +158,7 @@ def test_a_population_is_of_the_same_pairs_as_tokens(kind) -> None:
 
 
 def relations(words: list[str]) -> tuple[int, ...]:
-    """Where each word of the hypothesis stands in the premise (-1: nowhere)."""
+    """The index of each word of the hypothesis in the premise (-1: not there)."""
     return tuple(words[:4].index(word) if word in words[:4] else -1 for word in words[4:])
 
 
