@@ -8,7 +8,7 @@ from hc_interp.errors import LabelError
 
 @pytest.mark.parametrize("classes", [("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")])
 def test_a_model_that_lacks_a_meaning_is_refused(classes) -> None:
-    """ "not entailment" covers neutral and contradiction: a model without one of these classes cannot have the label."""
+    """ "not entailment" covers neutral and contradiction: a model without one of them cannot have the label."""
     with pytest.raises(LabelError, match="cannot be matched by name"):
         resolve_groups(["entailment", "neutral"], classes=classes)
     assert resolve_groups(["neutral", "contradiction", "entailment"], classes=["entailment", "not_entailment"]) == (
