@@ -75,7 +75,7 @@ def attention_profile(
                 mass[rows, layer, :, -1] = torch.einsum("bhq,bq->bh", distance, is_query.to(distance.dtype))
             progress.advance()
     origin = provenance(model, examples.fingerprint(), seed=seed, level=level, interventions=edits)
-    return AttentionProfile(mass, base, asked, examples.id, examples.source, level, seed, origin)
+    return AttentionProfile(mass, base, asked, tuple(examples.id), tuple(examples.source), level, seed, origin)
 
 
 def count_targets(

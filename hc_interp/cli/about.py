@@ -12,7 +12,7 @@ from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
-from hc_interp.data.tables import TABLES, TASKS
+from hc_interp.data.tables import TASK_TABLES, TASKS
 from hc_interp.models.zoo_cards import ZOO
 
 ABOUT = "What the package offers"
@@ -28,7 +28,7 @@ def models() -> Shown:
 @command("tasks", panel=ABOUT)
 def tasks() -> Shown:
     """List the tasks, the files that each reads from --data-dir, and the cases with contrast pairs (for --case)."""
-    files = {name: {f"{t.file}.parquet": list(t.columns) for t in TABLES[name]} for name in TASKS}
+    files = {name: {f"{t.file}.parquet": list(t.columns) for t in TASK_TABLES[name]} for name in TASKS}
     cases = {case: list(hc.pair_rules.pair_kinds(case)) for case in hc.grammar.CASES}
     lines = []
     for name, description in TASKS.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import hc_interp as hc
-from hc_interp.data.tables import TABLES
+from hc_interp.data.tables import TASK_TABLES
 from hc_interp.models.zoo_cards import ZOO
 
 State = Literal["good", "limited", "bad"]
@@ -149,7 +149,7 @@ def _data(data_dir: str | Path | None) -> Iterator[Check]:
     if data_dir is None:
         yield Check("data", "good", "overlap-grammar needs no files; --data-dir FOLDER checks those of the other tasks")
         return
-    for task, tables in TABLES.items():
+    for task, tables in TASK_TABLES.items():
         lacking = [f"{t.file}.parquet" for t in tables if not (Path(data_dir) / f"{t.file}.parquet").is_file()]
         if lacking:
             mend = "hc-interp tasks says which columns each file has; --data-dir hub downloads them."

@@ -1,4 +1,7 @@
-"""Encoding of contrast pairs: both sides of the aligned pairs in batches of similar length."""
+"""`encode_pairs`: both sides of the aligned contrast pairs as batches of similar length.
+
+A pair is aligned if a position means the same place in the sentence on both sides (`data.layout`).
+"""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -9,14 +12,17 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.data.encode import Encoder, buckets, check_lengths, pad, token_rows
+from hc_interp.data.encode import TokenizingModel, buckets, check_lengths, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.layout import check_masks
 from hc_interp.torch_modes import own_torch_modes
 
 
 class PairBatch(NamedTuple):
-    """Rows of both sides, on the model's device; `index` is their places among the kept pairs."""
+    """Some of the aligned pairs on the model's device: row i of `clean` and row i of `corrupt` are one pair.
+
+    `gold` is the label by which both sides are scored. `index` numbers the rows among all aligned pairs.
+    """
 
     clean: Batch
     corrupt: Batch
@@ -26,10 +32,10 @@ class PairBatch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EncodedPairs:
-    """Aligned pairs in batches of similar length; `dropped` counts those that were not aligned.
+    """Aligned pairs in batches of similar length; `dropped` is the number of unaligned pairs.
 
-    `kept_ids` and `sources` are in the pairs' original order; `index` of a batch counts in the same order, so
-    `in_order(values, [b.index for b in encoded.batches])` restores it.
+    `kept_ids` and `sources` list the aligned pairs in their original order. Values that were computed batch by batch
+    are put back into this order by `in_order(values, [b.index for b in encoded.batches])`.
     """
 
     batches: list[PairBatch]
@@ -42,31 +48,34 @@ class EncodedPairs:
 
 
 @own_torch_modes
-def encode_pairs(model: Encoder, pairs: ContrastPairs, batch_size: int = 64) -> EncodedPairs:
-    """Encode both sides of all aligned pairs.
+def encode_pairs(model: TokenizingModel, pairs: ContrastPairs, batch_size: int = 64) -> EncodedPairs:
+    """Encode both sides of all aligned pairs, at most `batch_size` pairs to a batch.
 
-    Raises `AlignmentError`, naming pair, position and both tokens, for an unaligned pair that may not be dropped, and
-    when none is left; `DataError` for texts longer than the model's positions.
+    Raises `AlignmentError`, which names pair, position and both tokens, for an unaligned pair unless the pairs have
+    `unaligned="drop"`, and if no pair is aligned. Raises `DataError` for texts with more tokens than the model has
+    positions.
     """
-    kept = pairs.aligned(model)
+    aligned = pairs.aligned(model)
     sides: list[tuple[Batch, Batch]]
-    if isinstance(kept.clean, Batch) and isinstance(kept.corrupt, Batch):
-        check_lengths([kept.clean.input_ids.shape[1]], [f"of {kept.clean!r}"], model.max_positions)
-        cuts = buckets([0] * len(kept), batch_size)  # equal lengths: the rows stay in order
-        sides = [(kept.clean.rows(cut), kept.corrupt.rows(cut)) for cut in cuts]
+    if isinstance(aligned.clean, Batch) and isinstance(aligned.corrupt, Batch):
+        check_lengths([aligned.clean.input_ids.shape[1]], [f"of {aligned.clean!r}"], model.max_positions)
+        cuts = buckets([0] * len(aligned), batch_size)  # all rows are of one length, so they stay in order
+        sides = [(aligned.clean.rows(cut), aligned.corrupt.rows(cut)) for cut in cuts]
     else:
-        assert isinstance(kept.clean, Examples)
-        assert isinstance(kept.corrupt, Examples)
-        clean, corrupt = token_rows(model, kept.clean), token_rows(model, kept.corrupt)
+        assert isinstance(aligned.clean, Examples)
+        assert isinstance(aligned.corrupt, Examples)
+        clean, corrupt = token_rows(model, aligned.clean), token_rows(model, aligned.corrupt)
         cuts = buckets([len(row["input_ids"]) for row in clean], batch_size)
         sides = [(pad(model, [clean[i] for i in cut]), pad(model, [corrupt[i] for i in cut])) for cut in cuts]
-    gold = torch.tensor(kept.gold)
-    found = []
+    gold = torch.tensor(aligned.gold)
+    encoded = []
     for cut, (clean_batch, corrupt_batch) in zip(cuts, sides, strict=True):
         index = torch.tensor(cut)
-        ids = tuple(kept.ids[i] for i in cut)  # type: ignore[index]
-        check_masks(clean_batch, corrupt_batch, ids)  # model.tokenize may add to what its tokenizer makes
+        ids = tuple(aligned.ids[i] for i in cut)  # type: ignore[index]
+        check_masks(
+            clean_batch, corrupt_batch, ids
+        )  # `aligned` looked at the tokenizer's tokens; model.tokenize may add others
         clean_batch = replace(clean_batch, ids=ids, labels=gold[index]).to(model.device)
         corrupt_batch = replace(corrupt_batch, ids=ids).to(model.device)
-        found.append(PairBatch(clean_batch, corrupt_batch, gold[index].to(model.device), index))
-    return EncodedPairs(found, kept.dropped or 0, kept.ids or (), kept.sources)
+        encoded.append(PairBatch(clean_batch, corrupt_batch, gold[index].to(model.device), index))
+    return EncodedPairs(encoded, aligned.dropped or 0, tuple(aligned.ids or ()), aligned.sources)

@@ -1,4 +1,4 @@
-"""`Batch`: what a model eats, and the one place where batches are joined, padded and trimmed."""
+"""`Batch`: the encoded input of a model. Batches are joined, padded and trimmed here and nowhere else."""
 
 import copy
 from collections.abc import Sequence
@@ -11,27 +11,30 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 from hc_interp.torch_modes import usable
 
-TokenRow = dict[str, Int[Tensor, " pos"]]  # "input_ids" and, where there are any, "token_type_ids", without padding
+TokenRow = dict[
+    str, Int[Tensor, " pos"]
+]  # one example without padding: "input_ids", and "token_type_ids" if it has any
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Encoded examples, right-padded. Labels index the groups of the data they come from; ids name the examples.
+    """Encoded examples, right-padded.
 
-    `attention_mask` defaults to all ones; ones and zeros of any type are taken and kept as integers. `ids` are what
-    `ContrastPairs` uses to find a row's other side. Raises `DataError` for shapes or types that do not fit.
+    `attention_mask` is 1 at tokens and 0 at padding (default: all ones); ones and zeros of any type are accepted and
+    stored as integers. `labels` index the label groups of the data that the rows come from. `ids` name the rows: by its
+    id `ContrastPairs` finds the other side of a row. Raises `DataError` for shapes or types that do not fit.
     """
 
     input_ids: Int[Tensor, "batch pos"]
     attention_mask: Int[Tensor, "batch pos"] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     token_type_ids: Int[Tensor, "batch pos"] | None = None
     labels: Int[Tensor, " batch"] | None = None
-    ids: tuple[str, ...] | None = None
+    ids: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("input_ids", "attention_mask", "token_type_ids"):
@@ -99,15 +102,15 @@ class Batch:
         return f"Batch({len(self)} x {self.input_ids.shape[1]} tokens)"
 
     def rows(self, index: slice | Sequence[int] | Shaped[Tensor, " n"]) -> Self:
-        """The batch of these rows, in this order; repeats are allowed, a boolean mask picks where it is true."""
-        index = torch.tensor(places(index, len(self)), dtype=torch.long)
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, value in picked.items():
+        """The batch of these row numbers, in this order, with repeats; a boolean mask selects where it is true."""
+        index = torch.tensor(row_indices(index, len(self)), dtype=torch.long)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in columns.items():
             if isinstance(value, Tensor):
-                picked[name] = value[index.to(value.device)]
+                columns[name] = value[index.to(value.device)]
             elif value is not None:
-                picked[name] = tuple(value[i] for i in index.tolist())
-        return type(self)(**picked)
+                columns[name] = tuple(value[i] for i in index.tolist())
+        return type(self)(**columns)
 
     @classmethod
     def of_rows(cls, rows: Sequence[TokenRow], pad_id: int) -> Self:
@@ -124,10 +127,10 @@ class Batch:
 
     @classmethod
     def join(cls, parts: Sequence[Self], pad_id: int) -> Self:
-        """The rows of all batches as one batch, as wide as the widest.
+        """The rows of all batches as one batch, padded to the widest of them.
 
-        Labels and ids are kept if all batches have them. Token types are kept if any batch has them; those of the other
-        batches are zeros. Raises `DataError` if there is no batch.
+        Labels and ids are kept if all batches have them. Token types are kept if any batch has them, and are zeros in
+        the rows of the other batches. Raises `DataError` if there is no batch.
         """
         if not parts:
             raise DataError("No batches were given to Batch.join; expected at least one.")
@@ -156,14 +159,14 @@ class Batch:
         return [{name: value[row, :n] for name, value in columns.items()} for row, n in enumerate(lengths)]
 
     def trim(self) -> Self:
-        """The batch without the columns that are padding in every row; itself if there are none."""
+        """The batch without the positions that are padding in every row; the same object if there is none."""
         longest = int(self.attention_mask.sum(1).max()) if len(self) else self.input_ids.shape[1]
         if longest == self.input_ids.shape[1]:
             return self
         return self._with({name: value[:, :longest] for name, value in self._by_position().items()})
 
     def padded_to(self, width: int, pad_id: int) -> Self:
-        """The batch with padding up to `width` positions. Raises `DataError` if it is wider already."""
+        """The batch padded to `width` positions. Raises `DataError` if the batch is wider."""
         missing = width - self.input_ids.shape[1]
         if missing < 0:
             raise DataError(
@@ -176,11 +179,11 @@ class Batch:
         return self._with({n: pad(v, (0, missing), value=pad_id if n == "input_ids" else 0) for n, v in columns})
 
     def fingerprint(self) -> str:
-        """SHA-256 over tokens, mask, token types, labels and ids, first 16 hex digits: names the data in results."""
+        """The first 16 hex digits of SHA-256 over all fields. Results name their data by it."""
         return digest(self)
 
     def to(self, device: torch.device | str) -> Self:
-        """The batch on a device; itself if it is there already."""
+        """The batch on a device; the same object if the batch is there already."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {name: value.to(device) for name, value in columns.items() if isinstance(value, Tensor)}
         return self if all(value is columns[name] for name, value in moved.items()) else self._with(moved)
@@ -190,7 +193,7 @@ class Batch:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def _with(self, values: dict[str, Any]) -> Self:
-        """A copy with other values that need no check: reading them back from a device would wait for it."""
+        """A copy with these values instead. They are not checked: a check would have to wait for the device."""
         changed = copy.copy(self)
         for name, value in values.items():
             object.__setattr__(changed, name, value)

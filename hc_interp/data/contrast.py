@@ -1,4 +1,4 @@
-"""`ContrastPairs`: two versions of each example, alike in layout, that the gold label tells apart."""
+"""`ContrastPairs`: two versions of each example, of the same layout, whose gold labels (mostly) differ."""
 
 import hashlib
 import textwrap
@@ -11,42 +11,42 @@ import pandas as pd
 import torch
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import Encoder
+from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.labels import check_labels
 from hc_interp.data.layout import aligned_rows, check_masks
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError, LabelError
 
-SPLIT_KEY = "hc_interp select/test"  # part of every hash: the same source falls on the same side on every machine
+SPLIT_KEY = "hc_interp select/test"  # hashed with each source, to choose its split
 
 
 @dataclass(frozen=True, eq=False)
 class ContrastPairs:
-    """Pairs (clean, corrupt) of `Examples` or of two `Batch`es; `gold` is the clean side's group, by which both are
-    scored.
+    """Pairs (clean, corrupt) of two `Examples` or of two `Batch`es: row i of both sides is one pair.
 
-    `groups` and `classes` mean what they mean for `Examples`, and default to those of the clean side.
-    `kind` says how the sides differ ("order", "overlap", or a name of your own), `split` which part of the pairs this
-    is ("select", "test", None for all). `ids` name the pairs (default: the clean side's ids). The two sides may be
-    identical: such a pair has effect 0.
+    `gold` is the label of the clean side; runs on either side are scored by it. `groups` and `classes` mean what they
+    mean for `Examples`, and default to those of the clean side. `kind` says how the sides differ ("order", "overlap",
+    or a name of your own). `split` says which part of the pairs these are ("select", "test", None: all). `ids` name the
+    pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0.
 
-    Whether pairs are aligned depends on the tokenizer, so it is checked when they are encoded. `unaligned` says what
-    happens to one that is not: "error" (default) or "drop", as for the pairs that a task makes. `pairs.aligned(model)`
-    is the rest, with the number left out in `.dropped` (None: no tokenizer has looked yet).
+    A pair is aligned if a position means the same place in the sentence on both sides. This depends on the tokenizer
+    and is checked when the pairs are encoded. `unaligned` says what then happens to an unaligned pair: "error" (the
+    default), or "drop" (the pairs that a task makes). `pairs.aligned(model)` gives the aligned pairs; their `.dropped`
+    is the number of unaligned ones (None: not yet checked).
 
-    Raises `DataError` for sides of different kinds or sizes, `AlignmentError` for two batches of different shape or
-    mask.
+    Raises `DataError` for sides of different types or sizes, `LabelError` for gold labels that contradict the clean
+    side, `AlignmentError` for two batches of different shape or mask.
     """
 
     clean: Examples | Batch
     corrupt: Examples | Batch
-    gold: tuple[int, ...]
+    gold: Sequence[int]
     groups: LabelGroups | None = None
     kind: str | None = None
     split: str | None = None
-    ids: tuple[str, ...] | None = None
-    classes: tuple[str, ...] | None = None
+    ids: Sequence[str] | None = None
+    classes: Sequence[str] | None = None
     unaligned: Literal["error", "drop"] = "error"
     dropped: int | None = None
 
@@ -99,7 +99,7 @@ class ContrastPairs:
                 )
 
     def _share_classes(self, clean: Examples, corrupt: Examples) -> None:
-        """Both sides speak of the same classes, so that gold keeps its meaning when the sides are swapped."""
+        """Give both sides the same classes, so that gold keeps its meaning when the sides are swapped."""
         known = {classes for classes in (self.classes, clean.classes, corrupt.classes) if classes is not None}
         if len(known) > 1:
             raise LabelError(
@@ -124,23 +124,23 @@ class ContrastPairs:
 
     @property
     def sides(self) -> tuple[Examples | Batch, Examples | Batch]:
-        """Clean and corrupt."""
+        """The clean and the corrupt side."""
         return self.clean, self.corrupt
 
     @property
     def n_labels(self) -> int | None:
-        """What `Examples.n_labels` is for the clean side."""
+        """`Examples.n_labels` of the clean side; None for batches."""
         return self.clean.n_labels if isinstance(self.clean, Examples) else None
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What each pair came from: the unit of the bootstrap and of splits. Pairs of batches are their own sources."""
+        """The source of each pair, the unit of splits and of the bootstrap. A pair of two batches is its own source."""
         return self.clean.source if isinstance(self.clean, Examples) else self.ids  # type: ignore[return-value]
 
     def reversed(self) -> Self:
-        """The same pairs with the sides swapped; gold becomes the label of what was corrupt.
+        """The same pairs with the sides swapped; gold becomes the label of the side that was corrupt.
 
-        Raises `DataError` when that label is not known.
+        Raises `DataError` if the corrupt side has no labels, or labels over other groups.
         """
         labels = _labels_under(self.corrupt, self.groups)
         if labels is None:
@@ -151,14 +151,14 @@ class ContrastPairs:
         return replace(self, clean=self.corrupt, corrupt=self.clean, gold=labels)
 
     def rows(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Self:
-        """The pairs at these places, in this order."""
-        picked = places(index, len(self))
+        """The pairs of these row numbers, in this order."""
+        indices = row_indices(index, len(self))
         return replace(
             self,
-            clean=self.clean.rows(picked),
-            corrupt=self.corrupt.rows(picked),
-            gold=tuple(self.gold[i] for i in picked),
-            ids=tuple(self.ids[i] for i in picked),  # type: ignore[index]
+            clean=self.clean.rows(indices),
+            corrupt=self.corrupt.rows(indices),
+            gold=tuple(self.gold[i] for i in indices),
+            ids=tuple(self.ids[i] for i in indices),  # type: ignore[index]
         )
 
     def sample(self, n: int, seed: int = 0) -> Self:
@@ -170,9 +170,10 @@ class ContrastPairs:
         return self.rows(np.sort(np.random.default_rng(seed).choice(len(self), size=n, replace=False)))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per pair: id, clean_first, clean_second, corrupt_first, corrupt_second (where there are), gold.
+        """A row for each pair: id, clean_first, clean_second, corrupt_first, corrupt_second, gold.
 
-        Raises `DataError` for pairs of batches, which hold no texts.
+        The columns of second texts are missing where there are none. Raises `DataError` for pairs of batches, which
+        hold no texts.
         """
         if not isinstance(self.clean, Examples) or not isinstance(self.corrupt, Examples):
             raise DataError(
@@ -188,7 +189,10 @@ class ContrastPairs:
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def by_split(self, split: str) -> Self:
-        """The `"select"` or the `"test"` part, about half each; all pairs of one source are in the same part."""
+        """The pairs of the split "select" or "test", about half each; all pairs of one source are in the same split.
+
+        Raises `DataError` for another name, and for pairs that are of the other split.
+        """
         if split not in ("select", "test"):
             raise DataError(f"split={split!r}; expected 'select' or 'test' (or None for all pairs).")
         if self.split is not None:
@@ -197,38 +201,38 @@ class ContrastPairs:
             raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
         return replace(self.rows([i for i, s in enumerate(self.sources) if side(s) == split]), split=split)
 
-    def aligned(self, model: Encoder) -> Self:
-        """The pairs whose sides the model's tokenizer lays out alike; `.dropped` counts the others.
+    def aligned(self, model: TokenizingModel) -> Self:
+        """The pairs that are aligned under the model's tokenizer; `.dropped` counts the others.
 
-        Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and when none is left.
+        Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and if no pair is aligned.
         """
         if len(self) == 0:
             raise DataError(f"There are no pairs of kind {self.kind!r} to encode; expected at least one.")
-        kept = aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
-        return replace(self.rows(kept), dropped=(self.dropped or 0) + len(self) - len(kept))
+        aligned = aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
+        return replace(self.rows(aligned), dropped=(self.dropped or 0) + len(self) - len(aligned))
 
     def fingerprint(self) -> str:
-        """SHA-256 over both sides, gold and groups, first 16 hex digits: names the data in results."""
+        """The first 16 hex digits of SHA-256 over both sides, gold, groups and kind. Results name their data by it."""
         digest = hashlib.sha256(repr((self.gold, self.groups, self.kind)).encode())
         for part in self.sides:
             digest.update(part.fingerprint().encode())
         return digest.hexdigest()[:16]
 
-    def identity(self) -> tuple[str, tuple[str, ...] | None]:
-        """What a digest knows the pairs by."""
+    def identity(self) -> tuple[str, Sequence[str] | None]:
+        """The values by which `records.digest` tells pairs apart."""
         return self.fingerprint(), self.ids
 
 
 @runtime_checkable
 class PairMaker(Protocol):
-    """Makes contrast pairs for a case when they are asked for."""
+    """An object that makes the contrast pairs of a case when they are asked for."""
 
     def kinds(self, case: str) -> tuple[str, ...]: ...
     def make(self, case: str, kind: str) -> ContrastPairs: ...
 
 
 def side(source: str) -> Literal["select", "test"]:
-    """The split that a source belongs to: one bit of a hash, the same for every task, case and run."""
+    """The split of a source: one bit of a hash, so the same in every task and case, and on every machine."""
     return "select" if hashlib.sha256(f"{SPLIT_KEY}|{source}".encode()).digest()[0] % 2 else "test"
 
 
@@ -238,8 +242,8 @@ def _shown(part: Examples) -> str:
     return " / ".join(repr(textwrap.shorten(text, 60, placeholder=" ...")) for text in texts)
 
 
-def _labels_under(part: Examples | Batch, groups: LabelGroups | None) -> tuple[int, ...] | None:
-    """A side's labels if they are known and index these groups."""
+def _labels_under(part: Examples | Batch, groups: LabelGroups | None) -> Sequence[int] | None:
+    """The labels of a side; None if it has none, or labels over other groups."""
     if isinstance(part, Batch):
         return None if part.labels is None else tuple(part.labels.tolist())
     return part.label if part.groups in (None, groups) else None

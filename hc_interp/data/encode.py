@@ -1,4 +1,4 @@
-"""Text to batches: tokens in buckets of similar length, with the way back to the original order."""
+"""Text to batches of similar length, with the index that puts results back into the original order."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from hc_interp.errors import DataError
 CHUNK = 256  # texts tokenized at once
 
 
-class Encoder(Protocol):
-    """What encoding needs from a model."""
+class TokenizingModel(Protocol):
+    """What encoding needs of a model: its tokenizer, its number of positions and its device."""
 
     tokenizer: Any
 
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EncodedBatch:
-    """A batch on the model's device and the places of its rows in the data that it came from."""
+    """A batch on the model's device; `index` numbers its rows in the data that the batch was made from."""
 
     batch: Batch
     index: Int[Tensor, " batch"]
@@ -39,15 +39,15 @@ class EncodedBatch:
         return len(self.batch)
 
 
-def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool = True) -> list[EncodedBatch]:
-    """Encode a split of a task, one batch, or an iterable of either.
+def batches(model: TokenizingModel, data: Data, batch_size: int = 32, with_labels: bool = True) -> list[EncodedBatch]:
+    """Encode a split of a task, one batch, or an iterable of either, at most `batch_size` rows to a batch.
 
-    Texts are sorted by length so that a batch holds little padding; given batches keep their rows' order and are cut
-    at `batch_size`. `index` counts over all of `data`, and `in_order` puts per-example values back. `with_labels`
-    demands labels; without it they are left out. Raises `DataError` for an empty split, a missing label, or a text that
-    is longer than the model's positions (nothing is ever truncated).
+    Texts are sorted by length, so that a batch holds little padding; the rows of a given batch keep their order.
+    `index` counts over all of `data`, and `in_order` puts per-example values back into the order of `data`. With
+    `with_labels` the data must have labels; without it the batches have none. Raises `DataError` for an empty split,
+    missing labels, or a text with more tokens than the model has positions (nothing is ever truncated).
     """
-    found: list[EncodedBatch] = []
+    encoded: list[EncodedBatch] = []
     start = 0
     for part in as_parts(data):
         if len(part) == 0:
@@ -59,30 +59,29 @@ def batches(model: Encoder, data: Data, batch_size: int = 32, with_labels: bool 
                 f"{part!r} has no labels, which this computation needs. Build it with a label for each example: "
                 "Examples(..., label=[...]) or Batch(..., labels=[...])."
             )
-        encode = _from_examples if isinstance(part, Examples) else _from_batch
-        pieces = encode(model, part, batch_size)  # type: ignore[arg-type]
+        pieces = (_from_examples if isinstance(part, Examples) else _from_batch)(model, part, batch_size)  # type: ignore[arg-type]
         for batch, index in pieces:
             batch = batch if with_labels else replace(batch, labels=None)
-            found.append(EncodedBatch(batch.to(model.device), index + start))
+            encoded.append(EncodedBatch(batch.to(model.device), index + start))
         start += len(part)
-    if not found:
+    if not encoded:
         raise DataError("The data is an empty iterable; expected Examples, a Batch, or several of them.")
-    return found
+    return encoded
 
 
 def in_order(parts: Sequence[Tensor], indices: Sequence[Int[Tensor, " batch"]]) -> Tensor:
-    """Join per-row values of several batches in the original order of the rows."""
+    """Join the per-row values of several batches in the original order of the rows, which `indices` number."""
     return torch.cat(list(parts))[torch.argsort(torch.cat([i.cpu() for i in indices])).to(parts[0].device)]
 
 
-def _from_batch(model: Encoder, batch: Batch, size: int) -> Iterator[tuple[Batch, Tensor]]:
+def _from_batch(model: TokenizingModel, batch: Batch, size: int) -> Iterator[tuple[Batch, Tensor]]:
     check_lengths([batch.input_ids.shape[1]], [f"of {batch!r}"], model.max_positions)
-    for cut in buckets([0] * len(batch), size):  # equal lengths: the rows stay in order
+    for cut in buckets([0] * len(batch), size):  # all rows are of one length, so they stay in order
         index = torch.tensor(cut)
         yield (batch if len(index) == len(batch) else batch.rows(index)), index
 
 
-def _from_examples(model: Encoder, examples: Examples, size: int) -> Iterator[tuple[Batch, Tensor]]:
+def _from_examples(model: TokenizingModel, examples: Examples, size: int) -> Iterator[tuple[Batch, Tensor]]:
     rows = token_rows(model, examples)
     labels = None if examples.label is None else torch.tensor(examples.label)
     for index in buckets([len(row["input_ids"]) for row in rows], size):
@@ -93,35 +92,35 @@ def _from_examples(model: Encoder, examples: Examples, size: int) -> Iterator[tu
 
 
 def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Places sorted by length (stable) and cut into buckets of `size`."""
+    """The row numbers, sorted by length (stable) and cut into buckets of `size`."""
     if size < 1:
         raise DataError(f"batch_size is {size}; expected 1 or more.")
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def token_rows(model: Encoder, examples: Examples) -> list[TokenRow]:
-    """Each example's tensors without padding. Raises `DataError` naming those that the model cannot read."""
+def token_rows(model: TokenizingModel, examples: Examples) -> list[TokenRow]:
+    """Each example's tensors without padding. Raises `DataError` naming the examples that the model cannot read."""
     rows: list[TokenRow] = [{} for _ in range(len(examples))]
     characters = [len(a) + len(b) for a, b in zip(examples.first, examples.second or examples.first, strict=True)]
-    for places in buckets(characters, CHUNK):  # texts of similar length together: the tokenizer pads each chunk
-        part = examples.rows(places)
+    for indices in buckets(characters, CHUNK):  # texts of similar length together: the tokenizer pads each chunk
+        part = examples.rows(indices)
         texts = list(part.first), None if part.second is None else list(part.second)
         try:
             batch = model.tokenize(*texts)
-        except DataError:  # a model refuses what it cannot read, but does not know the ids
+        except DataError:  # the model does not know the ids, which the error is to name
             check_lengths(
                 [len(row) for row in model.tokenizer(*texts)["input_ids"]], part.id or (), model.max_positions
             )
             raise
-        for place, row in zip(places, batch.token_rows(), strict=True):
-            rows[place] = row
+        for i, row in zip(indices, batch.token_rows(), strict=True):
+            rows[i] = row
     check_lengths([len(row["input_ids"]) for row in rows], examples.id or (), model.max_positions)
     return rows
 
 
 def check_lengths(lengths: Sequence[int], ids: Sequence[str], limit: int) -> None:
-    """Raise `DataError` naming the examples that have no tokens, or more than the model has positions."""
+    """Raise `DataError` naming the examples that have no tokens, or more tokens than `limit`."""
     if empty := [i for i, length in enumerate(lengths) if not length]:
         raise DataError(
             f"{len(empty)} of {len(lengths)} examples have no tokens (ids {_some(ids, empty)}): their texts are empty, "
@@ -137,18 +136,21 @@ def check_lengths(lengths: Sequence[int], ids: Sequence[str], limit: int) -> Non
         )
 
 
-def _some(ids: Sequence[str], places: Sequence[int]) -> str:
-    return ", ".join(ids[i] for i in places[:5]) + (", ..." if len(places) > 5 else "")
+def _some(ids: Sequence[str], indices: Sequence[int]) -> str:
+    return ", ".join(ids[i] for i in indices[:5]) + (", ..." if len(indices) > 5 else "")
 
 
 def _pad_id(tokenizer: Any) -> int | None:
-    if tokenizer is None:  # a model of encoded batches only: padding is masked, any token of the vocabulary will do
+    if tokenizer is None:  # padding is masked, so any token of the vocabulary will do
         return 0
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
 
-def pad(model: Encoder, rows: Sequence[TokenRow]) -> Batch:
-    """Right-pad to the longest row. Padding is masked, so a tokenizer without a padding token lends its end token."""
+def pad(model: TokenizingModel, rows: Sequence[TokenRow]) -> Batch:
+    """Right-pad to the longest row, with the end-of-text token where the tokenizer has no padding token.
+
+    Raises `DataError` where the tokenizer has neither and the rows differ in length.
+    """
     pad_id = _pad_id(model.tokenizer)
     if pad_id is None and len({len(row["input_ids"]) for row in rows}) > 1:
         raise DataError(

@@ -1,4 +1,4 @@
-"""`Examples`: labelled texts, before any tokenizer has seen them."""
+"""`Examples`: labelled texts, not yet tokenized."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hc_interp.data.places import places
+from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# A model's class indices by label group, as examples store them.
-LabelGroups = tuple[tuple[int, ...], ...]
+# For each label, the indices of the classes that it covers: ((0,), (1, 2)) is "the first class" and "any other".
+LabelGroups = Sequence[Sequence[int]]
 
 
-def as_groups(groups: Sequence[Sequence[int]] | None) -> LabelGroups | None:
+def as_groups(groups: LabelGroups | None) -> tuple[tuple[int, ...], ...] | None:
+    """The groups as they are stored: tuples, which can be compared and hashed."""
     return None if groups is None else tuple(tuple(int(c) for c in group) for group in groups)
 
 
@@ -36,22 +37,25 @@ def _whole(label: Any) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Texts (`first`, and `second` for pairs) with one label each.
+    """Texts (`first`, and `second` for pairs of texts) with one label each. Sequences are stored as tuples.
 
-    `label` indexes `groups`, a partition of the classes (None: every class is its own group). `classes` names the
-    classes that groups speak of, so that a model with another label order is read rightly (None: the model's own
-    order). `source` is the premise or template that an example came from: examples of one source never stand on two
-    sides of a split, and the bootstrap draws sources. `n_labels` is how many labels the data has that these examples
-    are part of, where it has neither groups nor classes to say so; a `Task` counts them over all its splits.
+    `label` indexes `groups`, a partition of the class indices (None: every class is its own group). `classes` names the
+    classes that `groups` indexes: a model's classes are found by name, in whatever order the model has them (None: the
+    order of the model's classes). `id` names each example (default: its number). `source` is the premise or template
+    that an example came from (default: `first`): no split separates examples of one source, and the bootstrap resamples
+    sources. `n_labels` is the number of labels in the whole data set, where neither groups nor classes give it; a
+    `Task` counts it over all its splits.
+
+    Raises `DataError` for entries that are not text, labels that are not whole numbers, and columns of unequal length.
     """
 
-    first: tuple[str, ...]
-    second: tuple[str, ...] | None = None
-    label: tuple[int, ...] | None = None
-    id: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
-    source: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
+    first: Sequence[str]
+    second: Sequence[str] | None = None
+    label: Sequence[int] | None = None
+    id: Sequence[str] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
+    source: Sequence[str] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     groups: LabelGroups | None = None
-    classes: tuple[str, ...] | None = None
+    classes: Sequence[str] | None = None
     n_labels: int | None = None
 
     def __post_init__(self) -> None:
@@ -74,7 +78,7 @@ class Examples:
         for text in (*self.first, *(self.second or ())):
             if not isinstance(text, str):
                 raise DataError(f"Examples holds {text!r} where a text was expected; drop rows without text first.")
-        freeze("first", str)  # of a NumPy array: its strings would be named differently in fingerprints
+        freeze("first", str)  # a NumPy string has another repr than a str, and fingerprints are made of reprs
         freeze("second", str)
         freeze("label", _whole)
         if self.id is None:
@@ -93,12 +97,12 @@ class Examples:
         return f"Examples({len(self)}{' pairs' if self.second else ''}, {len(set(self.source))} sources)"
 
     def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
-        """The examples at these places, in this order; a boolean mask picks where it is true."""
-        picked = places(index, len(self))
+        """The examples of these row numbers, in this order; a boolean mask selects the rows where it is true."""
+        indices = row_indices(index, len(self))
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("first", "second", "label", "id", "source"):
             if values[name] is not None:
-                values[name] = tuple(values[name][i] for i in picked)
+                values[name] = tuple(values[name][i] for i in indices)
         return type(self)(**values)
 
     __getitem__ = rows
@@ -113,13 +117,14 @@ class Examples:
         return self.rows(np.sort(chosen))
 
     def to_frame(self) -> "pd.DataFrame":
-        import pandas as pd  # the grammar is to load without it
+        """A row for each example, with the columns id, first, second, label and source (where there are any)."""
+        import pandas as pd  # slow to import, and the grammar does not need it
 
         columns = {name: getattr(self, name) for name in ("id", "first", "second", "label", "source")}
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def fingerprint(self) -> str:
-        """SHA-256 over texts, labels and label meaning, first 16 hex digits: names the data in results."""
+        """The first 16 hex digits of SHA-256 over texts, labels, groups and classes. Results name their data by it."""
         digest = hashlib.sha256(repr((self.groups, self.classes)).encode())
         for i in range(len(self)):
             row = (self.first[i], self.second and self.second[i], self.label and self.label[i])

@@ -1,4 +1,4 @@
-"""Tables of text to `Examples`, with every fault of a table named by place, column and row."""
+"""Tables of text to `Examples`. Errors name the table, the column and the row."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from hc_interp.data.label_evidence import check_case_labels, check_label_map, is
 from hc_interp.data.labels import is_name
 from hc_interp.errors import DataError
 
-FIELDS = ("first", "second", "label", "id", "source")  # the columns of a table, by what they are for
-CASE_COLUMNS = ("subcase", "case")  # columns that may hold ids of HANS' cases
+EXAMPLE_FIELDS = ("first", "second", "label", "id", "source")  # of `Examples`, each from one column of a table
+CASE_COLUMNS = ("subcase", "case")  # the names of columns in which ids of HANS' cases are looked for
 
 
 def examples_from_frame(
@@ -20,22 +20,24 @@ def examples_from_frame(
     columns: Mapping[str, str] | None = None,
     label_map: Mapping[object, int] | None = None,
     groups: LabelGroups | None = None,
-    classes: tuple[str, ...] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Examples:
-    """Turn a table into `Examples`; `where` (a path or a split's name) is what errors call it.
+    """Turn a table into `Examples`; errors call the table `where` (a path or the name of a split).
 
-    `columns` says which column holds `first`, `second`, `label`, `id`, `source`; what it leaves out is the column of
-    that name, where there is one. `label_map` turns the table's labels into the numbers of groups; without it they are
-    integers, or names that are found in `classes`. A column "subcase" or "case" with ids of HANS' cases is compared
-    with the labels.
-    Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type;
-    `LabelError` for names that are not among `classes`, and for labels that contradict names or cases.
+    `columns` names the column for each field of `Examples` (`first`, `second`, `label`, `id`, `source`); a field that
+    it leaves out is read from the column of the field's name, if there is one. `label_map` maps the table's labels to
+    label numbers. Without it, labels are integers, or names that are looked up in `classes`. A column "subcase" or
+    "case" with ids of HANS' cases is compared with the labels.
+    Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
+    Raises `LabelError` for names that are not among `classes`, and for labels that contradict names or cases.
     """
     check_filled(frame, where)
-    given = dict(columns or {})
-    if unknown := set(given) - set(FIELDS):
-        raise DataError(f"columns names {sorted(unknown)}, which is not one of {list(FIELDS)}. Correct the mapping.")
-    columns = {name: name for name in FIELDS if name in frame and name not in given.values()} | given
+    chosen = dict(columns or {})
+    if unknown := set(chosen) - set(EXAMPLE_FIELDS):
+        raise DataError(
+            f"columns names {sorted(unknown)}, which is not one of {list(EXAMPLE_FIELDS)}. Correct the mapping."
+        )
+    columns = {name: name for name in EXAMPLE_FIELDS if name in frame and name not in chosen.values()} | chosen
     if "first" not in columns:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
     check_columns(frame.columns, columns.values(), where)
@@ -58,21 +60,23 @@ def examples_from_frame(
     return Examples(**values, label=label, groups=groups, classes=classes)
 
 
-def check_columns(have: Collection[str], need: Collection[str], where: str) -> None:
-    if missing := [column for column in need if column not in have]:
+def check_columns(columns: Collection[str], required: Collection[str], where: str) -> None:
+    """Raise `DataError` naming the required columns that a table lacks."""
+    if missing := [column for column in required if column not in columns]:
         raise DataError(
-            f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, have))}. Rename the "
-            "columns of the table, or say which column holds what (columns=)."
+            f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, columns))}. Rename "
+            "the columns of the table, or say which column holds what (columns=)."
         )
 
 
 def check_filled(frame: pd.DataFrame, where: str) -> None:
+    """Raise `DataError` for a table without rows."""
     if len(frame) == 0:
         raise DataError(f"{where} has no rows; expected at least one example. Check the file or filter it came from.")
 
 
 def values_of(frame: pd.DataFrame, column: str, where: str) -> list[Any]:
-    """A column's values. Raises `DataError` for bytes that are no text: pandas reads them only when it is asked."""
+    """A column's values. Raises `DataError` for bytes that are not text, which pandas decodes only here."""
     import pyarrow
 
     try:
@@ -85,6 +89,7 @@ def values_of(frame: pd.DataFrame, column: str, where: str) -> list[Any]:
 
 
 def check_texts(frame: pd.DataFrame, column: str, where: str) -> None:
+    """Raise `DataError` naming the first row whose entry in `column` is not text."""
     for row, value in enumerate(values_of(frame, column, where)):
         if isinstance(value, str):
             continue
@@ -108,9 +113,11 @@ def check_labels_column(
     classes: Sequence[str] | None = None,
     groups: LabelGroups | None = None,
 ) -> tuple[int, ...]:
-    """The labels as integers. `allowed` are the only integers that may occur.
+    """The labels as integers, after the checks. If `allowed` is given, no other integer may occur.
 
-    Names are turned into the number of the group that holds the class of that name, where `classes` are known.
+    Where `classes` are known, a label that is the name of a class becomes the number of the group that holds the class.
+    Raises `DataError` naming column and row of a label that is missing, unknown or not an integer; `LabelError` for
+    names that are not among `classes` and for a `label_map` that contradicts them.
     """
     values = values_of(frame, column, where)
     if label_map is not None and classes is not None:

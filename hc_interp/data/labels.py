@@ -1,25 +1,25 @@
-"""Which of a model's classes make up each label of a data set: groups by index, or by the names of the classes.
+"""Which of a model's classes make up each label of a data set, by class index or by class name.
 
-Names are compared without case, "_", "-" and "no"/"non"/"not", so that "not_duplicate",
-"non-duplicate" and "Not Duplicate" are one name. `SCHEMES` lists all other names that are taken to mean the same;
-nothing else is guessed.
+Each label is a group of classes: in HANS, "non-entailment" is the group of neutral and contradiction. Class names are
+compared without regard to case, "_", "-" and the spelling of "no", "non" and "not": "not_duplicate", "non-duplicate"
+and "Not Duplicate" are one name. `SCHEMES` lists all other names that mean the same; nothing else is guessed.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.errors import LabelError
 
-Atoms = tuple[frozenset[str], ...]
+Atoms = tuple[frozenset[str], ...]  # for each class of a list, the meanings that it covers
 
 _ENTAILMENT = {"entailment", "entail", "entails", "entailed", "yes", "true"}
 _NOT_ENTAILMENT = {"not entailment", "not entail", "not entailed", "no", "false"}
 
-# A scheme is a set of classes; each class has the meanings ("atoms") that it covers and the names that it goes by.
-# Two schemes over the same atoms speak of the same thing at two grains: "not entailment" is neutral or contradiction.
+# A scheme is a set of classes: for each class, the meanings ("atoms") that it covers and its possible names. Two
+# schemes may divide the same atoms more or less finely: "not entailment" covers neutral and contradiction.
 SCHEMES: tuple[tuple[tuple[frozenset[str], set[str]], ...], ...] = (
     (
         (frozenset({"entailment"}), _ENTAILMENT),
@@ -37,13 +37,17 @@ SCHEMES: tuple[tuple[tuple[frozenset[str], set[str]], ...], ...] = (
 )
 
 
+DataType = TypeVar("DataType")
+
+
+@runtime_checkable
 class Grouped(Protocol):
-    """Anything whose labels index `groups` of `classes`: `Examples`, `ContrastPairs`."""
+    """Data whose labels index `groups` of `classes`: `Examples` or `ContrastPairs`."""
 
     @property
     def groups(self) -> LabelGroups | None: ...
     @property
-    def classes(self) -> tuple[str, ...] | None: ...
+    def classes(self) -> Sequence[str] | None: ...
 
 
 def normalise(name: str) -> str:
@@ -55,17 +59,18 @@ def normalise(name: str) -> str:
 
 def resolve_groups(
     model_labels: Sequence[str] | None,
-    data: "Grouped | Sequence[Sequence[int]] | None" = None,
+    data: Grouped | LabelGroups | None = None,
     classes: Sequence[str] | None = None,
 ) -> LabelGroups:
-    """The label groups as indices into the model's own classes, in the order that the data's labels count them.
+    """For each label of the data, the indices of the model's classes that it covers.
 
-    `data` is groups or what carries them; without groups every class is its own. With `classes` (the names that the
-    groups' indices mean) classes are found in the model by name; without, indices are taken as the model's own.
-    Raises `LabelError` when the model has no classes, a name has no match, or the result does not partition them, and
-    for a task that has fewer labels than the model has classes and does not say what they mean.
+    `data` is the label groups, or data that has them; without groups every class is its own label. With `classes` (the
+    names of the classes that the groups index) the model's classes are found by name. Without `classes` the groups
+    index the model's classes. Raises `LabelError` if the model has no classes, a name has no match, or the result does
+    not partition the model's classes, and for data with fewer labels than the model has classes if the data has neither
+    groups nor classes.
     """
-    groups, classes = _parts(data, classes)
+    groups, classes = _groups_and_classes(data, classes)
     if model_labels is None:
         raise LabelError(
             "The model's outputs are a whole vocabulary, but labelled data needs classes. Load the model with the "
@@ -75,20 +80,20 @@ def resolve_groups(
     if classes is None:
         if groups is None:
             _check_count(getattr(data, "n_labels", None), model_labels)
-        found = groups or tuple((i,) for i in range(len(model_labels)))
-        found = _checked(found, range(len(model_labels)), f"the model's classes {list(model_labels)}")
+        indices = groups or tuple((i,) for i in range(len(model_labels)))
+        indices = _checked(indices, range(len(model_labels)), f"the model's classes {list(model_labels)}")
         if groups is None and (labels := getattr(data, "label", None) or getattr(data, "gold", None)):
-            check_labels(labels, found, f"Data for the classes {list(model_labels)}")
-        return found
-    wanted = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
-    return _by_name(tuple(model_labels), wanted, classes)
+            check_labels(labels, indices, f"Data for the classes {list(model_labels)}")
+        return indices
+    groups = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
+    return _by_name(model_labels, groups, classes)
 
 
-def regrouped(model_labels: Sequence[str] | None, data: Any) -> Any:
-    """The data with its labels merged where the model's classes are coarser, else as it is.
+def regrouped(model_labels: Sequence[str] | None, data: DataType) -> DataType:
+    """The data with its labels merged where the model's classes are coarser; otherwise the same object.
 
-    Neutral and contradiction are one label on a model that says "entailment" and "non-entailment". Only `Examples`
-    that name their classes are merged, and only where every label of the data is part of exactly one class.
+    For a model with the classes "entailment" and "non-entailment", neutral and contradiction become one label. Only
+    `Examples` with `classes` are merged, and only if every label of the data is part of exactly one class of the model.
     """
     if model_labels is None or not isinstance(data, Examples) or data.classes is None or data.label is None:
         return data
@@ -108,7 +113,7 @@ def regrouped(model_labels: Sequence[str] | None, data: Any) -> Any:
 def check_labels(
     labels: Sequence[int], groups: LabelGroups | None, where: str, ids: Sequence[str] | None = None
 ) -> None:
-    """Raise `LabelError`, naming the split and row, for a label that is not the number of a group."""
+    """Raise `LabelError`, which names the data and the row, for a label that is not the number of a group."""
     top = None if groups is None else len(groups)
     for row, label in enumerate(labels):
         if label < 0 or (top is not None and label >= top):
@@ -120,8 +125,10 @@ def check_labels(
             )
 
 
-def _parts(data, classes) -> tuple[LabelGroups | None, tuple[str, ...] | None]:
-    if data is not None and hasattr(data, "groups"):
+def _groups_and_classes(
+    data: Grouped | LabelGroups | None, classes: Sequence[str] | None
+) -> tuple[LabelGroups | None, tuple[str, ...] | None]:
+    if isinstance(data, Grouped):
         groups, classes = data.groups, classes if classes is not None else data.classes
     else:
         groups = as_groups(data)
@@ -129,7 +136,7 @@ def _parts(data, classes) -> tuple[LabelGroups | None, tuple[str, ...] | None]:
 
 
 def _check_count(n_labels: int | None, model_labels: Sequence[str]) -> None:
-    """Two labels on three classes: whether 1 means the second class or "not the first" cannot be known."""
+    """Refuse fewer labels than classes: label 1 of two could mean the second class of three, or the last two."""
     if n_labels is not None and n_labels < len(model_labels):
         raise LabelError(
             f"The task's labels go from 0 to {n_labels - 1}, but the model has {len(model_labels)} classes "
@@ -151,44 +158,48 @@ def _checked(groups: LabelGroups, indices: range, what: str) -> LabelGroups:
 
 
 def _readings(names: Sequence[str]) -> list[Atoms]:
-    """Every way to read these class names as sets of meanings: word for word, then by schemes that know all."""
+    """All readings of these class names as sets of meanings: each name as itself, then by each scheme that has them."""
     plain = [normalise(name) for name in names]
-    found: list[Atoms] = [tuple(frozenset({name}) for name in plain)]
+    readings: list[Atoms] = [tuple(frozenset({name}) for name in plain)]
     for scheme in SCHEMES:
         atoms = [[meaning for meaning, aliases in scheme if name in aliases] for name in plain]
         if all(atoms):
-            found.append(tuple(a[0] for a in atoms))
-    return found
+            readings.append(tuple(a[0] for a in atoms))
+    return readings
 
 
 def is_name(text: str) -> bool:
-    """Whether a label is a name: "", "1", "LABEL_1" and "class 1" are none."""
+    """Whether a label is a name; "", "1", "LABEL_1" and "class 1" are not."""
     return not re.fullmatch(r"|((label|class)[ _-]?)?-?\d+", text.strip().lower())
 
 
 def group_numbers(
     names: Sequence[str], classes: Sequence[str], groups: LabelGroups | None, whole: bool = False
 ) -> dict[str, int] | None:
-    """The number of the group that each name belongs to; None if a name fits none.
+    """The number of the group that each name belongs to; None if one of the names belongs to no group.
 
-    "not entailment" belongs to a group of neutral and contradiction, and so does "neutral" unless `whole` asks for
-    names that mean all of a group.
+    "not entailment" belongs to the group of neutral and contradiction. "neutral" alone also belongs to it, unless
+    `whole` demands names that mean the whole group.
     """
     groups = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
     for class_atoms in _readings(classes):
         covered = [frozenset().union(*(class_atoms[i] for i in group)) for group in groups]
         together = [atoms for atoms in _readings(names) if frozenset().union(*atoms) == frozenset().union(*covered)]
-        found = {}
-        for place, name in enumerate(names):
-            # What a name means beside all others, or else each thing that it may mean alone ("no" in NLI is two).
-            meanings = [atoms[place] for atoms in together] or [alone[0] for alone in _readings([name])]
-            touched = {i for i, cover in enumerate(covered) for atoms in meanings if atoms & cover}
-            fits = [i for i in touched if any(a == covered[i] if whole else a <= covered[i] for a in meanings)]
+        numbers = {}
+        for i, name in enumerate(names):
+            # The meaning of a name among the other names, or else all of its meanings alone ("no" has two in NLI).
+            meanings = [atoms[i] for atoms in together] or [alone[0] for alone in _readings([name])]
+            touched = {group for group, cover in enumerate(covered) for atoms in meanings if atoms & cover}
+            fits = [group for group in touched if any(_belongs(a, covered[group], whole) for a in meanings)]
             if len(touched) == 1 and fits:
-                found[name] = fits[0]
-        if len(found) == len(set(names)):
-            return found
+                numbers[name] = fits[0]
+        if len(numbers) == len(set(names)):
+            return numbers
     return None
+
+
+def _belongs(meaning: frozenset[str], group: frozenset[str], whole: bool) -> bool:
+    return meaning == group if whole else meaning <= group
 
 
 def same_order(names: Sequence[str], others: Sequence[str]) -> bool:
@@ -202,15 +213,15 @@ def in_another_order(names: Sequence[str], others: Sequence[str]) -> bool:
     return same_classes and not same_order(names, others)
 
 
-def _by_name(model_labels: tuple[str, ...], groups: LabelGroups, classes: tuple[str, ...]) -> LabelGroups:
+def _by_name(model_labels: Sequence[str], groups: LabelGroups, classes: Sequence[str]) -> LabelGroups:
     for data_atoms in _readings(classes):
         for model_atoms in _readings(model_labels):
             if frozenset().union(*data_atoms) != frozenset().union(*model_atoms):
                 continue
             covered = [frozenset().union(*(data_atoms[i] for i in group)) for group in groups]
-            found = tuple(tuple(i for i, atoms in enumerate(model_atoms) if atoms <= cover) for cover in covered)
-            if sorted(i for group in found for i in group) == list(range(len(model_labels))) and all(found):
-                return found
+            matches = tuple(tuple(i for i, atoms in enumerate(model_atoms) if atoms <= cover) for cover in covered)
+            if sorted(i for group in matches for i in group) == list(range(len(model_labels))) and all(matches):
+                return matches
     raise LabelError(
         f"The model's labels are {list(model_labels)}, but the data needs "
         f"{[[classes[i] for i in g] for g in groups]}, and they cannot be matched by name. Use a model trained for "

@@ -1,40 +1,45 @@
-"""The check that two sides of pairs have the same layout under a model's tokenizer.
+"""The check that both sides of contrast pairs have the same layout under a model's tokenizer.
 
-Aligned means that a position means the same place on both sides: equal attention mask, token types and separator
-positions, and (for text) words that begin at the same positions, so that words which moved or were swapped have equal
-piece counts. Without that, patching a position would mix different words.
+Two sides are aligned if a position means the same place in the sentence on both: they have equal attention masks, token
+types and separator positions, and (for texts) their words begin at the same positions. Words that were moved or swapped
+must therefore have equally many word pieces. On unaligned sides, patching a position would mix different words.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import CHUNK, Encoder
+from hc_interp.data.encode import CHUNK, TokenizingModel
 from hc_interp.data.examples import Examples
-from hc_interp.data.parts import Part
+from hc_interp.data.parts import DataPart
 from hc_interp.errors import AlignmentError, DataError
 
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
-class Layout(NamedTuple):
-    """One side of a pair as its tokenizer lays it out: tokens, and per position what must agree with the other side."""
+
+class TokenLayout(NamedTuple):
+    """The tokens of one side of a pair, and a mark for each position. Sides with equal marks are aligned."""
 
     tokens: list[str]
     marks: list[tuple]
 
 
-def aligned_rows(model: Encoder, clean: Part, corrupt: Part, ids: Sequence[str], drop: bool) -> list[int]:
-    """Places of the aligned pairs.
+def aligned_rows(
+    model: TokenizingModel, clean: DataPart, corrupt: DataPart, ids: Sequence[str], drop: bool
+) -> list[int]:
+    """The row numbers of the aligned pairs.
 
-    Raises `AlignmentError` for the first unaligned pair unless `drop`, and when none is left.
+    Raises `AlignmentError` for the first unaligned pair unless `drop`, and if no pair is aligned.
     """
     layouts = zip(_layouts(model, clean), _layouts(model, corrupt), strict=True)
-    kept, first_problem = [], ""
+    aligned, first_problem = [], ""
     for row, sides in enumerate(layouts):
         problem = _difference(*sides)
         if not problem:
-            kept.append(row)
+            aligned.append(row)
             continue
         first_problem = first_problem or f"Pair {ids[row]} is not aligned: {problem}"
         if not drop:
@@ -42,16 +47,16 @@ def aligned_rows(model: Encoder, clean: Part, corrupt: Part, ids: Sequence[str],
                 f"{first_problem}. Both sides need words of equal piece counts at each place; change the words, or "
                 "leave the pair out (ContrastPairs(..., unaligned='drop') leaves out and counts all such pairs)."
             )
-    if not kept:
+    if not aligned:
         raise AlignmentError(
             f"None of the {len(ids)} pairs is aligned under this tokenizer. {first_problem}. Use another kind of "
             "pair (task.pair_kinds(case)) or words that the tokenizer does not split differently."
         )
-    return kept
+    return aligned
 
 
-def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
-    """Raise `AlignmentError`, naming pair and position, for two batches of different shape or mask."""
+def check_masks(clean: Batch, corrupt: Batch, ids: Sequence[str]) -> None:
+    """Raise `AlignmentError`, which names pair and position, for two batches of different shape or mask."""
     if clean.input_ids.shape != corrupt.input_ids.shape:
         raise AlignmentError(
             f"The clean batch is {tuple(clean.input_ids.shape)}, the corrupt one {tuple(corrupt.input_ids.shape)}; "
@@ -66,14 +71,14 @@ def check_masks(clean: Batch, corrupt: Batch, ids: tuple[str, ...]) -> None:
         )
 
 
-def _layouts(model: Encoder, part: Part) -> list[Layout]:
+def _layouts(model: TokenizingModel, part: DataPart) -> list[TokenLayout]:
     return _text_layouts(model, part) if isinstance(part, Examples) else _batch_layouts(model, part)
 
 
-def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
-    """Without texts there are no words: token types and the places of special tokens must agree.
+def _batch_layouts(model: TokenizingModel, batch: Batch) -> list[TokenLayout]:
+    """The mark of a position is its token type and its special token, if any: a batch does not tell its words.
 
-    A model that was loaded without a tokenizer has no special tokens to compare.
+    For a model that was loaded without a tokenizer, the special tokens are unknown and are not compared.
     """
     tokenizer = model.tokenizer
     special = set(tokenizer.all_special_ids) if tokenizer is not None else set()
@@ -81,33 +86,35 @@ def _batch_layouts(model: Encoder, batch: Batch) -> list[Layout]:
     names: dict[int, str] = {}
     for i in batch.input_ids.unique().tolist():
         names[i] = tokenizer.convert_ids_to_tokens(i) if tokenizer is not None else str(i)
-    found = []
+    layouts = []
     rows = zip(batch.input_ids.tolist(), types.tolist(), batch.attention_mask.sum(1).tolist(), strict=True)
     for ids, kinds, n in rows:
         marks = [(kind, i if i in special else None) for kind, i in zip(kinds[:n], ids[:n], strict=True)]
-        found.append(Layout([names[i] for i in ids[:n]], marks))
-    return found
+        layouts.append(TokenLayout([names[i] for i in ids[:n]], marks))
+    return layouts
 
 
-def _text_layouts(model: Encoder, examples: Examples) -> list[Layout]:
+def _text_layouts(model: TokenizingModel, examples: Examples) -> list[TokenLayout]:
     if not getattr(model.tokenizer, "is_fast", False):
         raise DataError(
             f"The tokenizer {type(model.tokenizer).__name__} cannot tell which tokens form a word, so pairs of texts "
             "cannot be checked. Load a fast tokenizer (use_fast=True), or pass two aligned Batch objects."
         )
-    found = []
+    layouts = []
     for start in range(0, len(examples), CHUNK):
         part = examples.rows(slice(start, start + CHUNK))
         texts = (list(part.first),) if part.second is None else (list(part.first), list(part.second))
         encoded = model.tokenizer(*texts)
-        found.extend(_text_layout(encoded.encodings[i], [side[i] for side in texts]) for i in range(len(part)))
-    return found
+        layouts.extend(_text_layout(encoded.encodings[i], [side[i] for side in texts]) for i in range(len(part)))
+    return layouts
 
 
-def _text_layout(encoding, texts: list[str]) -> Layout:
-    """Per position: which text, its token type, its word for the tokenizer, its word between spaces; or which special.
+def _text_layout(encoding: "Encoding", texts: list[str]) -> TokenLayout:
+    """The mark of a special token is its token type and itself.
 
-    The tokenizer's words alone would not do: a tokenizer without a word splitter takes a whole text for one word.
+    The mark of any other token is its token type, its text, the number of its word by the tokenizer, and the number of
+    its word by spaces. The tokenizer's words alone do not suffice: a tokenizer without a word splitter takes a whole
+    text for one word.
     """
     counts = [_words_before(text) for text in texts]
     marks = []
@@ -117,11 +124,11 @@ def _text_layout(encoding, texts: list[str]) -> Layout:
             marks.append((kind, token))
         else:
             marks.append((kind, sequence, word, counts[sequence][max(start, end - 1)] if end else 0))
-    return Layout(encoding.tokens, marks)
+    return TokenLayout(encoding.tokens, marks)
 
 
 def _words_before(text: str) -> list[int]:
-    """For each character, how many space-separated words have begun up to it."""
+    """For each character, the number of space-separated words that have begun up to it."""
     counts, n, inside = [], 0, False
     for character in text:
         if character.isspace():
@@ -132,12 +139,12 @@ def _words_before(text: str) -> list[int]:
     return counts
 
 
-def _difference(clean: Layout, corrupt: Layout) -> str:
-    """Where two layouts part ("" if nowhere), with the two tokens there."""
+def _difference(clean: TokenLayout, corrupt: TokenLayout) -> str:
+    """The first position at which two layouts differ, in words, with the two tokens there; "" if they are equal."""
     for position, (left, right) in enumerate(zip(clean.marks, corrupt.marks, strict=False)):
         if left != right:
             tokens = f"clean has {clean.tokens[position]!r}, corrupt {corrupt.tokens[position]!r}"
-            return f"at position {position} {tokens}, which stand at different places in their texts"
+            return f"at position {position} {tokens}, which are at different places in their texts"
     if len(clean.marks) != len(corrupt.marks):
         position = min(len(clean.marks), len(corrupt.marks))
         counts = f"clean has {len(clean.marks)} tokens, corrupt {len(corrupt.marks)}"

@@ -1,4 +1,4 @@
-"""`load_task`: the tasks that the package knows by name."""
+"""`load_task`: the tasks that have a name in the package."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -11,10 +11,11 @@ import pandas as pd
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import CASES, case_examples, in_domain_examples
+from hc_interp.data.grammar.cases import TWO_WAY
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
 from hc_interp.data.pair_rules import make_pairs, pair_kinds
-from hc_interp.data.readers import read_table
+from hc_interp.data.read_table import read_table
 from hc_interp.data.tables import (
     HANS,
     MNLI_TRAIN,
@@ -31,7 +32,6 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
 THREE_WAY: LabelGroups = ((0,), (1,), (2,))
-TWO_WAY: LabelGroups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # examples of overlap-grammar
 
 
@@ -47,10 +47,10 @@ def load_task(
     - "qqp-paws": Quora question pairs in domain; PAWS duplicates and non-duplicates; no contrast pairs.
     - "overlap-grammar": the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data.
 
-    `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`; overlap-grammar is made by
-    rule and reads none. `max_per_case` draws at most so many examples of each case, by `seed`, which also draws the
-    `overlap` split and the words that replace others in pairs. Raises `DataError` for an unknown task and for missing
-    or faulty files, `LabelError` for labels that contradict their names or HANS' subcases.
+    `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`. `max_per_case` is the largest
+    number of examples drawn for each case (None: all). `seed` determines this draw, the `overlap` split and the
+    replacement words of contrast pairs. Raises `DataError` for an unknown task and for missing or faulty files,
+    `LabelError` for labels that contradict their names or HANS' subcases.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1)
@@ -72,14 +72,14 @@ def load_task(
 
 @dataclass(frozen=True)
 class RulePairs:
-    """Pairs made from a task's cases by the rules of `pair_rules`; each kind of a case is made once."""
+    """A `PairMaker` that makes pairs from a task's cases by the rules of `pair_rules`, and stores them."""
 
     cases: Mapping[str, Examples]
     seed: int
     _made: dict[tuple[str, str], ContrastPairs] = field(default_factory=dict, repr=False)
 
     def kinds(self, case: str) -> tuple[str, ...]:
-        return tuple(pair_kinds(case)) if case in self.cases else ()  # the rules know no case of a user's own
+        return tuple(pair_kinds(case)) if case in self.cases else ()  # a user's own case has no rules
 
     def make(self, case: str, kind: str) -> ContrastPairs:
         if (case, kind) not in self._made:
@@ -89,13 +89,13 @@ class RulePairs:
 
 
 def _mnli_hans(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task:
-    """MNLI's splits stay three-way; HANS' cases, the pairs and the probes' split are two-way."""
+    """The splits of MNLI have three labels; the cases of HANS, the pairs and the `overlap` split have two."""
     train = _examples(MNLI_TRAIN, read_table(MNLI_TRAIN, data_dir, seed), "mnli-train", THREE_WAY, NLI_CLASSES)
     validation = read_table(MNLI_VALIDATION, data_dir, seed)
     validation = _examples(MNLI_VALIDATION, validation, "mnli-validation", THREE_WAY, NLI_CLASSES)
     frame = read_table(HANS, data_dir, seed)
     hans = _examples(HANS, frame, "hans", TWO_WAY, NLI_CLASSES)
-    # Both orders of a sentence, and its near-twins, have the same words: they stay on one side of every split.
+    # Reorderings of a sentence have the same words, hence the same source: no split separates them.
     hans = replace(hans, source=tuple(" ".join(sorted(words(text))) for text in hans.first))
     names = [f"{heuristic}_{subcase}" for heuristic, subcase in zip(frame["heuristic"], frame["subcase"], strict=True)]
     check_case_labels(names, hans.label or (), NLI_CLASSES, TWO_WAY, f"{HANS.file} in {data_dir}", hans.id)
@@ -113,7 +113,7 @@ def _mnli_hans(data_dir: str | Path, seed: int, max_per_case: int | None) -> Tas
 
 
 def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task:
-    """No contrast pairs: PAWS' order swaps carry one label for two texts, so no second label can be proven."""
+    """PAWS labels a pair of sentences, and no rule gives the label of a changed pair: there are no contrast pairs."""
     groups: LabelGroups = ((0,), (1,))
     train = _examples(QQP_TRAIN, read_table(QQP_TRAIN, data_dir, seed), "qqp-train", groups, QQP_CLASSES)
     validation = read_table(QQP_VALIDATION, data_dir, seed)
@@ -133,19 +133,19 @@ def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task
 
 
 def _overlap_grammar(seed: int, max_per_case: int | None) -> Task:
-    """The repository's own sentences: no source of `train` is in `validation`."""
-    made = in_domain_examples(GRAMMAR_IN_DOMAIN + GRAMMAR_VALIDATION, seed)
-    sources = np.array(made.source)
+    """The package's own sentences. `train` and `validation` have no source in common."""
+    in_domain = in_domain_examples(GRAMMAR_IN_DOMAIN + GRAMMAR_VALIDATION, seed)
+    sources = np.array(in_domain.source)
     unique = sorted(set(sources))
-    share = GRAMMAR_VALIDATION / len(made)
+    share = GRAMMAR_VALIDATION / len(in_domain)
     held_out = np.random.default_rng(seed).choice(unique, size=max(1, round(share * len(unique))), replace=False)
-    inside = np.isin(sources, held_out)
+    is_held_out = np.isin(sources, held_out)
     n = GRAMMAR_CASE if max_per_case is None else max_per_case
     cases = {case: case_examples(case, n, seed) for case in CASES}
-    validation = made.rows(np.flatnonzero(inside))
+    validation = in_domain.rows(np.flatnonzero(is_held_out))
     return Task(
         "overlap-grammar",
-        train=made.rows(np.flatnonzero(~inside)),
+        train=in_domain.rows(np.flatnonzero(~is_held_out)),
         validation=validation,
         cases=cases,
         groups=TWO_WAY,
@@ -158,17 +158,17 @@ def _overlap_grammar(seed: int, max_per_case: int | None) -> Task:
 def _examples(
     table: Table, frame: pd.DataFrame, prefix: str, groups: LabelGroups, classes: tuple[str, ...]
 ) -> Examples:
-    """Ids are the rows of the file, the source is the first text."""
+    """The table as `Examples`: ids number the rows of the file, and the source is the first text."""
     first, second = (tuple(frame[column]) for column in table.texts)
     ids = tuple(f"{prefix}-{row}" for row in range(len(frame)))
     return Examples(first, second, tuple(frame["label"].tolist()), ids, first, groups, classes)
 
 
 def _cases(examples: Examples, names: list[str], limit: int | None, seed: int) -> dict[str, Examples]:
-    """One entry for each name, in order of first appearance."""
+    """The examples by the name of their case, at most `limit` of each, in order of first appearance."""
     column = np.array(names)
-    found = {case: examples.rows(np.flatnonzero(column == case)) for case in dict.fromkeys(names)}
-    return found if limit is None else {case: part.sample(limit, seed) for case, part in found.items()}
+    cases = {case: examples.rows(np.flatnonzero(column == case)) for case in dict.fromkeys(names)}
+    return cases if limit is None else {case: part.sample(limit, seed) for case, part in cases.items()}
 
 
 _LOADERS: dict[str, Callable[[str | Path, int, int | None], Task]] = {"mnli-hans": _mnli_hans, "qqp-paws": _qqp_paws}

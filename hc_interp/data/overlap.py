@@ -1,36 +1,38 @@
-"""Word overlap, the shallow feature, and the split of examples that probes for it use."""
+"""Words of a text, word overlap (the shallow feature of the package), and the split of examples that probes use."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import regex
 
-from hc_interp.data.examples import Examples
+from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.errors import DataError
 
-# What is not seen: soft hyphens, joiners, variation selectors, but for the zero width space, which parts words.
-_UNSEEN = r"\p{Default_Ignorable_Code_Point}--\u200b"
-_MARK = rf"[\p{{M}}[{_UNSEEN}]]"
+# Characters that are not displayed: soft hyphens, joiners, variation selectors. The zero width space is not among them:
+# it separates words.
+_INVISIBLE = r"\p{Default_Ignorable_Code_Point}--\u200b"
+_MARK = rf"[\p{{M}}[{_INVISIBLE}]]"
 _LETTER = rf"[[\w\p{{N}}]--{_MARK}--[\p{{Han}}\p{{Hiragana}}\u02bc]]"
 _RUN = rf"{_LETTER}(?:{_LETTER}|{_MARK})*+"
 _APOSTROPHES = "'\u2019\u2018\u02bc\uff07\u00b4"
 _WORD = regex.compile(
     rf"{_RUN}(?:[{_APOSTROPHES}]{_RUN})?|\p{{Han}}{_MARK}*+|\p{{Hiragana}}(?:{_MARK}|\u30fc)*+", regex.V1
 )
-_ASCII_WORD = re.compile(r"\w+(?:'\w+)?", re.ASCII)  # what `_WORD` finds in ASCII, several times as fast
-_NOT_SEEN = regex.compile(rf"[{_UNSEEN}]", regex.V1)
+_ASCII_WORD = re.compile(r"\w+(?:'\w+)?", re.ASCII)  # equals `_WORD` on ASCII texts, and is several times as fast
+_INVISIBLE_CHARACTER = regex.compile(rf"[{_INVISIBLE}]", regex.V1)
 STRAIGHT = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case, without punctuation.
+    """The words of a text in lower case, without punctuation.
 
-    Two ways to write one word are one: canonical equivalents are composed (Unicode's NFC), apostrophes are straight,
-    and characters that are not seen are left out. As in Unicode's rules for word boundaries (UAX 29), a Chinese
-    character is a word, and so is a Hiragana one; Katakana in a row are one word. Texts in scripts whose words only a
-    dictionary can tell (Thai, Lao, Khmer, Burmese) are parted at spaces and zero width spaces only: segment them first.
+    Different spellings of one word in Unicode give the same word: canonical equivalents are composed (NFC), apostrophes
+    become straight, and invisible characters are removed. As in Unicode's rules for word boundaries (UAX 29), each
+    Chinese and each Hiragana character is a word, and a run of Katakana is one word. Texts in scripts that do not mark
+    words (Thai, Lao, Khmer, Burmese) are split at spaces and zero width spaces only: segment such texts first.
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
@@ -38,27 +40,28 @@ def words(text: str) -> list[str]:
 
 
 def located_words(text: str) -> list[tuple[str, int, int]]:
-    """Each word of `words`, with the start and the end of its characters in the text as given."""
+    """Each word of `words`, with the start and the end of its characters in the unchanged text."""
     return [(_normal(match[0]), *match.span()) for match in _WORD.finditer(text)]
 
 
 def _normal(word: str) -> str:
-    return unicodedata.normalize("NFC", _NOT_SEEN.sub("", word).translate(STRAIGHT).lower())
+    return unicodedata.normalize("NFC", _INVISIBLE_CHARACTER.sub("", word).translate(STRAIGHT).lower())
 
 
 def word_overlap(first: str, second: str) -> float:
-    """Share of the second text's words (with repeats) that occur in the first, 0 to 1; 0 if it has none."""
-    known, asked = set(words(first)), words(second)
-    return sum(word in known for word in asked) / len(asked) if asked else 0.0
+    """The share, 0 to 1, of the second text's words (with repeats) that occur in the first; 0 without any words."""
+    premise, hypothesis = set(words(first)), words(second)
+    return sum(word in premise for word in hypothesis) / len(hypothesis) if hypothesis else 0.0
 
 
 def overlap_mix(in_domain: Examples, challenge: Examples, per_cell: int = 500, seed: int = 0) -> Examples:
-    """Examples in which overlap says nothing of the label: equal numbers of each label in each of three strata.
+    """Examples in which word overlap does not predict the label: equally many of each label in each of three strata.
 
-    The strata are in-domain pairs below and from their median overlap, and challenge pairs (HANS, PAWS), whose overlap
-    is high by construction. `per_cell` is an upper limit; the smallest cell sets the number. Overlap still goes with
-    the domain, since a challenge set has no pairs of low overlap: a probe's control tasks, not this split, answer for
-    that. Both parts must have labels over the same groups.
+    The strata are in-domain pairs below their median overlap, in-domain pairs from the median up, and challenge pairs
+    (HANS, PAWS), whose overlap is high by construction. A cell is one label in one stratum; the smallest cell, or
+    `per_cell` if that is less, sets the size of all cells. Overlap still predicts the domain, since a challenge set has
+    no pairs of low overlap; the control tasks of a probe account for this, not this split. Raises `DataError` for
+    missing labels, labels over different groups, and an empty cell.
     """
     if in_domain.label is None or challenge.label is None or in_domain.groups != challenge.groups:
         raise DataError(
@@ -83,8 +86,8 @@ def overlap_mix(in_domain: Examples, challenge: Examples, per_cell: int = 500, s
     return concatenate(drawn)
 
 
-def concatenate(parts: list[Examples]) -> Examples:
-    """Examples one after the other; groups and classes are those of the first, which all must share."""
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """All examples in one; groups and classes are those of the first. Raises `DataError` if parts differ in these."""
 
     def joined(name: str) -> tuple | None:
         values = [getattr(part, name) for part in parts]
@@ -96,13 +99,16 @@ def concatenate(parts: list[Examples]) -> Examples:
     return replace(parts[0], **fields)
 
 
-def regroup(examples: Examples, groups: tuple[tuple[int, ...], ...]) -> Examples:
-    """Relabel examples whose labels are classes, one group each, by coarser groups of the same classes."""
-    place = {c: number for number, group in enumerate(groups) for c in group}
+def regroup(examples: Examples, groups: LabelGroups) -> Examples:
+    """Relabel examples, each of whose labels is one class, by coarser `groups` of the same classes.
+
+    Raises `DataError` for examples without labels, or whose own groups hold several classes.
+    """
+    group_of = {c: number for number, group in enumerate(groups) for c in group}
     fine = examples.groups
     if examples.label is None or (fine is not None and any(len(group) != 1 for group in fine)):
         raise DataError(
             "Only examples labelled by single classes can be regrouped; these have coarser groups or no labels."
         )
-    label = [place[label if fine is None else fine[label][0]] for label in examples.label]
+    label = [group_of[label if fine is None else fine[label][0]] for label in examples.label]
     return replace(examples, label=tuple(label), groups=groups)

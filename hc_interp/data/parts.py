@@ -1,4 +1,7 @@
-"""What counts as data, wherever data is asked for, and its rows counted over all of it."""
+"""`Data`, the type of every argument that takes data, as a list of parts whose rows are numbered through.
+
+A part is an `Examples` (a split of a task, say) or a `Batch`.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -15,14 +18,14 @@ from hc_interp.data.labels import check_labels, resolve_groups
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 
-Part = Examples | Batch
-Data = Part | Iterable[Part]
+DataPart = Examples | Batch
+Data = DataPart | Iterable[DataPart]
 
 
-def as_parts(data: Data) -> list[Part]:
-    """The splits that `data` is made of, so that it can be counted and read more than once.
+def as_parts(data: Data) -> list[DataPart]:
+    """The parts of `data` as a list, which can be read more than once; an iterator is used up.
 
-    Raises `DataError` for anything but a split, a batch, or an iterable of these (which may be empty).
+    Raises `DataError` for anything but a part or an iterable of parts (which may be empty).
     """
     parts = listed(data)
     for part in parts:
@@ -36,30 +39,29 @@ def as_parts(data: Data) -> list[Part]:
 
 
 def listed(data: Any) -> list[Any]:
-    """The items of an iterable; one split or batch, a text, a dict or a tensor is one item."""
+    """The items of an iterable. A part, a text, a dict or a tensor is itself one item."""
     if isinstance(data, Iterable) and not isinstance(data, Examples | Batch | str | dict | Tensor):
         return list(data)
     return [data]
 
 
-def sources_of(parts: Sequence[Part]) -> list[str]:
-    """The source of each row over all parts; a row of a `Batch` is its own."""
-    found: list[str] = []
-    for place, part in enumerate(parts):
-        own = part.source if isinstance(part, Examples) else [f"{place}:{row}" for row in range(len(part))]
-        found.extend(own or ())
-    return found
+def sources_of(parts: Sequence[DataPart]) -> list[str]:
+    """The source of each row over all parts; each row of a `Batch` is a source."""
+    sources: list[str] = []
+    for number, part in enumerate(parts):
+        sources += part.source if isinstance(part, Examples) else [f"{number}:{row}" for row in range(len(part))]
+    return sources
 
 
-def pick(parts: Sequence[Part], rows: Sequence[int] | np.ndarray) -> list[Part]:
-    """The rows (counted over all parts, ascending) of each part; parts without any are left out."""
+def pick(parts: Sequence[DataPart], rows: Sequence[int] | np.ndarray) -> list[DataPart]:
+    """The parts cut to these rows (numbered over all parts, ascending), without parts that have none of them."""
     starts = np.cumsum([0, *map(len, parts)])
-    chosen = np.asarray(rows)
-    cuts = [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(starts)]
+    numbers = np.asarray(rows)
+    cuts = [numbers[(numbers >= low) & (numbers < high)] - low for low, high in pairwise(starts)]
     return [part.rows(cut.tolist()) for part, cut in zip(parts, cuts, strict=True) if len(cut)]
 
 
-def label_groups(model_labels: Sequence[str] | None, part: Part) -> tuple[LabelGroups, Int[Tensor, " row"]]:
+def label_groups(model_labels: Sequence[str] | None, part: DataPart) -> tuple[LabelGroups, Int[Tensor, " row"]]:
     """The label groups of a part, as indices into the model's classes, and the group's number of each row, on the CPU.
 
     The labels of a `Batch` are the model's own classes. Raises `LabelError` for a label that is no group's number.
@@ -70,6 +72,6 @@ def label_groups(model_labels: Sequence[str] | None, part: Part) -> tuple[LabelG
     return groups, labels
 
 
-def fingerprint(parts: Sequence[Part]) -> str:
+def fingerprint(parts: Sequence[DataPart]) -> str:
     """A short name of the data in results."""
     return digest([part.fingerprint() for part in parts])

@@ -1,11 +1,11 @@
-"""The tasks that the package knows by name, and the files that each reads. Nothing heavy is imported here."""
+"""The tasks that have a name in the package, and the files that each reads. Nothing heavy is imported here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class HubTable:
-    """Where a table is on the hub; `limit` rows are drawn from it if it has more."""
+    """A table on the Hugging Face hub. If it has more than `limit` rows, `limit` rows are drawn."""
 
     path: str
     name: str | None
@@ -16,9 +16,10 @@ class HubTable:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its file in a data directory (without suffix), its place on the hub, and the columns that are read.
+    """A table of labelled texts.
 
-    `classes` names what the labels 0, 1, ... mean.
+    `file` is its path in a data directory, without suffix. The columns `texts`, "label" and `tags` are read. `classes`
+    names the labels 0, 1, ...
     """
 
     file: str
@@ -40,11 +41,11 @@ _NLI, _QQP = ("premise", "hypothesis"), ("question1", "question2")
 NLI_CLASSES = ("entailment", "neutral", "contradiction")
 HANS_CLASSES = ("entailment", "non-entailment")
 QQP_CLASSES = ("not_duplicate", "duplicate")
-_GLUE, _SAMPLE = "nyu-mll/glue", 15_000  # as many training rows as the directory's sample has
+_GLUE, _SAMPLE = "nyu-mll/glue", 15_000  # the number of training rows in the directory's sample
 
 MNLI_TRAIN = Table("mnli/train_sample", HubTable(_GLUE, "mnli", "train", limit=_SAMPLE), _NLI, NLI_CLASSES)
 MNLI_VALIDATION = Table("mnli/validation_matched", HubTable(_GLUE, "mnli", "validation_matched"), _NLI, NLI_CLASSES)
-# datasets no longer runs loading scripts, and HANS has one: read the parquet files that the hub made from it.
+# HANS has a loading script, which `datasets` no longer runs: the parquet files that the hub converted are read.
 HANS = Table(
     "hans/validation",
     HubTable("jhu-cogsci/hans", None, "validation", revision="refs/convert/parquet"),
@@ -54,7 +55,7 @@ HANS = Table(
 )
 QQP_TRAIN = Table("qqp/train_sample", HubTable(_GLUE, "qqp", "train", limit=_SAMPLE), _QQP, QQP_CLASSES)
 QQP_VALIDATION = Table("qqp/validation_sample", HubTable(_GLUE, "qqp", "validation"), _QQP, QQP_CLASSES)
-# PAWS-QQP may not be redistributed, so the hub has PAWS-Wiki only: the same construction over other texts.
+# PAWS-QQP may not be redistributed. The hub has only PAWS-Wiki, made in the same way from other texts.
 PAWS = Table(
     "paws_qqp",
     HubTable("google-research-datasets/paws", "labeled_final", "validation"),
@@ -67,7 +68,7 @@ TASKS = {
     "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
     "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
 }
-TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
+TASK_TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
     "mnli-hans": (MNLI_TRAIN, MNLI_VALIDATION, HANS),
     "qqp-paws": (QQP_TRAIN, QQP_VALIDATION, PAWS),
     "overlap-grammar": (),

@@ -1,16 +1,17 @@
-"""`Task`: the named splits, cases and contrast pairs that one question is asked on."""
+"""`Task`: the splits, cases and contrast pairs of one question, such as "what does a model do on HANS?"."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
-from hc_interp.data.as_frame import as_frame
+from hc_interp.data.as_frame import TableLike, as_frame
 from hc_interp.data.contrast import ContrastPairs, PairMaker
-from hc_interp.data.encode import Encoder
+from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
+from hc_interp.data.grammar import case_key
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
@@ -21,16 +22,18 @@ Split = Examples | Any
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Labelled text for one question. Masks and means use `train`, accuracy `validation` and `cases`, probes `overlap`.
+    """Labelled texts for one question.
 
-    `groups` partitions the classes and labels index it (`[[0], [1, 2]]`: HANS on a three-way head; None: every class
-    its own group); `classes` names them, so that models with another order are read rightly. A split that carries its
-    own groups or classes keeps them. With neither, labels are the model's classes, and a model that has more classes
-    than the task has labels (over all its splits and pairs) is an error when it is used. `pairs` maps (case, kind) to
-    `ContrastPairs`, or makes them.
+    Masks and means use `train`, accuracy uses `validation` and `cases` (examples by case id), probes use `overlap`.
+    `groups` is a partition of the class indices, which the labels index: [[0],
+    [1, 2]] for the two labels of HANS on a model with three classes (None: every class is its own group). `classes`
+    names the classes, which are then found by name in a model with another order. A split with its own groups or
+    classes keeps these. With neither groups nor classes, labels are the model's class indices, and using a model with
+    more classes than the task has labels (over all splits and pairs) is an error. `pairs` maps (case, kind) to
+    `ContrastPairs`, or is a `PairMaker`.
 
-    Raises `LabelError` for a label outside the groups and for a case of HANS whose labels contradict its id,
-    `DataError` for an empty split or one that is not `Examples`.
+    Raises `LabelError` for a label outside the groups and for labels that contradict a case id of HANS, `DataError` for
+    an empty split and for one that is not `Examples`.
     """
 
     name: str
@@ -40,7 +43,7 @@ class Task:
     groups: LabelGroups | None = None
     overlap: Split = None
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
-    classes: tuple[str, ...] | None = None
+    classes: Sequence[str] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _n_labels: int | None = field(init=False, repr=False, default=None)
 
@@ -62,7 +65,7 @@ class Task:
                 where = f"Case {case!r} of task {self.name!r}"
                 check_case_labels([case] * len(part), part.label, part.classes, part.groups, where, part.id)
         object.__setattr__(self, "cases", cases)
-        self._case_ids.update({_key(case): case for case in cases})
+        self._case_ids.update({case_key(case): case for case in cases})
         if isinstance(self.pairs, Mapping):
             object.__setattr__(self, "pairs", {k: self._stamped_pairs(k, v) for k, v in self.pairs.items()})
         elif self.pairs is not None and not isinstance(self.pairs, PairMaker):
@@ -79,34 +82,34 @@ class Task:
     def from_frames(
         cls,
         name: str,
-        train: Any = None,
-        validation: Any = None,
-        cases: Mapping[str, Any] | None = None,
+        train: TableLike | None = None,
+        validation: TableLike | None = None,
+        cases: Mapping[str, TableLike] | None = None,
         *,
         columns: Mapping[str, str] | None = None,
         label_map: Mapping[object, int] | None = None,
-        groups: Sequence[Sequence[int]] | None = None,
-        overlap: Any = None,
+        groups: LabelGroups | None = None,
+        overlap: TableLike | None = None,
         pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None,
         classes: Sequence[str] | None = None,
     ) -> Self:
-        """Build a task from tables that share their columns and labels.
+        """Build a task from tables that have the same columns and labels.
 
         A table is a pandas frame, a `datasets.Dataset`, a list of dicts, a dict of columns, or the path of a csv, tsv,
-        parquet, json or jsonl file. `columns` says which column is `first`, `second`, `label`, `id`, `source` (by
-        default the column of that name); `label_map` turns labels into the numbers of groups; labels that are names
-        ("entailment", or those of a `ClassLabel`) are found among `classes`. Raises `DataError` naming split, column
-        and row, `LabelError` for names that are not among `classes` and for labels that contradict their names or a
-        HANS case ("ln_preposition" in column "subcase" or "case").
+        parquet, json or jsonl file. `columns` names the column for each of `first`, `second`, `label`, `id`, `source`
+        (default: the column of that name). `label_map` maps the table's labels to label numbers. Without it, labels
+        that are names ("entailment", or those of a `ClassLabel`) are looked up in `classes`. Raises `DataError` naming
+        split, column and row; `LabelError` for names that are not among `classes`, and for labels that contradict their
+        names or a case of HANS ("ln_preposition" in column "subcase" or "case").
         """
 
-        known = as_groups(groups), None if classes is None else tuple(classes)
+        groups, classes = as_groups(groups), None if classes is None else tuple(classes)
 
-        def read(table: Any, where: str) -> Examples:
-            frame = as_frame(table, where, named=known[1] is not None and label_map is None)
-            return examples_from_frame(frame, where, columns, label_map, *known)
+        def read(table: TableLike, where: str) -> Examples:
+            frame = as_frame(table, where, named=classes is not None and label_map is None)
+            return examples_from_frame(frame, where, columns, label_map, groups, classes)
 
-        def split(table: Any, where: str) -> Examples | None:
+        def split(table: TableLike | None, where: str) -> Examples | None:
             return None if table is None else read(table, where)
 
         return cls(
@@ -114,17 +117,17 @@ class Task:
             train=split(train, "train"),
             validation=split(validation, "validation"),
             cases={case: read(frame, f"case {case!r}") for case, frame in (cases or {}).items()},
-            groups=known[0],
+            groups=groups,
             overlap=split(overlap, "overlap"),
             pairs=pairs,
-            classes=known[1],
+            classes=classes,
         )
 
     def case_id(self, name: str) -> str:
-        """A case's id as the task spells it; "/" and "-" are alike. Raises `DataError` with the nearest ids."""
-        if _key(name) in self._case_ids:
-            return self._case_ids[_key(name)]
-        near = difflib.get_close_matches(_key(name), self._case_ids, n=3, cutoff=0.5)
+        """The id in the task that `name` means; "/" and "-" are alike. Raises `DataError` listing the nearest ids."""
+        if case_key(name) in self._case_ids:
+            return self._case_ids[case_key(name)]
+        near = difflib.get_close_matches(case_key(name), self._case_ids, n=3, cutoff=0.5)
         choices = [self._case_ids[key] for key in near] or list(self._case_ids.values())
         raise DataError(
             f"Task {self.name!r} has no case {name!r}; {'did you mean' if near else 'it has'} "
@@ -132,7 +135,7 @@ class Task:
         )
 
     def case(self, name: str) -> Examples:
-        """The examples of one case. Raises `DataError` for an unknown case, or one that the task has only pairs of."""
+        """The examples of one case. Raises `DataError` for an unknown case, and for one with contrast pairs only."""
         case = self.case_id(name)
         if case not in (self.cases or {}):
             raise DataError(
@@ -141,19 +144,20 @@ class Task:
         return (self.cases or {})[case]
 
     def pair_kinds(self, case: str) -> tuple[str, ...]:
-        """The kinds of contrast pairs that exist for a case; empty where no rule proves both labels."""
+        """The kinds of contrast pairs of a case; empty if it has none. Raises `DataError` for an unknown case."""
         case = self.case_id(case)
         if self.pairs is None:
             return ()
         if isinstance(self.pairs, Mapping):
-            return tuple(kind for known, kind in self.pairs if _key(known) == _key(case))
+            return tuple(kind for name, kind in self.pairs if self.case_id(name) == case)
         return tuple(self.pairs.kinds(case))
 
     def contrast_pairs(self, case: str, kind: str = "order", split: str | None = None) -> ContrastPairs:
-        """A case's pairs of one kind; `split` is "select", "test" (by source, about half each) or None for all.
+        """The pairs of one case and kind; `split` is "select" or "test" (about half of the sources each), or None: all.
 
-        Pairs that the task makes and that a tokenizer does not align are dropped and counted when they are encoded;
-        pairs that were given to the task are an error there. Raises `DataError` for a kind that does not exist.
+        When pairs are encoded, unaligned pairs that the task made are dropped and counted, and an unaligned pair that
+        was given to the task is an error. Raises `DataError` for a kind that the case does not have, and if there is no
+        pair.
         """
         case, kinds = self.case_id(case), self.pair_kinds(case)
         if kind not in kinds:
@@ -163,7 +167,8 @@ class Task:
             )
         assert self.pairs is not None
         if isinstance(self.pairs, Mapping):
-            pairs = next(found for (known, k), found in self.pairs.items() if k == kind and _key(known) == _key(case))
+            names = next(names for names in self.pairs if names[1] == kind and self.case_id(names[0]) == case)
+            pairs = self.pairs[names]
         else:
             pairs = self._stamped_pairs((case, kind), replace(self.pairs.make(case, kind), unaligned="drop"))
         pairs = pairs if split is None else pairs.by_split(split)
@@ -175,9 +180,9 @@ class Task:
         return pairs
 
     def test_pairs(self, case: str, n: int, seed: int = 0) -> dict[str, ContrastPairs]:
-        """At most `n` pairs of each kind of a case, of the "test" split: what a verdict on this seed rests on.
+        """At most `n` pairs of each kind of a case from the "test" split, drawn by `seed`: the pairs of a verdict.
 
-        Raises `DataError` for a case without pairs, and for one that does not exist.
+        Raises `DataError` for an unknown case and for a case without pairs.
         """
         if not (kinds := self.pair_kinds(case)):
             raise DataError(
@@ -187,28 +192,29 @@ class Task:
         return {kind: self.contrast_pairs(case, kind, split="test").sample(n, seed) for kind in kinds}
 
     def _with_pairs(self) -> str:
-        """Which cases have pairs, in words."""
-        having = [case for case in self._case_ids.values() if self.pair_kinds(case)]
-        more = f" and {len(having) - 5} more" if len(having) > 5 else ""
-        return f"Cases with pairs: {', '.join(having[:5]) or 'none'}{more}."
+        """The cases that have pairs, as a sentence."""
+        cases = [case for case in self._case_ids.values() if self.pair_kinds(case)]
+        more = f" and {len(cases) - 5} more" if len(cases) > 5 else ""
+        return f"Cases with pairs: {', '.join(cases[:5]) or 'none'}{more}."
 
-    def fitting(self, model: Encoder) -> Self:
-        """The task without the rows that the model cannot read: of more tokens than its positions, or of none.
+    def fitting(self, model: TokenizingModel) -> Self:
+        """The task without the rows that the model cannot read: rows of more tokens than its positions, or of none.
 
-        Of pairs both sides must fit. Raises `DataError` for a part of which nothing would be left.
+        A pair is left out if one of its sides cannot be read. Raises `DataError` for a split, case or kind of pairs
+        that would become empty.
         """
         return fitting(self, model)
 
     def _count_labels(self) -> int | None:
-        """How many labels all that has no groups or classes of its own has; None where none has labels."""
-        given = [self.train, self.validation, self.overlap, *(self.cases or {}).values()]
+        """The number of labels over all parts without their own groups or classes; None if none of them has labels."""
+        sides = [self.train, self.validation, self.overlap, *(self.cases or {}).values()]
         if isinstance(self.pairs, Mapping):
-            given += [side for pairs in self.pairs.values() if isinstance(pairs, ContrastPairs) for side in pairs.sides]
-        parts = [part for part in given if isinstance(part, Examples) and part.groups is None and part.classes is None]
+            sides += [side for pairs in self.pairs.values() if isinstance(pairs, ContrastPairs) for side in pairs.sides]
+        parts = [part for part in sides if isinstance(part, Examples) and part.groups is None and part.classes is None]
         return max((max(part.n_labels or 0, max(part.label) + 1) for part in parts if part.label), default=None)
 
     def _stamped(self, part: Examples, where: str) -> Examples:
-        """The split with the task's groups and classes where it has none, its labels checked."""
+        """The split, its labels checked, with the task's groups and classes if it has none of its own."""
         if not isinstance(part, Examples):
             raise DataError(
                 f"The {where} of task {self.name!r} is a {type(part).__name__}; expected Examples. For pandas frames "
@@ -232,16 +238,12 @@ class Task:
                 f"Task pairs hold {key!r}: {type(pairs).__name__}; expected (case, kind): ContrastPairs. "
                 "Use keys such as ('my_case', 'order')."
             )
-        self._case_ids.setdefault(_key(key[0]), key[0])
+        self._case_ids.setdefault(case_key(key[0]), key[0])
         if isinstance(pairs.clean, Examples) and isinstance(pairs.corrupt, Examples):
             where = f"{key[1]} pairs of {key[0]}"
             clean = self._stamped(pairs.clean, f"clean side of {where}")
             corrupt = self._stamped(pairs.corrupt, f"corrupt side of {where}")
             pairs = replace(pairs, clean=clean, corrupt=corrupt)
-        known = pairs.groups is not None or pairs.classes is not None
-        groups, classes = (pairs.groups, pairs.classes) if known else (self.groups, self.classes)
+        has_own = pairs.groups is not None or pairs.classes is not None
+        groups, classes = (pairs.groups, pairs.classes) if has_own else (self.groups, self.classes)
         return replace(pairs, groups=groups, classes=classes or self.classes, kind=pairs.kind or key[1])
-
-
-def _key(case: str) -> str:
-    return case.replace("/", "-")

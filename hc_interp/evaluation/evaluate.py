@@ -95,8 +95,8 @@ def evaluate(
         subnetworks=(None, *named.values()),
         correct=right,
         kl=kl,
-        ids={split: examples.id or () for split, examples in splits.items()},
-        sources={split: examples.source or () for split, examples in splits.items()},
+        ids={split: tuple(examples.id) for split, examples in splits.items()},
+        sources={split: tuple(examples.source) for split, examples in splits.items()},
         level=level,
         seed=seed,
         provenance=provenance(

@@ -81,7 +81,7 @@ class Design:
         generator(seed)  # raises for what is no seed
         examples = as_rows(data, sources)
         values = limit_places(feature_values(model, examples, feature), max_tokens, seed)
-        source = source_codes([examples.source[row] for row in values.row])
+        source = source_codes([examples.source[int(row)] for row in values.row])
         n_examples = len(np.unique(values.row))
         folds = grouped_folds(values.value, source, n_examples, kind=values.kind, n_folds=n_folds, seed=seed)
         targets = {"": values.value, "shuffled": shuffled_values(values.value, seed=[seed, 1])}
@@ -91,7 +91,7 @@ class Design:
                 targets[f"control {draw}"] = labels
         word = word_prediction(values.value, values.word, folds, kind=values.kind)
         resamples = Resamples.of(source, level=level, seed=seed)
-        places = Places(values, source, folds, tuple(examples.id[row] for row in values.row))
+        places = Places(values, source, folds, tuple(examples.id[int(row)] for row in values.row))
         return cls(examples, places, targets, word, resamples)
 
     def fit(self, x: Float[np.ndarray, "place d"], *, feature_only: bool = False) -> CrossFit:

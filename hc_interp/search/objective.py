@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hc_interp.components import Component, universe
 from hc_interp.data.batch import Batch
-from hc_interp.data.parts import Part
+from hc_interp.data.parts import DataPart
 from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sources import Source, check_rows
@@ -56,7 +56,7 @@ class Objective:
     def of(
         cls,
         model: HookedModel,
-        parts: Sequence[Part],
+        parts: Sequence[DataPart],
         source: Source,
         components: str,
         name: str,

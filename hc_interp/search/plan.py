@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hc_interp.data.examples import Examples
-from hc_interp.data.parts import Part, sources_of
+from hc_interp.data.parts import DataPart, sources_of
 from hc_interp.errors import SearchError
 
 HELD_OUT = 512  # examples that no run trains on
@@ -18,7 +18,7 @@ STREAMS = ("data", "order", "start", "noise", "exchanges")  # the random streams
 WINDOW = 8  # batches whose rows are sorted by length together
 
 
-def shaping(parts: Sequence[Part], with_labels: bool) -> list[Part]:
+def shaping(parts: Sequence[DataPart], with_labels: bool) -> list[DataPart]:
     """The data that a search depends on: everything, but labels only if the objective uses them."""
     if with_labels:
         return list(parts)
@@ -54,7 +54,7 @@ class Plan:
         return torch.arange(start, start + len(self.train[seed]))
 
 
-def draw_plan(parts: Sequence[Part], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
+def draw_plan(parts: Sequence[DataPart], seeds: Sequence[int], n_train: int, batch_size: int) -> Plan:
     """Hold out whole sources, and draw each seed's rows from the others.
 
     About `HELD_OUT` examples are held out, or a quarter of the data if that is less. A seed draws `n_train` rows, but

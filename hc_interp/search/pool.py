@@ -10,7 +10,7 @@ from torch import Tensor
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import batches
 from hc_interp.data.labels import regrouped, resolve_groups
-from hc_interp.data.parts import Part, label_groups
+from hc_interp.data.parts import DataPart, label_groups
 from hc_interp.errors import SearchError
 from hc_interp.metrics import group_mask
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -36,7 +36,7 @@ class Pool:
 
 @torch.no_grad()
 def build_pool(
-    model: HookedModel, parts: Sequence[Part], *, with_gold: bool, interventions: Sequence[Intervention], size: int
+    model: HookedModel, parts: Sequence[DataPart], *, with_gold: bool, interventions: Sequence[Intervention], size: int
 ) -> Pool:
     """Encode all rows and run the full model once on each. Raises `SearchError` if a logit is not finite."""
     resolve_groups(model.labels)  # raises for a language model that is not read at label words
@@ -55,7 +55,7 @@ def build_pool(
     return Pool(joined, lengths, reference, _gold(model, parts) if with_gold else None)
 
 
-def _gold(model: HookedModel, parts: Sequence[Part]) -> Bool[Tensor, "row class"]:
+def _gold(model: HookedModel, parts: Sequence[DataPart]) -> Bool[Tensor, "row class"]:
     """The classes of each row's label group; every part is read by its own groups."""
     by_part = [label_groups(model.labels, part) for part in parts]
     masks = [group_mask(groups, sum(map(len, groups)))[labels] for groups, labels in by_part]

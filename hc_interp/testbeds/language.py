@@ -1,12 +1,14 @@
-"""The language of the testbeds: "doctor saw lawyer today" / "lawyer saw doctor", and what its pairs are made of.
+"""The language of the testbeds: examples like "doctor saw lawyer today" / "lawyer saw doctor", and contrast pairs.
 
 A premise has a subject, a verb, an object and an adverb; a hypothesis has a subject, the premise's verb and an object.
-The premise entails the hypothesis if both nouns are the same in the same order. In domain, a wrong hypothesis has a
-noun that the premise lacks, so "all words are in the premise" is the heuristic; the case "swap" breaks it.
+The premise entails the hypothesis if both have the same nouns in the same order. In domain, a hypothesis that does not
+follow has a noun that the premise lacks, so the heuristic is "all words of the hypothesis are in the premise". In the
+case "swap", the nouns of the premise are exchanged and the heuristic is wrong.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,83 +20,105 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 from hc_interp.testbeds.wiring import Terms
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 NOUNS = tuple("actor artist author baker banker doctor farmer judge lawyer pilot poet sailor singer student teacher tutor".split())  # fmt: skip # noqa: E501, SIM905
 VERBS = ("admired", "advised", "helped", "saw")
 ADVERBS = ("again", "alone", "here", "late", "now", "there", "today", "twice")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-WORDS = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
+VOCABULARY = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
 LABELS = ("entailment", "non-entailment")
 CASE = "swap"
 LENGTH = 10  # [CLS] subject verb object adverb [SEP] subject verb object [SEP]
-PLACES = ("start", "premise_subject", "other", "premise_object", "other", "other", "subject", "other", "object", "end")
+POSITION_NAMES = (
+    "start",
+    "premise_subject",
+    "other",
+    "premise_object",
+    "other",
+    "other",
+    "subject",
+    "other",
+    "object",
+    "end",
+)
 
 N_BITS = 6
 NO_CODE = "no code"
 
-# In domain, and the share of each kind of hypothesis; a few examples break the heuristic, as in real training data.
-KINDS = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
+# The share of each kind of hypothesis in the training split. The heuristic is wrong on a few examples ("swap"), as in
+# real training data.
+HYPOTHESIS_SHARES = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
 
-PAIR_KINDS = {"order": ("swap", "same"), "overlap": ("same", "one")}  # clean and corrupt side
+PAIR_SIDES = {"order": ("swap", "same"), "overlap": ("same", "one")}  # the kinds of hypothesis, clean and corrupt
 
 
-def bit(place: int) -> str:
-    return f"bit {place}"
+def bit(number: int) -> str:
+    """The feature of one sign of a word's code."""
+    return f"bit {number}"
 
 
 def position_terms() -> list[Terms]:
-    return [{f"at {name}": 1.0} for name in PLACES]
+    """The features of each position: the name of its role, "other" where no part of the circuit needs the role."""
+    return [{f"at {name}": 1.0} for name in POSITION_NAMES]
 
 
 def word_terms(rng: np.random.Generator) -> list[Terms]:
-    """A code of `N_BITS` signs for each word, drawn without repeats; the first position's word has none."""
-    codes = rng.permutation(2**N_BITS)[: len(WORDS)]
-    found: list[Terms] = []
-    for word, code in zip(WORDS, codes, strict=True):
+    """The features of each word: a code of `N_BITS` signs, drawn without repeats; "[CLS]" has the feature `NO_CODE`."""
+    codes = rng.permutation(2**N_BITS)[: len(VOCABULARY)]
+    terms: list[Terms] = []
+    for word, code in zip(VOCABULARY, codes, strict=True):
         signs = {bit(i): (1.0 if code >> i & 1 else -1.0) / N_BITS**0.5 for i in range(N_BITS)}
-        found.append({NO_CODE: 1.0} if word == "[CLS]" else signs)
-    return found
+        terms.append({NO_CODE: 1.0} if word == "[CLS]" else signs)
+    return terms
 
 
 @cache
-def tokenizer() -> Any:
+def tokenizer() -> "PreTrainedTokenizerFast":
+    """A tokenizer whose vocabulary is the words of the language."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     core.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0",
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-        special_tokens=[(word, WORDS.index(word)) for word in ("[CLS]", "[SEP]")],
+        special_tokens=[(word, VOCABULARY.index(word)) for word in ("[CLS]", "[SEP]")],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     )
 
 
-def examples(n: int, kinds: dict[str, float], seed: int, prefix: str) -> Examples:
-    """`n` examples, each of a kind drawn with these shares: "same", "one" or "both" nouns replaced, "swap"."""
+def examples(n: int, shares: Mapping[str, float], seed: int, prefix: str) -> Examples:
+    """`n` examples. The kind of each hypothesis is drawn with the shares given for the kinds.
+
+    A hypothesis has the nouns of its premise ("same"), "one" or "both" of them replaced, or exchanged ("swap").
+    """
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(list(kinds), size=n, p=np.array(list(kinds.values())) / sum(kinds.values()))
+    drawn = rng.choice(list(shares), size=n, p=np.array(list(shares.values())) / sum(shares.values()))
     premises, hypotheses = zip(*(_texts(kind, *_draw(rng)) for kind in drawn), strict=True)
     return _as_examples(premises, hypotheses, [int(kind != "same") for kind in drawn], prefix)
 
 
 def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None = None) -> ContrastPairs:
-    """`n` pairs with a premise each.
+    """`n` pairs. Both sides of a pair have the same premise.
 
-    "order": clean is of the case "swap", corrupt has the hypothesis' nouns in the premise's order. "overlap": clean
-    repeats the premise, corrupt has one of its nouns replaced by one that the premise lacks.
+    "order": clean is of the case "swap", and corrupt has the nouns of the hypothesis in the premise's order. "overlap":
+    clean has the nouns of the premise in order, and corrupt has one of them replaced by a noun that the premise lacks.
+    Raises `DataError` for another kind.
     """
     check_kind(kind)
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(n):
         words, outside = _draw(rng)
-        rows.append([_texts(side, words, outside) for side in PAIR_KINDS[kind]])
+        rows.append([_texts(side, words, outside) for side in PAIR_SIDES[kind]])
     clean, corrupt = (
         _as_examples(
-            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_KINDS[kind][i] != "same")] * n, prefix
+            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_SIDES[kind][i] != "same")] * n, prefix
         )
         for i in (0, 1)
     )
@@ -103,26 +127,27 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
 
 
 def encoded_pairs(n: int, kind: str, seed: int, prefix: str) -> ContrastPairs:
-    """`n` pairs as `contrast_pairs` draws them, as tokens: what a population of thousands is measured on."""
+    """`n` pairs of the distribution of `contrast_pairs`, made as tokens directly: fast enough for many thousands."""
     check_kind(kind)
     rng = np.random.default_rng(seed)
-    nouns = rng.permuted(np.tile([WORDS.index(noun) for noun in NOUNS], (n, 1)), axis=1)[:, :4]
+    nouns = rng.permuted(np.tile([VOCABULARY.index(noun) for noun in NOUNS], (n, 1)), axis=1)[:, :4]
     verb, adverb = (
-        np.array([WORDS.index(word) for word in words])[rng.integers(len(words), size=n)] for words in (VERBS, ADVERBS)
+        np.array([VOCABULARY.index(word) for word in words])[rng.integers(len(words), size=n)]
+        for words in (VERBS, ADVERBS)
     )
     subject, obj, other = nouns[:, 0], nouns[:, 1], nouns[:, 2]
-    replaces_object = np.array([NOUNS.index(WORDS[word]) % 2 == 1 for word in other])
-    ends = {
+    replaces_object = np.array([NOUNS.index(VOCABULARY[word]) % 2 == 1 for word in other])
+    nouns_of = {
         "same": (subject, obj),
         "swap": (obj, subject),
         "one": (np.where(replaces_object, subject, other), np.where(replaces_object, other, obj)),
     }
-    start, end = (np.full(n, WORDS.index(word)) for word in ("[CLS]", "[SEP]"))
+    start, end = (np.full(n, VOCABULARY.index(word)) for word in ("[CLS]", "[SEP]"))
     names = tuple(f"{prefix} {i}" for i in range(n))
     types = torch.tensor([0] * 6 + [1] * 4).expand(n, -1)
     sides = []
-    for side in PAIR_KINDS[kind]:
-        first, second = ends[side]
+    for side in PAIR_SIDES[kind]:
+        first, second = nouns_of[side]
         tokens = np.stack([start, subject, verb, obj, adverb, end, first, verb, second, end], axis=1)
         label = torch.full((n,), int(side != "same"))
         sides.append(Batch(torch.from_numpy(tokens), token_type_ids=types, labels=label, ids=names))
@@ -131,26 +156,26 @@ def encoded_pairs(n: int, kind: str, seed: int, prefix: str) -> ContrastPairs:
 
 
 def check_kind(kind: str) -> None:
-    if kind not in PAIR_KINDS:
+    """Raise `DataError` for a kind of pairs that the testbeds do not have."""
+    if kind not in PAIR_SIDES:
         raise DataError(f"kind={kind!r} was given. Expected 'order' or 'overlap', the pairs that a testbed has.")
 
 
 def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task:
-    """Train with a few counterexamples, an in-domain validation split, the case "swap" and both kinds of pairs.
+    """The task of a testbed: both splits, the case "swap", and both kinds of contrast pairs.
 
-    Splits have premises of their own; about half of the pairs fall on the "select" and half on the "test" side.
+    `train` has a few examples of "swap", `validation` has none. Every split is drawn with a seed of its own. About half
+    of the pairs are in the split "select" and half in "test".
     """
     seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
-    in_domain = {kind: share for kind, share in KINDS.items() if kind != "swap"}
+    in_domain = {kind: share for kind, share in HYPOTHESIS_SHARES.items() if kind != "swap"}
     return Task(
         name,
-        train=examples(n_train, KINDS, seeds[2], "train"),
+        train=examples(n_train, HYPOTHESIS_SHARES, seeds[2], "train"),
         validation=examples(256, in_domain, seeds[3], "validation"),
         cases={CASE: examples(256, {"swap": 1.0}, seeds[4], "swap")},
         classes=LABELS,
-        pairs={
-            (CASE, kind): contrast_pairs(n_pairs, kind, seeds[place], kind) for place, kind in enumerate(PAIR_KINDS)
-        },
+        pairs={(CASE, kind): contrast_pairs(n_pairs, kind, seeds[i], kind) for i, kind in enumerate(PAIR_SIDES)},
     )
 
 
@@ -161,7 +186,7 @@ def _draw(rng: np.random.Generator) -> tuple[list[str], list[str]]:
 
 
 def _texts(kind: str, words: list[str], outside: list[str]) -> tuple[str, str]:
-    """Premise and hypothesis; which noun "one" replaces depends on the noun that comes in."""
+    """Premise and hypothesis. For the kind "one", the new noun determines which of the two nouns it replaces."""
     subject, verb, obj, adverb = words
     other = outside[0]
     hypothesis = {
@@ -173,6 +198,6 @@ def _texts(kind: str, words: list[str], outside: list[str]) -> tuple[str, str]:
     return f"{subject} {verb} {obj} {adverb}", " ".join(hypothesis)
 
 
-def _as_examples(premises: Any, hypotheses: Any, labels: list[int], prefix: str) -> Examples:
+def _as_examples(premises: Sequence[str], hypotheses: Sequence[str], labels: list[int], prefix: str) -> Examples:
     names = tuple(f"{prefix} {i}" for i in range(len(premises)))
-    return Examples(tuple(premises), tuple(hypotheses), tuple(labels), names, classes=LABELS)
+    return Examples(premises, hypotheses, labels, names, classes=LABELS)

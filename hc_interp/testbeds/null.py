@@ -1,14 +1,14 @@
-"""The null world: the heuristic alone, which nothing corrects."""
+"""The null world: the heuristic alone, without generalization."""
 
 from hc_interp.testbeds.draft import Draft
 from hc_interp.testbeds.world import World
 
 
 def null(seed: int = 0, noise: float = 0.0) -> World:
-    """A world without generalization: the heuristic core world without its generalizing heads.
+    """The heuristic core world without its generalizing heads.
 
-    It answers "entailment" on every swap, so it is at the floor of that case and order pairs change nothing. There is
-    nothing that a test could be about.
+    The model answers "entailment" on every example of the case "swap", and (without noise) the two sides of an
+    order pair get the same logits: there is no effect to test. `seed` and `noise` are those of `heuristic_core`.
     """
     draft = Draft("null", seed, noise)
     core = draft.matchers("core ")

@@ -1,32 +1,33 @@
-"""`World`: a model whose circuit is known because it was built in, with the data that shows it."""
+"""`World`: a model whose circuit was built in, with the data and the true edges."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Component, Head
+from hc_interp.components import MLP, OUTPUT, Component, End, Head
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
 from hc_interp.interventions.means import MeanActivations, mean_activations
 from hc_interp.models.hooked import HookedModel
 from hc_interp.testbeds import language
 
+EdgeEnd = Component | End  # also `embed`, where the residual stream starts, and `output`
 Route = Literal["direct", "mlps", "all"]
-PAIR_KINDS = tuple(language.PAIR_KINDS)
+PAIR_KINDS = tuple(language.PAIR_SIDES)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What `receiver` reads from `sender` through one input, "q", "k", "v" (or "in", of an MLP and the output).
+    """`receiver` reads from `sender` through one input: "q", "k" or "v" of a head, "in" of an MLP or the output.
 
-    `kinds` are the kinds of contrast pairs on which the sender's change shows there; empty where only other premises
-    show it, since both sides of a pair share theirs. `route` is the shortest on which patching shows it: "direct" for
-    an edge of the circuit itself, "mlps" and "all" for one that runs through MLPs, or through other heads.
+    `kinds` are the kinds of contrast pairs on which patching this edge has an effect. They are empty for an edge that
+    carries only the premise, which both sides of a pair share. `route` is the shortest route on which patching has this
+    effect: "direct" for an edge of the circuit itself, "mlps" for a path through MLPs, "all" for one through heads.
     """
 
-    sender: Any
-    receiver: Any
+    sender: EdgeEnd
+    receiver: EdgeEnd
     through: str
     kinds: tuple[str, ...] = PAIR_KINDS
     route: Route = "direct"
@@ -37,11 +38,12 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A built model, its data, and the truth about its circuit.
+    """A built model, its data, and its true circuit.
 
-    `truth` are all direct edges that carry anything to the answer (before noise); `reach` adds those of longer routes.
-    `core` are the heads of the heuristic, `generalizing` those that add the check of word order (with their relays),
-    `decoys` all others. `circuit` is what the answer rests on: every component of a direct edge.
+    `truth` are all direct edges that carry information to the answer (before noise); `reach` adds longer paths. `core`
+    are the heads of the heuristic. `generalizing` are the heads that check the word order, and the relays, which lead
+    to these without a core head upstream. `decoys` are all other heads. `circuit` are the components of all direct
+    edges.
     """
 
     kind: str
@@ -54,11 +56,12 @@ class World:
     decoys: tuple[Head, ...]
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
-        return f"World({self.kind}: {given}; {len(self.core)} core, {len(self.generalizing)} generalizing heads)"
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"World({self.kind}: {settings}; {len(self.core)} core, {len(self.generalizing)} generalizing heads)"
 
     @property
     def circuit(self) -> tuple[Component, ...]:
+        """The components of all direct edges, in the model's order."""
         ends = {item for edge in self.truth for item in (edge.sender, edge.receiver)}
         return tuple(item for item in self.model.components if item in ends)
 
@@ -73,56 +76,50 @@ class World:
         return {kind: self.task.contrast_pairs(language.CASE, kind, split="test") for kind in PAIR_KINDS}
 
     def population(self, kind: str, n: int, seed: int) -> ContrastPairs:
-        """`n` new pairs of the same distribution as two `Batch`es: no text is tokenized."""
+        """`n` new pairs of the same distribution as `pairs`, as two `Batch`es."""
         return language.encoded_pairs(n, kind, seed, f"fresh {kind}")
 
     def reach(self, route: Route) -> tuple[Edge, ...]:
-        """All edges that patching shows on this route: the direct ones, and those that run through MLPs (or, for "all",
-        through heads and MLPs) in between. A longer edge shows on the kinds on which all its steps show.
+        """All edges along which patching has an effect on this route.
+
+        These are the direct edges and, for "mlps", paths whose middle components are MLPs; for "all", paths through any
+        components. A path has an effect on the kinds of pairs on which all of its edges have one.
         """
         if route == "direct":
             return self.truth
         between: type | tuple[type, ...] = MLP if route == "mlps" else (Head, MLP)
-        found = {(e.sender, e.receiver, e.through): (set(e.kinds), "direct") for e in self.truth}
+        paths: dict[tuple[EdgeEnd, EdgeEnd, str], tuple[set[str], Route]] = {
+            (e.sender, e.receiver, e.through): (set(e.kinds), "direct") for e in self.truth
+        }
         grown = True
         while grown:
             grown = False
-            for (sender, middle, _), (kinds, _) in list(found.items()):
+            for (sender, middle, _), (kinds, _) in list(paths.items()):
                 if not isinstance(middle, between):
                     continue
                 for edge in self.truth:
                     if edge.sender != middle:
                         continue
                     key = (sender, edge.receiver, edge.through)
-                    known, how = found.get(key, (set(), route))
-                    wider = known | (kinds & set(edge.kinds))
-                    if key not in found or wider != known:
-                        found[key] = (wider, how)
+                    old_kinds, old_route = paths.get(key, (set(), route))
+                    new_kinds = old_kinds | (kinds & set(edge.kinds))
+                    if key not in paths or new_kinds != old_kinds:
+                        paths[key] = (new_kinds, old_route)
                         grown = True
         return tuple(
-            Edge(s, r, through, tuple(k for k in PAIR_KINDS if k in kinds), how)  # type: ignore[arg-type]
-            for (s, r, through), (kinds, how) in found.items()
+            Edge(sender, receiver, through, tuple(kind for kind in PAIR_KINDS if kind in kinds), shortest)
+            for (sender, receiver, through), (kinds, shortest) in paths.items()
         )
 
 
-def edges(
-    senders: Iterable[Any], receivers: Iterable[Any], through: str, kinds: tuple[str, ...] = PAIR_KINDS
-) -> list[Edge]:
-    """Every sender into every receiver."""
-    return [Edge(s, r, through, kinds) for r in receivers for s in senders]
-
-
-def shown(truth: Iterable[Edge]) -> tuple[Edge, ...]:
-    """The edges with the kinds on which what they carry goes on to the output."""
-    found = list(truth)
+def reaching_output(truth: Iterable[Edge]) -> tuple[Edge, ...]:
+    """The edges, each with only those kinds on which its receiver's change reaches the output."""
+    edges = list(truth)
     while True:
-        onward: dict[Any, set[str]] = {OUTPUT: set(PAIR_KINDS)}
-        for edge in found:
+        onward: dict[EdgeEnd, set[str]] = {OUTPUT: set(PAIR_KINDS)}
+        for edge in edges:
             onward.setdefault(edge.sender, set()).update(edge.kinds)
-        known = [replace(e, kinds=tuple(k for k in e.kinds if k in onward.get(e.receiver, ()))) for e in found]
-        if known == found:
-            return tuple(found)
-        found = known
-
-
-__all__ = ["EMBED", "OUTPUT", "Edge", "World", "edges"]
+        cut = [replace(e, kinds=tuple(k for k in e.kinds if k in onward.get(e.receiver, ()))) for e in edges]
+        if cut == edges:
+            return tuple(edges)
+        edges = cut

@@ -1,4 +1,4 @@
-"""A stand-in for a model, as far as data needs one: a WordPiece tokenizer made here and a device."""
+"""The part of a model that encoding needs: a device, and a WordPiece tokenizer made here."""
 
 import string
 from types import SimpleNamespace

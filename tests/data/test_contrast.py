@@ -133,7 +133,7 @@ def test_words_of_equal_length_with_another_split_between_texts(model):
 
 @pytest.mark.parametrize("splitter", ["bytes", "none"])
 def test_language_model_tokenizers(splitter):
-    """Byte-level BPE has words of its own; a tokenizer without a word splitter takes the whole text for one."""
+    """A byte-level BPE splits words in its own way; a tokenizer without a word splitter takes a text for one word."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = (
         pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -158,7 +158,7 @@ def test_language_model_tokenizers(splitter):
 
 
 def test_a_model_that_lays_out_otherwise_than_its_tokenizer(model):
-    """The check holds for what the model is given, not only for what its tokenizer says."""
+    """Alignment is also checked on the batch that the model gets, which can differ from the tokenizer's output."""
 
     def tokenize(first, second=None):
         return model.tokenize([text.replace("judge", "the judge") for text in first], second)

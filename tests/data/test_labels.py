@@ -1,4 +1,4 @@
-"""Classes are matched by name only where both sides speak of the same things."""
+"""Classes are matched by name only if the names of data and model cover the same meanings."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from hc_interp.errors import LabelError
 
 @pytest.mark.parametrize("classes", [("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")])
 def test_a_model_that_lacks_a_meaning_is_refused(classes) -> None:
-    """ "not entailment" is neutral or contradiction: a model that only knows one of them answers another question."""
+    """ "not entailment" covers neutral and contradiction: a model without one of them cannot have the label."""
     with pytest.raises(LabelError, match="cannot be matched by name"):
         resolve_groups(["entailment", "neutral"], classes=classes)
     assert resolve_groups(["neutral", "contradiction", "entailment"], classes=["entailment", "not_entailment"]) == (

@@ -1,4 +1,4 @@
-"""What counts as data, in the one place that says so, and the name of data made of parts."""
+"""What is accepted as data, and the fingerprint of data of several parts."""
 
 import pytest
 import torch

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hc_interp.data.tables import TABLES, TASKS
+from hc_interp.data.tables import TASK_TABLES, TASKS
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,6 @@ def test_names_load_without_what_is_heavy(module, heavy):
 
 
 def test_every_task_has_its_tables():
-    assert TABLES.keys() == TASKS.keys()
-    for table in (table for tables in TABLES.values() for table in tables):
+    assert TASK_TABLES.keys() == TASKS.keys()
+    for table in (table for tables in TASK_TABLES.values() for table in tables):
         assert table.columns == [*table.texts, "label", *table.tags]

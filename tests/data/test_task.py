@@ -1,4 +1,4 @@
-"""A task gives its splits their meaning, finds its cases, and answers for its pairs."""
+"""A task gives its splits groups and classes, finds its cases by name, and checks its pairs."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Words in every script, the same however they are written, and where they stand in the text."""
+"""Words in every script: equal in every spelling of Unicode, and located in the text."""
 
 # ruff: noqa: RUF001
 

@@ -34,7 +34,7 @@ def test_a_core_that_is_read_is_found(core_world) -> None:
 
 @pytest.mark.parametrize(("through", "via"), [("mlp", "through MLPs"), ("two hops", "through other heads")])
 def test_the_route_is_told(through, via) -> None:
-    """In two hops the last heads read other generalizing heads, which on the direct route stand still for them."""
+    """In two hops the last heads read other generalizing heads, which on the direct route keep their clean values."""
     world = heuristic_core(seed=5, through=through, noise=0.01)
     verdict = ask(world, few(world)["order"])
     assert (verdict.answer, verdict.via) == ("reads_from", via)

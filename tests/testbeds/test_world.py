@@ -1,4 +1,4 @@
-"""Worlds are what they say: exact before noise, with the truth that brute force finds."""
+"""Worlds are as described: exact before noise, and their true edges are those that patching each edge finds."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import hc_interp as hc
 from hc_interp.components import EMBED, OUTPUT, Head
 from hc_interp.errors import DataError, HCError
 from hc_interp.testbeds import World, competing_subnetworks, exchangeable, heuristic_core, mixed, null
-from hc_interp.testbeds.language import WORDS, contrast_pairs
+from hc_interp.testbeds.language import VOCABULARY, contrast_pairs
 
 CUT = 1e-4  # in logits: what an edge outside the circuit may change, by the softmax's tails and rounding
 MAKERS = {f"core through {through}": (heuristic_core, {"through": through}) for through in hc.testbeds.THROUGH}
@@ -70,7 +70,7 @@ def test_reach_names_the_shortest_route() -> None:
 
 
 def test_layernorms_see_one_length(world) -> None:
-    """What makes the weights exact: no position of no text has another scale."""
+    """LayerNorms have one scale at every position of every text, which makes the weights exact."""
     spread = {}
 
     def watch(name):
@@ -139,10 +139,10 @@ def test_pairs_are_what_their_kind_says() -> None:
 def test_a_population_is_of_the_same_pairs_as_tokens(kind) -> None:
     world = heuristic_core(seed=1)
     found, texts = world.population(kind, 400, seed=2), fresh_pairs(kind, 400, seed=2)
-    words = [[WORDS[i] for i in row] for row in found.clean.input_ids.tolist()]
+    words = [[VOCABULARY[i] for i in row] for row in found.clean.input_ids.tolist()]
     premises = [" ".join(row[1:5]) for row in words]
     for side, other in zip(found.sides, texts.sides, strict=True):
-        hypotheses = [" ".join(WORDS[i] for i in row[6:9]) for row in side.input_ids.tolist()]
+        hypotheses = [" ".join(VOCABULARY[i] for i in row[6:9]) for row in side.input_ids.tolist()]
         encoded = world.model.tokenize(premises, hypotheses)
         assert torch.equal(encoded.input_ids, side.input_ids)
         assert torch.equal(encoded.token_type_ids, side.token_type_ids)
@@ -158,7 +158,7 @@ def test_a_population_is_of_the_same_pairs_as_tokens(kind) -> None:
 
 
 def relations(words: list[str]) -> tuple[int, ...]:
-    """Where each word of the hypothesis stands in the premise (-1: nowhere)."""
+    """The index of each word of the hypothesis in the premise (-1: not there)."""
     return tuple(words[:4].index(word) if word in words[:4] else -1 for word in words[4:])
 
 

@@ -1,6 +1,6 @@
-"""The grammar: examples whose labels are right by construction, for the 30 diagnostic cases and in domain."""
+"""The grammar: templates and words that make examples of the 30 diagnostic cases, and in-domain examples."""
 
-from hc_interp.data.grammar.cases import CASES, Case, case_examples, case_of
+from hc_interp.data.grammar.cases import CASES, CaseParts, case_examples, case_key, case_of
 from hc_interp.data.grammar.in_domain import in_domain_examples
 
-__all__ = ["CASES", "Case", "case_examples", "case_of", "in_domain_examples"]
+__all__ = ["CASES", "CaseParts", "case_examples", "case_key", "case_of", "in_domain_examples"]

@@ -1,7 +1,7 @@
-"""The 30 diagnostic cases: templates, and examples made from them with the grammar's own words.
+"""The 30 diagnostic cases: templates, and the examples made from them.
 
-The case ids are those of HANS (McCoy, Pavlick and Linzen, ACL 2019); templates and words are the grammar's own. Every
-label is proved by `meaning.label` before an example is given out.
+The case ids are those of HANS (McCoy, Pavlick and Linzen, ACL 2019); templates and words were written for this package.
+An example is made only if `meaning.label` proves its label.
 """
 
 import re
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hc_interp.data.examples import Examples
+from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import WORD_CLASSES
-from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise
+from hc_interp.data.grammar.meaning import Tokens, label, parse_claim, parse_premise
+from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
 
-GROUPS = ((0,), (1, 2))
-CLASSES = ("entailment", "neutral", "contradiction")
+TWO_WAY: LabelGroups = ((0,), (1, 2))  # HANS' own rule: neutral and contradiction both count as non-entailment
 
 _SUBORDINATE = "the A T the B|the A I"
 _MAIN = "the C U the D|the C J"
@@ -33,14 +33,14 @@ def _clause_pairs(joint: str, keep: str) -> list[tuple[str, str]]:
 
 
 def _both(premise: str, hypothesis: str) -> list[tuple[str, str]]:
-    """A template with an object and its twin without; the object stands last in both."""
+    """Two templates: one that ends in a verb with an object, one that ends in a verb without."""
     rows = []
     for tail in ("T the C", "I"):
         rows.append((f"{premise} {tail}", f"{hypothesis} {tail}"))
     return rows
 
 
-# case -> (premise, hypothesis) in the slots of `constructions`; a template named twice is drawn twice as often.
+# Case -> (premise, hypothesis) in the slots of `constructions`. A template listed twice is drawn twice as often.
 TEMPLATES: dict[str, list[tuple[str, str]]] = {
     "lexical_overlap_ln_subject/object_swap": [("the A T the B", "the B T the A")],
     "lexical_overlap_ln_passive": [("the A BE T by the B", "the A T the B")],
@@ -133,7 +133,7 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "I": lexicon.INTRANSITIVE,
     "J": lexicon.INTRANSITIVE,
     "Z": lexicon.GARDEN_PATH,
-    "Y": lexicon.GARDEN_PATH,  # a main verb that could do without its object: the words can then stand in another order
+    "Y": lexicon.GARDEN_PATH,  # needs no object either, so that the two verbs can be exchanged
     "V": lexicon.REDUCED,
     "N": lexicon.CLAUSE_TAKING,
     "F": lexicon.FACTIVE,
@@ -141,15 +141,15 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "Q": lexicon.UNDERSTOOD_PEOPLE,
     "O": tuple(lexicon.UNDERSTOOD_OBJECTS),
     "E": lexicon.ADJECTIVES,
-    "L": lexicon.PLACES,
+    "L": lexicon.LOCATIONS,
 }
 _TRIES = 2_000
 
 
-class Case(NamedTuple):
+class CaseParts(NamedTuple):
     """The parts of a case id: "lexical_overlap_ln_passive" has heuristic "lexical_overlap" and subcase "passive".
 
-    `label` is that of all examples of the case, "entailment" or "non-entailment".
+    `label` is the label of all examples of the case, "entailment" or "non-entailment".
     """
 
     heuristic: str
@@ -158,37 +158,45 @@ class Case(NamedTuple):
 
     @property
     def heuristic_is_right(self) -> bool:
-        """Whether the heuristic, which always answers entailment, is right on the case."""
+        """Whether the case is entailment, which is what all three heuristics answer."""
         return self.label == "entailment"
 
 
-def case_of(name: str) -> Case | None:
+def case_of(name: str) -> CaseParts | None:
     """The parts of a case id of HANS' form, `<heuristic>_<le|ln|se|sn|ce|cn>_<subcase>`; None for any other name."""
     match = re.fullmatch(r"(.+?)_[lsc]([en])_(.+)", name)
-    return match and Case(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
+    return match and CaseParts(match[1], {"e": "entailment", "n": "non-entailment"}[match[2]], match[3])
 
 
-def known_case(case: str) -> str:
-    """The case id as `CASES` spells it, "/" and "-" alike. Raises `DataError` naming the choices."""
-    for known in CASES:
-        if str(case).replace("-", "/") == known:
-            return known
-    raise DataError(f"{case!r} is not a case of the grammar. Expected one of: {', '.join(CASES)}.")
+def case_key(name: str) -> str:
+    """The spelling by which case names are compared: "/" and "-" are alike."""
+    return str(name).replace("/", "-")
+
+
+_CASE_IDS = {case_key(case): case for case in CASES}
+
+
+def known_case(name: str) -> str:
+    """The id in `CASES` that `name` means. Raises `DataError`, which lists the ids, for any other name."""
+    if case_key(name) not in _CASE_IDS:
+        raise DataError(f"{name!r} is not a case of the grammar. Expected one of: {', '.join(CASES)}.")
+    return _CASE_IDS[case_key(name)]
 
 
 def case_examples(case: str, n: int, seed: int) -> Examples:
-    """`n` distinct examples of one case; label 0 entailment, 1 non-entailment.
+    """`n` distinct examples of one case, drawn by `seed`, with label 0 (entailment) or 1 (non-entailment).
 
-    Ids are `<case>:<seed>:<number>`; a larger `n` only adds examples. `source` is the premise's sorted words, so the
-    orders of one set of words share it. Raises `DataError` for an unknown case and if the case has fewer examples.
+    Ids are `<case>:<seed>:<number>`; a larger `n` only adds examples. `source` is the sorted words of the premise, so
+    that premises with the same words in another order have the same source. Raises `DataError` for an unknown case and
+    if fewer than `n` distinct examples are found.
     """
     case = known_case(case)
     if n < 1:
         raise DataError(f"case_examples was asked for n={n} examples; expected 1 or more.")
     rng = np.random.default_rng([seed, CASES.index(case)])
     parts, templates = case_of(case), TEMPLATES[case]
-    wanted = int(parts is not None and not parts.heuristic_is_right)
-    rows: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+    gold = int(parts is not None and not parts.heuristic_is_right)
+    rows: dict[tuple[Tokens, Tokens], str] = {}
     tries = 0
     while len(rows) < n:
         premise, hypothesis = _draw(*templates[rng.integers(len(templates))], rng)
@@ -198,27 +206,27 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
                 f"The grammar found {len(rows)} distinct examples of {case} and {_TRIES} draws brought no further one; "
                 f"{n} were asked for. Ask for fewer."
             )
-        if (premise, hypothesis) not in rows and _proved(premise, hypothesis) == wanted:
+        if (premise, hypothesis) not in rows and _proved_label(premise, hypothesis) == gold:
             rows[premise, hypothesis] = " ".join(sorted(word for word in premise if word != ","))
             tries = 0
     return Examples(
         first=tuple(sentence(premise) for premise, _ in rows),
         second=tuple(sentence(hypothesis) for _, hypothesis in rows),
-        label=(wanted,) * n,
+        label=(gold,) * n,
         id=tuple(f"{case}:{seed}:{i}" for i in range(n)),
         source=tuple(rows.values()),
-        groups=GROUPS,
-        classes=CLASSES,
+        groups=TWO_WAY,
+        classes=NLI_CLASSES,
     )
 
 
-def _proved(premise: tuple[str, ...], hypothesis: tuple[str, ...]) -> int | None:
+def _proved_label(premise: Tokens, hypothesis: Tokens) -> int | None:
     parsed, claim = parse_premise(premise), parse_claim(hypothesis)
     return None if parsed is None or claim is None else label(parsed, claim)
 
 
-def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Fill one template; the hypothesis takes the premise's words."""
+def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[Tokens, Tokens]:
+    """Fill the slots of one template with drawn words; a slot has the same word in premise and hypothesis."""
 
     def pick(choices: tuple[str, ...]) -> str:
         return choices[rng.integers(len(choices))]
@@ -238,13 +246,13 @@ def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[tupl
         elif slot == "BE":
             filled[slot] = "were" if lexicon.is_plural(filled["A"]) else "was"
 
-    def fill(pattern: str) -> tuple[str, ...]:
+    def fill(pattern: str) -> Tokens:
         return tuple(" ".join(filled.get(token, token) for token in pattern.split()).split())
 
     return fill(premise), fill(hypothesis)
 
 
-def sentence(tokens: tuple[str, ...]) -> str:
-    """Words and commas as an ordinary sentence."""
+def sentence(tokens: Tokens) -> str:
+    """Words and commas as text, with a capital at the start and a full stop."""
     text = " ".join(tokens).replace(" ,", ",")
     return text[0].upper() + text[1:] + "."

@@ -1,9 +1,11 @@
-"""The constructions of the fragment: word order, what it asserts, what it leaves open.
+"""The constructions that the label rules cover: the word order of each, and the clauses that it asserts.
 
-A pattern is a line of literal words and slots. `A B C D` are nouns (`S` a singular, `P` a plural one), `T U` verbs
-with an object, `I J` without, `L` a place; the other verb slots are the word classes of `SLOT_RULES`. Capitalised
-classes of function words (`REL`, `PREP`, ...) are expanded, so every construction has fixed function words.
-A clause is written "subject verb [object [place]]" in slots, `_` for what is not said.
+A pattern is a sequence of words and slots. The slots `A B C D` are nouns (`S` a singular noun, `P` a plural noun),
+`T U` are verbs with an object, `I J` verbs without an object, `L` is a location, `E` an adjective. The other slots, and
+restrictions of these, are in `SLOT_RULES`. A key of `WORD_CLASSES` (`REL`, `PREP`, ...) can be any of its function
+words: a pattern becomes one construction for each choice of them.
+
+A clause is written as the slots "subject verb [object [location]]", with `_` for a part that the sentence leaves out.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +21,8 @@ WORD_CLASSES: dict[str, tuple[str, ...]] = {
         *("near", "behind", "beside", "by", "next to", "in front of", "close to", "far from", "across from"),
         *("opposite", "above", "below"),
     ),
-    # Subordinators: both clauses asserted; the main clause only; neither; "in case" as "lest" or as "if".
+    # Subordinators. SINCE asserts both clauses, BEFORE and WHETHER assert the main clause only, IF asserts neither.
+    # INCASE can mean "lest", which asserts the main clause, or "if".
     "SINCE": ("because", "since", "after", "although", "though", "while", "when"),
     "BEFORE": ("before",),
     "WHETHER": ("whether or not",),
@@ -52,7 +55,10 @@ SLOTS = NOUN_SLOTS | VERB_SLOTS | frozenset("LE")
 
 @dataclass(frozen=True, eq=False)
 class Construction:
-    """One order of slots and function words. `asserted` and `open` are clauses over slot names."""
+    """One order of slots and function words, with the clauses that it asserts, written in slots.
+
+    `open` lists the clauses that the sentence may or may not imply: a hypothesis close to one of them gets no label.
+    """
 
     pattern: str
     tokens: tuple[str, ...]
@@ -60,22 +66,25 @@ class Construction:
     open: tuple[tuple[str, ...], ...] = ()
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        return {token: place for place, token in enumerate(self.tokens) if token in SLOTS}
+    def slot_index(self) -> dict[str, int]:
+        """The index in `tokens` of each slot."""
+        return {token: i for i, token in enumerate(self.tokens) if token in SLOTS}
 
     @cached_property
     def noun_slots(self) -> tuple[str, ...]:
-        return tuple(slot for slot in self.places if slot in NOUN_SLOTS)
+        return tuple(slot for slot in self.slot_index if slot in NOUN_SLOTS)
 
     def accepts(self, filled: dict[str, str]) -> bool:
+        """Whether each slot may hold the word that `filled` maps it to."""
         return all(SLOT_RULES[slot](word) for slot, word in filled.items() if slot in SLOT_RULES)
 
     def fill(self, filled: dict[str, str]) -> tuple[str, ...]:
+        """The tokens with each slot replaced by its word."""
         return tuple(filled.get(token, token) for token in self.tokens)
 
 
 def expand(pattern: str) -> Iterator[tuple[str, ...]]:
-    """All token lines of a pattern, one for each choice of its function words."""
+    """The tokens of a pattern, for each choice of its function words."""
     choices = [WORD_CLASSES.get(part, (part,)) for part in pattern.split()]
     for choice in product(*choices):
         yield tuple(" ".join(choice).split())
@@ -95,14 +104,14 @@ def _build(rows: list[tuple[str, str, str]]) -> tuple[Construction, ...]:
 
 def _two_clauses() -> Iterator[tuple[str, str, str]]:
     """Subordination and coordination of two full clauses, each with or without an object."""
-    for first, said in (("the A T the B", "A T B"), ("the A I", "A I")):
-        for second, also in (("the C U the D", "C U D"), ("the C J", "C J")):
-            both = f"{said}; {also}"
+    for first, first_clause in (("the A T the B", "A T B"), ("the A I", "A I")):
+        for second, second_clause in (("the C U the D", "C U D"), ("the C J", "C J")):
+            both = f"{first_clause}; {second_clause}"
             yield f"SINCE {first} , {second}", both, ""
-            yield f"BEFORE {first} , {second}", also, said  # "he left before he was paid": paid or not
-            yield f"WHETHER {first} , {second}", also, ""
+            yield f"BEFORE {first} , {second}", second_clause, first_clause  # "before he was paid": paid or not
+            yield f"WHETHER {first} , {second}", second_clause, ""
             yield f"IF {first} , {second}", "", ""
-            yield f"INCASE {first} , {second}", "", also
+            yield f"INCASE {first} , {second}", "", second_clause
             yield f"{first} , and {second}", both, ""
             yield f"{first} , or {second}", "", ""
 
@@ -133,23 +142,23 @@ _ROWS = [
     ("SINCE the A Z the B I", "A Z; B I", ""),
     ("BEFORE the A Z the B T the C", "B T C", "A Z"),
     ("BEFORE the A Z the B I", "B I", "A Z"),
-    # NP/S: the noun after the verb is the subject of its clause, true or not.
+    # NP/S: the noun after the verb is the subject of a clause, which may be true or not.
     ("the A N the B T the C", "", "B T C"),
     ("the A N the B I", "", "B I"),
-    # Reduced relative clauses: somebody did it to A, in L.
+    # Reduced relative clauses: somebody not named did T to A, in L.
     ("the A T in the L U the C", "_ T A L; A U C", ""),
     ("the A T in the L I", "_ T A L; A I", ""),
     ("the A X the B U in the L", "A X B; _ U B L", ""),
-    # ... and relative clauses without a pronoun, in which A itself did it.
+    # A relative clause without a pronoun; here A itself did T, in L.
     ("the A the C U T in the L", "C U A; A T _ L", ""),
     ("the A F that the B T the C", "B T C", ""),
     ("the A F that the B I", "B I", ""),
     ("the A G that the B T the C", "", ""),
     ("the A G that the B I", "", ""),
     *(
-        (f"{adverb} {clause}", said if adverb == "SURELY" else "", "")
+        (f"{adverb} {text}", clause if adverb == "SURELY" else "", "")
         for adverb in ("SURELY", "MAYBE")
-        for clause, said in (("the A T the B", "A T B"), ("the A I", "A I"))
+        for text, clause in (("the A T the B", "A T B"), ("the A I", "A I"))
     ),
     *_two_clauses(),
 ]
@@ -163,7 +172,7 @@ CLAIMS = _build(
         ("P I", "P I", ""),
     ]
 )
-# Patterns whose words can also stand in another order: slot of the new pattern -> slot of the old one.
+# Patterns whose words also fit another pattern: the new pattern, and for each slot of it the slot of the old pattern.
 RELINEARIZED: dict[str, tuple[str, dict[str, str]]] = {
     "the A T in the L U the C": ("the A the C U T in the L", {slot: slot for slot in "ACTUL"}),
     "the A X the B U in the L": ("the A the C U T in the L", {"A": "B", "C": "A", "U": "X", "T": "U", "L": "L"}),

@@ -1,53 +1,60 @@
-"""In-domain NLI: ordinary three-way pairs in which word overlap goes with entailment but is not the rule.
+"""In-domain NLI examples with three labels, in which word overlap correlates with entailment without implying it.
 
-A premise is a scene (somebody is doing something somewhere) or a deed (somebody did something to somebody). For each of
-the three labels it has kinds of hypotheses whose label follows from what the words imply and exclude. The two sentences
-speak of one situation: "the" picks out the same person in both, as in SNLI.
+A premise describes a scene (somebody is doing something somewhere) or a deed (somebody did something to somebody). For
+each of the three labels there are several kinds of hypotheses, whose label follows from what the words imply and
+exclude. Both sentences describe the same situation, as in SNLI: "the poet" is the same person in both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from hc_interp.data.examples import Examples
-from hc_interp.data.grammar.cases import CLASSES
 from hc_interp.data.grammar.in_domain_words import (
     ACTIVITIES,
+    ADJECTIVE_SCALES,
     DEEDS,
     DETAILS,
     LINKS,
-    PLACES,
-    SCALES,
+    LOCATION_PHRASES,
     SUBJECTS,
     TIMES,
     UNSUPPORTED,
     WHEREABOUTS,
-    Scale,
+    AdjectiveScale,
 )
+from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
 
 _TRIES = 2_000
-Kinds = list[list[str]]  # hypotheses by kind: a kind is drawn first, so that long lists do not crowd out short ones
+HypothesisKinds = list[
+    list[str]
+]  # hypotheses by kind; a kind is drawn first, so that its probability does not depend on the number of its hypotheses
+
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A premise and, for each label in order, the hypotheses that have it."""
+    """A premise, and the hypotheses for each of the three labels in order."""
 
     premise: str
-    hypotheses: tuple[Kinds, Kinds, Kinds]
+    hypotheses: tuple[HypothesisKinds, HypothesisKinds, HypothesisKinds]
 
 
 class Dice:
-    """Draws from one seeded generator."""
+    """Random choices from one seeded generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def pick(self, choices):
-        return choices[self.rng.integers(len(choices))]
+    def pick(self, choices: Sequence[Choice]) -> Choice:
+        return choices[int(self.rng.integers(len(choices)))]
 
-    def several(self, choices, number: int) -> list:
+    def several(self, choices: Sequence[Choice], number: int) -> list[Choice]:
         return [choices[i] for i in self.rng.choice(len(choices), size=number, replace=False)]
 
     def chance(self, share: float) -> bool:
@@ -55,11 +62,12 @@ class Dice:
 
 
 def in_domain_examples(n: int, seed: int) -> Examples:
-    """`n` distinct three-way examples: 0 entailment, 1 neutral, 2 contradiction in turn, so labels are balanced.
+    """`n` distinct examples, drawn by `seed`, with labels 0 (entailment), 1 (neutral), 2 (contradiction) in turn.
 
-    Three examples in a row share their premise, which is their `source`. Ids are `in_domain:<seed>:<number>`; a larger
-    `n` only adds examples. Raises `DataError` for n < 1 and when the words run out. High accuracy here shows no
-    understanding of word order: most examples can be told from their words alone.
+    Each group of three consecutive examples has the same premise, which is their `source`. Ids are
+    `in_domain:<seed>:<number>`; a larger `n` only adds examples. Raises `DataError` for n < 1 and if fewer than `n`
+    distinct examples are found. High accuracy does not show that a model uses word order: the words alone determine the
+    label of most examples.
     """
     if n < 1:
         raise DataError(f"in_domain_examples was asked for n={n} examples; expected 1 or more.")
@@ -87,31 +95,31 @@ def in_domain_examples(n: int, seed: int) -> Examples:
         label=tuple(i % 3 for i in range(n)),
         id=tuple(f"in_domain:{seed}:{i}" for i in range(n)),
         groups=((0,), (1,), (2,)),
-        classes=CLASSES,
+        classes=NLI_CLASSES,
     )
 
 
 def scene(dice: Dice) -> Situation:
-    """Somebody is doing something, perhaps somewhere."""
+    """A situation in which somebody is doing something, with or without a location."""
     noun, activity = dice.pick(list(SUBJECTS)), dice.pick(ACTIVITIES)
     scale, other = _two_scales(dice)
     kind, doing = SUBJECTS[noun], activity.doing
     side = activity.where if activity.where != "both" else dice.pick(("in", "out"))
-    place = dice.pick(PLACES[side])
-    opposite = "out" if side == "in" else "in"  # water is outdoors
+    place = dice.pick(LOCATION_PHRASES[side])
+    opposite = "out" if side == "in" else "in"  # "water" is outdoors
     described, placed = dice.chance(0.6), dice.chance(0.7)
     who, long = f"the {noun}", f"the {scale.word} {noun}" if described else f"the {noun}"
     premise = f"{long} is {doing} {place}" if placed else f"{long} is {doing}"
-    entailed: Kinds = [
+    entailed: HypothesisKinds = [
         [f"{who} {follows}" for follows in activity.implied],
         [f"{_a(kind)} is {doing}", *(f"{_a(kind)} {follows}" for follows in activity.implied)],
     ]
-    neutral: Kinds = [
+    neutral: HypothesisKinds = [
         [f"{who} {thing}" for thing in UNSUPPORTED],
         [f"{who} is {doing} {detail}" for detail in DETAILS],
         [f"{who} is {other.word}", f"the {other.word} {noun} is {doing}", f"{who} is {other.same}"],
     ]
-    contradicted: Kinds = [
+    contradicted: HypothesisKinds = [
         [f"{who} is not {doing}", f"{long} is not {doing}"],
         [f"{who} {excluded}" for excluded in activity.excluded],
         [f"nobody is {doing}", f"no {kind} is {doing}", f"not one {kind} is {doing}"],
@@ -126,15 +134,15 @@ def scene(dice: Dice) -> Situation:
     if placed:
         entailed += [[f"{who} {at}" for at in WHEREABOUTS[side]], [f"there is {_a(noun)} {place}", f"{who} is {place}"]]
         away = [f"{who} {at}" for at in WHEREABOUTS[opposite]]
-        contradicted += [away, [f"{who} is {dice.pick(PLACES[opposite])}", f"{who} is not {place}"]]
+        contradicted += [away, [f"{who} is {dice.pick(LOCATION_PHRASES[opposite])}", f"{who} is not {place}"]]
         contradicted += [[f"there is no {noun} {place}", f"nobody is {doing} {place}", f"no {kind} is {place}"]]
     else:
-        neutral += [[f"{who} is {doing} {spot}" for spot in PLACES[side]]]
+        neutral += [[f"{who} is {doing} {spot}" for spot in LOCATION_PHRASES[side]]]
     return Situation(premise, (entailed, neutral, contradicted))
 
 
 def deed(dice: Dice) -> Situation:
-    """Somebody did something to somebody."""
+    """A situation in which somebody did something to somebody."""
     agent, patient, third = dice.several(list(SUBJECTS), 3)
     act, (scale, other) = dice.pick(DEEDS), _two_scales(dice)
     described, dated, instead = dice.chance(0.6), dice.chance(0.6), dice.chance(0.1)
@@ -143,7 +151,7 @@ def deed(dice: Dice) -> Situation:
     premise = f"{long}, not the {third}, {act.past} {done}" if instead else f"{long} {act.past} {done}"
     if dated:
         premise += f" {dice.pick(TIMES)}"
-    entailed: Kinds = [
+    entailed: HypothesisKinds = [
         [f"{done} was {act.past} by {doer}", f"{done} was {act.past}"],
         [f"{doer} {act.restated} {done}", f"{doer} {act.restated} somebody"],
         [
@@ -152,20 +160,20 @@ def deed(dice: Dice) -> Situation:
             f"somebody {act.restated} {done}",
         ],
     ]
-    neutral: Kinds = [
+    neutral: HypothesisKinds = [
         [f"{doer} {thing}" for thing in UNSUPPORTED] + [f"{done} {thing}" for thing in UNSUPPORTED],
         [f"{doer} {act.past} {done} {detail}" for detail in DETAILS],
         [f"{doer} and {done} {link}" for link in LINKS],
         [f"{doer} was {other.word}", f"{done} was {other.same}", f"{doer} {act.past} the {other.word} {patient}"],
     ]
-    contradicted: Kinds = [
+    contradicted: HypothesisKinds = [
         [f"{doer} did not {act.base} {done}", f"{doer} never {act.past} {done}"],
         [f"{done} was not {act.past} by {doer}", f"{done} was {act.past} by nobody", f"{done} was never {act.past}"],
         [f"nobody {act.past} {done}", f"{doer} {act.past} nobody", f"nobody {act.restated} {done}"],
         [f"{doer} {act.restated} no one at all", f"not a single person {act.restated} {done}"],
         [f"no one has ever {act.past} anybody here", f"not one person was {act.past} by anyone"],
     ]
-    if instead:  # rare: all words of this contradiction stand in the premise
+    if instead:  # rare: the premise has all words of this contradiction
         contradicted += [[f"the {third} {act.past} {done}"]]
     if described or dated or instead:
         entailed += 2 * [[f"{doer} {act.past} {done}"]]
@@ -175,15 +183,15 @@ def deed(dice: Dice) -> Situation:
     return Situation(premise, (entailed, neutral, contradicted))
 
 
-def _two_scales(dice: Dice) -> tuple[Scale, Scale]:
-    """A scale for the premise and another, unrelated one."""
+def _two_scales(dice: Dice) -> tuple[AdjectiveScale, AdjectiveScale]:
+    """The adjective of the premise, and one that is not its opposite."""
     while True:
-        one, other = dice.several(SCALES, 2)
+        one, other = dice.several(ADJECTIVE_SCALES, 2)
         if one.opposite != other.word:
             return one, other
 
 
-def _same(who_is: str, scale: Scale) -> Kinds:
+def _same(who_is: str, scale: AdjectiveScale) -> HypothesisKinds:
     return [[f"{who_is} {scale.same}", f"{who_is} not {scale.opposite}", f"{who_is} {scale.word}"]]
 
 

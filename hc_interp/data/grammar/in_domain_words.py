@@ -1,4 +1,4 @@
-"""What the in-domain sentences are about, with what each thing implies and excludes."""
+"""The words of the in-domain sentences, with the predicates that each of them implies and excludes."""
 
 from typing import NamedTuple
 
@@ -6,24 +6,24 @@ from hc_interp.data.grammar.lexicon import PEOPLE
 
 
 class Activity(NamedTuple):
-    """A phrase after "is", where it can happen, predicates that follow from it, and predicates that it rules out."""
+    """A phrase after "is", where it can happen, the predicates that it implies, and the predicates that it excludes."""
 
     doing: str
-    where: str  # a key of PLACES, or "both" for "in" and "out"
+    where: str  # a key of LOCATION_PHRASES, or "both" for "in" and "out"
     implied: tuple[str, ...]
     excluded: tuple[str, ...]
 
 
 class Deed(NamedTuple):
-    """A verb with an object: past, base form, and another way to say it with the object after it."""
+    """A verb with an object: its past tense, its base form, and a paraphrase that also takes an object."""
 
     past: str
     base: str
     restated: str
 
 
-class Scale(NamedTuple):
-    """An adjective, another word for it, and its opposite."""
+class AdjectiveScale(NamedTuple):
+    """An adjective, a synonym of it, and its opposite."""
 
     word: str
     same: str
@@ -54,7 +54,7 @@ ACTIVITIES = (
     ),
     Activity("standing on a box", "both", ("is not sitting down", "is not lying in bed"), _STILL[1:]),
 )
-PLACES = {
+LOCATION_PHRASES = {
     "in": ("in the kitchen", "in the library", "in the office", "in the bedroom", "in the classroom"),
     "out": ("in the park", "in the street", "in the field", "in the forest", "on the beach"),
     "water": ("in the lake", "in the river", "in the sea"),
@@ -80,26 +80,26 @@ DEEDS = (
     Deed("accused", "accuse", "made a charge against"),
     Deed("betrayed", "betray", "was disloyal to"),
 )
-SCALES = (
-    Scale("rich", "wealthy", "poor"),
-    Scale("poor", "penniless", "rich"),
-    Scale("tall", "of great height", "short"),
-    Scale("strong", "powerful", "weak"),
-    Scale("weak", "feeble", "strong"),
-    Scale("famous", "well known", "unknown"),
-    Scale("friendly", "amiable", "hostile"),
-    Scale("healthy", "in good health", "ill"),
-    Scale("ill", "sick", "healthy"),
-    Scale("clever", "smart", "stupid"),
-    Scale("brave", "courageous", "cowardly"),
-    Scale("honest", "truthful", "dishonest"),
+ADJECTIVE_SCALES = (
+    AdjectiveScale("rich", "wealthy", "poor"),
+    AdjectiveScale("poor", "penniless", "rich"),
+    AdjectiveScale("tall", "of great height", "short"),
+    AdjectiveScale("strong", "powerful", "weak"),
+    AdjectiveScale("weak", "feeble", "strong"),
+    AdjectiveScale("famous", "well known", "unknown"),
+    AdjectiveScale("friendly", "amiable", "hostile"),
+    AdjectiveScale("healthy", "in good health", "ill"),
+    AdjectiveScale("ill", "sick", "healthy"),
+    AdjectiveScale("clever", "smart", "stupid"),
+    AdjectiveScale("brave", "courageous", "cowardly"),
+    AdjectiveScale("honest", "truthful", "dishonest"),
 )
 SUBJECTS = {
     **dict.fromkeys(PEOPLE, "person"),
     **{"boy": "child", "girl": "child", "man": "adult", "woman": "adult"},
 }
 TIMES = ("yesterday", "last night", "this morning", "on Monday", "after the storm", "before dinner")
-# Nothing in a premise speaks for or against these.
+# Predicates that no premise implies or excludes.
 UNSUPPORTED = (
     "has two brothers",
     "was born in this town",

@@ -1,7 +1,8 @@
-"""Words, and what the label rules must know about them: number, and which words may imply one another.
+"""Words, and what the label rules need to know about them: number, and which words may imply one another.
 
-The word lists are the grammar's own; nearly all are one word piece in BERT's uncased vocabulary, so that exchanged
-words keep the layout. The relations cover ordinary English beyond those lists, because the same rules read other texts.
+Nearly all words of the grammar are one word piece in BERT's uncased vocabulary, so that sentences with exchanged words
+are aligned. The relations between words cover more of English than the grammar uses, because the rules also make pairs
+from other texts, such as HANS.
 """
 
 
@@ -14,7 +15,7 @@ PEOPLE = _words(
     "knight prince sailor hunter detective engineer editor merchant architect servant wizard surgeon pirate bishop "
     "duke prisoner rider mayor governor"
 )
-# Asymmetric, with one form for past tense and participle, and without a reading that takes a that-clause.
+# Asymmetric verbs, whose past tense and participle are equal, and which take no that-clause.
 TRANSITIVE = _words(
     "followed watched praised ignored blamed hired invited rescued accused insulted defended punished questioned "
     "mocked betrayed protected trusted teased attacked visited served"
@@ -22,7 +23,7 @@ TRANSITIVE = _words(
 INTRANSITIVE = _words(
     "laughed smiled sang coughed prayed yawned escaped rested lied trembled wept blushed retired vanished stumbled swam"
 )
-# "While the nurse painted the guard slept": first verbs of a garden path, and agents of a reduced relative.
+# First verbs of a garden path ("while the nurse painted the guard slept"), and verbs of a reduced relative clause.
 GARDEN_PATH = ("attacked", "painted", "taught", "served", "watched", "followed", "visited", "paid")
 REDUCED = ("attacked", "painted", "taught", "served", "watched", "paid")
 CLAUSE_TAKING = ("believed", "knew", "heard", "feared", "doubted", "forgot", "understood")
@@ -31,7 +32,7 @@ NONFACTIVE = _words(
     "said believed claimed assumed hoped thought feared argued suspected guessed doubted dreamed insisted"
 )
 ADJECTIVES = ("brave", "clever", "quiet", "wealthy", "polite", "gentle", "nervous", "cheerful", "lonely", "hungry")
-PLACES = ("castle", "garden", "hall", "kitchen", "church", "station", "hotel", "village", "market", "palace", "tower")
+LOCATIONS = _words("castle garden hall kitchen church station hotel village market palace tower")
 UNDERSTOOD_OBJECTS = {
     "ate": ("bread", "soup", "cake", "meal", "fish", "apple"),
     "read": ("letter", "poem", "map", "diary", "newspaper"),
@@ -42,10 +43,10 @@ UNDERSTOOD_OBJECTS = {
     "hunted": ("deer", "wolf", "fox", "bear"),
     "left": ("city", "room", "castle", "village", "hall"),
 }
-# With these a person can be the understood object: the two can change places.
+# With these verbs a person can be the understood object, so that subject and object can be exchanged.
 UNDERSTOOD_PEOPLE = ("paid", "watched", "followed", "served", "taught", "attacked", "visited", "obeyed", "helped")
 
-# What other texts may use beside the words above.
+# The following sets also have words that only other texts use.
 OBJECT_OPTIONAL = frozenset(
     _words(
         "studied paid hid presented stopped fought left called helped moved ate read wrote won hunted drove led "
@@ -57,7 +58,7 @@ UNDERSTANDS_OBJECT = frozenset(UNDERSTOOD_OBJECTS) | frozenset(UNDERSTOOD_PEOPLE
 TAKES_OBJECT_AND_CLAUSE = frozenset(
     _words("advised told informed warned taught reminded convinced assured promised showed persuaded notified")
 )
-# "mentioned the guard served in the hall" can mean that he served there, and that it is so.
+# "The nurse mentioned the guard served in the hall" can mean that he served there, and imply that this is true.
 IMPLIES_CLAUSE = frozenset(
     _words(
         "mentioned recognized saw knew remembered learned forgot heard noticed discovered realized revealed showed "
@@ -67,7 +68,7 @@ IMPLIES_CLAUSE = frozenset(
 PRIVATIVE_ADJECTIVES = frozenset(
     _words("fake former alleged would-be false potential future supposed imaginary retired ex mock pretend toy dead")
 )
-# "A met B" gives "B met A", or nearly: no exchange of arguments changes such a sentence for sure.
+# "A met B" implies "B met A", or nearly: exchanging subject and object may not change what is said.
 SYMMETRIC = frozenset(
     _words(
         "met fought married divorced resembled joined battled faced debated encountered dated kissed hugged embraced "
@@ -75,7 +76,7 @@ SYMMETRIC = frozenset(
     )
 )
 
-# Words of one row may imply each other in one direction or both; a label is never rested on their difference.
+# Words of one row may imply each other, in one direction or both: no label depends on the difference between them.
 _RELATED = [
     row.split()
     for row in (
@@ -128,7 +129,7 @@ for _row in _RELATED:
     for _word in _row:
         _NEIGHBOURS.setdefault(_word, set()).update(_row)
 
-# Nouns that hold of nearly everybody: a hypothesis about one of them may follow from a sentence about a doctor.
+# Nouns that describe nearly everybody: a claim about "a person" may follow from a sentence about "a doctor".
 _GENERIC = frozenset(
     _words(
         "person people man woman men women adult human guy child boy girl worker expert professional somebody someone "
@@ -157,10 +158,11 @@ def plural(noun: str) -> str:
 
 
 def is_plural(noun: str) -> bool:
+    """Whether a noun is plural, by its ending or as one of the irregular plurals."""
     return noun in _IRREGULAR or (noun.endswith("s") and not noun.endswith(("ss", "us", "is")))
 
 
 def related(one: str, other: str) -> bool:
-    """Whether one word may imply the other: equal, of one cluster, or a noun that holds of everybody."""
+    """Whether one word may imply the other: equal, in one row of related words, or a noun that describes everybody."""
     one, other = lemma(one), lemma(other)
     return one == other or other in _NEIGHBOURS.get(one, ()) or one in _GENERIC or other in _GENERIC

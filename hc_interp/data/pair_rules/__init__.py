@@ -1,4 +1,4 @@
-"""Contrast pairs made by rule: text in, text out, and only where the rules prove both labels."""
+"""Contrast pairs made by rule from texts. A pair is made only if the rules of `grammar.meaning` prove both labels."""
 
 from zlib import crc32
 
@@ -8,11 +8,11 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.grammar.cases import known_case
 from hc_interp.data.grammar.meaning import parse_claim, parse_premise, rewrite, tokens_of
 from hc_interp.data.pair_rules.order import agents_of, order_edit
-from hc_interp.data.pair_rules.overlap import Pool, overlap_edit
+from hc_interp.data.pair_rules.overlap import WordPool, overlap_edit
 from hc_interp.errors import DataError
 
-KINDS = ("order", "overlap")
-# No order of these words makes the hypothesis follow: the premise asserts too little, or something else.
+RULE_KINDS = ("order", "overlap")
+# For these cases no order of the premise's words makes the hypothesis follow.
 NO_ORDER_PAIRS = (
     "constituent_cn_adverb",
     "constituent_cn_after_if_clause",
@@ -25,18 +25,19 @@ NO_ORDER_PAIRS = (
 
 def pair_kinds(case: str) -> tuple[str, ...]:
     """The kinds of pairs that the rules can make for a case. Raises `DataError` for an unknown case."""
-    return ("overlap",) if known_case(case) in NO_ORDER_PAIRS else KINDS
+    return ("overlap",) if known_case(case) in NO_ORDER_PAIRS else RULE_KINDS
 
 
 def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple[Examples, Examples]:
-    """Clean and corrupt sides, row by row, of the examples of one case that a rule can edit.
+    """The clean and the corrupt side of the pairs that the rules can make from examples of one case.
 
-    `kind="order"` moves words so that the gold label flips; `kind="overlap"` puts a word into the hypothesis that the
-    premise does not have, which makes it not follow. Clean rows are rows of `examples`; corrupt rows have their ids
-    and sources, new text and new labels. Rows whose labels are not proved are left out, so both sides can be shorter
-    than `examples`, and empty. An example's edit depends on `seed`, its id, and (for replacements) on the words of the
-    other examples. Raises `DataError` for an unknown case, a kind that the case does not have, or examples without
-    second text or two-way labels. Equal layout is not checked here: that takes a tokenizer.
+    `kind="order"` moves words so that the gold label flips. `kind="overlap"` replaces a word of the hypothesis by one
+    that the premise does not have, so that the hypothesis does not follow. The clean side has rows of `examples`. The
+    corrupt side has the same ids and sources, with new texts and labels. Rows without two proved labels are left out,
+    so the sides can be shorter than `examples`, or empty. The edit of an example depends on `seed`, its id, and (for
+    replacements) the words of the other examples. Raises `DataError` for an unknown case, a kind that the case does
+    not have, and examples without second texts or without two labels. Alignment is not checked here, because it depends
+    on the tokenizer.
     """
     kinds = pair_kinds(case)
     if kind not in kinds:
@@ -50,10 +51,11 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
     both = zip(map(tokens_of, examples.first), map(tokens_of, second), strict=True)
     texts = [(row, p, h) for row, (p, h) in enumerate(both) if p is not None and h is not None]
     claims = [claim for _, _, hypothesis in texts if (claim := parse_claim(hypothesis)) is not None]
-    agents = agents_of((*claims, *(said for _, premise, _ in texts if (said := parse_premise(premise)) is not None)))
-    pool = Pool.of(claims)
+    premises = [parsed for _, premise, _ in texts if (parsed := parse_premise(premise)) is not None]
+    agents = agents_of((*claims, *premises))
+    pool = WordPool.of(claims)
     ids = examples.id or ()
-    kept: list[int] = []
+    rows: list[int] = []
     edits: list[tuple[str, str]] = []
     corrupt_label: list[int] = []
     for row, premise, hypothesis in texts:
@@ -63,10 +65,10 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
         else:
             edit = overlap_edit(premise, hypothesis, gold[row], pool, rng)
         if edit is not None:
-            kept.append(row)
+            rows.append(row)
             corrupt_label.append(1 - gold[row] if kind == "order" else 1)
             edits.append((rewrite(examples.first[row], edit[0]), rewrite(second[row], edit[1])))
-    clean = examples.rows(kept)
+    clean = examples.rows(rows)
     corrupt = Examples(
         first=tuple(premise for premise, _ in edits),
         second=tuple(hypothesis for _, hypothesis in edits),

@@ -163,7 +163,7 @@ def test_in_domain_labels_are_balanced_and_overlap_goes_with_entailment_without_
 
 
 def test_no_word_gives_an_in_domain_label_away_alone():
-    """Negation is the strongest cue; it must stand under other labels than contradiction too."""
+    """Negation is the strongest cue; it must occur under other labels than contradiction too."""
     made = in_domain_examples(6000, seed=0)
     negated = Counter(k for k, text in zip(made.label, made.second, strict=True) if " not " in text)
     assert negated[0] > 0.1 * negated[2] > 0
@@ -175,7 +175,7 @@ def test_in_domain_examples_are_deterministic_and_grow():
 
 
 def test_case_ids_and_labels_are_those_of_hans():
-    """What the rules prove of HANS' own sentences is what HANS says; they prove most of them."""
+    """Labels that the rules prove for HANS' own sentences equal HANS' labels; most labels are proved."""
     folder = os.environ.get("HC_INTERP_DATA")
     if folder is None:
         pytest.skip("HC_INTERP_DATA does not name the data folder")

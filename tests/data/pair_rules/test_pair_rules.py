@@ -209,7 +209,7 @@ def test_overlap_pairs_by_hand(case):
 
 
 def test_overlap_replacements_are_never_related_to_a_word_of_the_premise():
-    """An author or an artist may well be an actor; a tourist may be anybody, so only the tourist is put in."""
+    """An author or an artist may also be an actor, which no rule excludes: only the tourist is a replacement."""
     rows = [
         (f"The {noun} slept , or the king ran .", f"The {noun} slept .", 1) for noun in ("author", "artist", "tourist")
     ]
@@ -331,7 +331,7 @@ def test_coverage_of_hans(case):
 
 
 def test_an_edit_is_drawn_by_the_id_of_its_example():
-    """The same text under other names is edited otherwise; under the same name alike, wherever it stands."""
+    """A text is edited differently under another id, and equally under the same id in any row."""
     row = ("The nurse was helped by the king .", "The king helped the nurse .", 0)
     given_ = examples(*[row] * 30)
     _, corrupt = make_pairs("lexical_overlap_le_passive", given_, "overlap")

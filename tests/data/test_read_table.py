@@ -15,7 +15,7 @@ from hc_interp.data.label_evidence import names_in_parquet
 from hc_interp.data.labels import resolve_groups
 from hc_interp.data.load import load_task
 from hc_interp.data.overlap import word_overlap, words
-from hc_interp.data.readers import read_table
+from hc_interp.data.read_table import read_table
 from hc_interp.data.tables import HANS, MNLI_TRAIN, MNLI_VALIDATION, PAWS, QQP_TRAIN, QQP_VALIDATION, TASKS
 from hc_interp.errors import DataError, LabelError
 

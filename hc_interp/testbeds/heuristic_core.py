@@ -1,9 +1,9 @@
-"""The heuristic core world: generalizing heads read what the heuristic heads write, and check word order with it."""
+"""The heuristic core world: the generalizing heads read from the heuristic heads, and check word order."""
 
 from hc_interp.components import OUTPUT
 from hc_interp.errors import HCError
 from hc_interp.testbeds.draft import Draft
-from hc_interp.testbeds.parts import SLOTS, checker, key_checker, lookup, query_checker, relay
+from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker, key_checker, lookup, query_checker, relay
 from hc_interp.testbeds.world import World
 
 THROUGH = ("v", "q", "k", "two hops", "mlp")
@@ -12,16 +12,20 @@ THROUGH = ("v", "q", "k", "two hops", "mlp")
 def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> World:
     """A world in which the generalizing heads read from the core.
 
-    Three core heads of layer 0 look each noun of the hypothesis up in the premise and say where it stands; two core
-    heads of layer 2 bring whether it was found to the first position, which is the heuristic. The generalizing heads
-    read from layer 0's core heads whether the nouns stand in the premise's order, `through`:
+    Three core heads of layer 0 find each noun of the hypothesis in the premise and write which noun of the premise it
+    is. Two core heads of layer 2 move to the first position whether it was found: this is the heuristic. The
+    generalizing heads read from the core heads of layer 0 whether the nouns are in the premise's order, by the route
+    `through`:
 
-    - "v": two heads of layer 2 move what the core wrote;
-    - "k": the same two heads attend to where the core says that a noun is out of place;
-    - "q": two heads of layer 1 look at the place in the premise that the core names, two of layer 2 pass it on;
-    - "two hops": two heads of layer 1 move what the core wrote, two of layer 2 pass it on;
-    - "mlp": layer 0's MLP looks up what the core wrote, and two heads of layer 2 move that.
+    - "v": two heads of layer 2 move what the core wrote.
+    - "k": two heads of layer 2 attend to a noun if the core wrote that it is in the other position of the premise.
+    - "q": two heads of layer 1 attend to the noun of the premise that the core wrote; two heads of layer 2 move what
+      these write.
+    - "two hops": two heads of layer 1 move what the core wrote; two heads of layer 2 move what these write.
+    - "mlp": the MLP of layer 0 copies what the core wrote; two heads of layer 2 move what it writes.
 
+    `seed` draws the index of each head in its layer, the codes of the words, the noise and the data. `noise` is
+    the size of random weights added to every head and MLP, relative to the weights that read and write one feature.
     Raises `HCError` for another `through`.
     """
     if through not in THROUGH:
@@ -33,7 +37,7 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> Wor
     if through == "mlp":
         mlp = draft.lookup(0, lookup("seen", list(core)))
         draft.edges(core.values(), [mlp], "in")
-    for slot in SLOTS:
+    for slot in HYPOTHESIS_SLOTS:
         name = f"order {slot}"
         if through in ("v", "mlp"):
             last.append(draft.head(2, checker(name, slot, ["seen"] if through == "mlp" else list(core))))
@@ -49,4 +53,6 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0) -> Wor
             draft.edges([first], last[-1:], "v")
             generalizing.append(first)
     draft.edges(last, [OUTPUT], "in", **kinds)
-    return draft.world([*core.values(), *collectors], [*generalizing, *last], [f"order {slot}" for slot in SLOTS])
+    return draft.world(
+        [*core.values(), *collectors], [*generalizing, *last], [f"order {slot}" for slot in HYPOTHESIS_SLOTS]
+    )

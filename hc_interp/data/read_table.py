@@ -1,4 +1,4 @@
-"""Tables of the public data sets, from a directory of parquet files or from the Hugging Face hub."""
+"""`read_table`: a table of a public data set, from a directory of parquet files or from the Hugging Face hub."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from hc_interp.errors import DataError
 
 
 def read_table(table: Table, data_dir: str | Path, seed: int = 0) -> pd.DataFrame:
-    """Read a table's columns from `data_dir`, or with `datasets` when it is "hub", and check every row.
+    """Read a table's columns from `data_dir`, or with `datasets` if `data_dir` is "hub", and check every row.
 
-    Labels are numbered as `table.classes` are: text labels, and numbers whose names the file or the hub gives, are
-    mapped by name; numbers without names are taken as they are.
-    Raises `DataError` naming the path, column and row of what is missing, unreadable, empty, or of the wrong type;
-    `LabelError` for names of labels that are unknown.
+    `seed` draws the rows where the hub's table has more than are read. Labels index `table.classes`: text labels, and
+    numbers whose names the file or the hub gives, are mapped by name; numbers without names are used unchanged.
+    Raises `DataError` naming the path, column and row of what is missing, unreadable, empty or of the wrong type, and
+    `LabelError` for unknown names of labels.
     """
     frame, names, where = _from_hub(table, seed) if str(data_dir) == "hub" else _from_directory(table, Path(data_dir))
     check_filled(frame, where)
@@ -27,7 +27,7 @@ def read_table(table: Table, data_dir: str | Path, seed: int = 0) -> pd.DataFram
     allowed = table.labels if names is None else range(len(names))
     labels = check_labels_column(frame, "label", where, allowed=allowed, classes=table.classes)
     if names is not None and not is_named(frame["label"]):
-        used = [names[label] for label in labels]  # a name that no row uses, like "hidden", may be unknown
+        used = [names[label] for label in labels]  # a name without rows, like "hidden", may be unknown
         numbers = group_numbers(names, table.classes, None) or numbers_of_names(used, table.classes, None, where)
         labels = [numbers[names[label]] for label in labels]
     return frame.assign(label=np.array(labels))
@@ -52,7 +52,7 @@ def _from_directory(table: Table, directory: Path) -> tuple[pd.DataFrame, tuple[
         check_columns(schema.names, table.columns, str(path))
         frame = pd.read_parquet(path, columns=table.columns)
         return frame, names_in_parquet(schema.metadata, "label"), str(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+    except (OSError, ValueError) as error:  # pyarrow's errors are subclasses of these
         raise DataError(
             f"{path} cannot be read as parquet ({str(error).splitlines()[0]}). It may be truncated or of another "
             "format: copy it again, or write it with DataFrame.to_parquet."
