@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from hc_interp.checksum import note_unchecked, read_checked, write_checked
 from hc_interp.errors import ComponentError, ResultError
@@ -108,6 +108,16 @@ def components(
         else:
             parsed += [item for item in among if isinstance(item, kind)]
     return tuple(dict.fromkeys(parsed))
+
+
+class HasHeads(Protocol):
+    """A result or subnetwork that is given for its heads: a heuristic core, generalizing heads."""
+
+    @property
+    def heads(self) -> tuple[Head, ...]: ...
+
+
+HeadNames = str | Head | HasHeads | Iterable[str | Head]
 
 
 def heads_of(item: Any) -> Any:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 from hc_interp.data.as_frame import TableLike, as_frame
 from hc_interp.data.contrast import ContrastPairs, PairMaker

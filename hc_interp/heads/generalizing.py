@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from hc_interp.components import Head
+from hc_interp.components import Head, HeadNames
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads import by_ablation, by_contrast, by_presence
 from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.heads.evidence import EvidenceRequest, method_named
-from hc_interp.heads.sets import HeadNames, Heads, all_heads, head_set, n_upstream, split_relay
+from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.records.provenance import provenance

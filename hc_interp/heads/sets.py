@@ -3,24 +3,11 @@
 A reader has a core head in an earlier layer; a relay has none, so it cannot read from the core.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
-
-from hc_interp.components import Head, components, execution_order, heads_of
+from hc_interp.components import Head, HeadNames, components, execution_order, heads_of
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel
 
 Heads = tuple[Head, ...]
-
-
-class HasHeads(Protocol):
-    """A result or subnetwork that is given for its heads."""
-
-    @property
-    def heads(self) -> tuple[Head, ...]: ...
-
-
-HeadNames = str | Head | HasHeads | Iterable[str | Head]
 
 
 def head_set(model: HookedModel, names: HeadNames, role: str) -> Heads:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
@@ -109,4 +109,4 @@ class Erase(Intervention):
         def erased(value: Tensor) -> Tensor:
             return value - (value @ reads - at_mean)[..., None] * subtracts
 
-        return [SiteEdit(self.probe.site.whole, on_head(self.probe.site, erased))]
+        return [SiteEdit(self.probe.site, erased)]

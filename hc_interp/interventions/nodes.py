@@ -11,7 +11,7 @@ from hc_interp.components import Component, End, Head, Subnetwork, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
-from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
@@ -139,7 +139,7 @@ class Scale(Intervention):
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         factor = usable(self.factor).to(model.device) if isinstance(self.factor, Tensor) else self.factor
         return [
-            SiteEdit(site_of(item).whole, on_head(site_of(item), lambda value: value * factor))
+            SiteEdit(site_of(item), lambda value: value * factor)
             for item in components(self.component, model.components)
         ]
 

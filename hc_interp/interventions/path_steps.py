@@ -25,7 +25,7 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import chosen_heads
 from hc_interp.interventions.sources import Source, site_of, source_values
-from hc_interp.models.forward import SiteEdit, by_site, on_head
+from hc_interp.models.forward import SiteEdit, by_site
 from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention, Run
 from hc_interp.models.site import Site
@@ -194,9 +194,7 @@ class PathBatch:
     def step_three(self, values: Mapping[Component, Tensor], capture: Sequence[Site] = ()) -> Run:
         """A pass on clean in which the receivers hold `values`; it starts at the first receiver's layer."""
         edits = list(self.prefix)
-        edits += [
-            SiteEdit(site_of(item).whole, on_head(site_of(item), constant(value))) for item, value in values.items()
-        ]
+        edits += [SiteEdit(site_of(item), constant(value)) for item, value in values.items()]
         first = min((item.layer for item in values), default=0)
         start = None if any(site.layer is None or site.layer < first for site in capture) else self._from(first)
         return self.model.run_edits(self.batch, edits, capture, start=start)

@@ -2,24 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, Subnetwork, components, heads_of
+from hc_interp.components import EMBED, MLP, OUTPUT, End, HasHeads, Head, Subnetwork, components, heads_of
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.path_steps import INPUTS, ROUTES, PathBatch, PathEnd, StepOneValues, constant
 from hc_interp.interventions.sources import Source, check_source, site_of
-from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-
-
-class HasHeads(Protocol):
-    """A result that stands for its heads: a core, generalizing heads."""
-
-    @property
-    def heads(self) -> tuple[Head, ...]: ...
-
 
 EndNames = str | PathEnd | Subnetwork | HasHeads | Iterable[str | PathEnd]
 
@@ -96,7 +88,7 @@ class PatchPath(Intervention):
         values = paths.step_two(step_one, receivers, self.through)
         return [
             *(edit for item in heads for edit in self._input_edits(paths, step_one, item)),
-            *(SiteEdit(site_of(item).whole, on_head(site_of(item), constant(value))) for item, value in values.items()),
+            *(SiteEdit(site_of(item), constant(value)) for item, value in values.items()),
         ]
 
     def _input_edits(self, paths: PathBatch, step_one: StepOneValues, item: Head) -> list[SiteEdit]:
@@ -109,8 +101,8 @@ class PatchPath(Intervention):
             values = step_one.values if name in self.through else paths.clean
             projected, read = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
             value = values[projected.whole][:, :, item.head]
-            edits.append(SiteEdit(read.whole, on_head(read, constant(values[read])), display=True))
-            edits.append(SiteEdit(projected.whole, on_head(projected, constant(value))))
+            edits.append(SiteEdit(read, constant(values[read]), display=True))
+            edits.append(SiteEdit(projected, constant(value)))
         return edits
 
 

@@ -11,7 +11,7 @@ from hc_interp.components import OUTPUT, Component, End, components
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
-from hc_interp.models.forward import SiteEdit, on_head
+from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 from hc_interp.torch_modes import usable
@@ -88,7 +88,7 @@ class Patch(Intervention):
             values = source_values(self.source, model, batch, sites, before)
         if values is None:
             return []
-        return [SiteEdit(site.whole, on_head(site, _put(values[site]))) for site in sites]
+        return [SiteEdit(site, _put(values[site])) for site in sites]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ class Steer(Intervention):
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         direction = usable(self.direction).to(model.device)
-        return [SiteEdit(self.site.whole, on_head(self.site, lambda value: value + direction))]
+        return [SiteEdit(self.site, lambda value: value + direction)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ class Edit(Intervention):
             raise InterventionError(f"Edit at {self.site} was given {self.fn!r}; expected a function of the value.")
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        return [SiteEdit(self.site.whole, on_head(self.site, self._checked))]
+        return [SiteEdit(self.site, self._checked)]
 
     def _checked(self, value: Tensor) -> Tensor:
         # Hooks often write into their argument; `fn` gets a copy, so that it cannot change other values.

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.components import Head, Subnetwork, components, heads_of, is_upstream
+from hc_interp.components import Head, HeadNames, Subnetwork, components, heads_of, is_upstream
 from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError, DataError
-from hc_interp.interventions.paths import HasHeads, PatchPath
+from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -21,8 +21,6 @@ from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.records.provenance import described, provenance
 from hc_interp.statistics.samples import generator
 from hc_interp.torch_modes import own_torch_modes
-
-HeadNames = str | Head | HasHeads | Iterable[str | Head]
 
 INPUT_KINDS = ("q", "k", "v", "q_in", "k_in", "v_in")
 

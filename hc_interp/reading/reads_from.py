@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hc_interp.components import HeadNames
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ComponentError, DataError, HCError, HCWarning
-from hc_interp.heads.sets import HeadNames, Heads, head_set, split_relay
+from hc_interp.heads.sets import Heads, head_set, split_relay
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.interventions.path_steps import ROUTES
