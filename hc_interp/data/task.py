@@ -25,12 +25,11 @@ class Task:
     """Labelled texts for one question.
 
     Masks and means use `train`, accuracy uses `validation` and `cases` (examples by case id), probes use `overlap`.
-    `groups` is a partition of the class indices, which the labels index: [[0],
-    [1, 2]] for the two labels of HANS on a model with three classes (None: every class is its own group). `classes`
-    names the classes, which are then found by name in a model with another order. A split with its own groups or
-    classes keeps these. With neither groups nor classes, labels are the model's class indices, and using a model with
-    more classes than the task has labels (over all splits and pairs) is an error. `pairs` maps (case, kind) to
-    `ContrastPairs`, or is a `PairMaker`.
+    `groups` is a partition of the class indices, which the labels index: [[0], [1, 2]] for the two labels of HANS on a
+    model with three classes (None: every class is its own group). `classes` names the classes, which are then found by
+    name in a model with another order. A split with its own groups or classes keeps these. With neither groups nor
+    classes, labels are the model's class indices, and using a model with more classes than the task has labels (over
+    all splits and pairs) is an error. `pairs` maps (case, kind) to `ContrastPairs`, or is a `PairMaker`.
 
     Raises `LabelError` for a label outside the groups and for labels that contradict a case id of HANS, `DataError` for
     an empty split and for one that is not `Examples`.

@@ -269,6 +269,11 @@ def test_rows_without_proof_are_left_out():
     assert clean.id == corrupt.id == ("3",)
 
 
+def test_slash_and_dash_are_alike_in_case_names():
+    assert pair_kinds("subsequence_sn_NP-S") == pair_kinds("subsequence_sn_NP/S") == ("overlap",)
+    assert case_examples("subsequence_sn_NP-S", 3, 0).id == case_examples("subsequence_sn_NP/S", 3, 0).id
+
+
 def test_errors_name_what_is_possible():
     made = case_examples(CASES[0], 3, 0)
     with pytest.raises(DataError, match="constituent_cn_adverb"):
