@@ -104,6 +104,7 @@ from .probing.probe_map import ProbeMap as ProbeMap
 from .probing.probe_map import probe_map as probe_map
 from .reading.reads_from import reads_from as reads_from
 from .reading.verdict import Verdict as Verdict
+from .records.result import Result as Result
 from .records.result import read as read
 from .reports.report import report as report
 from .runs.results import RunResults as RunResults

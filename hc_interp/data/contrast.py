@@ -1,4 +1,4 @@
-"""`ContrastPairs`: two versions of each example, of the same layout, whose gold labels (mostly) differ."""
+"""`ContrastPairs`: two versions of each example, of the same layout, usually with different gold labels."""
 
 import hashlib
 import textwrap
@@ -199,7 +199,7 @@ class ContrastPairs:
             if self.split == split:
                 return self
             raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
-        return replace(self.rows([i for i, s in enumerate(self.sources) if side(s) == split]), split=split)
+        return replace(self.rows([i for i, s in enumerate(self.sources) if split_of(s) == split]), split=split)
 
     def aligned(self, model: TokenizingModel) -> Self:
         """The pairs that are aligned under the model's tokenizer; `.dropped` counts the others.
@@ -231,14 +231,14 @@ class PairMaker(Protocol):
     def make(self, case: str, kind: str) -> ContrastPairs: ...
 
 
-def side(source: str) -> Literal["select", "test"]:
+def split_of(source: str) -> Literal["select", "test"]:
     """The split of a source: one bit of a hash, so the same in every task and case, and on every machine."""
     return "select" if hashlib.sha256(f"{SPLIT_KEY}|{source}".encode()).digest()[0] % 2 else "test"
 
 
 def _shown(part: Examples) -> str:
     """The first example's texts, shortened."""
-    texts = [side[0] for side in (part.first, part.second) if side is not None]
+    texts = [texts[0] for texts in (part.first, part.second) if texts is not None]
     return " / ".join(repr(textwrap.shorten(text, 60, placeholder=" ...")) for text in texts)
 
 

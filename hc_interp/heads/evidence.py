@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from hc_interp.data.contrast import side
+from hc_interp.data.contrast import split_of
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError
@@ -138,7 +138,7 @@ def select_examples(task: Task, cases: Sequence[str] | None, total: int, seed: i
     for name in [task.case_id(name) for name in cases] if cases is not None else list(task.cases or {}):
         part = task.case(name)
         assert part.source is not None
-        parts[name] = part.rows([i for i, source in enumerate(part.source) if side(source) == "select"])
+        parts[name] = part.rows([i for i, source in enumerate(part.source) if split_of(source) == "select"])
     sizes = quotas([len(part) for part in parts.values()], total)
     drawn = {
         name: part.rows(draw(len(part), size, name, seed))

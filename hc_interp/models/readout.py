@@ -22,7 +22,7 @@ class Readout:
     - "last": a decoder's classifier, which reads one position of each row (see `positions`). `pad_token` is the
       `pad_token_id` of its config, or None.
     - "vocabulary" with `tokens`, one for each label word: a language model. The class logits are those of the tokens at
-      the last position that is not masked, or at the first `mask_token` of a row that has one.
+      the last position that is not padding, or at the first `mask_token` of a row that has one.
     - "vocabulary" without `tokens`: the logits are the whole vocabulary at every position, and `labels` is None.
     """
 
@@ -63,7 +63,7 @@ class Readout:
         return self.kind == "classifier" or self.at_one_position
 
     def positions(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The position of each row that is read. It is never a masked one.
+        """The position of each row that is read. It is never padding.
 
         A decoder's classifier reads the last token that is not `pad_token`, even if the text itself ends in that token,
         which may also be the end token. If a row has no other token, it reads position 0. Without a `pad_token` it
@@ -75,13 +75,14 @@ class Readout:
         last = batch.attention_mask.sum(1) - 1
         if self.mask_token is None:
             return last
-        masked = (batch.input_ids == self.mask_token) & batch.attention_mask.bool()
-        return torch.where(masked.any(1), masked.int().argmax(1), last)
+        is_mask_token = (batch.input_ids == self.mask_token) & batch.attention_mask.bool()
+        return torch.where(is_mask_token.any(1), is_mask_token.int().argmax(1), last)
 
     def allow_batches(self, module: nn.Module) -> None:
         """Set a padding token in the config of a backend's tree, if it is a decoder's classifier without one.
 
-        transformers refuses a batch otherwise. Any token will do, since `head_input` makes all positions equal.
+        transformers refuses a batch otherwise. Any token will do: `head_input` gives the head the same vector at every
+        position, so it does not matter which one the module picks.
         """
         config: Any = module.config
         if self.kind == "last" and config.pad_token_id is None:

@@ -24,7 +24,8 @@ class PathEffects(Result):
     """Effects of paths: one row per (sender, receiver, input), one value per pair of sentences.
 
     - `effects` is `metric(step 3) - metric(clean)`, in the units of the metric.
-    - `node` is the receivers' node effect: the effect of setting all their values to corrupt at once. `total` is
+    - `node` is the node effect of the receivers that are downstream of a sender: the effect of setting all their
+      values to corrupt at once. `total` is
       `metric(corrupt) - metric(clean)`. Both are NaN where the corrupt values do not come from pairs.
     - `explained` and `extent` are `<dz, dz_full>` and `|dz_full|^2` of the receivers, summed over positions. `dz` is
       the change of a receiver's value that the path makes, `dz_full` its whole change to corrupt. The response is the
@@ -159,9 +160,12 @@ class PathEffects(Result):
           says how much of the receivers' change comes by this path, whatever its effect on the output. It is NaN for
           `output`.
 
-        A scale is NaN where the interval of its denominator contains 0. Both shares are NaN where the corrupt values do
-        not come from pairs. Runs are scored with the clean side's gold label: effects and totals are usually negative,
-        and shares, their ratios, positive.
+        A scale is NaN where the interval of its denominator contains 0: in rows that are not `downstream`, for example,
+        and for receivers that `interventions` remove. With a single source all intervals are NaN. Both shares are NaN
+        where the corrupt values do not come from pairs, and `node_share` and `response` of an estimate are NaN. `p` is
+        given all the same, because it tests the effect and not a share of it. To mend a NaN: read `effect`, patch
+        several receivers jointly, give pairs of more sources, or measure the path exactly. Runs are scored with the
+        clean side's gold label: effects and totals are usually negative, and shares, their ratios, positive.
 
         Intervals are bootstrap intervals over sources. `p` is a sign-flip test over sources. `q` is `p` after
         Benjamini-Hochberg over the rows with `downstream`. `method` is "exact" or "estimate". The interval of an

@@ -14,7 +14,7 @@ from hc_interp.errors import DataError, HCError
 from hc_interp.interventions.path_steps import INPUTS
 from hc_interp.interventions.paths import check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
-from hc_interp.metrics import Metric, path_metric
+from hc_interp.metrics import PATH_METRICS, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
@@ -161,7 +161,8 @@ def _pieces(
         return indices, None
     if method != "exact":
         raise HCError(f"method={method!r} cannot resume: only exact sweeps are kept in blocks. Leave resume out.")
-    options = (sweep.corruption, sweep.interventions, sweep.metric, sweep.groups, sweep.route, sweep.batch_size, joint)
+    metric = next((name for name, function in PATH_METRICS.items() if function is sweep.metric), sweep.metric)
+    options = (sweep.corruption, sweep.interventions, metric, sweep.groups, sweep.route, sweep.batch_size, joint)
     rows = [row.name for row in sweep.rows]
     settings = digest(sweep.model, pairs, sweep.encoded.kept_ids, sweep.model.backend_name, rows, *options)
     store = BlockStore(Path(resume), settings)

@@ -49,8 +49,8 @@ def probe_paths(
     """Probe a feature at receivers' inputs in clean runs, and with the paths from senders or from random heads cut.
 
     A cut replaces the values of the senders by `source` for the receiver alone: the receiver's inputs are what they
-    would be after that change of the senders, carried by the paths of `route` (`PatchPath`). All inputs of a receiver
-    are cut together.
+    would be after that change of the senders, carried by the paths of `route` (`PatchPath`). The inputs of a receiver
+    that `inputs` names are cut together. Receivers do not see each other's cuts.
 
     Arguments:
         data, feature, sources and the other arguments not named here: as in `fit_probe`.
@@ -61,14 +61,16 @@ def probe_paths(
             "v_in" (what is projected, `d_model` wide).
         route: "direct", "mlps" or "all", as in `PatchPath`.
         n_random: draws of random heads. Each draw has as many heads as there are senders upstream of the receiver,
-            from the same layers where these have enough other heads, else from other layers.
+            from the same layers where these have enough other heads, else from other layers. Neither senders nor
+            receivers are drawn. The draws are not matched in the size of their change.
 
     Returns `PathProbes`. All runs share places, folds and resamples, so that differences are paired. Each run has
     probes of its own. So a drop shows that the feature can no longer be read linearly, not only that one probe's
     direction is gone.
 
-    If the senders' cut lowers a score more than the random cuts do, what the probe read came from the senders. This
-    does not show that the receiver uses it. Under `route="all"` heads between may have moved it or computed it. Raises
+    If the senders' cut lowers a score more than the random cuts do, what the probe read depends on what the senders
+    send. On route "all" heads between may have moved or computed it. The drop does not show that the receiver uses the
+    feature. Raises
     `ComponentError` for ends that are not heads or have no path, and the errors of `fit_probe`.
     """
     targets = _heads(model, receivers, "receivers")
@@ -103,9 +105,14 @@ def probe_paths(
         cuts.append({head: random_senders(model, origins, head, exclude=targets, rng=rng) for head in targets})
 
     def read(cut: dict[Head, tuple[Head, ...]]) -> dict[Site, Float[np.ndarray, "place d"]]:
-        edits = [PatchPath(tuple(cut[head]), (head,), through, source, route) for head in cut if cut[head]]
-        where = design.examples, sites, places.row, places.position
-        return collect(model, *where, [*before, *edits], batch_size, memory_gib)
+        """The values of all sites. Each layer has runs of its own: a later receiver would see an earlier one's cut."""
+        values = {}
+        for layer in dict.fromkeys(head.layer for head in targets):
+            heads = [head for head in cut if head.layer == layer and cut[head]]
+            edits = [PatchPath(tuple(cut[head]), (head,), through, source, route) for head in heads]
+            where = design.examples, [site for site in sites if site.layer == layer], places.row, places.position
+            values |= collect(model, *where, [*before, *edits], batch_size, memory_gib)
+        return values
 
     settings = {"feature": places.name, "interventions": before, "senders": origins, "source": source, "route": route}
     origin = provenance(model, design.examples.fingerprint(), seed=seed, level=level, n_folds=n_folds, **settings)

@@ -96,6 +96,8 @@ class PathProbes(Result):
         return metric
 
     def _index(self, site: Site) -> int:
+        if not isinstance(site, Site):
+            raise ComponentError(f"{site!r} was given as a site. Name it by layer, kind and head: hc.Site(4, 'v', 1).")
         if site not in self.sites:
             raise ComponentError(f"{site} was not probed; the result has {', '.join(map(str, self.sites))}.")
         return self.sites.index(site)

@@ -121,7 +121,7 @@ def _above_size_controls(item: Evidence) -> bool:
 
 
 def _missed_condition(informative: Sequence[Evidence], p_holm: dict[str, float], margin: float, alpha: float) -> str:
-    """The first condition of reads_from (margin, then p, then size controls) that no kind meets beside those before."""
+    """The first condition (margin, then p, then size controls) that fails in every kind that met the ones before."""
     above = [item for item in informative if item.low > margin]
     significant = [item for item in above if is_significant(p_holm[item.kind], alpha)]
     if significant:

@@ -111,7 +111,7 @@ class KindTest:
     def _null(self, runs: PairRuns, sizes: HeadSizes, base: JointEffects, kind: str) -> dict[str, Any]:
         """p and the size limit, from T of relabelled cores and of size-matched sets into the same receivers.
 
-        A set of heads that is drawn twice, or is a labelling and a size control, is measured once.
+        Each distinct set is measured once, even if it is drawn twice or is both a relabelled core and a size control.
         """
         layers = layer_pools(self.core, self.receivers, self.model.n_heads)
         labelled, exhaustive = labellings(layers, self.n_permutations, self.seed)

@@ -71,10 +71,11 @@ def reads_from(
     - A kind is informative if its pairs come from at least 10 sources (the units of the bootstrap), the core's sum |dz|
       is at least 1 % of its sum |z|, and the absolute node effect is at least 0.05 in the metric.
     - Necessity and sufficiency are taken under means, zero and donors of both sides (`necessity.shares_under`). Where
-      two sources give necessity opposite signs, the answer stays open.
+      two of these replacements give necessity opposite signs, the answer stays open.
     - Specificity, T into other heads that are neither core nor generalizing, is reported and does not decide.
-    - Other heads that are read as much as the core stay among the labellings, such as generalizing heads without a core
-      head upstream. The core is then not special, and the answer stays open ("significance"); see the edges.
+    - Generalizing heads without a core head upstream stay among the labellings. If relabelled cores with such heads
+      reach T, p is large and the answer stays open ("significance"). `edges` do not show these heads: `path_effects`
+      does.
     - `decision.decide` answers by `margin` (a share of the node effect) and `alpha`. Intervals at `level` are expanded
       percentile bootstraps over sources.
 

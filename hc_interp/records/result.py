@@ -96,11 +96,23 @@ def read(path: str | Path) -> Any:
     return _read(path, "Result")
 
 
+class UnknownResult(ResultError):
+    """A file holds a kind of result that no imported module defines."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"it holds a {name}, and no imported module defines a result of that name. Import the module that does, "
+            "then read the file again. The command line reads the package's own kinds only"
+        )
+
+
 def _read(path: str | Path, expected: str) -> Any:
     try:
         return read_file(path, f"saved {expected}", "Restore it from a copy, or make and save the result again.")[0]
     except ChecksumError:
         raise
+    except UnknownResult as error:
+        raise ResultError(f"{path} cannot be read: {error}.") from error
     except UNREADABLE as error:
         raise ResultError(
             f"{path} is not a saved {expected} ({type(error).__name__}: {error}). "
@@ -131,7 +143,7 @@ def _kind(name: str) -> type[Result]:
     if name in MODULES:
         import_module(MODULES[name])
     if name not in Result._kinds:
-        raise ValueError(f"no result is called {name}; import the module that defines it first")
+        raise UnknownResult(name)
     return Result._kinds[name]
 
 

@@ -1,9 +1,9 @@
 """Swaps: a binary mask is improved by removing one kept component and adding one removed component at a time.
 
-Training ends near the best binary mask, because it moves soft gates, each under the noise of the others. Swaps work on
-the binary mask itself. At each mask the logits are linearised in the gates, which predicts the loss after every swap.
-The prediction error is roughly additive over components, so it is measured for the most promising ones and subtracted.
-The best swaps are then evaluated exactly, and only a measured gain is accepted.
+Training ends only near the best binary mask: it moves soft gates, and the gradient of each is noisy, because the other
+gates are sampled. Swaps work on the binary mask itself. At each mask the logits are linearised in the gates, which
+predicts the loss after every swap. The prediction error is roughly additive over components, so it is measured for the
+most promising ones and subtracted. The best swaps are then evaluated exactly, and only a measured gain is accepted.
 
 A mask that is chosen on few examples fits these examples. So each early round draws fresh examples, the number of
 examples doubles when no gain is clearly above chance, and the last rounds use all of them.
@@ -31,7 +31,8 @@ PROMISING = 8  # kept components, and as many removed ones, whose prediction err
 FINALISTS = 4  # single swaps that are evaluated exactly in a round
 EXHAUSTIVE = 64  # where a mask has at most this many swaps, a round evaluates all of them
 CHAINS = (2, 4)  # lengths of chains of swaps that are evaluated exactly as one candidate
-COMPARED, HOPEFUL = 256, 3  # all candidates are evaluated on the first examples, only the best few on the rest
+# All candidates are scored on the first COMPARED examples, the HOPEFUL best also on the rest.
+COMPARED, HOPEFUL = 256, 3
 PASS_ROWS = 16  # rows of similar length in one pass: 64 took 2.4 times as long on MNLI, because of padding
 MASKED_ROWS = 256  # rows of one pass that several masks share
 
@@ -42,9 +43,9 @@ Mask = Bool[Tensor, " component"]
 class Surrogate:
     """Logits that are linear in the gates around one binary mask; they predict the loss after a swap.
 
-    `slopes[row, class, component]` are derivatives of the difference to the last class: adding a constant to all
-    classes changes no loss. `errors[c]` is added to the predicted loss of each swap that involves component c. NaN: not
-    measured. inf: c may not be swapped.
+    `slopes[row, class, component]` are derivatives of (logit of the class - logit of the last class) in the gates:
+    adding a constant to all logits changes no loss. `errors[c]` is added to the predicted loss of each swap that
+    involves component c. NaN: not measured. inf: c may not be swapped.
     """
 
     kept: Mask
@@ -65,7 +66,7 @@ class Surrogate:
 class Round:
     """One round of swaps: its number of examples, their mean loss before and after, and the number of swaps made.
 
-    The fields are columns of saved results.
+    The fields are columns of saved results; `traded` is the number of swaps.
     """
 
     examples: int
@@ -92,7 +93,7 @@ def swap_components(
     gains are so large that few examples show them. A round accepts the candidate of the largest mean gain among those
     whose gain exceeds `CLEAR` standard errors. If there is none, the mask stays and the next rounds have twice as many
     examples. Once rounds use all examples, every gain above rounding is accepted, and the swaps end after `PATIENCE`
-    idle rounds in a row: a round after an idle one knows the errors of more components.
+    idle rounds in a row. One is not enough: it measured more errors, with which the next round may find a gain.
 
     Where a round evaluates all swaps (`EXHAUSTIVE`) and none gains, the next round starts a few random swaps away from
     the best mask.

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.batch import Batch
-from hc_interp.data.contrast import ContrastPairs, side
+from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.encode import in_order
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
@@ -57,10 +57,10 @@ def test_split_is_disjoint_complete_and_by_source(nouns):
 
 
 def test_split_is_stable_and_about_half():
-    sides = [side(f"source {i}") for i in range(2000)]
+    sides = [split_of(f"source {i}") for i in range(2000)]
     assert 900 < sides.count("select") < 1100
     # Recorded: a change of the hash would move pairs between runs that select and runs that test.
-    assert [name for name in "abcdef" if side(name) == "select"] == ["a", "e", "f"]
+    assert [name for name in "abcdef" if split_of(name) == "select"] == ["a", "e", "f"]
 
 
 def test_split_of_a_split():

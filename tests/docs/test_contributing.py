@@ -84,7 +84,10 @@ def test_the_evidence_finds_heads_that_the_verdict_takes(page) -> None:
 
 
 def test_the_figure_is_drawn_and_stands_in_the_report(page, tmp_path) -> None:
-    assert list(page["figures"]) == ["ranking"]
+    assert list(page["figures"]) == ["ranking", "dose"]
+    dose = page["Dose"]((0.0, 1.0), (0.5, 0.0))
+    assert "Dose and response" in hc.report([dose], tmp_path / "dose.html").read_text()
+    assert hc.read(dose.save(tmp_path / "dose.json")) == dose
     ranking = hc.leave_one_out(page["model"], page["task"].train.sample(4), page["means"])
     text = hc.report(ranking, tmp_path / "report.html").read_text()
     assert "Which components matter" in text

@@ -7,7 +7,7 @@ import pytest
 import torch
 from built_reading import CORE, READER, built_model, pairs
 
-from hc_interp.data.contrast import ContrastPairs, side
+from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.task import Task
 from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
 from hc_interp.models.load import load
@@ -28,7 +28,7 @@ def test_p_is_over_sources() -> None:
     names = tuple(f"premise {i % 8}" for i in range(60))
     sides = {name: replace(getattr(given, name), source=names) for name in ("clean", "corrupt")}
     found = found_on(replace(given, **sides))
-    n = sum(side(name) == "select" for name in set(names))
+    n = sum(split_of(name) == "select" for name in set(names))
     assert 1 < n < 8
     assert found.table.set_index("head").loc[str(READER), "p"] == pytest.approx(2 / 2**n)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hc_interp.components import Head, Subnetwork
-from hc_interp.data.contrast import ContrastPairs, side
+from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, DataError, HCError
@@ -70,7 +70,7 @@ def test_contrast_finds_the_heads_that_write_the_answer(by_contrast) -> None:
 
 
 def test_contrast_looks_at_the_select_side_only(by_contrast, task) -> None:
-    pool = {source for source in task.contrast_pairs("shifted").sources if side(source) == "select"}
+    pool = {source for source in task.contrast_pairs("shifted").sources if split_of(source) == "select"}
     assert set(by_contrast.select_sources) == pool
 
 
@@ -140,7 +140,7 @@ def test_ablation_finds_the_head_that_only_the_shifted_case_needs(model, task, m
     row = found.to_frame().set_index("head").loc["L2H0"]
     assert row["cost_out"] == pytest.approx(0.5, abs=0.2)
     assert row["cost_in"] == 0
-    assert all(side(source) == "select" for source in found.select_sources)
+    assert all(split_of(source) == "select" for source in found.select_sources)
 
 
 def test_presence_finds_the_head_that_good_subnetworks_share(model, task, means) -> None:
@@ -305,7 +305,7 @@ def test_ablation_without_validation(model, task, means) -> None:
 
 
 def test_a_task_without_select_sources(model, means, task) -> None:
-    one = next(s for s in (f"s{i}" for i in range(99)) if side(s) == "test")
+    one = next(s for s in (f"s{i}" for i in range(99)) if split_of(s) == "test")
     part = Examples(("w1 p",), None, (0,), ("x",), (one,), GROUPS, CLASSES)
     bare = Task("bare", validation=task.validation, cases={"c": part}, groups=GROUPS, classes=CLASSES)
     with pytest.raises(DataError, match="no examples on the select side"):

@@ -50,6 +50,23 @@ def test_a_reader_of_other_heads_keeps_what_it_reads(signs) -> None:
     assert (scores["drop"].low, scores["drop"].high) == (0, 0)
 
 
+def test_a_later_receiver_does_not_see_the_cut_of_an_earlier_one(signs) -> None:
+    """L1H0 reads the core and sends to the reader, which has no direct path from the core that carries anything."""
+    model = built.built_model("all")
+    means = mean_activations(model, signs)
+    receivers = [Head(1, 0), built.READER]
+    joint = probe_paths(
+        model, signs, receivers, SIGN, senders=built.CORE, source=means, inputs=("v",), route="direct", n_random=0
+    )
+    assert joint.scores(Site(1, "v", 0))["cut"].low < 0.5
+    assert joint.scores(V)["cut"].value == 1
+
+
+def test_a_site_is_named_by_a_site(overlap) -> None:
+    with pytest.raises(ComponentError, match=r"'L1H0\.v' was given as a site.*hc\.Site"):
+        overlap.scores("L1H0.v")
+
+
 def test_a_direct_cut_does_not_touch_what_mlps_carry(signs) -> None:
     assert measured("mlps", signs, route="direct").scores(V)["cut"].value == 1
 

@@ -69,10 +69,11 @@ class CircuitEdge:
 class CircuitGraph:
     """Nodes and edges of a circuit, laid out on a page of `width` x `height` points.
 
-    `paths` is the number of measured paths. `undefined` of them have no node share, because the receiver's own node
-    effect is not distinguishable from 0. `qualified` is the number of paths whose q value is below `alpha` and whose
-    whole interval of |node_share| (at `level`) is above `margin`. `edges` are all of these, or the ones of largest
-    |node_share|. A path that is not drawn was not shown to be absent.
+    `paths` is the number of measured paths. `undefined` of them have no node share: they are estimates, the corrupt
+    values do not come from pairs, or the receiver's own node effect is not distinguishable from 0. `qualified` is the
+    number of paths whose q value is below `alpha` and whose whole interval of |node_share| (at `level`) is above
+    `margin`. `edges` are all of these, or the ones of largest |node_share|. A path that is not drawn was not shown to
+    be absent.
     """
 
     nodes: tuple[CircuitNode, ...]
@@ -96,7 +97,10 @@ class CircuitGraph:
         """The text of a picture without edges; "" if there are edges."""
         if self.edges:
             return ""
-        undefined = f" For {self.undefined} of them, the receiver's own effect is not distinguishable from 0."
+        undefined = (
+            f" For {self.undefined} of them no node share is defined: the receiver's own effect is not distinguishable "
+            "from 0, or was not measured."
+        )
         return (
             f"No path is drawn: none of {self.paths} measured paths has a q value below {self.alpha:g} and its whole "
             f"interval of |node share| above {self.margin:.3g}.{undefined * bool(self.undefined)}"

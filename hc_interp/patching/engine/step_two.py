@@ -46,7 +46,7 @@ class StepTwo:
             for through in throughs:
                 inputs = {name: new[name] if name in through else clean[name][None] for name in INPUTS}
                 change = self._z(layer, heads, inputs) - before
-                # Pairs that are not reached have no change; rounding errors there are set to 0.
+                # Pairs in which no sender's corrupt value differs from clean have no change but rounding errors.
                 result[through][part] = change.masked_fill_(~arriving.reached[part][:, :, None, None, None], 0)
         return result
 
