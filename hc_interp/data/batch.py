@@ -16,9 +16,8 @@ from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 from hc_interp.torch_modes import usable
 
-TokenRow = dict[
-    str, Int[Tensor, " pos"]
-]  # one example without padding: "input_ids", and "token_type_ids" if it has any
+# One example without padding: "input_ids", and "token_type_ids" if it has any. Lengths differ between examples.
+TokenRow = dict[str, Int[Tensor, " _"]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def _read(path: str | Path, expected: str) -> Any:
     except ChecksumError:
         raise
     except UnknownResult as error:
-        raise ResultError(f"{path} cannot be read: {error}.") from error
+        raise ResultError(f"{path} is not a saved {expected} that can be read here: {error}.") from error
     except UNREADABLE as error:
         raise ResultError(
             f"{path} is not a saved {expected} ({type(error).__name__}: {error}). "

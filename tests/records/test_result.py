@@ -323,7 +323,9 @@ def test_read_gives_what_was_saved_and_refuses_what_was_not(tmp_path) -> None:
     with pytest.raises(ResultError, match=r"holds a Subnetwork, not a Holder\. Load it with Subnetwork\.load"):
         Holder.load(tmp_path / "kept.json")
     write_checked(tmp_path / "x.json", {"result": {"__result__": "Mine", "fields": {}}})
-    with pytest.raises(ResultError, match="no result is called Mine; import the module that defines it first"):
+    with pytest.raises(
+        ResultError, match=r"holds a Mine, and no imported module defines .* Import the module that does, then read"
+    ):
         read(tmp_path / "x.json")
     with pytest.raises(ResultError, match="is not a saved Result"):
         read(tmp_path / "missing.json")
