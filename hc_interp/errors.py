@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-# Files of the frames that decorators add: those of contextlib, and of jaxtyping where its checks are on.
-_DECORATORS = ("contextlib.py", "_contextlib.py", "_decorator.py")
+# Files of the frames that decorators add: contextlib's, torch's, and those of jaxtyping where its checks are on.
+_DECORATORS = ("contextlib.py", "_contextlib.py", "jaxtyping/_decorator.py")
 
 
 class HCError(Exception):
@@ -66,7 +66,7 @@ def warn(message: str) -> None:
 
 def _is_inside(filename: str) -> bool:
     path = Path(filename)
-    return _PACKAGE in path.parents or path.name in _DECORATORS
+    return _PACKAGE in path.parents or any(path.match(name) for name in _DECORATORS)
 
 
 def in_one_line(error: BaseException, limit: int = 300) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hc_interp.errors import HCError
 from hc_interp.figures.figure import Figure
+from hc_interp.registry import check_name
 from hc_interp.runs.results import RunResults
 
 # The sections of a report, in order: the name that figures use, and the heading.
@@ -66,12 +66,7 @@ def figure(
     """
 
     def register(drawing: Drawing) -> Drawing:
-        before = FIGURES[name].drawing if name in FIGURES else drawing
-        if (before.__module__, before.__qualname__) != (drawing.__module__, drawing.__qualname__):
-            raise HCError(
-                f"The figure {name!r} was registered by {drawing.__module__}.{drawing.__qualname__}, but "
-                f"{before.__module__}.{before.__qualname__} has that name. Choose another name."
-            )
+        check_name("figure", name, drawing, FIGURES[name].drawing if name in FIGURES else None)
         FIGURES[name] = FigureEntry(name, of, section, drawing, when, arguments)
         return drawing
 

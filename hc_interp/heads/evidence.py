@@ -20,6 +20,7 @@ from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads.sets import Heads
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.registry import check_name
 from hc_interp.statistics.tests import fdr
 
 N_PERMUTATIONS = 4999  # random relabellings of a permutation test of heads
@@ -75,12 +76,7 @@ def evidence(name: str) -> Callable[[Method], Method]:
     """
 
     def register(function: Method) -> Method:
-        before = METHODS.get(name, function)
-        if (before.__module__, before.__qualname__) != (function.__module__, function.__qualname__):
-            raise HCError(
-                f"Evidence {name!r} was registered by {function.__module__}.{function.__qualname__}, but "
-                f"{before.__module__}.{before.__qualname__} has that name. Choose another name."
-            )
+        check_name("evidence", name, function, METHODS.get(name))
         METHODS[name] = function
         return function
 

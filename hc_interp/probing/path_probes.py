@@ -105,13 +105,14 @@ def probe_paths(
         cuts.append({head: random_senders(model, origins, head, exclude=targets, rng=rng) for head in targets})
 
     def read(cut: dict[Head, tuple[Head, ...]]) -> dict[Site, Float[np.ndarray, "place d"]]:
-        """The values of all sites. Each layer has runs of its own: a later receiver would see an earlier one's cut."""
+        """The values of all sites. Under cuts each layer has its own runs: a later receiver would see earlier cuts."""
+        layers = {head.layer for head in targets}
         values = {}
-        for layer in dict.fromkeys(head.layer for head in targets):
-            heads = [head for head in cut if head.layer == layer and cut[head]]
-            edits = [PatchPath(tuple(cut[head]), (head,), through, source, route) for head in heads]
-            where = design.examples, [site for site in sites if site.layer == layer], places.row, places.position
-            values |= collect(model, *where, [*before, *edits], batch_size, memory_gib)
+        for group in [{layer} for layer in layers] if cut else [layers]:
+            edits = [PatchPath(tuple(cut[head]), (head,), through, source, route) for head in cut
+                     if cut[head] and head.layer in group]  # fmt: skip
+            where = design.examples, [site for site in sites if site.layer in group], places.row, places.position
+            values |= collect(model, *where, [*before, *edits], batch_size, memory_gib * len(group) / len(layers))
         return values
 
     settings = {"feature": places.name, "interventions": before, "senders": origins, "source": source, "route": route}

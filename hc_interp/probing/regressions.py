@@ -51,9 +51,9 @@ def fit_all(blocks: FoldBlocks, problems: Regressions, *, kind: str) -> list[Lin
     """
     mean, variance = blocks.moments(problems.fitted)
     unscaled = np.abs(blocks.mean[:, None] / blocks.scale[:, None] + mean)  # mean of the activations, over the scale
-    free = np.sqrt(variance) > CONSTANT_SPREAD * np.maximum(
-        unscaled, np.abs(mean)
-    )  # the second for columns that are 0 in a part
+    # A column is constant in a training part if it varies by less than rounding there. Rounding is that of its mean.
+    # Where the column is 0 in the whole part, `unscaled` cancels to 0, and it is that of the shift to the centre.
+    free = np.sqrt(variance) > CONSTANT_SPREAD * np.maximum(unscaled, np.abs(mean))
     solve = solve_logistic if kind == "binary" else solve_ridge
     weights, intercepts = solve(blocks, problems.target, problems.fitted, problems.penalty * variance, free)
     weights = weights / blocks.scale[:, None]

@@ -6,7 +6,11 @@ import warnings
 import pytest
 
 from hc_interp.errors import HCWarning, ResultError
+from hc_interp.evaluation.effective_size import effective_size
+from hc_interp.reports.report import report
 from hc_interp.runs.results import RunResults
+
+SIZES = effective_size({100: {"a": 0.8}}, {0: {100: {20: {"a": 0.5}, 60: {"a": 0.79}}}}, ["a"])
 
 
 def test_a_run_of_before_the_checksum_loads_with_one_note(results, tmp_path) -> None:
@@ -38,3 +42,20 @@ def test_a_damaged_manifest_and_a_damaged_part_are_named(results, tmp_path) -> N
             RunResults.load(tmp_path)
         path.write_bytes(content)
     assert RunResults.load(tmp_path).present == run.present
+
+
+def test_extras_are_saved_read_back_and_reported(results, tmp_path) -> None:
+    run = results.run()
+    run.extras = {"by size, 50 %": SIZES}
+    run.save(tmp_path)
+    loaded = RunResults.load(tmp_path)
+    assert list(loaded.extras) == ["by size, 50 %"]
+    assert loaded.extras["by size, 50 %"].to_frame().equals(run.extras["by size, 50 %"].to_frame())
+    assert "Effective size" in report(loaded, tmp_path / "report.html").read_text()
+
+
+def test_extras_are_results_and_one_of_a_kind(results) -> None:
+    with pytest.raises(ResultError, match="extras were given as list"):
+        results.run().extras = [SIZES]
+    with pytest.raises(ResultError, match="b is a second EffectiveSize"):
+        RunResults.of({"a": SIZES, "b": SIZES})

@@ -18,7 +18,7 @@ from hc_interp.search.node_gradients import dropped, gate_gradients
 from hc_interp.search.ranking import Ranking
 from hc_interp.search.screens import attribution_patching, gradient_importance, leave_one_out
 
-SCREENS = (gradient_importance, attribution_patching, leave_one_out)
+BY_EFFECT = (gradient_importance, attribution_patching, leave_one_out)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def means(planted_model, rows):
     return mean_activations(planted_model, rows)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", BY_EFFECT)
 def test_components_that_do_nothing_come_last(screen, planted, planted_model, rows, means):
     ranking = screen(planted_model, rows, means)
     assert ranking.top(0.5).kept == planted

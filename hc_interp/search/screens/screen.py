@@ -16,12 +16,12 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
-from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
+from hc_interp.registry import check_name
 from hc_interp.search.node_gradients import NODES
 from hc_interp.search.objective import Objective, check_choice
 from hc_interp.search.ranking import Ranking
@@ -33,16 +33,9 @@ SCREENS: dict[str, Callable[..., Ranking]] = {}
 
 
 def screen(function: AnyScreen) -> AnyScreen:
-    """Register a screen by its function's name. Raises `SearchError` if another module has a screen of that name.
-
-    A function that its module defines again, as when a notebook's cell runs twice, replaces the earlier one.
-    """
+    """Register a screen by its function's name. Raises `HCError` if another function has it (`check_name`)."""
     name = function.__name__
-    if name in SCREENS and SCREENS[name].__module__ != function.__module__:
-        raise SearchError(
-            f"The screen {name!r} was registered by {function.__module__}, but {SCREENS[name].__module__} has one of "
-            "that name. Give the function another name."
-        )
+    check_name("screen", name, function, SCREENS.get(name))
     SCREENS[name] = function
     return function
 
