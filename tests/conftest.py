@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import checked  # noqa: F401 - before anything imports the package
 import pytest
 import torch
 from hypothesis import settings

@@ -158,7 +158,7 @@ def test_completion(tmp_path) -> None:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_ctrl_c_and_sigterm_say_that_nothing_is_left_or_where_it_is(
-    sent, code, hc_interp_call, monkeypatch, tmp_path
+    sent, code, hc_interp_call, monkeypatch, tmp_path, request
 ) -> None:
     import hc_interp as hc
 
@@ -167,6 +167,8 @@ def test_ctrl_c_and_sigterm_say_that_nothing_is_left_or_where_it_is(
         time.sleep(10)
 
     before = signal.getsignal(signal.SIGTERM)
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in a shell's background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, ignored))
     monkeypatch.setattr(hc, "load_task", stop)
     words = ["--model", "zoo:minilm-nli", "--task", "overlap-grammar", "--out", str(tmp_path / "x y.json")]
     search = hc_interp_call("search", *words)
