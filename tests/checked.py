@@ -1,18 +1,24 @@
 """Run-time checks of tensors in the numeric rooms: dtype and shape, as annotated, by jaxtyping and beartype.
 
 `--jaxtyping-packages` in pyproject.toml names the rooms, and `typechecked` as what checks their annotations. jaxtyping
-wraps every function and dataclass of a room. Nine of ten calls are of functions that name no shape, and the wrapper
-would double the time of the tests, so importing this module makes it leave these alone.
+wraps every function and dataclass of a room. Nine of ten calls are of functions that name no shape, and a few kernels
+are called ten thousands of times, so that wrappers would double the time of the tests. Importing this module makes
+jaxtyping leave functions without shapes alone, and check the first `LIMIT` calls of each function in each test.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, get_args
 
 import jaxtyping
 from beartype import beartype
 from jaxtyping import AbstractArray
 
+LIMIT = 100
+
 _jaxtyped = jaxtyping.jaxtyped
+_calls: Counter[Callable[..., Any]] = Counter()
 
 
 def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,10 +33,30 @@ def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
     return beartype(function) if hints else function
 
 
+def begin_test() -> None:
+    """From here on, the first calls of each function are checked again."""
+    _calls.clear()
+
+
 def _where_shapes_are_named(**settings: Any) -> Callable[[Any], Any]:
     """`jaxtyping.jaxtyped` for functions and dataclasses with an array of a named shape; others stay as they are."""
     decorate = _jaxtyped(**settings)
-    return lambda item: decorate(item) if any(map(_names_shape, item.__annotations__.values())) else item
+
+    def apply(item: Any) -> Any:
+        if not any(map(_names_shape, item.__annotations__.values())):
+            return item
+        return decorate(item) if isinstance(item, type) else _in_first_calls(decorate(item), item)
+
+    return apply
+
+
+def _in_first_calls(checking: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(plain)
+    def either(*args: Any, **kwargs: Any) -> Any:
+        _calls[plain] += 1
+        return (checking if _calls[plain] <= LIMIT else plain)(*args, **kwargs)
+
+    return either
 
 
 def _names_shape(hint: Any) -> bool:

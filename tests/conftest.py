@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-import checked  # noqa: F401 - before anything imports the package
+import checked  # before anything imports the package
 import pytest
 import torch
 from hypothesis import settings
@@ -31,8 +31,9 @@ def tiny_bert():
 
 
 @pytest.fixture(autouse=True)
-def _one_seed():
+def _begin_test():
     torch.manual_seed(0)
+    checked.begin_test()
 
 
 @pytest.fixture(scope="session")

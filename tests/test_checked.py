@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from checked import LIMIT
 from jaxtyping import TypeCheckError
 
 from hc_interp.metrics import group_mask, logit_diff
@@ -26,3 +27,12 @@ def test_dataclasses_are_checked() -> None:
 def test_what_names_no_shape_is_not_wrapped() -> None:
     assert not hasattr(Site.__post_init__, "__wrapped__")
     assert hasattr(group_mask, "__wrapped__")
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_first_calls_are_checked_in_each_test(again) -> None:
+    logits, gold, groups = torch.zeros(2, 3), torch.zeros(1, dtype=torch.long), ((0,), (1, 2))
+    for _ in range(LIMIT):
+        with pytest.raises(TypeCheckError):
+            logit_diff(logits, gold, groups)
+    assert logit_diff(logits, gold, groups).shape == (2,)  # no longer checked, until the next test begins
