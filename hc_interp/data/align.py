@@ -15,6 +15,7 @@ from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.encode import TokenizingModel, buckets, check_lengths, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.layout import check_masks
+from hc_interp.data.units import Levels
 from hc_interp.torch_modes import own_torch_modes
 
 
@@ -34,14 +35,16 @@ class PairBatch(NamedTuple):
 class EncodedPairs:
     """Aligned pairs in batches of similar length; `dropped` is the number of unaligned pairs.
 
-    `kept_ids` and `sources` list the aligned pairs in their original order. Values that were computed batch by batch
-    are put back into this order by `in_order(values, [b.index for b in encoded.batches])`.
+    `kept_ids`, `sources` and the levels of `units` (with "source") list the aligned pairs in their original order.
+    Values that were computed batch by batch are put back into this order by
+    `in_order(values, [b.index for b in encoded.batches])`.
     """
 
     batches: list[PairBatch]
     dropped: int
     kept_ids: tuple[str, ...]
     sources: tuple[str, ...]
+    units: dict[str, Levels]
 
     def __len__(self) -> int:
         return len(self.kept_ids)
@@ -78,4 +81,4 @@ def encode_pairs(model: TokenizingModel, pairs: ContrastPairs, batch_size: int =
         clean_batch = replace(clean_batch, ids=ids, labels=gold[index]).to(model.device)
         corrupt_batch = replace(corrupt_batch, ids=ids).to(model.device)
         encoded.append(PairBatch(clean_batch, corrupt_batch, gold[index].to(model.device), index))
-    return EncodedPairs(encoded, aligned.dropped or 0, tuple(aligned.ids or ()), aligned.sources)
+    return EncodedPairs(encoded, aligned.dropped or 0, tuple(aligned.ids or ()), aligned.sources, aligned.all_units)

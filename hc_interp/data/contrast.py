@@ -16,6 +16,7 @@ from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.labels import check_labels
 from hc_interp.data.layout import aligned_rows, check_masks
 from hc_interp.data.row_indices import row_indices
+from hc_interp.data.units import Levels, UnitLevels, as_unit_levels, joined_sides, unit_rows
 from hc_interp.errors import DataError, LabelError
 
 SPLIT_KEY = "hc_interp select/test"  # hashed with each source, to choose its split
@@ -28,7 +29,8 @@ class ContrastPairs:
     `gold` is the label of the clean side; runs on either side are scored by it. `groups` and `classes` mean what they
     mean for `Examples`, and default to those of the clean side. `kind` says how the sides differ ("order", "overlap",
     or a name of your own). `split` says which part of the pairs these are ("select", "test", None: all). `ids` name the
-    pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0.
+    pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0. `units` names
+    what pairs share besides their source, as in `Examples` (default: the units of both sides).
 
     A pair is aligned if a position means the same place in the sentence on both sides. This depends on the tokenizer
     and is checked when the pairs are encoded. `unaligned` says what then happens to an unaligned pair: "error" (the
@@ -49,6 +51,7 @@ class ContrastPairs:
     classes: Sequence[str] | None = None
     unaligned: Literal["error", "drop"] = "error"
     dropped: int | None = None
+    units: UnitLevels | None = None
 
     def __post_init__(self) -> None:
         kinds = {type(self.clean), type(self.corrupt)}
@@ -68,6 +71,8 @@ class ContrastPairs:
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
         self._check_sides()
+        units = self.units if self.units is not None else joined_sides(*(getattr(s, "units", None) for s in self.sides))
+        object.__setattr__(self, "units", as_unit_levels(units, len(self.gold)))
         check_labels(self.gold, self.groups, "ContrastPairs.gold", ids)
         self._check_gold()
         if isinstance(self.clean, Batch) and isinstance(self.corrupt, Batch):
@@ -137,6 +142,11 @@ class ContrastPairs:
         """The source of each pair, the unit of splits and of the bootstrap. A pair of two batches is its own source."""
         return self.clean.source if isinstance(self.clean, Examples) else self.ids  # type: ignore[return-value]
 
+    @property
+    def all_units(self) -> dict[str, Levels]:
+        """The units with "source" among them: what intervals over these pairs take as dependent."""
+        return {"source": tuple((source,) for source in self.sources), **(self.units or {})}  # type: ignore[dict-item]
+
     def reversed(self) -> Self:
         """The same pairs with the sides swapped; gold becomes the label of the side that was corrupt.
 
@@ -159,6 +169,7 @@ class ContrastPairs:
             corrupt=self.corrupt.rows(indices),
             gold=tuple(self.gold[i] for i in indices),
             ids=tuple(self.ids[i] for i in indices),  # type: ignore[index]
+            units=unit_rows(self.units, indices),  # type: ignore[arg-type]
         )
 
     def sample(self, n: int, seed: int = 0) -> Self:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hc_interp.data.row_indices import row_indices
+from hc_interp.data.units import UnitLevels, as_unit_levels, unit_rows
 from hc_interp.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Examples:
     classes that `groups` indexes: a model's classes are found by name, in whatever order the model has them (None: the
     order of the model's classes). `id` names each example (default: its number). `source` is the premise or template
     that an example came from (default: `first`): no split separates examples of one source, and the bootstrap resamples
-    sources. `n_labels` is the number of labels in the whole data set, where neither groups nor classes give it; a
-    `Task` counts it over all its splits.
+    sources. `units` names what rows share besides their source: `{"verb": [["saw"], ["saw", "met"], ...]}` gives the
+    levels of each row, and intervals take rows with a common level as dependent. `n_labels` is the number of labels in
+    the whole data set, where neither groups nor classes give it; a `Task` counts it over all its splits.
 
     Raises `DataError` for entries that are not text, labels that are not whole numbers, and columns of unequal length.
     """
@@ -57,6 +59,7 @@ class Examples:
     groups: LabelGroups | None = None
     classes: Sequence[str] | None = None
     n_labels: int | None = None
+    units: UnitLevels | None = None
 
     def __post_init__(self) -> None:
         def freeze(name: str, kind: Callable[[Any], Any]) -> None:
@@ -89,6 +92,7 @@ class Examples:
         freeze("source", str)
         object.__setattr__(self, "groups", as_groups(self.groups))
         object.__setattr__(self, "classes", None if self.classes is None else tuple(map(str, self.classes)))
+        object.__setattr__(self, "units", as_unit_levels(self.units, len(self.first)))
 
     def __len__(self) -> int:
         return len(self.first)
@@ -103,6 +107,7 @@ class Examples:
         for name in ("first", "second", "label", "id", "source"):
             if values[name] is not None:
                 values[name] = tuple(values[name][i] for i in indices)
+        values["units"] = unit_rows(self.units, indices)  # type: ignore[arg-type]
         return type(self)(**values)
 
     __getitem__ = rows

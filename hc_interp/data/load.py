@@ -129,6 +129,8 @@ def _qqp_paws(data_dir: str | Path, seed: int, max_per_case: int | None) -> Task
         groups=groups,
         overlap=overlap_mix(validation, paws, seed=seed),
         classes=QQP_CLASSES,
+        heuristic={"paws_duplicate": True, "paws_non_duplicate": False},
+        heuristic_label=1,
     )
 
 

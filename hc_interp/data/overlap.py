@@ -9,6 +9,7 @@ import numpy as np
 import regex
 
 from hc_interp.data.examples import Examples, LabelGroups
+from hc_interp.data.units import Levels
 from hc_interp.errors import DataError
 
 # Characters that are not displayed: soft hyphens, joiners, variation selectors. The zero width space is not among them:
@@ -96,7 +97,16 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
     if len({(part.groups, part.classes) for part in parts}) != 1:
         raise DataError("Examples with different groups or classes cannot be joined; map their labels first (regroup).")
     fields = {name: joined(name) for name in ("first", "second", "label", "id", "source")}
-    return replace(parts[0], **fields)
+    return replace(parts[0], **fields, units=_joined_units(parts))
+
+
+def _joined_units(parts: Sequence[Examples]) -> dict[str, Levels] | None:
+    """The units of all rows; a row has no levels of a unit that its part does not name."""
+    names = dict.fromkeys(name for part in parts for name in part.units or {})
+    units = {}
+    for name in names:
+        units[name] = tuple(levels for part in parts for levels in (part.units or {}).get(name, ((),) * len(part)))
+    return units or None  # type: ignore[return-value]
 
 
 def regroup(examples: Examples, groups: LabelGroups) -> Examples:

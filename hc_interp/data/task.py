@@ -11,7 +11,7 @@ from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
 from hc_interp.data.frames import examples_from_frame
-from hc_interp.data.grammar import case_key
+from hc_interp.data.grammar import case_key, case_of
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
@@ -31,6 +31,10 @@ class Task:
     classes, labels are the model's class indices, and using a model with more classes than the task has labels (over
     all splits and pairs) is an error. `pairs` maps (case, kind) to `ContrastPairs`, or is a `PairMaker`.
 
+    `heuristic[case]` says whether the shallow heuristic is right on a case, and `heuristic_label` is the label that it
+    gives (word overlap says "entailment"). Cases with ids of HANS' form have both without being told. The premises of
+    a verdict need them.
+
     Raises `LabelError` for a label outside the groups and for labels that contradict a case id of HANS, `DataError` for
     an empty split and for one that is not `Examples`.
     """
@@ -43,6 +47,8 @@ class Task:
     overlap: Split = None
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
     classes: Sequence[str] | None = None
+    heuristic: Mapping[str, bool] | None = None
+    heuristic_label: int | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _n_labels: int | None = field(init=False, repr=False, default=None)
 
@@ -64,6 +70,7 @@ class Task:
                 where = f"Case {case!r} of task {self.name!r}"
                 check_case_labels([case] * len(part), part.label, part.classes, part.groups, where, part.id)
         object.__setattr__(self, "cases", cases)
+        self._set_heuristic()
         self._case_ids.update({case_key(case): case for case in cases})
         if isinstance(self.pairs, Mapping):
             object.__setattr__(self, "pairs", {k: self._stamped_pairs(k, v) for k, v in self.pairs.items()})
@@ -91,6 +98,8 @@ class Task:
         overlap: TableLike | None = None,
         pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None,
         classes: Sequence[str] | None = None,
+        heuristic: Mapping[str, bool] | None = None,
+        heuristic_label: int | None = None,
     ) -> Self:
         """Build a task from tables that have the same columns and labels.
 
@@ -120,7 +129,21 @@ class Task:
             overlap=split(overlap, "overlap"),
             pairs=pairs,
             classes=classes,
+            heuristic=heuristic,
+            heuristic_label=heuristic_label,
         )
+
+    @property
+    def heuristics(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """For each heuristic the cases where it is right and those where it is wrong.
+
+        Its name is that of HANS for cases with ids of HANS' form, else "heuristic".
+        """
+        found: dict[str, tuple[list[str], list[str]]] = {}
+        for case, right in (self.heuristic or {}).items():
+            parts = case_of(case)
+            found.setdefault(parts.heuristic if parts else "heuristic", ([], []))[0 if right else 1].append(case)
+        return {name: (tuple(right), tuple(wrong)) for name, (right, wrong) in found.items()}
 
     def case_id(self, name: str) -> str:
         """The id in the task that `name` means; "/" and "-" are alike. Raises `DataError` listing the nearest ids."""
@@ -195,6 +218,37 @@ class Task:
         cases = [case for case in self._case_ids.values() if self.pair_kinds(case)]
         more = f" and {len(cases) - 5} more" if len(cases) > 5 else ""
         return f"Cases with pairs: {', '.join(cases[:5]) or 'none'}{more}."
+
+    def _set_heuristic(self) -> None:
+        """Store `heuristic` by the task's case ids; where it was not given, take HANS' word for cases with its ids."""
+        cases = {case_key(case): case for case in self.cases or {}}
+        if self.heuristic is None:
+            label = self._entailment_label()
+            named = {case: parts.label == "entailment" for case in self.cases or {} if (parts := case_of(case))}
+            if label is None or not named:
+                return
+            object.__setattr__(self, "heuristic", named)
+            object.__setattr__(self, "heuristic_label", label if self.heuristic_label is None else self.heuristic_label)
+            return
+        # A task of fewer cases keeps what is known of HANS' others.
+        if unknown := [case for case in self.heuristic if case_key(case) not in cases and not case_of(case)]:
+            raise DataError(
+                f"heuristic= of task {self.name!r} names {unknown[0]!r}, which is no case of the task. Expected "
+                f"some of {', '.join(self.cases or {}) or 'no cases'}."
+            )
+        if self.heuristic_label is None:
+            raise DataError(
+                f"heuristic= of task {self.name!r} was given without heuristic_label=, the label that the heuristic "
+                "gives. Pass both, like heuristic_label=0."
+            )
+        known = {cases[case_key(c)]: bool(right) for c, right in self.heuristic.items() if case_key(c) in cases}
+        object.__setattr__(self, "heuristic", known)
+
+    def _entailment_label(self) -> int | None:
+        """The label that stands for the class "entailment" alone; None where the task does not say."""
+        groups = self.groups or tuple((i,) for i in range(len(self.classes or ())))
+        names = [[self.classes[c] for c in group] for group in groups] if self.classes else []
+        return next((label for label, group in enumerate(names) if group == ["entailment"]), None)
 
     def fitting(self, model: TokenizingModel) -> Self:
         """The task without the rows that the model cannot read: rows of more tokens than its positions, or of none.

@@ -200,4 +200,9 @@ def _texts(kind: str, words: list[str], outside: list[str]) -> tuple[str, str]:
 
 def _as_examples(premises: Sequence[str], hypotheses: Sequence[str], labels: list[int], prefix: str) -> Examples:
     names = tuple(f"{prefix} {i}" for i in range(len(premises)))
-    return Examples(premises, hypotheses, labels, names, classes=LABELS)
+    texts = [f"{premise} {hypothesis}".split() for premise, hypothesis in zip(premises, hypotheses, strict=True)]
+    units = {
+        name: [[word for word in text if word in words] for text in texts]
+        for name, words in (("verb", VERBS), ("noun", NOUNS))
+    }
+    return Examples(premises, hypotheses, labels, names, classes=LABELS, units=units)

@@ -15,6 +15,7 @@ from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.encode import in_order
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
+from hc_interp.data.load import load_task
 from hc_interp.errors import AlignmentError, DataError, LabelError
 
 NLI = ("entailment", "neutral", "contradiction")
@@ -322,3 +323,25 @@ def test_what_was_dropped_is_not_forgotten(model):
     assert (len(once), once.dropped) == (2, 1)
     assert once.aligned(model).dropped == once.rows([0]).aligned(model).dropped == 1
     assert encode_pairs(model, once).dropped == 1
+
+
+def test_units_are_those_of_both_sides_and_follow_the_rows() -> None:
+    clean = Examples(["a", "b"], ["c", "d"], [0, 1], units={"verb": ["saw", ["met", "saw"]]})
+    corrupt = Examples(["a", "b"], ["e", "f"], [1, 0], units={"verb": ["hit", "met"], "noun": ["cat", []]})
+    pairs = ContrastPairs(clean, corrupt, [0, 1])
+    assert pairs.units == {"verb": (("saw", "hit"), ("met", "saw")), "noun": (("cat",), ())}
+    assert pairs.rows([1]).reversed().all_units == {"source": (("b",),), "verb": (("met", "saw"),), "noun": ((),)}
+    own = ContrastPairs(clean, corrupt, [0, 1], units={"template": ["t", "t"]})
+    assert own.units == {"template": (("t",), ("t",))}
+    with pytest.raises(DataError, match="'verb' has 1 entries for 2 rows"):
+        ContrastPairs(clean, corrupt, [0, 1], units={"verb": ["saw"]})
+
+
+def test_pairs_of_rules_name_template_verbs_and_nouns() -> None:
+    task = load_task("overlap-grammar", max_per_case=20)
+    pairs = task.contrast_pairs("lexical_overlap_ln_subject/object_swap", "overlap")
+    row = pairs.to_frame().iloc[0]
+    words = {word.strip(".").lower() for word in f"{row.clean_first} {row.clean_second} {row.corrupt_second}".split()}
+    assert set(pairs.units["verb"][0]) <= words
+    assert len(pairs.units["noun"][0]) == 3  # two of the premise, and the word that replaces one
+    assert {template for rows in pairs.units["template"] for template in rows} == {"the A T the B -> the A T the B"}

@@ -10,6 +10,7 @@ from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import resolve_groups
+from hc_interp.data.load import load_task
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, word_overlap
 from hc_interp.data.task import Task
 from hc_interp.errors import AlignmentError, DataError, LabelError
@@ -355,3 +356,25 @@ def test_classes_without_entailment_say_nothing():
     frame = label_frame([0, 1])
     for classes, groups in ((None, None), (("red", "blue"), None), (NLI, ((0, 1), (2,)))):
         assert Task.from_frames("t", cases={SWAP: frame}, groups=groups, classes=classes).case(SWAP).label == (0, 1)
+
+
+def test_heuristics_of_hans_are_known_and_others_are_told() -> None:
+    task = load_task("overlap-grammar", max_per_case=4)
+    right, wrong = task.heuristics["subsequence"]
+    assert all("_se_" in case for case in right)
+    assert all("_sn_" in case for case in wrong)
+    assert task.heuristic_label == 0
+    rows = Examples(["a"], ["b"], [1], classes=["no", "yes"])
+    assert Task("own", cases={"same": rows}).heuristics == {}
+    own = Task("own", cases={"same/one": rows}, heuristic={"same-one": True}, heuristic_label=1)
+    assert own.heuristics == {"heuristic": (("same/one",), ())}
+    with pytest.raises(DataError, match="names 'other', which is no case"):
+        Task("own", cases={"same": rows}, heuristic={"other": True}, heuristic_label=1)
+    with pytest.raises(DataError, match="without heuristic_label"):
+        Task("own", cases={"same": rows}, heuristic={"same": True})
+
+
+def test_fewer_cases_keep_their_heuristics() -> None:
+    task = load_task("overlap-grammar", max_per_case=4)
+    case = "subsequence_sn_NP/S"
+    assert replace(task, cases={case: task.case(case)}).heuristics == {"subsequence": ((), (case,))}

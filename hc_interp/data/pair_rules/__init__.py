@@ -1,5 +1,6 @@
 """Contrast pairs made by rule from texts. A pair is made only if the rules of `grammar.meaning` prove both labels."""
 
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from hc_interp.data.examples import Examples
 from hc_interp.data.grammar.cases import known_case
 from hc_interp.data.grammar.meaning import parse_claim, parse_premise, rewrite, tokens_of
+from hc_interp.data.grammar.shared_words import units_of
 from hc_interp.data.pair_rules.order import agents_of, order_edit
 from hc_interp.data.pair_rules.overlap import WordPool, overlap_edit
 from hc_interp.errors import DataError
@@ -69,6 +71,7 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
             corrupt_label.append(1 - gold[row] if kind == "order" else 1)
             edits.append((rewrite(examples.first[row], edit[0]), rewrite(second[row], edit[1])))
     clean = examples.rows(rows)
+    clean = replace(clean, units=units_of(clean))
     corrupt = Examples(
         first=tuple(premise for premise, _ in edits),
         second=tuple(hypothesis for _, hypothesis in edits),
@@ -78,4 +81,4 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
         groups=clean.groups,
         classes=clean.classes,
     )
-    return clean, corrupt
+    return clean, replace(corrupt, units=units_of(corrupt))

@@ -1,0 +1,45 @@
+"""Units: what rows have in common besides their source, such as a verb. Rows that share a level are not independent.
+
+`{"verb": (("saw",), ("saw",), ("helped",))}` gives the levels of unit "verb" for three rows. A row may have several
+levels of a unit (two nouns), or none.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from hc_interp.errors import DataError
+
+UnitLevels = Mapping[str, Sequence[str | Sequence[str]]]
+Levels = tuple[tuple[str, ...], ...]  # the levels of one unit, row by row
+
+
+def as_unit_levels(units: UnitLevels | None, n_rows: int) -> dict[str, Levels] | None:
+    """The units as they are stored, where a text is one level. Raises `DataError` for a unit with other rows."""
+    if units is None:
+        return None
+    stored = {}
+    for name, rows in units.items():
+        if isinstance(rows, str) or len(rows) != n_rows:
+            raise DataError(
+                f"The unit {name!r} has {len(rows)} entries for {n_rows} rows. Expected the levels of each row, such "
+                "as its verbs: {'verb': [['saw'], ['saw', 'met'], ...]}."
+            )
+        stored[str(name)] = tuple((row,) if isinstance(row, str) else tuple(map(str, row)) for row in rows)
+    return stored
+
+
+def unit_rows(units: Mapping[str, Levels] | None, indices: Sequence[int]) -> dict[str, Levels] | None:
+    """The levels of these rows."""
+    return None if units is None else {name: tuple(rows[i] for i in indices) for name, rows in units.items()}
+
+
+def joined_sides(*sides: Mapping[str, Levels] | None) -> dict[str, Levels] | None:
+    """The levels that a row has on any side, for each unit of any side; None if no side names units."""
+    known = [side for side in sides if side is not None]
+    names = dict.fromkeys(name for side in known for name in side)
+    return {
+        name: tuple(
+            tuple(dict.fromkeys(level for levels in rows for level in levels))
+            for rows in zip(*(side[name] for side in known if name in side), strict=True)
+        )
+        for name in names
+    } or None
