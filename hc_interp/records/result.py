@@ -23,6 +23,7 @@ MODULES = {
     "AttentionProfile": "hc_interp.attention.result",
     "Block": "hc_interp.patching.shards",
     "Concept": "hc_interp.probing.concept",
+    "DirectionRecord": "hc_interp.reading.records",
     "EffectiveSize": "hc_interp.evaluation.effective_size",
     "Evaluation": "hc_interp.evaluation.result",
     "Faithfulness": "hc_interp.evaluation.faithfulness_results",
@@ -32,7 +33,7 @@ MODULES = {
     "GeneralizingHeads": "hc_interp.heads.generalizing",
     "HeuristicCore": "hc_interp.heads.core",
     "Interval": "hc_interp.statistics.tests",
-    "KindRecord": "hc_interp.reading.verdict",
+    "KindRecord": "hc_interp.reading.records",
     "MaskSearch": "hc_interp.search.result",
     "MeanActivations": "hc_interp.interventions.means",
     "PathEffects": "hc_interp.patching.effects",
@@ -41,6 +42,7 @@ MODULES = {
     "Probe": "hc_interp.probing.probe",
     "ProbeMap": "hc_interp.probing.probe_map",
     "Ranking": "hc_interp.search.ranking",
+    "Specificity": "hc_interp.reading.specificity",
     "Verdict": "hc_interp.reading.verdict",
 }
 
