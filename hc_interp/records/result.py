@@ -39,10 +39,13 @@ MODULES = {
     "PathEffects": "hc_interp.patching.effects",
     "PathProbes": "hc_interp.probing.path_result",
     "Places": "hc_interp.probing.design",
+    "Premises": "hc_interp.reading.premise_result",
     "Probe": "hc_interp.probing.probe",
     "ProbeMap": "hc_interp.probing.probe_map",
     "Ranking": "hc_interp.search.ranking",
     "Specificity": "hc_interp.reading.specificity",
+    "ScoreRows": "hc_interp.evaluation.scores",
+    "Scores": "hc_interp.evaluation.scores",
     "Verdict": "hc_interp.reading.verdict",
 }
 
