@@ -3,7 +3,8 @@
 A premise has a subject, a verb, an object and an adverb; a hypothesis has a subject, the premise's verb and an object.
 The premise entails the hypothesis if both have the same nouns in the same order. In domain, a hypothesis that does not
 follow has a noun that the premise lacks, so the heuristic is "all words of the hypothesis are in the premise". In the
-case "swap", the nouns of the premise are exchanged and the heuristic is wrong.
+case "same" the hypothesis follows and the heuristic is right. In the case "swap" the nouns of the premise are exchanged
+and the heuristic is wrong.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ ADVERBS = ("again", "alone", "here", "late", "now", "there", "today", "twice")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 VOCABULARY = (*SPECIAL, *NOUNS, *VERBS, *ADVERBS)
 LABELS = ("entailment", "non-entailment")
-CASE = "swap"
+CASE, RIGHT_CASE = "swap", "same"  # the cases in which the heuristic is wrong and right
 LENGTH = 10  # [CLS] subject verb object adverb [SEP] subject verb object [SEP]
 POSITION_NAMES = (
     "start",
@@ -51,7 +52,9 @@ NO_CODE = "no code"
 # real training data.
 HYPOTHESIS_SHARES = {"same": 0.43, "one": 0.45, "both": 0.105, "swap": 0.015}
 
-PAIR_SIDES = {"order": ("swap", "same"), "overlap": ("same", "one")}  # the kinds of hypothesis, clean and corrupt
+# The kinds of hypothesis, clean and corrupt, of the pairs that a verdict is about.
+PAIR_SIDES = {"order": ("swap", "same"), "overlap": ("same", "one")}
+BOTH_WRONG = ("swap", "swap one")  # the sides of overlap pairs in which neither hypothesis follows
 
 
 def bit(number: int) -> str:
@@ -95,7 +98,8 @@ def tokenizer() -> "PreTrainedTokenizerFast":
 def examples(n: int, shares: Mapping[str, float], seed: int, prefix: str) -> Examples:
     """`n` examples. The kind of each hypothesis is drawn with the shares given for the kinds.
 
-    A hypothesis has the nouns of its premise ("same"), "one" or "both" of them replaced, or exchanged ("swap").
+    A hypothesis has the nouns of its premise ("same"), "one" or "both" of them replaced, or exchanged ("swap"), or
+    exchanged with one of them replaced ("swap one").
     """
     rng = np.random.default_rng(seed)
     drawn = rng.choice(list(shares), size=n, p=np.array(list(shares.values())) / sum(shares.values()))
@@ -111,16 +115,21 @@ def contrast_pairs(n: int, kind: str, seed: int, prefix: str, split: str | None 
     Raises `DataError` for another kind.
     """
     check_kind(kind)
+    return _pairs(n, PAIR_SIDES[kind], kind, seed, prefix, split)
+
+
+def _pairs(
+    n: int, kinds: tuple[str, str], kind: str, seed: int, prefix: str, split: str | None = None
+) -> ContrastPairs:
+    """`n` pairs whose sides have these kinds of hypotheses for one premise."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(n):
         words, outside = _draw(rng)
-        rows.append([_texts(side, words, outside) for side in PAIR_SIDES[kind]])
+        rows.append([_texts(side, words, outside) for side in kinds])
     clean, corrupt = (
-        _as_examples(
-            [row[i][0] for row in rows], [row[i][1] for row in rows], [int(PAIR_SIDES[kind][i] != "same")] * n, prefix
-        )
-        for i in (0, 1)
+        _as_examples([row[i][0] for row in rows], [row[i][1] for row in rows], [int(side != "same")] * n, prefix)
+        for i, side in enumerate(kinds)
     )
     assert clean.label is not None
     return ContrastPairs(clean, corrupt, clean.label, kind=kind, split=split)
@@ -162,20 +171,35 @@ def check_kind(kind: str) -> None:
 
 
 def task(name: str, seed: int, *, n_train: int = 512, n_pairs: int = 96) -> Task:
-    """The task of a testbed: both splits, the case "swap", and both kinds of contrast pairs.
+    """The task of a testbed: both splits, the cases "swap" and "same", and contrast pairs.
 
     `train` has a few examples of "swap", `validation` has none. Every split is drawn with a seed of its own. About half
-    of the pairs are in the split "select" and half in "test".
+    of the pairs are in the split "select" and half in "test". Clean is of the pair's case. The kinds of pairs are:
+
+    - "order" of "swap": corrupt has the nouns in the premise's order, so that the label changes.
+    - "overlap" of "same": one noun of corrupt is replaced, so that the label changes.
+    - "overlap" of "swap": one noun of corrupt is replaced, and neither side follows. Only the heuristic's answer
+      changes.
     """
-    seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
+    seeds = np.random.SeedSequence(seed).generate_state(7).tolist()
     in_domain = {kind: share for kind, share in HYPOTHESIS_SHARES.items() if kind != "swap"}
+    order, overlap = (contrast_pairs(n_pairs, kind, seeds[i], kind) for i, kind in enumerate(PAIR_SIDES))
     return Task(
         name,
         train=examples(n_train, HYPOTHESIS_SHARES, seeds[2], "train"),
         validation=examples(256, in_domain, seeds[3], "validation"),
-        cases={CASE: examples(256, {"swap": 1.0}, seeds[4], "swap")},
+        cases={
+            CASE: examples(256, {"swap": 1.0}, seeds[4], "swap"),
+            RIGHT_CASE: examples(256, {"same": 1.0}, seeds[5], "same"),
+        },
         classes=LABELS,
-        pairs={(CASE, kind): contrast_pairs(n_pairs, kind, seeds[i], kind) for i, kind in enumerate(PAIR_SIDES)},
+        pairs={
+            (CASE, "order"): order,
+            (RIGHT_CASE, "overlap"): overlap,
+            (CASE, "overlap"): _pairs(n_pairs, BOTH_WRONG, "overlap", seeds[6], "swap overlap"),
+        },
+        heuristic={RIGHT_CASE: True, CASE: False},
+        heuristic_label=LABELS.index("entailment"),
     )
 
 
@@ -186,14 +210,16 @@ def _draw(rng: np.random.Generator) -> tuple[list[str], list[str]]:
 
 
 def _texts(kind: str, words: list[str], outside: list[str]) -> tuple[str, str]:
-    """Premise and hypothesis. For the kind "one", the new noun determines which of the two nouns it replaces."""
+    """Premise and hypothesis. Where one noun is replaced, the new one determines whether subject or object is."""
     subject, verb, obj, adverb = words
     other = outside[0]
+    replaces_object = NOUNS.index(other) % 2
     hypothesis = {
         "same": (subject, verb, obj),
         "swap": (obj, verb, subject),
         "both": (other, verb, outside[1]),
-        "one": (subject, verb, other) if NOUNS.index(other) % 2 else (other, verb, obj),
+        "one": (subject, verb, other) if replaces_object else (other, verb, obj),
+        "swap one": (obj, verb, other) if replaces_object else (other, verb, subject),
     }[kind]
     return f"{subject} {verb} {obj} {adverb}", " ".join(hypothesis)
 

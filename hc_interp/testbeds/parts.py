@@ -69,7 +69,7 @@ def checker(name: str, slot: str, senders: Sequence[str], weak: Mapping[str, flo
     It writes one of `name: CHECKER_ANSWERS`. The `senders` (matchers) have equal weights that add up to 1.
     `weak` are the weights of further senders.
     """
-    weights = {**dict.fromkeys(senders, 1 / len(senders)), **(weak or {})}
+    weights = {**{sender: 1 / len(senders) for sender in senders}, **(weak or {})}
     moves = tuple(
         ({f"{sender}: {where}": weight for sender, weight in weights.items()}, {f"{name}: {answer}": 1.0})
         for where, answer in order_answers(slot).items()
@@ -83,6 +83,15 @@ def relay(name: str, position: str, sender: str) -> HeadPlan:
         attend_to(position),
         tuple(({f"{sender}: {answer}": 1.0}, {f"{name}: {answer}": 1.0}) for answer in CHECKER_ANSWERS),
     )
+
+
+def word_relay(name: str, slot: str, senders: Sequence[str]) -> HeadPlan:
+    """A head that moves the matchers' answers on the noun of this slot to every position."""
+    share = 1 / len(senders)
+    moves = tuple(
+        ({f"{sender}: {where}": share for sender in senders}, {f"{name}: {where}": 1.0}) for where in MATCHER_ANSWERS
+    )
+    return HeadPlan(attend_to(slot), moves)
 
 
 def query_checker(name: str, slot: str, senders: Sequence[str]) -> HeadPlan:
@@ -134,18 +143,32 @@ def lookup(name: str, matchers: Sequence[str]) -> LookupPlan:
     )
 
 
-def decoy(name: str, layer: int, matchers: Sequence[str], rng: np.random.Generator) -> HeadPlan:
-    """A head that writes a feature which no other head reads.
+def live_decoy(name: str, sender: str | None, rng: np.random.Generator) -> HeadPlan:
+    """A head that writes a feature which no other head reads, and whose output changes on pairs of both kinds.
+
+    It reads the whole answer of the sender (a matcher), as a checker does, or else a sign of the code of the noun in
+    one slot. It writes at every position.
+    """
+    slot = HYPOTHESIS_SLOTS[int(rng.integers(2))]
+    if sender is not None:
+        return checker(name, slot, [sender])
+    read = {bit(int(rng.integers(N_BITS))): N_BITS**0.5, NO_CODE: 1.0}
+    return HeadPlan(attend_to(slot), ((read, {name: 1.0}),))
+
+
+def decoy(name: str, layer: int, matchers: Sequence[str], rng: np.random.Generator) -> tuple[HeadPlan, str | None]:
+    """A head that writes a feature which no other head reads, and the matcher that it reads (None: none).
 
     The feature is a sign of the code of the noun in one slot or (after layer 0, in half of the draws) whether the noun
     was found. The sign is moved to the slots alone: so its output changes about as much as that of a matcher.
     """
     slot = HYPOTHESIS_SLOTS[int(rng.integers(2))]
     if layer > 0 and rng.integers(2):
-        return collector(name, slot, [matchers[int(rng.integers(len(matchers)))]])
+        sender = matchers[int(rng.integers(len(matchers)))]
+        return collector(name, slot, [sender]), sender
     read = {bit(int(rng.integers(N_BITS))): N_BITS**0.5, NO_CODE: 1.0}
     scores = (
         ({at(position): 1.0 for position in HYPOTHESIS_SLOTS}, {at(slot): HARD_GAP}),
         ({at(position): 1.0 for position in IDLE}, {NO_CODE: HARD_GAP}),
     )
-    return HeadPlan(scores, ((read, {name: 1.0}),))
+    return HeadPlan(scores, ((read, {name: 1.0}),)), None

@@ -1,7 +1,7 @@
 """`World`: a model whose circuit was built in, with the data and the true edges."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,10 +11,12 @@ from hc_interp.data.task import Task
 from hc_interp.interventions.means import MeanActivations, mean_activations
 from hc_interp.models.hooked import HookedModel
 from hc_interp.testbeds import language
+from hc_interp.testbeds.true_reading import TrueReading
 
 EdgeEnd = Component | End  # also `embed`, where the residual stream starts, and `output`
 Route = Literal["direct", "mlps", "all"]
 PAIR_KINDS = tuple(language.PAIR_SIDES)
+ALL_HOLD = dict.fromkeys(("model_generalizes", "core_is_heuristic", "heads_generalize"), "holds")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,12 @@ class World:
 
     `truth` are all direct edges that carry information to the answer (before noise); `reach` adds longer paths. `core`
     are the heads of the heuristic. `generalizing` are the heads that check the word order, and the relays, which lead
-    to these without a core head upstream. `decoys` are all other heads. `circuit` are the components of all direct
-    edges.
+    to these without a core head upstream. `decoys` are all other heads: some worlds have a part of the circuit among
+    them, which the world's own description says. `circuit` are the components of all direct edges.
+
+    `premises` says of each premise of a verdict (`hc.premises`) whether it "holds" or "fails" by construction, or stays
+    "open" by its definition. `reading` has the built numbers for each kind of pairs on which the generalizing heads
+    have an effect. Both are empty for a model in which nothing was built.
     """
 
     kind: str
@@ -54,6 +60,8 @@ class World:
     core: tuple[Head, ...]
     generalizing: tuple[Head, ...]
     decoys: tuple[Head, ...]
+    premises: Mapping[str, str] = field(default_factory=dict)
+    reading: Mapping[str, TrueReading] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
@@ -72,8 +80,9 @@ class World:
 
     @property
     def pairs(self) -> dict[str, ContrastPairs]:
-        """The test pairs of both kinds."""
-        return {kind: self.task.contrast_pairs(language.CASE, kind, split="test") for kind in PAIR_KINDS}
+        """The test pairs of both kinds. The label changes in both."""
+        cases = {"order": language.CASE, "overlap": language.RIGHT_CASE}
+        return {kind: self.task.contrast_pairs(case, kind, split="test") for kind, case in cases.items()}
 
     def population(self, kind: str, n: int, seed: int) -> ContrastPairs:
         """`n` new pairs of the same distribution as `pairs`, as two `Batch`es."""
