@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,6 +15,7 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.labels import regrouped, resolve_groups
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError, warn
+from hc_interp.evaluation.heuristic_scores import ScorePlan
 from hc_interp.evaluation.result import FULL, INTERVENED, VALIDATION, WHOLE, Evaluation
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
@@ -41,6 +43,7 @@ def evaluate(
     cases: str | Sequence[str] | None = None,
     batch_size: int = 64,
     max_per_case: int | None = None,
+    pull_pairs: int = 50,
     seed: int = 0,
     level: float = 0.95,
 ) -> Evaluation:
@@ -55,6 +58,10 @@ def evaluate(
     instead of "full". KL(first row || subnetwork) is taken on validation, in nats. `cases` are case ids (None: all).
     `max_per_case` limits the examples of each case and of validation, which `seed` draws. `seed` also draws the
     bootstrap of the intervals, and `level` is their confidence level.
+
+    Where the task says what a heuristic would answer (`Task.heuristic`), and has cases of both kinds (it is right, it
+    is wrong), `.scores()` gives statistics that need no threshold. Their pull takes passes over at most `pull_pairs`
+    overlap pairs of each case (0: no pull).
 
     Raises `DataError` for a task without data or an unknown case, `HCError` for subnetworks without `means` and for
     logits that are not finite. Warns (`HCWarning`) if the whole interval of the full model's accuracy on validation is
@@ -81,15 +88,20 @@ def evaluate(
     # All data is encoded before the first forward pass, so that a row that cannot be encoded is refused at once.
     encoded = {split: batches(model, examples, batch_size=batch_size) for split, examples in splits.items()}
     groups = {split: resolve_groups(model.labels, examples) for split, examples in splits.items()}
+    plan = ScorePlan.of(model, task, splits, _count(pull_pairs), batch_size, seed)
     right: dict[str, Bool[Tensor, "subnetwork example"]] = {}
+    scores: dict[str, Float[np.ndarray, "subnetwork example"]] = {}
     kl: Float[Tensor, "subnetwork example"] | None = None
-    with stage("evaluate", len(splits) * len(settings)) as progress:
+    with stage("evaluate", (len(splits) + (plan.passes if plan else 0)) * len(settings)) as progress:
         for split, examples in splits.items():
             gold = torch.tensor(examples.label, device=model.device)
             answers = list(logits_under(model, encoded[split], settings, split, progress).values())
             right[split] = torch.stack([correct(logits, gold, groups[split]).bool() for logits in answers]).cpu()
             if split == VALIDATION:
                 kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
+            if plan and split in plan.splits:
+                scores[split] = plan.s(answers)
+        scored = plan and plan.scores(model, settings, scores, progress, level=level, seed=seed)
     evaluation = Evaluation(
         names=tuple(settings),
         subnetworks=(None, *named.values()),
@@ -108,10 +120,17 @@ def evaluate(
             max_per_case=max_per_case,
         ),
         majority=None if before else _majority(splits.get(VALIDATION)),
+        heuristic_scores=scored,
     )
     if evaluation.suspicion:
         warn(evaluation.suspicion)
     return evaluation
+
+
+def _count(pull_pairs: int) -> int:
+    if isinstance(pull_pairs, bool) or not isinstance(pull_pairs, Integral) or pull_pairs < 0:
+        raise DataError(f"pull_pairs is {pull_pairs!r}; expected a number of pairs from each case, or 0 for none.")
+    return int(pull_pairs)
 
 
 def _majority(examples: Examples | None) -> float | None:

@@ -13,10 +13,12 @@ from torch import Tensor
 from hc_interp.components import Subnetwork
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import DataError
+from hc_interp.evaluation.scores import BOUNDS, Scores
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
 
 FULL, INTERVENED, VALIDATION = "full", "intervened", "validation"
+SCORES = ("separation", "pull", "in_domain_auc", "recentred_right", "recentred_wrong")  # columns of `scores()`
 WHOLE = {FULL: "full model", INTERVENED: "intervened model"}  # names of the first row, and in words
 
 
@@ -29,7 +31,9 @@ class Evaluation(Result):
     `correct[split]` says whether each answer is right, with rows in the order of `names`. `kl` is KL(first row ||
     subnetwork) on validation in nats (None without that split). `ids` and `sources` name the examples. `majority` is
     the share of the most frequent label on validation, which is the accuracy of always answering with that label (None
-    without that split, and where interventions change the model).
+    without that split, and where interventions change the model). `heuristic_scores` holds the score s of the
+    heuristic's answer for each subnetwork and example, and `scores()` its statistics (None where the task names no
+    heuristic with cases of both kinds).
 
     Intervals are bootstraps over sources. They show how far a number may vary with other premises, not with another
     seed of the search. Where all answers are right, or none, the bootstrap has no spread, and the interval is the exact
@@ -46,6 +50,7 @@ class Evaluation(Result):
     seed: int
     provenance: dict[str, Any] = field(default_factory=dict)
     majority: float | None = None
+    heuristic_scores: Scores | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -119,6 +124,22 @@ class Evaluation(Result):
             "kl": not_measured if self.kl is None else self.kl.double().mean(1).numpy(),
         }
         return pd.DataFrame(columns | {case: self.accuracy(case) for case in self.splits if case != VALIDATION})
+
+    def scores(self) -> pd.DataFrame:
+        """A row per subnetwork and heuristic: statistics that need no threshold, with their intervals.
+
+        The columns `x x_low x_high` are of separation, pull, in_domain_auc, and recentred_right and recentred_wrong:
+        the accuracies of the cases where the heuristic is right, and wrong, at a threshold refitted for each subnetwork
+        (`Scores` defines them). Intervals are about new sources, verbs and nouns. Raises `DataError` where the task
+        named no heuristic.
+        """
+        if self.heuristic_scores is None:
+            raise DataError(
+                "This evaluation has no scores of a heuristic. Expected a task with validation examples, cases of both "
+                "kinds and what the heuristic does: Task(..., heuristic={'case': True, ...}, heuristic_label=0)."
+            )
+        frame = self.heuristic_scores.to_frame().rename(columns={"system": "subnetwork"})
+        return frame.loc[:, ["subnetwork", "heuristic", *(f"{name}{end}" for name in SCORES for end in BOUNDS)]]
 
     def by_heuristic(self) -> pd.DataFrame:
         """Mean accuracy over the cases of each HANS heuristic and label: subnetwork, heuristic, label, accuracy, cases.

@@ -100,6 +100,11 @@ def heuristic_named(task: Task, name: str | None) -> str:
     return chosen
 
 
+def class_groups(classes: Classes, n_classes: int) -> tuple[Classes, Classes]:
+    """The heuristic's answer and all other classes, as label groups."""
+    return classes, tuple(i for i in range(n_classes) if i not in classes)
+
+
 def in_domain_block(model: HookedModel, task: Task, classes: Classes) -> Block:
     """The validation split. Raises `DataError` for a task without one, or with one label of the two alone."""
     if task.validation is None:
@@ -137,28 +142,29 @@ def overlap_block(model: HookedModel, pairs: ContrastPairs, classes: Classes, pr
     return Block(pairs, clean, np.zeros(len(pairs), dtype=bool)).rows(rows) if len(rows) else None
 
 
-def heuristic_blocks(
-    model: HookedModel, task: Task, heuristic: str, classes: Classes, kinds: Sequence[str] = ("order", "overlap")
-) -> dict[str, Block]:
+def heuristic_blocks(model: HookedModel, task: Task, heuristic: str, classes: Classes) -> dict[str, Block]:
     """All rows of the cases of a heuristic: "case X", "order X" and "overlap X", as far as the task has them.
 
-    Overlap pairs are the proper ones if the cases have any, else all (`overlap_block`). Raises `DataError` for a case
-    that has pairs and no examples.
+    Raises `DataError` for a case that has pairs and no examples.
     """
     right, wrong = task.heuristics[heuristic]
     blocks = {f"case {case}": examples_block(model, task.case(case), classes) for case in (*right, *wrong)}
-    if "order" in kinds:
-        pairs = pairs_of(task, (*right, *wrong), "order")
-        blocks |= {f"order {c}": b for c, part in pairs.items() if (b := order_block(model, part, classes))}
-    if "overlap" in kinds:
-        # Where the heuristic is right, the clean side has its label, so that only the wrong cases have proper pairs.
-        pairs = pairs_of(task, wrong, "overlap")
-        found = {f"overlap {c}": b for c, part in pairs.items() if (b := overlap_block(model, part, classes, True))}
-        if not found:
-            pairs |= pairs_of(task, right, "overlap")
-            found = {f"overlap {c}": b for c, p in pairs.items() if (b := overlap_block(model, p, classes, False))}
-        blocks |= found
-    return blocks
+    pairs = pairs_of(task, (*right, *wrong), "order")
+    blocks |= {f"order {c}": b for c, part in pairs.items() if (b := order_block(model, part, classes))}
+    return blocks | overlap_blocks(model, task, right, wrong, classes)
+
+
+def overlap_blocks(
+    model: HookedModel, task: Task, right: Sequence[str], wrong: Sequence[str], classes: Classes
+) -> dict[str, Block]:
+    """The overlap pairs that count for the pull, as "overlap X": proper ones if the cases have any, else all."""
+    # Where the heuristic is right, the clean side has its label, so that only the wrong cases have proper pairs.
+    pairs = pairs_of(task, wrong, "overlap")
+    found = {f"overlap {c}": b for c, part in pairs.items() if (b := overlap_block(model, part, classes, True))}
+    if not found:
+        pairs |= pairs_of(task, right, "overlap")
+        found = {f"overlap {c}": b for c, part in pairs.items() if (b := overlap_block(model, part, classes, False))}
+    return found
 
 
 def pairs_of(task: Task, cases: Sequence[str], kind: str) -> dict[str, ContrastPairs]:
@@ -195,7 +201,7 @@ def numbered_levels(units: Mapping[str, Mapping[str, Levels]]) -> dict[str, dict
     for block, by_unit in units.items():
         found[block] = {}
         for unit, rows in by_unit.items():
-            table = np.full((len(rows), max([1, *map(len, rows)])), -1)
+            table = np.full((len(rows), max([1, *map(len, rows)])), -1, dtype=np.int32)
             for row, levels in enumerate(rows):
                 for column, level in enumerate(levels):
                     table[row, column] = numbers.setdefault((unit, level), len(numbers))

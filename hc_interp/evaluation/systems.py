@@ -19,7 +19,7 @@ from hc_interp.data.encode import EncodedBatch, batches, in_order
 from hc_interp.data.examples import Examples
 from hc_interp.data.parts import DataPart
 from hc_interp.errors import HCError
-from hc_interp.evaluation.score_data import Block, Classes
+from hc_interp.evaluation.score_data import Block, Classes, class_groups
 from hc_interp.interventions.nodes import component_values, replacements
 from hc_interp.interventions.sources import Source
 from hc_interp.metrics import logit_diff
@@ -87,8 +87,7 @@ def score_systems(
     A system is the model under `before` with its components replaced by `source`. Raises `HCError` for logits that are
     not finite. The stage advances by the number of systems for each batch.
     """
-    chosen = set(classes)
-    groups = (tuple(classes), tuple(i for i in range(len(model.labels or ())) if i not in chosen))
+    groups = class_groups(classes, len(model.labels or ()))
     removed = dict.fromkeys(systems.values())
     parts = []
     for item in encoded:
