@@ -69,6 +69,7 @@ from .evaluation.faithfulness import faithfulness_curve as faithfulness_curve
 from .evaluation.faithfulness_results import Faithfulness as Faithfulness
 from .evaluation.faithfulness_results import FaithfulnessCurve as FaithfulnessCurve
 from .evaluation.result import Evaluation as Evaluation
+from .evaluation.scores import Scores as Scores
 from .experiment.run import run as run
 from .experiment.settings import RunSettings as RunSettings
 from .heads.core import HeuristicCore as HeuristicCore
@@ -102,6 +103,8 @@ from .probing.probe import Probe as Probe
 from .probing.probe import fit_probe as fit_probe
 from .probing.probe_map import ProbeMap as ProbeMap
 from .probing.probe_map import probe_map as probe_map
+from .reading.premise_result import Premises as Premises
+from .reading.premises import premises as premises
 from .reading.reads_from import reads_from as reads_from
 from .reading.verdict import Verdict as Verdict
 from .records.result import Result as Result

@@ -4,12 +4,15 @@ Every head attends evenly. The words of `SIGNS` carry signs in two directions, A
 the core heads H0 and H1 move A's sign to C, the decoys H2 and H3 move B's sign to D, the others do nothing. Layer 2: H0
 writes what it reads to Y, which the classifier reads; H1 does the same with D. What H0 reads says which story is true:
 
-- "direct": C. "mlps": E, where layer 0's MLP writes C's sign. "all": F, where the head L1H0 writes it.
+- "direct" and "trunk": C. "mlps": E, where layer 0's MLP writes C's sign. "all": F, where the head L1H0 writes it.
 - "crowd": C, to which four more heads of layer 0 move A's sign, so that the core is nothing special.
 - "decoy": D: it never sees the core.
 
 All directions are orthogonal, without mean, and signs alone differ between the sides of a pair: LayerNorm sees the same
 length on both, so that what is not read does not leak, but for rounding.
+
+L2H2 does what L2H0 does, and the other heads of layer 2 move D to Z, which nobody reads: they change as much as the
+readers do and follow the decoys. In the story "trunk" all of them read what the readers read.
 """
 
 import torch
@@ -24,9 +27,10 @@ from hc_interp.models.load import load
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "p", "n", "a", "m", "b", "o", *(f"w{i}" for i in range(20))]
 N_HEADS, D_HEAD, D_MODEL = 8, 8, 64
 CORE, READER, DECOYS = (Head(0, 0), Head(0, 1)), Head(2, 0), (Head(0, 2), Head(0, 3))
-STORIES = {"direct": "C", "mlps": "E", "all": "F", "crowd": "C", "decoy": "D"}
+READERS = (READER, Head(2, 2))
+STORIES = {"direct": "C", "mlps": "E", "all": "F", "crowd": "C", "decoy": "D", "trunk": "C"}
 SIGNS = {"p": (1, 1), "n": (-1, -1), "a": (1, 0), "m": (-1, 0), "b": (0, 1), "o": (0, -1)}
-DIRECTIONS = {name: (2 * i, 2 * i + 1) for i, name in enumerate("ABCDEFY")}
+DIRECTIONS = {name: (2 * i, 2 * i + 1) for i, name in enumerate("ABCDEFYZ")}
 CLASSES, GROUPS = ("entailment", "neutral", "contradiction"), ((0,), (1, 2))
 
 
@@ -77,8 +81,11 @@ def _wiring(story: str):
         for i in range(4, 8):
             yield Head(0, i), "A", "C", 1.0
     yield Head(1, 0), "C", "F", 6.0
-    yield READER, STORIES[story], "Y", 6.0
-    yield Head(2, 1), "D", "Y", 6.0
+    for head in READERS:
+        yield head, STORIES[story], "Y", 6.0
+    yield Head(2, 1), "C" if story == "trunk" else "D", "Y", 6.0
+    for i in range(3, N_HEADS):
+        yield Head(2, i), "C" if story == "trunk" else "D", "Z", 6.0
 
 
 def _wire(attention, head: int, read: str, write: str, gain: float) -> None:

@@ -15,7 +15,9 @@ from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureValues
 from hc_interp.probing.probe import Probe
-from hc_interp.reading.verdict import KindRecord, Verdict
+from hc_interp.reading.records import DirectionRecord, KindRecord
+from hc_interp.reading.specificity import Specificity
+from hc_interp.reading.verdict import Verdict
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import ROUNDS, MaskSearch
 from hc_interp.statistics.tests import Interval
@@ -132,12 +134,32 @@ def interval(value, half=0.03, n=64):
     return Interval(value, value - half, value + half, n)
 
 
-def kind_record(kind, t, seed=0, why=""):
+def specific(s=0.6, r_g=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    heads = tuple(Head(4, i) for i in range(10))
+    is_g = np.array([head in GENERALIZING for head in heads])
+    response = np.where(is_g, r_g, r_g * (1 - s)) + 0.05 * rng.normal(size=len(heads))
+    return Specificity(
+        D=interval(s * r_g),
+        S=interval(s, 0.1),
+        R_G=interval(r_g),
+        R_O=interval(r_g * (1 - s)),
+        p_D=0.01,
+        labellings=120,
+        covered=0.9,
+        left_out={},
+        heads=heads,
+        response=response,
+        extent=rng.random(len(heads)),
+        is_G=is_g,
+    )
+
+
+def direction_record(t, seed=0, why=""):
     rng = np.random.default_rng(seed)
     pairs = {name: rng.normal(size=64) for name in ("node", "total")}
     arms = {"means": interval(t), "zero": interval(0.8 * t, 0.1), "donors": interval(0.9 * t, 0.06)}
-    return KindRecord(
-        kind=kind,
+    return DirectionRecord(
         why=why,
         routes={"all": interval(t), "mlps": interval(0.7 * t), "direct": interval(0.3 * t, 0.02)},
         p=0.005,
@@ -147,8 +169,9 @@ def kind_record(kind, t, seed=0, why=""):
         size_controls=rng.normal(0.05, 0.03, size=60),
         size_limit=0.11,
         size_ratio=0.7,
-        specificity=interval(0.04),
-        specificity_heads=(Head(4, 0),),
+        important=(Head(2, 0), Head(2, 1)),
+        important_T=0.8 * t,
+        specificity={route: specific(seed=seed) for route in ("all", "mlps", "direct")},
         node_effect=interval(-1.5, 0.2),
         sender_change=0.4,
         necessity=arms,
@@ -158,16 +181,24 @@ def kind_record(kind, t, seed=0, why=""):
         sources=tuple(f"premise {i}" for i in range(64)),
         ids=tuple(map(str, range(64))),
         dropped=2,
+        units={"source": 64, "verb": 16},
+        few={"template": 1},
     )
+
+
+def kind_record(kind, t, seed=0, why=""):
+    directions = {"as_is": direction_record(t, seed, why), "reversed": direction_record(1.2 * t, seed + 1, why)}
+    return KindRecord(kind, directions, "reads_specifically", "specific")
 
 
 def verdict(edges, **changes):
     found = {
-        "answer": "reads_from", "reason": "shown", "kinds": ("order",), "via": "through MLPs",
+        "answer": "inconclusive", "reason": "premises not checked", "reading": "reads_specifically",
+        "reading_reason": "specific", "kinds": ("order",), "premises": None,
         "records": {"order": kind_record("order", 0.42), "overlap": kind_record("overlap", 0.2, 1)},
         "p_holm": {"order": 0.01, "overlap": 0.01}, "edges": edges, "edges_kind": "order", "core": tuple(CORE),
         "generalizing": tuple(GENERALIZING), "relay": (), "unread": (),
-        "settings": {"margin": 0.05, "alpha": 0.05, "level": 0.95, "metric": "logit_diff"},
+        "settings": {"margin": 0.05, "delta": 0.3, "alpha": 0.05, "level": 0.95, "metric": "logit_diff"},
         "provenance": PROVENANCE,
     }  # fmt: skip
     return Verdict(**{**found, **changes})

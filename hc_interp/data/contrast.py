@@ -147,6 +147,11 @@ class ContrastPairs:
         """The units with "source" among them: what intervals over these pairs take as dependent."""
         return {"source": tuple((source,) for source in self.sources), **(self.units or {})}  # type: ignore[dict-item]
 
+    @property
+    def reversible(self) -> bool:
+        """Whether `reversed` is possible: the corrupt side has labels over the same groups."""
+        return _labels_under(self.corrupt, self.groups) is not None
+
     def reversed(self) -> Self:
         """The same pairs with the sides swapped; gold becomes the label of the side that was corrupt.
 

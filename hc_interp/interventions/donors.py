@@ -1,7 +1,9 @@
 """`Donors`, the source of resampling ablation: a value is replaced by the same component's value on another example."""
 
+import copy
 import hashlib
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import torch
@@ -58,6 +60,17 @@ class Donors:
             )
         digest = hashlib.sha256(f"{self.seed}|{tokens.tolist()}".encode()).digest()
         return pool[int(np.random.default_rng(int.from_bytes(digest[:8], "big")).integers(len(pool)))]
+
+    @property
+    def lengths(self) -> frozenset[int]:
+        """The numbers of tokens of which there are at least two donors, so that an example has another one."""
+        return frozenset(length for length, rows in self._pools.items() if len(rows) > 1)
+
+    def with_seed(self, seed: int) -> Self:
+        """The same data, from which another seed draws. It is not encoded again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "seed", seed)
+        return other
 
     def __repr__(self) -> str:
         return f"Donors({sum(map(len, self._pools.values()))} examples, seed {self.seed})"

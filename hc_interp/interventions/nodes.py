@@ -148,12 +148,22 @@ def replace_components(
     items: Iterable[Component | End], source: Source, model: HookedModel, batch: Batch, before: Sequence[Intervention]
 ) -> list[SiteEdit]:
     """Edits that replace the components' values by the source's: one for all heads of a layer, one for each MLP."""
-    members_of = _by_site(items)
-    values = source_values(source, model, batch, members_of, before) if members_of else None
-    if values is None:
-        return []
+    values = component_values(items, source, model, batch, before)
+    return [] if values is None else replacements(items, values, model)
+
+
+def component_values(
+    items: Iterable[Component | End], source: Source, model: HookedModel, batch: Batch, before: Sequence[Intervention]
+) -> dict[Site, Tensor] | None:
+    """The source's values at the sites of the components; None where there is nothing to replace."""
+    sites = _by_site(items)
+    return source_values(source, model, batch, sites, before) if sites else None
+
+
+def replacements(items: Iterable[Component | End], values: Mapping[Site, Tensor], model: HookedModel) -> list[SiteEdit]:
+    """Edits that replace the components' values by `values`: one for all heads of a layer, one for each MLP."""
     edits = []
-    for site, members in members_of.items():
+    for site, members in _by_site(items).items():
         replaced = torch.ones((), dtype=torch.bool, device=model.device)
         if site.kind == "z":
             replaced = chosen_heads(members, model)

@@ -28,19 +28,22 @@ class GeneralEngine:
     _step_one: tuple[Members, StepOneValues] | None = None
     _node: dict[Members, Tensor] = field(default_factory=dict)
 
-    def measure(self, indices: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, RowValues]]:
+    def measure(
+        self, indices: Sequence[int], *, nodes: bool = True, effects: bool = True
+    ) -> Iterator[tuple[int, RowValues]]:
         """The index of each of these rows with its effect, its node effect and the two sums of its response, per pair.
 
-        Without `nodes` the node effects are NaN; `node_effects` gives them later.
+        Without `nodes` the node effects are NaN; `node_effects` gives them later. Without `effects` step 3 is left out,
+        and effects are NaN.
         """
         for index in indices:
-            yield index, self._measure_row(self.rows[index], nodes)
+            yield index, self._measure_row(self.rows[index], nodes, effects)
 
     def node_effects(self, indices: Sequence[int]) -> dict[int, Float[Tensor, " batch"]]:
         """The node effects of these rows, by index."""
         return {index: self.node_effect(self.rows[index].active) for index in indices}
 
-    def _measure_row(self, row: Row, nodes: bool) -> RowValues:
+    def _measure_row(self, row: Row, nodes: bool, effects: bool) -> RowValues:
         state, paths = self.state, self.state.paths
         zero = torch.zeros_like(state.clean_score)
         node = self.node_effect(row.active) if nodes else zero * float("nan")
@@ -55,7 +58,7 @@ class GeneralEngine:
         values = paths.step_two(step_one, row.active, row.through)
         changes = {item: value - paths.clean_value(item) for item, value in values.items()}
         explained = sum((state.dot(change, state.full_change(item)) for item, change in changes.items()), zero)
-        effect = state.score(paths.step_three(values).logits) - state.clean_score
+        effect = state.score(paths.step_three(values).logits) - state.clean_score if effects else zero * float("nan")
         return {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def node_effect(self, receivers: Members) -> Float[Tensor, " batch"]:

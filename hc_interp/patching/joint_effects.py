@@ -62,6 +62,20 @@ class HeadSizes:
 
 
 @dataclass(frozen=True, eq=False)
+class Responses:
+    """How far heads follow what senders send, per pair: `explained` is <dz, dz_full>, `extent` is |dz_full|^2.
+
+    Both are summed over the positions that are not padding. dz is the change of a head's `z` when it sees the senders'
+    corrupt values, dz_full the change between the clean and the corrupt run. A head's response is the ratio of their
+    sums over pairs.
+    """
+
+    heads: tuple[Head, ...]
+    explained: Float[np.ndarray, "pair head"]
+    extent: Float[np.ndarray, "pair head"]
+
+
+@dataclass(frozen=True, eq=False)
 class PairRuns:
     """Encoded pairs with the settings of their runs; all measurements share the clean and corrupt values.
 
@@ -155,6 +169,23 @@ class PairRuns:
                         result.nodes[pairs, index - len(rows)] = effect.double().cpu().numpy()
                         progress.advance()
         return result
+
+    @torch.no_grad()
+    def responses(self, senders: Sequence[Component], heads: Sequence[Head], route: str) -> Responses:
+        """The response of each head alone to all senders at once, through q, k and v; step 3 is not needed for it."""
+        check_free(heads, self.interventions)
+        rows = tuple(Row(tuple(senders), (head,), INPUTS) for head in heads)
+        found = Responses(tuple(heads), *(np.zeros((len(self.encoded), len(heads))) for _ in range(2)))
+        sweep = replace(self._sweep, rows=rows, route=route)
+        with stage(f"responses, route {route}", len(sweep.parts)) as progress:
+            for part in sweep.parts:
+                engine = sweep.engine(replace(sweep.state(part), by_pair=True))
+                pairs = part.index.numpy()
+                for column, values in engine.measure(range(len(rows)), nodes=False, effects=False):
+                    found.explained[pairs, column] = values["explained"].double().cpu().numpy()
+                    found.extent[pairs, column] = values["extent"].double().cpu().numpy()
+                progress.advance()
+        return found
 
     @cached_property
     def _sweep(self) -> Sweep:

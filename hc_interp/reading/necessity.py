@@ -6,7 +6,6 @@ example (a donor).
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from hc_interp.components import MLP
 from hc_interp.data.contrast import ContrastPairs
@@ -18,12 +17,9 @@ from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.joint_effects import JointPath, PairRuns
 from hc_interp.reading.defaults import ABLATION_SOURCES
-from hc_interp.statistics.resampling import Method
-from hc_interp.statistics.tests import Interval, ratio_interval
-
-UNDEFINED = Interval(float("nan"), float("nan"), float("nan"), 0)
-INTERVAL: Method = "expanded"  # a test has few pairs; plain percentiles covered 93 % in experiments/calibration.py
-MIN_NODE_EFFECT = 0.05  # in units of the metric: no share is taken of a node effect that is smaller
+from hc_interp.reading.specificity import UNDEFINED
+from hc_interp.statistics.tests import Interval
+from hc_interp.statistics.units import Units
 
 NO_CHANGE = "replacing the generalizing heads changes the metric by about 0"
 
@@ -52,7 +48,15 @@ def ablation_sources(
 
 
 def shares_under(
-    runs: PairRuns, source: Source | str, core: Heads, receivers: Heads, node_effect: float, *, level: float, seed: int
+    runs: PairRuns,
+    source: Source | str,
+    core: Heads,
+    receivers: Heads,
+    *,
+    node_effect: float,
+    least: float,
+    units: Units,
+    level: float,
 ) -> Shares:
     """Necessity and sufficiency under one source, each a ratio of sums over pairs, not clipped to 0 and 1.
 
@@ -65,7 +69,7 @@ def shares_under(
     `node_effect` is the effect of setting z_G to the pairs' corrupt values, in units of the metric. Both shares are NaN
     where the interval of C contains 0. They are NaN, with a note, in two further cases: donors of some length are
     missing; or the source does not remove what the pairs change, because -C has another sign than `node_effect` or is
-    smaller than 0.05 in the metric. A share of such a C could have any sign.
+    smaller than `least`, in units of the metric. A share of such a C could have any sign.
 
     A text as `source` says why there is no source; both shares are then NaN and the text is the note.
 
@@ -86,17 +90,16 @@ def shares_under(
         return Shares(UNDEFINED, UNDEFINED, str(error))
     # The engine gives changes against the clean run: `node` is -C, so the signs of both ratios' terms are turned too.
     through_core, through_rest, node = changes.paths[:, 0], changes.paths[:, 1], changes.nodes[:, 0]
-    if note := _why_undefined(float(node.mean()), node_effect):
+    if note := _why_undefined(float(node.mean()), node_effect, least):
         return Shares(UNDEFINED, UNDEFINED, note)
-    options: dict[str, Any] = {"clusters": runs.encoded.sources, "level": level, "seed": seed, "method": INTERVAL}
-    necessity = ratio_interval(through_core, node, **options)
-    sufficiency = ratio_interval(node - through_rest, node, **options)
+    necessity = units.ratio(through_core, node, level)
+    sufficiency = units.ratio(node - through_rest, node, level)
     return Shares(necessity, sufficiency, NO_CHANGE if math.isnan(float(necessity.value)) else "")
 
 
-def _why_undefined(whole: float, node_effect: float) -> str:
+def _why_undefined(whole: float, node_effect: float, least: float) -> str:
     """Why replacing the generalizing heads does not remove what the pairs change ("" if it does)."""
-    if abs(whole) < MIN_NODE_EFFECT:
+    if abs(whole) < least:
         return NO_CHANGE
     if whole * node_effect < 0:
         return "replacing the generalizing heads changes the metric the other way than the pairs do"

@@ -7,6 +7,7 @@ from typing import Any
 
 from hc_interp.components import HeadNames
 from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, DataError, HCError, HCWarning
 from hc_interp.heads.sets import Heads, head_set, split_relay
 from hc_interp.interventions.donors import Donors
@@ -18,15 +19,33 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
-from hc_interp.reading.decision import Decision, decide
-from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
-from hc_interp.reading.one_kind import MIN_NODE_EFFECT, MIN_SENDER_CHANGE, MIN_SOURCES, PERCENTILE, KindTest
-from hc_interp.reading.verdict import KindRecord, Verdict
+from hc_interp.reading.decision import (
+    AS_IS,
+    PREMISES,
+    REVERSED,
+    Decision,
+    Directions,
+    Found,
+    Reading,
+    Rule,
+    answer,
+    decide,
+)
+from hc_interp.reading.defaults import DELTA, MARGIN, PERMUTATIONS
+from hc_interp.reading.one_direction import (
+    MIN_NODE_EFFECT,
+    MIN_SENDER_CHANGE,
+    MIN_SOURCES,
+    PERCENTILE,
+    DirectionTest,
+)
+from hc_interp.reading.premises import Premises
+from hc_interp.reading.premises import premises as check_premises
+from hc_interp.reading.records import DirectionRecord, KindRecord
+from hc_interp.reading.verdict import Verdict
 from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
-
-ROUTE_IN_WORDS = {"direct": "direct", "mlps": "through MLPs", "all": "through other heads"}  # shortest first
 
 
 @own_torch_modes
@@ -36,12 +55,16 @@ def reads_from(
     *,
     core: HeadNames,
     generalizing: HeadNames,
+    task: Task | None = None,
+    premises: Premises | None = None,
+    heuristic: str | None = None,
     means: MeanActivations | None = None,
     donors: Donors | None = None,
     routes: Sequence[str] = ("all", "direct", "mlps"),
     n_permutations: int = PERMUTATIONS,
     n_size_controls: int = 39,
     margin: float = MARGIN,
+    delta: float = DELTA,
     alpha: float = 0.05,
     level: float = 0.95,
     metric: str | Metric = "logit_diff",
@@ -49,45 +72,58 @@ def reads_from(
     batch_size: int = 64,
     seed: int = 0,
 ) -> Verdict:
-    """Test whether the output of the generalizing heads depends on what the core heads send.
+    """Test whether the generalizing heads read from the core, and more than other heads of their layers do.
 
     `pairs` are test pairs of one kind, or a dict of kinds. `core` and `generalizing` are results or lists of heads.
-    A head's `z` is its output before the output projection, |dz| the distance between its corrupt and its clean `z`.
+    With `task` (and `means`) the premises of the claim are checked by `hc.premises`: that the model generalizes, that
+    the core alone follows the heuristic, and that the other heads carry generalization. `premises` are these, already
+    checked. `heuristic` names which of the task's heuristics they are about (by default that of the pairs' case).
+    Without both the answer is "inconclusive", and the reading stands beside it.
 
-    The statistic T is a ratio of two sums over pairs. Its numerator is the change of the metric, against the clean run,
-    when all core heads are patched into all generalizing heads. Its denominator, the *node effect*, is the change when
-    the generalizing heads' `z` are set to their corrupt values. T = 1: all that the generalizing heads contribute to
-    the change comes from the core; T = 0: none of it does. T on route "all" decides. T on "direct" and "mlps" only
-    locates the effect.
+    Every number is taken on the pairs as they are and reversed, because a direction is a choice that nobody made. A
+    head's `z` is its output before the output projection, |dz| the distance between its corrupt and its clean `z`.
 
-    - Null: the core is relabelled within each layer among all heads that are not generalizing. All labellings are used
-      when there are fewer than `n_permutations`, otherwise that many random ones. Null and controls are measured on
-      route "all".
-    - Size controls: up to `n_size_controls` sets of other heads that match the core head by head in layer and |dz|. T
-      must exceed their 95th percentile. The T of a set with less |dz| than the core is scaled up first. The controls
-      guard against a core that was chosen for its size. They are a rough guard where the core has the largest heads of
-      its layers (`size_ratio` below 1). A layer with fewer other heads than core heads allows no control, and the
-      answer is then never reads_from.
-    - A kind is informative if its pairs come from at least 10 sources (the units of the bootstrap), the core's sum |dz|
-      is at least 1 % of its sum |z|, and the absolute node effect is at least 0.05 in the metric.
-    - Necessity and sufficiency are taken under means, zero and donors of both sides (`necessity.shares_under`). Where
-      two of these replacements give necessity opposite signs, the answer stays open.
-    - Specificity, T into other heads that are neither core nor generalizing, is reported and does not decide.
-    - Generalizing heads without a core head upstream stay among the labellings. If relabelled cores with such heads
-      reach T, p is large and the answer stays open ("significance"). `edges` do not show these heads: `path_effects`
-      does.
-    - `decision.decide` answers by `margin` (a share of the node effect) and `alpha`. Intervals at `level` are expanded
-      percentile bootstraps over sources.
+    - *T* is a ratio of two sums over pairs. Its numerator is the change of the metric, against the clean run, when all
+      core heads are patched into all generalizing heads. Its denominator, the *node effect*, is the change when the
+      generalizing heads' `z` are set to their corrupt values. T on route "all" decides; "direct" and "mlps" locate it.
+    - *Null of T*: the core is relabelled within each layer among all heads that are not generalizing. All labellings
+      are used when there are fewer than `n_permutations`, otherwise that many random ones.
+    - *Size controls*: up to `n_size_controls` sets of other heads that match the core head by head in layer and |dz|. T
+      must exceed their 95th percentile. The T of a set with less |dz| than the core is scaled up first. They are a
+      rough guard where the core has the largest heads of its layers (`size_ratio` below 1). A layer with fewer other
+      heads than core heads allows no control, and T is then never shown.
+    - *D* and *S* (`reading.specificity`): the mean response of the generalizing heads to the core, R(G), less that of
+      the other heads of their layers, R(O); and D / R(G), the share of the response that others do not have. p of D
+      permutes who is called generalizing within layers. T and its p alone never say that reading is special: any
+      important set of heads has a high T. `important_T`, of the heads with the largest node effects, shows it.
+    - A kind is informative if in both directions its pairs come from at least 10 sources, the core's sum |dz| is at
+      least 1 % of its sum |z|, and the absolute node effect is at least 1 % of the mean absolute metric of clean runs.
+    - Necessity and sufficiency are taken under means, zero and donors of both sides (`necessity.shares_under`), and
+      reported.
+    - Intervals at `level` count sources and every unit of `pairs.units` as dependent (`statistics.units`).
 
-    Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part. The
-    verdict is inconclusive if no generalizing head is left. Raises `DataError` for pairs that chose the generalizing
-    heads (split "select", or a common source), `ComponentError` for heads that are both core and generalizing or not
-    the model's, `AlignmentError` for unaligned pairs, `HCError` for other arguments.
+    `decision.decide` gives the reading by `margin` (a share of the node effect), `delta` (a share of R(G)) and `alpha`:
 
-    What the verdict does not show: a core of important heads has a high T whatever it computes. The test does not check
-    that the model generalizes, that the core follows the heuristic, or that the other heads carry generalization.
+    - "reads_specifically": T is shown (significant, above the size controls, its interval above the margin), p of D is
+      at most alpha, and the intervals of S and R(G) are above `delta` and above the margin.
+    - "shared_trunk": T is shown, R(O)'s interval is above the margin and S's whole interval is below `delta`.
+    - "specificity_open": T is shown, else.
+    - "does_not_read_from": T's whole interval is inside the margin.
+    - "inconclusive": anything else.
+
+    `decision.answer` gives the answer: "premise_fails" if a premise does; "shared_trunk" or "does_not_read_from" as the
+    reading is; "reads_from" if all premises hold and the reading is specific; else "inconclusive".
+
+    Core heads after the last generalizing head, and generalizing heads without a core head upstream, take no part in
+    the paths (the latter stay among the labellings, and count as generalizing heads in the premises). Raises
+    `DataError` for pairs that chose the generalizing heads (split "select", or a common source), `ComponentError` for
+    heads that are both core and generalizing or not the model's, `AlignmentError` for unaligned pairs, `HCError` for
+    other arguments.
+
+    What the verdict does not show: how training made the model so, and anything about other words, templates, metrics
+    or corruptions than these pairs have.
     """
-    _check_arguments(routes, n_permutations, n_size_controls, margin, alpha, level)
+    _check_arguments(routes, n_permutations, n_size_controls, margin, delta, alpha, level)
     kinds = _kinds_of(pairs)
     _refuse_selection_pairs(kinds, generalizing)
     roles = HeadRoles.of(model, core, generalizing)
@@ -96,9 +132,16 @@ def reads_from(
         if source is not None:
             check_source(source, model)
     before = model.check_interventions(interventions)
+    checked = premises
+    if checked is None and task is not None:
+        checked = check_premises(
+            model, task, core, (*roles.generalizing, *roles.relay), _needed(means),
+            heuristic=heuristic or _heuristic_of(task, kinds), interventions=before, level=level,
+            batch_size=batch_size, seed=seed,
+        )  # fmt: skip
     name = metric if isinstance(metric, str) else getattr(metric, "__name__", "custom")
     settings = {
-        "margin": margin, "alpha": alpha, "level": level, "routes": tuple(routes), "metric": name,
+        "margin": margin, "delta": delta, "alpha": alpha, "level": level, "routes": tuple(routes), "metric": name,
         "n_permutations": n_permutations, "n_size_controls": n_size_controls, "size_percentile": PERCENTILE,
         "min_sender_change": MIN_SENDER_CHANGE, "min_node_effect": MIN_NODE_EFFECT, "min_sources": MIN_SOURCES,
         "batch_size": batch_size, "seed": seed,
@@ -110,23 +153,24 @@ def reads_from(
         interventions=before,
     )
     common = {**roles.fields, "settings": settings, "provenance": source_of, "dtype": dtype_name(model.dtype)}
+    common["premises"] = checked
+    words = None if checked is None else {item: getattr(checked, item) for item in PREMISES}
     if not roles.generalizing or not roles.core:
         reason = "no core upstream" if roles.relay else "no generalizing heads"
-        no_numbers: dict[str, Any] = {"records": {}, "p_holm": {}, "edges": None, "edges_kind": "", "via": ""}
-        return Verdict(answer="inconclusive", reason=reason, kinds=(), notes=roles.notes, **no_numbers, **common)
-    test = KindTest(
+        no_numbers: dict[str, Any] = {"kinds": (), "records": {}, "p_holm": {}, "edges": None, "edges_kind": ""}
+        return Verdict(**_answered("inconclusive", reason, words), notes=roles.notes, **no_numbers, **common)
+    test = DirectionTest(
         model, roles.core, roles.unread, roles.generalizing, means, donors, tuple(dict.fromkeys(routes)),
-        n_permutations, n_size_controls, level, metric, tuple(before), batch_size, seed,
+        n_permutations, n_size_controls, margin, level, metric, tuple(before), batch_size, seed,
     )  # fmt: skip
-    records = {kind: test.record(kind, part) for kind, part in kinds.items()}
-    decision = decide([record.evidence for record in records.values()], margin=margin, alpha=alpha)
-    # Edges are measured on a kind that showed the reading, else on an informative kind, else on the first.
+    measured = {kind: _directions(test, part, kind) for kind, part in kinds.items()}
+    decision = decide(_evidence(measured), Rule(margin, delta, alpha))
+    records = {kind: _kind_record(kind, found, decision) for kind, found in measured.items()}
+    # Edges are measured on a kind that supports the reading, else on an informative kind, else on the first.
     edges_kind = [*decision.kinds, *(kind for kind, record in records.items() if not record.why), *records][0]
     return Verdict(
-        answer=decision.answer,
-        reason=decision.reason,
+        **_answered(decision.reading, decision.reason, words),
         kinds=decision.kinds,
-        via=_via(decision, records, margin),
         records=records,
         p_holm=decision.p_holm,
         edges=_edges(test, kinds[edges_kind]),
@@ -134,6 +178,47 @@ def reads_from(
         notes=(*roles.notes, *(f"{kind}: {note}" for kind, record in records.items() for note in record.notes)),
         **common,
     )
+
+
+def _directions(test: DirectionTest, pairs: ContrastPairs, kind: str) -> dict[str, DirectionRecord]:
+    """The record of each direction; only "as_is" where the corrupt side has no labels, so that nothing is reversed."""
+    found = {AS_IS: test.record(pairs, f"{kind}, as they are")}
+    if pairs.reversible:
+        found[REVERSED] = test.record(pairs.reversed(), f"{kind}, reversed")
+    return found
+
+
+def _evidence(measured: Mapping[str, Mapping[str, DirectionRecord]]) -> dict[str, Directions]:
+    return {kind: {name: part.evidence for name, part in found.items()} for kind, found in measured.items()}
+
+
+def _kind_record(kind: str, found: dict[str, DirectionRecord], decision: Decision) -> KindRecord:
+    own = decision.by_kind.get(kind, Found("inconclusive", "uninformative"))
+    return KindRecord(kind, found, own.reading, own.reason)
+
+
+def _answered(reading: Reading, reason: str, premises: Mapping[str, str] | None) -> dict[str, Any]:
+    """The fields of a verdict for the reading and for the answer."""
+    word, why = answer(reading, reason, premises)
+    return {"answer": word, "reason": why, "reading": reading, "reading_reason": reason}
+
+
+def _needed(means: MeanActivations | None) -> MeanActivations:
+    if means is None:
+        raise HCError(
+            "task= was given without means=, so the premises cannot be checked: nothing says what removed heads give "
+            "instead. Pass means=hc.mean_activations(model, task.train), or leave task= out."
+        )
+    return means
+
+
+def _heuristic_of(task: Task, kinds: Mapping[str, ContrastPairs]) -> str | None:
+    """The task's heuristic to whose cases the pairs belong, by their ids; None where the ids do not tell."""
+    ids = {name for part in kinds.values() for name in part.ids or ()}
+    for heuristic, cases in task.heuristics.items():
+        if any(ids & set(task.case(case).id) for part in cases for case in part):
+            return heuristic
+    return None
 
 
 @dataclass(frozen=True)
@@ -174,7 +259,13 @@ class HeadRoles:
 
 
 def _check_arguments(
-    routes: Sequence[str], n_permutations: int, n_size_controls: int, margin: float, alpha: float, level: float
+    routes: Sequence[str],
+    n_permutations: int,
+    n_size_controls: int,
+    margin: float,
+    delta: float,
+    alpha: float,
+    level: float,
 ) -> None:
     if isinstance(routes, str) or "all" not in routes or set(routes) - set(ROUTES):
         raise HCError(
@@ -184,9 +275,10 @@ def _check_arguments(
     for name, value in (("n_permutations", n_permutations), ("n_size_controls", n_size_controls)):
         if isinstance(value, bool) or value != int(value) or value < 1:
             raise HCError(f"{name}={value!r} was given. Expected a whole number from 1; 199 and 39 are the defaults.")
-    if not 0 < alpha < 1 or not 0 < margin < 1:
+    if not all(0 < share < 1 for share in (margin, delta, alpha)):
         raise HCError(
-            f"margin={margin!r} and alpha={alpha!r} were given. Expected shares between 0 and 1; 5 % is 0.05."
+            f"margin={margin!r}, delta={delta!r} and alpha={alpha!r} were given. Expected shares between 0 and 1; 5 % "
+            "is 0.05."
         )
     check_level(level)
 
@@ -218,21 +310,7 @@ def _refuse_selection_pairs(kinds: Mapping[str, ContrastPairs], generalizing: He
             )
 
 
-def _via(decision: Decision, records: Mapping[str, KindRecord], margin: float) -> str:
-    """The shortest route on which a kind that showed the reading has its whole interval above the margin, in words.
-
-    It is "" unless the answer is reads_from, and where a shorter route was not measured.
-    """
-    for route, name in ROUTE_IN_WORDS.items():
-        intervals = [records[kind].routes.get(route) for kind in decision.kinds]
-        if decision.answer != "reads_from" or None in intervals:
-            return ""
-        if any(interval is not None and interval.low > margin for interval in intervals):
-            return name
-    return ""
-
-
-def _edges(test: KindTest, pairs: ContrastPairs) -> PathEffects:
+def _edges(test: DirectionTest, pairs: ContrastPairs) -> PathEffects:
     """The path effect of each core head on each generalizing head through each of q, k, v, for a circuit diagram."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HCWarning)  # `reads_from` has warned of low precision already

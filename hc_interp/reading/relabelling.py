@@ -87,22 +87,18 @@ def size_controls(layers: Sequence[LayerPool], size: Mapping[Head, float], n: in
     return list(controls)
 
 
-def matched_receivers(receivers: Heads, core: Heads, size: Mapping[Head, float], n_heads: int) -> Heads:
-    """For each receiver another head to compare it with: neither core nor receiver, and downstream of a core head.
+def important_set(core: Heads, candidates: Heads, importance: Mapping[Head, float]) -> Heads:
+    """As many heads as the core has, of largest `importance` among the `candidates`, which hold the core's own."""
+    ranked = sorted(candidates, key=lambda head: (-importance[head], head))
+    return tuple(sorted(ranked[: len(core)]))
 
-    The head is of the receiver's layer, or of the nearest earlier layer that has such heads, and of these the nearest
-    in |dz| (`size`). No head is used twice. A receiver for which no head is left is skipped.
-    """
-    first = min((head.layer for head in core), default=0)
-    matched: list[Head] = []
-    for receiver in receivers:
-        for layer in range(receiver.layer, first, -1):
-            taken = {*receivers, *core, *matched}
-            free = [Head(layer, i) for i in range(n_heads) if Head(layer, i) not in taken]
-            if free:
-                matched.append(min(free, key=lambda head: abs(size[head] - size[receiver])))
-                break
-    return tuple(sorted(matched))
+
+def other_heads(receivers: Heads, core: Heads, n_heads: int) -> Heads:
+    """The heads of the receivers' layers that are neither core nor receivers."""
+    layers = dict.fromkeys(head.layer for head in receivers)
+    return tuple(
+        Head(layer, i) for layer in layers for i in range(n_heads) if Head(layer, i) not in {*receivers, *core}
+    )
 
 
 def _draw(layer: LayerPool, rng: np.random.Generator) -> Heads:

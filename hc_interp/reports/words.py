@@ -12,6 +12,8 @@ from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.probe import Probe
+from hc_interp.reading.records import DirectionRecord
+from hc_interp.reading.sentences import DIRECTION_WORDS, parts_text
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.probe_words import probe_words
 from hc_interp.runs.results import RunResults
@@ -54,7 +56,9 @@ def lead(run: RunResults) -> list[tuple[str, str]]:
     if run.generalizing is not None:
         numbers.append(("generalizing heads", str(len(run.generalizing.heads))))
     for kind, record in run.verdict.records.items() if run.verdict else ():
-        numbers.append((f"T, {kind} pairs", share(record.routes["all"])))
+        numbers += [
+            (f"T, {kind} pairs, {DIRECTION_WORDS[way]}", share(found.T)) for way, found in record.directions.items()
+        ]
     return numbers
 
 
@@ -134,10 +138,7 @@ def reading_words(verdict: Verdict) -> list[str]:
         if not record.informative:
             words.append(f"{kind.capitalize()} pairs are not informative: {record.why}.")
             continue
-        words.append(
-            f"{kind.capitalize()} pairs ({len(record.ids)}): necessity {_sources(record.necessity)}; sufficiency "
-            f"{_sources(record.sufficiency)}."
-        )
+        words += [_direction_words(kind, DIRECTION_WORDS[way], found) for way, found in record.directions.items()]
     if any(record.informative for record in verdict.records.values()):
         words.append(
             "Necessity is the share of the generalizing heads' contribution that is lost if their inputs from the core "
@@ -147,6 +148,20 @@ def reading_words(verdict: Verdict) -> list[str]:
     if verdict.unread:
         words.append(f"Core heads that are not upstream of any generalizing head: {_names(verdict.unread)}.")
     return [*words, *(f"Note: {note}." for note in verdict.notes)]
+
+
+def _direction_words(kind: str, way: str, found: DirectionRecord) -> str:
+    specific = found.specificity["all"]
+    compared = [str(head) for head, mine in zip(specific.heads, specific.is_G, strict=True) if not mine]
+    others = f"other heads of their layers ({len(compared)})" if compared else "no other heads"
+    parts = parts_text(found)
+    return (
+        f"{kind.capitalize()} pairs, {way} ({len(found.ids)}): T {share(found.T)}{f' ({parts})' if parts else ''}, "
+        f"p = {found.p:.2g}; the generalizing heads respond to the core by {share(specific.R_G)}, {others} by "
+        f"{share(specific.R_O)}, so S is {share(specific.S)} (p of D = {specific.p_D:.2g}); as many heads of largest "
+        f"effect reach T = {percent(found.important_T)}; necessity {_sources(found.necessity)}; sufficiency "
+        f"{_sources(found.sufficiency)}."
+    )
 
 
 def _sources(intervals: Mapping[str, Any]) -> str:

@@ -64,6 +64,10 @@ class Interval(Result):
         """Whether the whole interval is on one side of `point`. An undefined interval excludes no point."""
         return (np.asarray(self.low) > point) | (np.asarray(self.high) < point)
 
+    def __float__(self) -> float:
+        """The value of a single statistic."""
+        return float(self.value)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per statistic: value, low, high, n."""
         columns = {name: np.ravel(getattr(self, name)) for name in ("value", "low", "high")}

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from hc_interp.components import Head
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.reads_from import reads_from
-from hc_interp.reading.relabelling import count_labellings, labellings, layer_pools, matched_receivers, size_controls
+from hc_interp.reading.relabelling import (
+    count_labellings,
+    important_set,
+    labellings,
+    layer_pools,
+    other_heads,
+    size_controls,
+)
 
 heads = st.builds(Head, st.integers(0, 3), st.integers(0, 3))
 
@@ -81,12 +88,18 @@ def test_size_controls_are_the_nearest_in_size() -> None:
     assert sorted(found) == [(Head(0, 6),), (Head(0, 7),), (Head(0, 8),)]
 
 
-def test_matched_receivers_are_neither_core_nor_receiver_and_downstream_of_the_core() -> None:
-    size = {Head(i, j): i + j / 10 for i in range(3) for j in range(3)}
-    core, receivers = (Head(0, 0), Head(2, 2)), (Head(2, 0), Head(2, 1))
-    assert matched_receivers(receivers, core, size, 3) == (Head(1, 1), Head(1, 2))
-    assert matched_receivers((Head(1, 0), Head(1, 1), Head(1, 2)), (Head(0, 0),), size, 3) == ()
-    assert matched_receivers((Head(2, 1),), (Head(1, 0),), size, 3) in ((Head(2, 0),), (Head(2, 2),))
+def test_other_heads_share_a_layer_with_the_receivers_and_are_no_core() -> None:
+    core, receivers = (Head(0, 0), Head(2, 2)), (Head(2, 0), Head(1, 1))
+    assert other_heads(receivers, core, 3) == (Head(2, 1), Head(1, 0), Head(1, 2))
+    assert other_heads((Head(1, 0), Head(1, 1), Head(1, 2)), (Head(0, 0),), 3) == ()
+
+
+def test_the_important_set_may_hold_core_heads_and_breaks_ties_in_order() -> None:
+    heads = tuple(Head(0, i) for i in range(5))
+    importance = dict(zip(heads, (1.0, 3.0, 2.0, 3.0, 0.0), strict=True))
+    assert important_set((Head(0, 0), Head(0, 4)), heads, importance) == (Head(0, 1), Head(0, 3))
+    assert important_set((Head(0, 0), Head(0, 4), Head(0, 2)), heads, importance)[1] == Head(0, 2)
+    assert important_set(heads[:1], heads, dict.fromkeys(heads, 1.0)) == (Head(0, 0),)
 
 
 def test_p_of_a_core_in_two_layers_is_the_share_of_all_labellings_that_reach_it() -> None:
@@ -98,7 +111,7 @@ def test_p_of_a_core_in_two_layers_is_the_share_of_all_labellings_that_reach_it(
             for weight in (layer.attention.self.value.weight, layer.attention.output.dense.weight):
                 weight += 0.1 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
     core = (Head(0, 1), Head(1, 3))
-    record = reads_from(model, sides, core=core, generalizing=[READER]).records["order"]
+    record = reads_from(model, sides, core=core, generalizing=[READER]).records["order"].directions["as_is"]
     effects = {}
     for senders in itertools.product(*([Head(layer, head) for head in range(8)] for layer in (0, 1))):
         paths = path_effects(model, sides, senders, [READER], through="qkv", route="all", joint=True)

@@ -1,71 +1,96 @@
-"""What a verdict's sentence says: the answer, its reason, and the numbers of every kind of pairs."""
+"""What a verdict says in words and tables: the answer, the parts of T, the numbers of every kind and direction."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
-from built_reading import CORE, READER, built_model, pairs
+from built_reading import CORE, READERS, built_model, pairs
 
 from hc_interp.interventions.means import mean_activations
-from hc_interp.reading.necessity import UNDEFINED
+from hc_interp.reading.decision import REASONS
 from hc_interp.reading.reads_from import reads_from
+from hc_interp.reading.sentences import few_levels, parts_text, percent, reading_text
+from hc_interp.reading.specificity import UNDEFINED
 from hc_interp.reading.verdict import VERDICT_COLUMNS, Verdict
 from hc_interp.statistics.tests import Interval
 
 
 @pytest.fixture(scope="module")
 def direct() -> Verdict:
-    return reads_from(built_model("direct"), pairs(), core=CORE, generalizing=[READER])
+    return reads_from(built_model("direct"), pairs(), core=CORE, generalizing=READERS)
 
 
-def test_sentence_says_what_the_numbers_say(direct) -> None:
-    sentence = direct.sentence()
-    assert sentence == (
-        "On order pairs the generalizing heads (1) read from the core heads (2) directly: significant, above the size "
-        "controls, and the whole interval above the margin. Change of the logit_diff when the generalizing heads see "
-        "corrupt outputs of the core heads, as a share of that when they are corrupted outright [95 % interval]: 24 "
-        "order pairs 100.0 % [100.0, 100.0] (p = 0.036, Holm p = 0.036, 28 labellings), 95th percentile of 6 sets of "
-        "like-sized heads: 0.0 %, scaled up from 50 % of the core's |dz|, for heads that are neither core nor "
-        "generalizing: 0.0 % [0.0, 0.0]."
+def test_numbers_are_a_row_of_texts_for_each_direction(direct) -> None:
+    table = direct.numbers()
+    assert table.to_dict("records") == [
+        {
+            "pairs": f"24 order, {way}",
+            "T": "100 % [100, 100]",
+            "of it": "100 % directly, 0 % more through MLPs, 0 % only through other heads",
+            "p": "0.036",
+            "S": "100 % [100, 100]",
+            "p of D": "0.036",
+            "reading": "reads specifically (specific)",
+        }
+        for way in ("as they are", "reversed")
+    ]
+
+
+def test_parts_add_up_to_the_share_and_name_what_each_route_adds(direct) -> None:
+    first = direct.records["order"].directions["as_is"]
+
+    def at(value: float) -> Interval:
+        return Interval(value, value - 0.1, value + 0.1, 24)
+
+    routes = {"all": at(0.69), "direct": at(0.006), "mlps": at(0.15)}
+    found = replace(first, routes=routes)
+    assert sum(found.parts.values()) == pytest.approx(0.69)
+    assert parts_text(found) == "0.6 % directly, 14 % more through MLPs, 54 % only through other heads"
+    assert parts_text(replace(first, routes={"all": at(0.69)})) == ""
+    assert parts_text(replace(first, routes={"all": UNDEFINED, "direct": UNDEFINED})) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0"), (-0.0004, "0"), (0.0049, "0.5"), (-0.006, "-0.6"), (0.6949, "69"), (1.004, "100")]
+)
+def test_shares_in_percent(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_no_sentence_but_that_of_yes_says_reads_from(direct) -> None:
+    readings = ("reads_specifically", "shared_trunk", "specificity_open", "does_not_read_from", "inconclusive")
+    answers = ("shared_trunk", "does_not_read_from", "premise_fails", "inconclusive")
+    reasons = ("premises not checked", "premise open", *REASONS)
+    for reading, answer, reason in itertools.product(readings, answers, reasons):
+        sentence = replace(direct, reading=reading, answer=answer, reason=reason, reading_reason="direction").sentence()
+        assert "read from" not in sentence.replace("read from.", "")
+        assert "reads from" not in sentence
+        assert sentence.endswith(".")
+        assert ". " not in sentence  # one sentence
+    assert "read from" in replace(direct, answer="reads_from", reason="shown").sentence()
+
+
+def test_readings_in_words_give_their_reason() -> None:
+    open_reading = reading_text("specificity_open", "few heads", "G", "C", "±5 %")
+    assert open_reading == (
+        "G depend on C; whether more than other heads do is open, because too few heads share a layer with the "
+        "generalizing heads for p of D to reach significance"
     )
+    trunk = reading_text("shared_trunk", "trunk", "G", "C", "±5 %")
+    assert trunk == "G depend on C no more than other heads of the same layers do"
 
 
-def test_sentence_gives_every_kind_its_numbers(direct) -> None:
-    first = direct.records["order"]
-    near = replace(first, kind="overlap", specificity=Interval(0.88, 0.83, 0.94, 24))
-    alone = replace(first, kind="swap", specificity_heads=(), specificity=UNDEFINED)
-    still = replace(first, kind="same", why="the core hardly changes")
-    sentence = replace(
-        direct,
-        answer="inconclusive",
-        reason="significance",
-        kinds=(),
-        via="",
-        records={item.kind: item for item in (near, alone, still)},
-        p_holm={"overlap": 0.1, "swap": 0.2},
-    ).sentence()
-    assert "Whether the generalizing heads (1) read from the core heads (2) stays open (significance)" in sentence
-    overlap, swap = sentence[sentence.index("24 overlap pairs") :].split("; ", 1)
-    assert "Holm p = 0.1," in overlap
-    assert "for heads that are neither core nor generalizing: 88.0 % [83.0, 94.0]" in overlap
-    assert "Holm p = 0.2," in swap
-    assert "neither core nor generalizing" not in swap  # not measured
-    assert sentence.endswith("Pairs that cannot tell: same (the core hardly changes).")
+def test_units_without_levels_are_not_named(direct) -> None:
+    first = direct.records["order"].directions["as_is"]
+    assert few_levels(replace(first, few={"template": 1, "verb": 0})) == "for this template"
+    assert few_levels(replace(first, few={})) == ""
 
 
-def test_sentence_of_no(direct) -> None:
-    first = direct.records["order"]
-    flat = replace(first, routes={"all": Interval(-0.0001, -0.02, 0.03, 24)}, p=0.6)
-    sentence = replace(
-        direct, answer="does_not_read_from", reason="equivalent", via="", records={"order": flat}, p_holm={"order": 0.6}
-    ).sentence()
-    assert "do not read from the core heads (2), to a margin of ±5 %: the whole interval inside the margin." in sentence
-    assert "24 order pairs 0.0 % [-2.0, 3.0] (p = 0.6, Holm p = 0.6, 28 labellings)" in sentence
-
-
-def test_specificity_that_is_not_defined_is_said_so(direct) -> None:
-    record = replace(direct.records["order"], specificity=UNDEFINED)
-    sentence = replace(direct, records={"order": record}).sentence()
-    assert "for heads that are neither core nor generalizing: undefined" in sentence
+def test_an_uninformative_kind_says_why_in_the_table(direct) -> None:
+    record = direct.records["order"]
+    silent = {name: replace(part, why="the core hardly changes") for name, part in record.directions.items()}
+    table = replace(direct, records={"order": replace(record, directions=silent)}).numbers()
+    assert set(table["reading"]) == {"the core hardly changes"}
 
 
 def test_the_table_has_the_same_columns_whatever_was_measured(direct) -> None:
@@ -74,8 +99,13 @@ def test_the_table_has_the_same_columns_whatever_was_measured(direct) -> None:
     found = [
         direct,
         reads_from(model, pairs(), core=CORE, generalizing=[]),
-        reads_from(model, pairs(), core=CORE, generalizing=[READER], routes=("all",)),
-        reads_from(model, pairs(4), core=CORE, generalizing=[READER], means=mean_activations(model, pairs().clean)),
+        reads_from(model, pairs(), core=CORE, generalizing=READERS, routes=("all",)),
+        reads_from(model, pairs(4), core=CORE, generalizing=READERS, means=mean_activations(model, pairs().clean)),
     ]
     for verdict in found:
         assert tuple(verdict.to_frame().columns) == VERDICT_COLUMNS
+
+
+def test_a_note_of_both_directions_stands_once(direct) -> None:
+    assert "order: necessity and sufficiency under means: no means were given" in direct.notes
+    assert len(set(direct.notes)) == len(direct.notes)

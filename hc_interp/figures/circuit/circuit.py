@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from hc_interp.components import MLP, Head, component
 from hc_interp.errors import HCError
 from hc_interp.figures.circuit.drawing import draw
@@ -11,7 +13,7 @@ from hc_interp.figures.circuit.key import key_entries, notice_height
 from hc_interp.figures.circuit.layout import lay_out
 from hc_interp.figures.circuit.tikz import tikz
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.numbers import percent
+from hc_interp.figures.numbers import percent, share
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import Width, points
 from hc_interp.heads.core import HeuristicCore
@@ -19,6 +21,7 @@ from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.reading.verdict import Verdict
 from hc_interp.runs.results import RunResults
+from hc_interp.statistics.tests import Interval
 
 MAX_EDGES = {"single": 30, "double": 60}  # by default; more edges can hardly be told apart
 TITLES = {False: "Paths between heuristic and generalizing heads", True: "Paths between heads"}
@@ -40,6 +43,7 @@ def circuit(
     margin: float = 0.01,
     alpha: float = 0.05,
     most: int | None = None,
+    direct: Interval | None = None,
     width: Width = "double",
     labels: bool = True,
 ) -> Figure:
@@ -52,11 +56,13 @@ def circuit(
     value. A path qualifies if its q value (Benjamini-Hochberg) is below `alpha` and its whole interval of |node share|
     is above `margin`. The `most` qualifying paths of largest |node share| are drawn (default: 30 in a single column, 60
     in a double one). Line widths grow with the square root of |node share|; a line of negative node share is dashed.
-    Each line ends at the receiver's q, k or v; `labels=False` leaves out these letters.
+    Each line ends at the receiver's q, k or v; `labels=False` leaves out these letters. `direct` is T on route
+    "direct", for the caption; a verdict has its own.
 
     Raises `HCError` for a source without paths, a rule outside its range, and an unknown width. The picture does not
     show paths that were not measured, and a missing line is not evidence of a missing path.
     """
+    joint = source.direct_T if isinstance(source, Verdict) else direct
     effects, core, generalizing = _parts(source, core, generalizing)
     points(width)  # raises `HCError` for an unknown width
     most = MAX_EDGES[width] if most is None else most
@@ -66,7 +72,7 @@ def circuit(
     return Figure(
         plot=draw(graph, entries, width, labels),
         title=TITLES[core is None and generalizing is None],
-        caption=_caption(graph, effects, labels),
+        caption=_caption(graph, effects, labels, joint),
         data=graph.to_dict(),
         tex=lambda: tikz(graph, entries, width, labels),
     )
@@ -90,7 +96,7 @@ def _parts(source: Any, core: Any, generalizing: Any) -> tuple[PathEffects, Any,
     return source, core, generalizing
 
 
-def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool) -> str:
+def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool, direct: Interval | None) -> str:
     drawn = graph.notice() or f"{graph.qualified} of {graph.paths} measured paths qualify, and are drawn."
     if graph.qualified > len(graph.edges):
         drawn = (
@@ -106,7 +112,17 @@ def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool) -> str:
         f"{percent(graph.level, 0)} interval of |node share| is above {percent(graph.margin)}. Line widths grow with "
         "the square root of |node share|; a dashed line has a negative node share, so its path works against the "
         f"receiver's effect.{NO_MLPS * (not mlps)} Positions within a layer have no meaning. A path that is not drawn "
-        "was not shown to be absent, and the node shares of different paths do not add up."
+        "was not shown to be absent, and the node shares of different paths do not add up." + _joint(direct)
+    )
+
+
+def _joint(direct: Interval | None) -> str:
+    """The joint share of all direct paths, beside which the single lines are to be read."""
+    if direct is None or not np.isfinite(float(direct)):
+        return ""
+    return (
+        f" All direct paths from the core into the generalizing heads together carry {share(direct)} of the "
+        "generalizing heads' node effect (T on route direct)."
     )
 
 
@@ -116,4 +132,5 @@ def _known_heads(run: RunResults) -> dict[str, Any]:
     return {
         "core": run.core or (verdict and verdict.core),
         "generalizing": run.generalizing or (verdict and verdict.generalizing),
+        "direct": verdict.direct_T if verdict is not None and run.paths is not None else None,
     }

@@ -59,11 +59,13 @@ class ExactEngine:
         self.step_two = StepTwo(self.stack, self.state.paths, edits)
         self.step_three = StepThree(self.stack, self.state.paths, edits)
 
-    def measure(self, indices: Sequence[int], *, nodes: bool = True) -> Iterator[tuple[int, RowValues]]:
+    def measure(
+        self, indices: Sequence[int], *, nodes: bool = True, effects: bool = True
+    ) -> Iterator[tuple[int, RowValues]]:
         """The index of each of these rows with its effect, its node effect and the two sums of its response, per pair.
 
         The rows come in another order than they are given in. Without `nodes` the node effects are NaN; `node_effects`
-        gives them later.
+        gives them later. Without `effects` step 3 is left out, and effects are NaN.
         """
         zero = torch.zeros_like(self.state.clean_score)
         by_senders: dict[Members, list[int]] = {}
@@ -79,10 +81,10 @@ class ExactEngine:
         groups = sorted(by_senders, key=lambda group: min(getattr(item, "layer", 0) for item in group))
         for start in range(0, len(groups), self.budget.senders):
             chunk = groups[start : start + self.budget.senders]
-            yield from self._measure_senders(chunk, [by_senders[group] for group in chunk])
+            yield from self._measure_senders(chunk, [by_senders[group] for group in chunk], effects)
 
     def _measure_senders(
-        self, groups: Sequence[Members], indices: Sequence[list[int]]
+        self, groups: Sequence[Members], indices: Sequence[list[int]], with_effects: bool
     ) -> Iterator[tuple[int, RowValues]]:
         """The rows of one chunk of senders; each row is finished as soon as step 2 of its last receiver is done."""
         n = self.stack.depth
@@ -111,7 +113,7 @@ class ExactEngine:
                 Segment(tuple(rows), {item: changes[self._key(item, through)] for item in only_components(receivers)})
                 for (receivers, through), rows in done.items()
             ]
-            yield from self._finish(segments)
+            yield from self._finish(segments, with_effects)
             needed = {self._key(item, t) for rows in waiting.values() for receivers, t in rows for item in receivers}
             for key in [key for key in changes if key not in needed]:
                 del changes[key]
@@ -136,7 +138,7 @@ class ExactEngine:
         for item, through in here:
             changes[item, through] = by_through[through][:, :, :, heads.index(item.head)]
 
-    def _finish(self, segments: list[Segment]) -> Iterator[tuple[int, RowValues]]:
+    def _finish(self, segments: list[Segment], with_effects: bool) -> Iterator[tuple[int, RowValues]]:
         """Step 3 of finished rows, and the two sums of their response."""
         sums = {}
         for segment in segments:
@@ -147,7 +149,9 @@ class ExactEngine:
             assert isinstance(explained, Tensor)
             for index, sender in segment.rows:
                 sums[index] = explained[sender], self.state.extent(self.rows[index].receivers)
-        for index, effect in self._effects(segments):
+        undefined = torch.full_like(self.state.clean_score, float("nan"))
+        effects = self._effects(segments) if with_effects else ((index, undefined) for index in sums)
+        for index, effect in effects:
             explained, extent = sums[index]
             node = self._node.get(self.rows[index].active, torch.full_like(effect, float("nan")))
             yield index, {"effects": effect, "node": node, "explained": explained, "extent": extent}
