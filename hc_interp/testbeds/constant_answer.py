@@ -3,7 +3,7 @@
 from hc_interp.testbeds.draft import CORE, Draft
 from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.wiring import ONE
-from hc_interp.testbeds.world import World
+from hc_interp.testbeds.world import ALL_HOLD, World
 
 
 def constant_answer(seed: int = 0, noise: float = 0.0) -> World:
@@ -19,5 +19,5 @@ def constant_answer(seed: int = 0, noise: float = 0.0) -> World:
     checkers = [draft.head(2, checker(f"order {slot}", slot, list(core)), 1.0) for slot in HYPOTHESIS_SLOTS]
     draft.answer = {ONE: 2.0}
     draft.truth = []
-    fails = dict.fromkeys(("model_generalizes", "core_is_heuristic", "heads_generalize"), "fails")
+    fails = dict.fromkeys(ALL_HOLD, "fails")
     return draft.world([*core.values(), *collectors], checkers, premises=fails)

@@ -155,7 +155,7 @@ class Draft:
             core=core,
             generalizing=generalizing,
             decoys=tuple(sorted(head for free in self._free for head in free)),
-            premises=ALL_HOLD | (premises or {}),
+            premises={**ALL_HOLD, **(premises or {})},
             reading={kind: true_reading(kind, self._built, core, generalizing, N_HEADS) for kind in told},
         )
 

@@ -5,7 +5,7 @@ from hc_interp.errors import HCError
 from hc_interp.testbeds.draft import CORE, Draft
 from hc_interp.testbeds.language import LENGTH
 from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker, key_checker, lookup, query_checker, relay
-from hc_interp.testbeds.world import World
+from hc_interp.testbeds.world import PAIR_KINDS, World
 
 THROUGH = ("v", "q", "k", "two hops", "mlp")
 
@@ -36,7 +36,7 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0, live_d
     draft = Draft("heuristic core", seed, noise, live_decoys, through=through)
     core = draft.matchers(CORE)
     collectors = draft.heuristic(core)
-    generalizing, last, kinds = [], [], {"kinds": ("order",)} if through == "k" else {}
+    generalizing, last, kinds = [], [], ("order",) if through == "k" else PAIR_KINDS
     if through == "mlp":
         mlp = draft.lookup(0, lookup("seen", list(core)))
         draft.edges(core.values(), [mlp], "in")
@@ -46,8 +46,8 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0, live_d
             last.append(draft.head(2, checker(name, slot, ["seen"] if through == "mlp" else list(core)), 1.0))
             draft.edges([mlp] if through == "mlp" else core.values(), last[-1:], "v")
         elif through == "k":
-            last.append(draft.head(2, key_checker(name, slot, list(core)), 1.0, **kinds))
-            draft.edges(core.values(), last[-1:], "k", **kinds)
+            last.append(draft.head(2, key_checker(name, slot, list(core)), 1.0, kinds))
+            draft.edges(core.values(), last[-1:], "k", kinds)
         else:
             plan = query_checker if through == "q" else checker
             extent = len(HYPOTHESIS_SLOTS) if through == "q" else LENGTH  # a query changes at the slots alone
@@ -56,7 +56,7 @@ def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0, live_d
             draft.edges(core.values(), [first], "q" if through == "q" else "v")
             draft.edges([first], last[-1:], "v")
             generalizing.append(first)
-    draft.edges(last, [OUTPUT], "in", **kinds)
+    draft.edges(last, [OUTPUT], "in", kinds)
     return draft.world(
         [*core.values(), *collectors], [*generalizing, *last], [f"order {slot}" for slot in HYPOTHESIS_SLOTS]
     )

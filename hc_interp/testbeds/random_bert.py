@@ -29,7 +29,6 @@ def random_bert(seed: int = 0, scale: float = 4.0) -> World:
                 num_attention_heads=N_HEADS,
                 intermediate_size=2 * D_MODEL,
                 max_position_embeddings=language.LENGTH,
-                num_labels=len(language.LABELS),
             )
         ).eval()
     task = language.task(f"testbed random BERT, seed {seed}", seed)
@@ -37,7 +36,7 @@ def random_bert(seed: int = 0, scale: float = 4.0) -> World:
         for parameter in module.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(scale)
-        texts = list(task.train.first), list(task.train.second)
+        texts = list(task.train.first), list(task.train.second or ())
         tokens = language.tokenizer()(*texts, return_token_type_ids=True, return_tensors="pt")
         logits = module(**tokens).logits
         module.classifier.bias[0] -= (logits[:, 0] - logits[:, 1]).median()

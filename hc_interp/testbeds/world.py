@@ -16,7 +16,7 @@ from hc_interp.testbeds.true_reading import TrueReading
 EdgeEnd = Component | End  # also `embed`, where the residual stream starts, and `output`
 Route = Literal["direct", "mlps", "all"]
 PAIR_KINDS = tuple(language.PAIR_SIDES)
-ALL_HOLD = dict.fromkeys(("model_generalizes", "core_is_heuristic", "heads_generalize"), "holds")
+ALL_HOLD: dict[str, str] = dict.fromkeys(("model_generalizes", "core_is_heuristic", "heads_generalize"), "holds")
 
 
 @dataclass(frozen=True)
