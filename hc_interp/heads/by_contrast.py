@@ -7,7 +7,6 @@ import pandas as pd
 
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
-from hc_interp.data.units import stacked
 from hc_interp.errors import AlignmentError, DataError
 from hc_interp.evaluation.effective_size import FLOOR
 from hc_interp.heads.contrast_rule import NOT_CHECKED, PairEffects, contrast_table
@@ -23,19 +22,20 @@ def contrast_evidence(request: EvidenceRequest) -> HeadEvidence:
     """Effects of all candidates on pooled pairs of the select split, by the rule of `contrast_table`.
 
     The pairs of `kinds` are measured as they are and reversed. The share of each head is then compared with its share
-    on overlap pairs whose word swap takes the entailment away: a head that only carries the answer has an effect on
-    these too. No share is defined, and no head passes, where the interval of the total effect contains 0. No head
+    on overlap pairs whose word swap takes the entailment away: a head that only carries the answer has as large a share
+    there. No share is defined, and no head passes, where the interval of the total effect contains 0. No head
     passes either where the model gets both sides of less than 10 % of the pairs right: a model that gives the same
     answer to the same words does not generalize, even if its logits differ significantly. Node effects of redundant
     heads do not add up to the total.
     """
     pairs = select_pairs(request.model, request.task, request.cases, request.kinds, request.max_examples, request.seed)
-    overlap = entailment_lost(request)
+    overlap = entailment_lost(request) if all(_labels_of(part, request.task) for part in pairs.values()) else {}
     back = {name: turned for name, part in pairs.items() if (turned := _reversed(part)) is not None}
     order = _measured(request, pairs)
     assert order is not None
     effects = order, _measured(request, back), _measured(request, overlap)
-    table = contrast_table(*effects, request.margin, request.alpha, request.seed)
+    rule = {"margin": request.margin, "alpha": request.alpha, "seed": request.seed}
+    table = contrast_table(*effects, label=request.task.heuristic_label, **rule)
     sources = {source for part in effects if part is not None for source in part.sources}
     notes = [*_notes(request, order, table), *_reversal_note(pairs, back)]
     return HeadEvidence(table, tuple(pairs), tuple(sorted(sources)), tuple(notes))
@@ -87,9 +87,14 @@ def entailment_lost(request: EvidenceRequest) -> dict[str, ContrastPairs]:
     return _drawn(of(name for name in names if name in near) or of(names), request.max_examples, request.seed)
 
 
+def _labels_of(part: ContrastPairs, task: Task) -> bool:
+    """Whether the labels of the pairs mean what they mean for the task, and for its `heuristic_label`."""
+    return part.groups == task.groups and (task.classes is None or part.classes == task.classes)
+
+
 def _loses(part: ContrastPairs, task: Task) -> list[int]:
     """The rows whose clean side alone has the heuristic's label; none of pairs with other labels than the task's."""
-    if part.groups != task.groups or (task.classes and part.classes != task.classes):
+    if not _labels_of(part, task):
         return []
     gold, label = (getattr(side, "label", None) for side in part.sides), task.heuristic_label
     clean, corrupt = (labels or () for labels in gold)
@@ -141,18 +146,13 @@ def _reversed(part: ContrastPairs) -> ContrastPairs | None:
 
 def _measured(request: EvidenceRequest, pairs: Mapping[str, ContrastPairs]) -> PairEffects | None:
     """The effects of all candidates on all of these pairs; None without pairs."""
-    changes, levels = [], []
+    parts = []
     for part in pairs.values():
         runs = PairRuns.of(request.model, part, "logit_diff", request.interventions, request.batch_size, receivers=())
-        changes.append(runs.measure(nodes=[(head,) for head in request.candidates], description="node effects"))
-        levels.append(runs.encoded.units)
-    if not changes:
-        return None
-    nodes, total, clean = (np.concatenate([getattr(part, name) for part in changes]) for name in _EFFECTS)
-    return PairEffects(nodes, total, clean, stacked(*levels))
-
-
-_EFFECTS = ("nodes", "total", "clean")
+        changes = runs.measure(nodes=[(head,) for head in request.candidates], description="node effects")
+        gold = np.array(part.gold)
+        parts.append(PairEffects(changes.nodes, changes.total, changes.clean, gold, runs.encoded.units))
+    return PairEffects.joined(parts)
 
 
 def _notes(request: EvidenceRequest, order: PairEffects, table: pd.DataFrame) -> Iterable[str]:

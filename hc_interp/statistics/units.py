@@ -126,9 +126,11 @@ class Units:
         A value of 0, but for rounding in runs of models, has p = 1. p is NaN with a single source.
         """
         values, variance = np.asarray(value, dtype=float), np.asarray(self.variance(influence))
+        if self.degrees < 1:
+            return (values * np.nan)[()]
         with np.errstate(divide="ignore", invalid="ignore"):
-            p = student.sf(values / np.sqrt(variance), self.degrees) if self.degrees > 0 else values * np.nan
-        return np.where(values <= RUN_TIE, np.maximum(p, 1.0), p)[()]
+            p = student.sf(values / np.sqrt(variance), self.degrees)
+        return np.where(np.abs(values) <= RUN_TIE, 1.0, p)[()]
 
     def mean(self, values: ArrayLike, level: float = 0.95) -> Interval:
         """The mean over rows of `values`, [row] or [row, column]."""
