@@ -122,7 +122,13 @@ def _find(
             "search",
             MaskSearch,
             lambda: search_masks(
-                model, train, settings.sparsities, seeds, means, steps=settings.search_steps, exchanges=settings.exchanges
+                model,
+                train,
+                settings.sparsities,
+                seeds,
+                means,
+                steps=settings.search_steps,
+                exchanges=settings.exchanges,
             ),
         )
         search = results.search

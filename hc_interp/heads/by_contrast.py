@@ -168,13 +168,11 @@ def _notes(request: EvidenceRequest, order: PairEffects, table: pd.DataFrame) ->
     if table["carries_answer"].any():
         n = int(table["carries_answer"].sum())
         yield (
-            f"{n} {'heads have' if n > 1 else 'head has'} an effect on {kinds} pairs that is not shown to be more than "
-            "on overlap pairs of entailed examples, as a share of the total: they may carry the answer alone"
+            f"{n} {'heads have' if n > 1 else 'head has'} a share of the effect of {kinds} pairs that is not shown to be "
+            "larger than the share of the effect of overlap pairs: this may be the answer alone"
         )
     if table["passes"].any() and (table["more_than_overlap"] == NOT_CHECKED).all():
-        yield (
-            f"the heads are unscreened: whether they carry more than the answer was not checked, {_why(request)}"
-        )
+        yield (f"the heads are unscreened: whether they carry more than the answer was not checked, {_why(request)}")
 
 
 def _why(request: EvidenceRequest) -> str:
@@ -182,7 +180,7 @@ def _why(request: EvidenceRequest) -> str:
         return "because overlap pairs are among the pairs that chose them"
     if request.task.heuristic_label is None:
         return f"because task {request.task.name!r} has no heuristic_label"
-    return "for want of overlap pairs that take the entailment away, and on which the model changes its answer"
+    return "for want of overlap pairs that take the heuristic's label away, and on which the model changes its answer"
 
 
 def _reversal_note(pairs: Mapping[str, ContrastPairs], back: Mapping[str, ContrastPairs]) -> Iterable[str]:

@@ -42,7 +42,6 @@ class PairEffects:
         """The share of pairs of which the model gets both sides right."""
         return float(((self.clean > 0) & (self.clean + self.total < 0)).mean())
 
-
     def where(self, chosen: Bool[np.ndarray, " pair"]) -> Self:
         """The chosen pairs."""
         rows = np.flatnonzero(chosen)

@@ -70,7 +70,7 @@ def test_heads_that_carry_the_answer_alone_are_refused() -> None:
     assert table.index[table["carries_answer"]].tolist() == [*map(str, DECOYS), "L2H1"]
     assert table.loc[str(READER), "share_overlap"] == pytest.approx(0, abs=1e-6)
     assert table.loc["L2H1", "share_overlap"] == pytest.approx(1, abs=0.05)
-    assert found.notes[0].startswith("3 heads have an effect on order pairs that is not shown to be more")
+    assert found.notes[0].startswith("3 heads have a share of the effect of order pairs that is not shown to be larger")
     sources = {source for source in overlap_pairs().sources if split_of(source) == "select"}
     assert sources <= set(found.select_sources)
 
@@ -81,7 +81,7 @@ UNLABELLED = replace(overlap_pairs(), corrupt=replace(overlap_pairs().corrupt, l
 @pytest.mark.parametrize(
     ("pairs", "label", "options", "why"),
     [
-        ({}, 0, {}, "for want of overlap pairs that take the entailment away"),
+        ({}, 0, {}, "for want of overlap pairs that take the heuristic's label away"),
         ({("swapped", "overlap"): overlap_pairs()}, None, {}, "because task 'built' has no heuristic_label"),
         ({("swapped", "overlap"): overlap_pairs(word="o", label=1)}, 0, {}, "for want of overlap pairs"),
         ({("swapped", "overlap"): UNLABELLED}, 0, {}, "for want of overlap pairs"),

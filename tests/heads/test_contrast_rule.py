@@ -26,7 +26,9 @@ ORDER, BACK, OVERLAP = range(3)
 RULE: dict[str, Any] = {"label": LABEL, "margin": 0.01, "alpha": 0.05, "seed": 0}
 
 
-def effects(shares, seed: int = 0, total: float = -4.0, clean: float = 2.0, gold: int = LABEL, n: int = N) -> PairEffects:
+def effects(
+    shares, seed: int = 0, total: float = -4.0, clean: float = 2.0, gold: int = LABEL, n: int = N
+) -> PairEffects:
     rng = np.random.default_rng(seed)
     totals = total + rng.normal(0, 0.4, n)
     shares = np.asarray(shares)
@@ -155,7 +157,8 @@ def test_the_two_sets_share_their_rows() -> None:
     total = np.full(N, -4.0)
     noise = np.repeat(rng.normal(0, 0.5, N // 2), 2)[:, None]
     order, overlap = (
-        replace(item, nodes=share * total[:, None] + noise, total=total) for item, share in ((order, 0.5), (overlap, 0.3))
+        replace(item, nodes=share * total[:, None] + noise, total=total)
+        for item, share in ((order, 0.5), (overlap, 0.3))
     )
     row = contrast_table(order, None, overlap, **RULE).iloc[0]
     assert row["more"] == pytest.approx(0.2)
