@@ -8,11 +8,12 @@ measured: their times are scaled by the number of weights and tokens.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hc_interp.experiment.settings import DEMO
+from hc_interp.experiment.settings import DEMO, RunSettings
 
 SECONDS_PER_PASS = 0.0063  # of one core; measured by the time that the demo takes
 BERT_BASE = 8  # BERT-base's encoder has 85 million weights, that of zoo:minilm-nli 10.6 million
 CANDIDATES = 50  # heads outside a core, of zoo:minilm-nli's 72 heads
+SINGLE_HEAD = 3 * 0.42  # passes that a head's node effects take for each pair, on three sets of pairs
 N_KINDS, N_CASES, N_VALIDATION = 2, 31, 1000  # kinds of pairs, cases and validation examples of the grammar and of HANS
 HELD_OUT, TRAINED_ON = 512, 1024  # examples of one search
 TRAINING_STEP = 3  # passes for each example: a forward pass, and a backward pass that takes twice as long
@@ -26,10 +27,15 @@ IN_A_FILE = 10  # components that a result's file is assumed to name
 
 
 def _search(arguments: Mapping[str, Any]) -> float:
-    sparsities = arguments["sparsity"] if isinstance(arguments["sparsity"], list) else [arguments["sparsity"]]
+    sparsities = arguments["sparsity"] if isinstance(arguments["sparsity"], list) else _sparsities(arguments)
     training = arguments.get("steps", arguments.get("search_steps")) * 16 * TRAINING_STEP
     each = training + arguments["exchanges"] * TRAINED_ON * EXCHANGE_ROUND / 2 + HELD_OUT
     return len(sparsities) * arguments["seeds"] * each + TRAINED_ON + arguments["mean_examples"]
+
+
+def _sparsities(arguments: Mapping[str, Any]) -> tuple[float, ...]:
+    """The sparsities that a run searches."""
+    return RunSettings(sparsity=arguments["sparsity"], beside=arguments["beside"]).sparsities
 
 
 def _reads_from(arguments: Mapping[str, Any]) -> float:
@@ -43,9 +49,11 @@ def _evaluate(arguments: Mapping[str, Any]) -> float:
 
 
 def _run(arguments: Mapping[str, Any]) -> float:
-    evaluated = (N_VALIDATION + (N_CASES - 1) * arguments["eval_per_case"]) * (1 + arguments["seeds"])
+    evaluated = (N_VALIDATION + (N_CASES - 1) * arguments["eval_per_case"]) * (
+        1 + arguments["seeds"] * len(_sparsities(arguments))
+    )
     probed = 3 * arguments["probe_examples"]
-    selected = arguments["select_pairs"] * CANDIDATES
+    selected = SINGLE_HEAD * arguments["select_pairs"] * CANDIDATES
     return _search(arguments) + evaluated + selected + _reads_from(arguments) + probed
 
 
@@ -66,7 +74,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "demo": lambda arguments: _run(DEMO.model_dump()),
     "search": _search,
     "evaluate": _evaluate,
-    "generalizing": lambda arguments: arguments["max_pairs"] * CANDIDATES,
+    "generalizing": lambda arguments: SINGLE_HEAD * arguments["max_pairs"] * CANDIDATES,
     "patch": _patch,
     "probe": lambda arguments: arguments["examples"] + arguments["mean_examples"] * bool(arguments["cut"]),
     "reads-from": _reads_from,

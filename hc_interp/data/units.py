@@ -43,3 +43,13 @@ def joined_sides(*sides: Mapping[str, Levels] | None) -> dict[str, Levels] | Non
         )
         for name in names
     } or None
+
+
+def stacked(*parts: Mapping[str, Levels]) -> dict[str, Levels]:
+    """The levels of all rows of one part after the other. Rows of a part without a unit have no level of it."""
+    n_rows = [max(map(len, part.values()), default=0) for part in parts]
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: tuple(row for part, n in zip(parts, n_rows, strict=True) for row in part.get(name, ((),) * n))
+        for name in names
+    }

@@ -64,6 +64,15 @@ class Evaluation(Result):
         return self.correct[split].double().mean(1).numpy()
 
     @property
+    def by_sparsity(self) -> dict[float, list[str]]:
+        """The names of the subnetworks by sparsity, in the order of `names`."""
+        found: dict[float, list[str]] = {}
+        for name, subnetwork in zip(self.names, self.subnetworks, strict=True):
+            if subnetwork is not None:
+                found.setdefault(subnetwork.sparsity, []).append(name)
+        return found
+
+    @property
     def suspicion(self) -> str:
         """A warning that the labels may be in another order than the model's ("" if there is no sign of it).
 

@@ -32,7 +32,7 @@ from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.lock import locked, refuse_if_held
-from hc_interp.runs.results import RunResults
+from hc_interp.runs.results import EXTRA, RunResults, named_file
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks
 from hc_interp.statistics.samples import generator
@@ -122,21 +122,33 @@ def _find(
             "search",
             MaskSearch,
             lambda: search_masks(
-                model, train, settings.sparsity, seeds, means, steps=settings.search_steps, exchanges=settings.exchanges
+                model,
+                train,
+                settings.sparsities,
+                seeds,
+                means,
+                steps=settings.search_steps,
+                exchanges=settings.exchanges,
             ),
         )
-        for seed, subnetwork in zip(seeds, results.search.subnetworks, strict=True):
-            subnetwork.save(folder.path / "subnetworks" / f"seed-{seed}.json")
-    subnetworks = results.search.subnetworks
+        search = results.search
+        named = {}
+        for sparsity, seed, subnetwork in zip(search.sparsities, search.seeds, search.subnetworks, strict=True):
+            named[f"{100 * sparsity:.3g} %, seed {seed}"] = subnetwork
+            subnetwork.save(folder.path / "subnetworks" / f"sparsity-{sparsity:g}-seed-{seed}.json")
     with folder.stage("evaluating subnetworks"):
         results.evaluation = folder.part(
-            "evaluation", Evaluation, lambda: evaluate(model, task, subnetworks, means, seed=settings.seed)
+            "evaluation", Evaluation, lambda: evaluate(model, task, named, means, seed=settings.seed)
         )
         if results.evaluation.suspicion:
             folder.manifest["warnings"] = [results.evaluation.suspicion]
             folder.say(f"warning: {results.evaluation.suspicion}")
     with folder.stage("finding core and generalizing heads"):
-        core = results.core = folder.part("core", HeuristicCore, lambda: heuristic_core(subnetworks))
+        first, *second = (partial(heuristic_core, search.at(sparsity)) for sparsity in settings.sparsities)
+        core = results.core = folder.part("core", HeuristicCore, first)
+        for sparsity, make in zip(settings.sparsities[1:], second, strict=True):
+            name = f"core at {100 * sparsity:.3g} %"
+            results.extras = {name: folder.part(named_file(EXTRA, name).removesuffix(".json"), HeuristicCore, make)}
         results.generalizing = folder.part(
             "generalizing",
             GeneralizingHeads,
@@ -144,7 +156,7 @@ def _find(
                 model,
                 task,
                 core=core,
-                found=results.search,
+                found=search,
                 means=means,
                 kinds=kinds_of(settings),
                 max_pairs=settings.select_pairs,

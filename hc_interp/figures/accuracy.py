@@ -10,9 +10,23 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
-from hc_interp.figures.style import BLUE, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
+from hc_interp.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    RULE,
+    SKY,
+    VERMILLION,
+    Width,
+    layout,
+    pixels,
+    points,
+)
 
 ROW_HEIGHT = 10.5  # points
+STYLES = [("circle", BLUE), ("square", GREEN), ("triangle-up", PURPLE), ("cross", SKY)]  # of subnetworks, by sparsity
 NAME_SHARE = 0.65  # largest share of the width for the names of the cases
 
 
@@ -47,21 +61,22 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
         )
     )  # fmt: skip
     plot.update_layout(margin={"t": 26})
-    for trace in _traces(long, ys):
+    for trace in _traces(long, ys, evaluation.by_sparsity):
         plot.add_trace(trace)
     return Figure(plot, "Accuracy in domain and out of it", _caption(evaluation, long), long.to_dict("records"))
 
 
-def _traces(long: Any, ys: dict[str, int]) -> list[dict[str, Any]]:
-    whole, parts = long[long["subnetwork"].isin(WHOLE)], long[~long["subnetwork"].isin(WHOLE)]
-    traces = []
-    if len(parts):
+def _traces(long: Any, ys: dict[str, int], by_sparsity: dict[float, list[str]]) -> list[dict[str, Any]]:
+    whole, traces = long[long["subnetwork"].isin(WHOLE)], []
+    for number, (sparsity, names) in enumerate(by_sparsity.items()):
+        parts, (symbol, color) = long[long["subnetwork"].isin(names)], STYLES[number % len(STYLES)]
+        removed = f", {percent(sparsity, 0)} removed" if len(by_sparsity) > 1 else ""
         traces.append(
             {
-                "type": "scatter", "mode": "markers", "name": "a subnetwork", "x": parts["value"].round(4).tolist(),
-                "y": [ys[case] for case in parts["case"]], "cliponaxis": False, "hoverinfo": "text",
-                "hovertext": [_hover(row) for row in parts.to_dict("records")],
-                "marker": {"symbol": "circle", "size": pixels(4.2), "color": BLUE, "opacity": 0.6},
+                "type": "scatter", "mode": "markers", "name": f"a subnetwork{removed}",
+                "x": parts["value"].round(4).tolist(), "y": [ys[case] for case in parts["case"]], "cliponaxis": False,
+                "hovertext": [_hover(row) for row in parts.to_dict("records")], "hoverinfo": "text",
+                "marker": {"symbol": symbol, "size": pixels(4.2), "color": color, "opacity": 0.6},
             }
         )  # fmt: skip
     full = interval_points(

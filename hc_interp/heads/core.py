@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from hc_interp.components import MLP, Component, Head, Subnetwork, component
-from hc_interp.errors import ComponentError, HCError
+from hc_interp.errors import ComponentError, HCError, warn
 from hc_interp.records.result import Result
 from hc_interp.search.result import MaskSearch
 
+ONE_MASK = 0.75  # a larger mean Jaccard of heads means that the subnetworks are variants of one mask
 SHARE_ROUNDING = 1e-9  # so that a share of 7/25 needs 7 of 25 subnetworks and not 8 in binary floating point
 
 
@@ -114,7 +115,8 @@ def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float 
     """The components that at least `share` of the subnetworks keep (1.0: all subnetworks).
 
     Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. A single subnetwork is its own core, which
-    shows nothing; the result notes it. Raises `HCError` without subnetworks, for anything that is not a subnetwork, and
+    shows nothing; the result notes it. It also notes, with an `HCWarning`, a mean Jaccard of heads above 0.75: the core
+    is then hardly more than a single mask, found again and again. Raises `HCError` without subnetworks, for anything that is not a subnetwork, and
     for a share outside (0, 1]; `ComponentError` for subnetworks of different universes.
     """
     items = _checked(subnetworks)
@@ -131,16 +133,29 @@ def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float 
     least = needed(share, len(items))
     by_chance = core_size_by_chance(kept_heads, n_heads, least)
     by_chance += core_size_by_chance(kept_mlps, len(universe) - n_heads, least)
+    agreement = _mean([jaccard(a.heads, b.heads) for a, b in combinations(items, 2)])
+    chance = _mean([jaccard_by_chance(a, b, n_heads) for a, b in combinations(kept_heads, 2)])
     notes = ("one subnetwork is its own core",) if len(items) == 1 else ()
+    if agreement > ONE_MASK:
+        notes = (_one_mask(len(items), agreement, chance),)
+        warn(f"{notes[0][0].upper()}{notes[0][1:]}.")
     return HeuristicCore(
         universe=universe,
         frequency={item: counts[item] / len(items) for item in universe},
         share=float(share),
         subnetworks=len(items),
-        jaccard=_mean([jaccard(a.heads, b.heads) for a, b in combinations(items, 2)]),
-        jaccard_by_chance=_mean([jaccard_by_chance(a, b, n_heads) for a, b in combinations(kept_heads, 2)]),
+        jaccard=agreement,
+        jaccard_by_chance=chance,
         size_by_chance=by_chance,
         notes=notes,
+    )
+
+
+def _one_mask(n: int, agreement: float, chance: float) -> str:
+    return (
+        f"these {n} subnetworks are nearly one mask, so their core shows one mask and not what different subnetworks "
+        f"share: the mean Jaccard of their heads is {agreement:.2f} (by chance at this sparsity {chance:.2f}; expected "
+        f"at most {ONE_MASK:g}). Search without swaps (exchanges=0), or at a higher sparsity"
     )
 
 

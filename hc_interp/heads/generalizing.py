@@ -11,6 +11,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads import by_ablation, by_contrast, by_presence
+from hc_interp.heads.contrast_rule import NOT_CHECKED
 from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.heads.evidence import EvidenceRequest, method_named
 from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
@@ -28,7 +29,8 @@ class GeneralizingHeads(Result):
     """Heads outside the core that pass the test of `method`: `heads` with a core head upstream, `relay` without one.
 
     `select_sources` are the sources of the data that chose these heads. `reads_from` refuses pairs of these sources.
-    `table` has the evidence of every candidate. A head that passes carries generalization on this data. It need not be
+    `table` has the evidence of every candidate. With `unscreened`, heads found by contrast may carry the answer alone.
+    A head that passes carries generalization on this data. It need not be
     the only one, and the evidence does not show which heads it reads from.
     """
 
@@ -46,6 +48,12 @@ class GeneralizingHeads(Result):
     def to_frame(self) -> pd.DataFrame:
         """A row per head outside the core: `head layer`, the method's columns, `p q passes upstream_core`."""
         return self.table.copy()
+
+    @property
+    def unscreened(self) -> bool:
+        """Whether heads pass of which contrast could not check that they carry more than the answer."""
+        column = "more_than_overlap"
+        return column in self.table and bool((self.table["passes"] & (self.table[column] == NOT_CHECKED)).any())
 
     def beside(self, *others: "GeneralizingHeads") -> pd.DataFrame:
         """This evidence and that of other methods in one table, with a row per head outside the core.
@@ -72,7 +80,8 @@ class GeneralizingHeads(Result):
     def __repr__(self) -> str:
         return (
             f"GeneralizingHeads({len(self.heads)} of {len(self.table)} candidates by {self.method}: "
-            f"{', '.join(map(str, self.heads)) or 'none'}; relay: {', '.join(map(str, self.relay)) or 'none'})"
+            f"{', '.join(map(str, self.heads)) or 'none'}; relay: {', '.join(map(str, self.relay)) or 'none'}"
+            f"{'; unscreened' if self.unscreened else ''})"
         )
 
 
@@ -102,8 +111,11 @@ def generalizing_heads(
     - `"contrast"`: the effect is the head's node effect as a share of the total effect. The node effect is the change
       of the metric when the head's `z` is set to corrupt in a clean run; the total effect is the change from the clean
       to the corrupt run. At most `max_pairs` pairs of these `kinds` are used, pooled over all cases that have such
-      pairs. The test flips the signs of whole sources. No head passes where the model gets both sides of fewer than
-      10 % of the pairs right.
+      pairs, as they are and reversed: a head must pass in both directions. The test flips the signs of whole sources.
+      The share must also be larger than on `"overlap"` pairs from `task.heuristic_label` to another label, of the same
+      heuristics: there a word was replaced, so a head that only carries the answer has as large a share. Without such
+      pairs this is not checked, and the result is `unscreened`. No head passes where the model gets both sides of fewer
+      than 10 % of the pairs right. `hc_interp/heads/contrast_rule.py` has the rule and the columns.
     - `"presence"` (needs `found` and `means`): the effect is the accuracy on `cases` of the subnetworks `found` that
       keep the head, minus the accuracy of those that do not, among subnetworks of one size. The test permutes
       accuracies, one-sided.

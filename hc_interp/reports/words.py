@@ -62,33 +62,48 @@ def lead(run: RunResults) -> list[tuple[str, str]]:
     return numbers
 
 
-def _names(heads: Iterable[Head]) -> str:
+def _names(heads: Iterable[Head | str]) -> str:
     names = [str(head) for head in heads]
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return (", ".join(names[:MAX_NAMED]) + more) or "none"
 
 
 def evaluation_words(evaluation: Evaluation) -> list[str]:
-    words, whole = [], WHOLE[evaluation.names[0]]
+    words, whole, sets = [], WHOLE[evaluation.names[0]], _by_sparsity(evaluation)
     splits = [split for split in evaluation.splits if split != VALIDATION]
     if VALIDATION in evaluation.splits:
-        full, *parts = evaluation.accuracy(VALIDATION)
-        also = f"; its {len(parts)} subnetworks answer {span(np.array(parts))} correctly" if parts else ""
-        words.append(f"In domain the {whole} answers {percent(full)} of the examples correctly{also}.")
+        values = evaluation.accuracy(VALIDATION)
+        also = [f"its {len(rows)} subnetworks{at} answer {span(values[rows])} correctly" for at, rows in sets.items()]
+        words.append(
+            "; ".join([f"In domain the {whole} answers {percent(values[0])} of the examples correctly", *also])
+        )
+        words[-1] += "."
         words += [f"Warning: {evaluation.suspicion}"] * bool(evaluation.suspicion)
     if splits:
         table = np.stack([evaluation.accuracy(split) for split in splits])
         means = table.mean(axis=0)
-        also = f"; for its subnetworks this mean is {span(means[1:])}" if len(means) > 1 else ""
-        words.append(f"The mean accuracy of the {whole} over {len(splits)} cases is {percent(means[0])}{also}.")
-    if len(evaluation.names) > 2 and splits:
-        spread = np.ptp(table[:, 1:], axis=1)
-        widest = splits[int(spread.argmax())]
+        also = [f"for its subnetworks{at} this mean is {span(means[rows])}" for at, rows in sets.items()]
         words.append(
-            f"Subnetworks differ most on {widest} ({span(evaluation.accuracy(widest)[1:])}; {whole} "
-            f"{percent(evaluation.accuracy(widest)[0])})."
+            "; ".join([f"The mean accuracy of the {whole} over {len(splits)} cases is {percent(means[0])}", *also])
+            + "."
         )
+        for at, rows in sets.items():
+            if len(rows) > 1:
+                widest = int(np.ptp(table[:, rows], axis=1).argmax())
+                words.append(
+                    f"Subnetworks{at} differ most on {splits[widest]} ({span(table[widest, rows])}; {whole} "
+                    f"{percent(table[widest, 0])})."
+                )
     return words
+
+
+def _by_sparsity(evaluation: Evaluation) -> dict[str, list[int]]:
+    """The rows of the subnetworks, by words for their sparsity ("" where all have the same)."""
+    several = len(evaluation.by_sparsity) > 1
+    return {
+        f" at {percent(sparsity, 0)} sparsity" * several: [evaluation.names.index(name) for name in names]
+        for sparsity, names in evaluation.by_sparsity.items()
+    }
 
 
 def _most(core: HeuristicCore) -> str:
@@ -111,6 +126,12 @@ def generalizing_words(generalizing: GeneralizingHeads) -> list[str]:
         "A head that passes carries generalization on this data. This does not show that no other head does, or which "
         "heads it reads from.",
     ]
+    if "carries_answer" in generalizing.table and not generalizing.unscreened:
+        refused = generalizing.table.loc[generalizing.table["carries_answer"], "head"]
+        words.append(
+            "Each has a larger share of the effect of these pairs than of the effect of a replaced word that takes the "
+            f"heuristic's answer away. Heads that fail this test alone, and may carry the answer alone: {_names(refused)}."
+        )
     if generalizing.relay:
         words.append(f"Heads left out, because no core head is upstream of them: {_names(generalizing.relay)}.")
     return [*words, *(f"Note: {note}." for note in generalizing.notes)]

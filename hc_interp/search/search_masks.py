@@ -53,8 +53,8 @@ def search_masks(
     A run trains one `log_alpha` per component with hard-concrete gates, while all weights are frozen. A Lagrangian
     drives the expected sparsity to a target that grows from 0. The result is a binary mask that keeps exactly
     `floor((1 - sparsity) n + 0.5)` of n components: those of the largest `log_alpha`, ties by layer, then head.
-    Training ends near the best binary mask, so swaps then improve the mask (`search/swaps.py`): a swap removes one kept
-    component and adds one removed component.
+    Training ends near a best binary mask. With `exchanges` above 0 swaps then improve the mask (`search/swaps.py`): a
+    swap removes one kept component and adds one removed component.
 
     Arguments:
         data: the examples to train on, and to score the runs on.
@@ -65,7 +65,8 @@ def search_masks(
         objective: "kl" minimises KL(full || masked) and uses no labels; "task" the cross entropy of the label group.
         interventions: applied before the mask, and in the full model too.
         steps: training steps of a run, each on one batch of `batch_size` examples.
-        exchanges: rounds of swaps after training, at most; 0 leaves swaps out.
+        exchanges: rounds of swaps after training, at most. 0, the default, leaves swaps out: the runs then show the
+            variation of what training finds. Swaps are for the most faithful circuit of a size; 16 rounds suffice.
         vary: the random streams that differ between runs, some of "data" (a run draws at most 1024 examples, and at
             most half of those not held out), "order" (of these examples), "start" and "noise" (of the gates), and
             "exchanges" (examples that rounds of swaps draw). Random streams not named in `vary` are shared by all runs.
@@ -81,7 +82,7 @@ def search_masks(
     1712.01312); swaps are this package's own.
 
     The runs are samples of what a search finds. They do not show that no other subnetwork does as well. Swaps lead most
-    runs to nearly the same mask: use `exchanges=0` for the variation of what training finds.
+    runs to nearly the same mask, whose components are then no core that different subnetworks share.
     """
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
     _check(components, objective, steps, batch_size, exchanges, vary)

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from hc_interp.errors import DataError
 from hc_interp.statistics.samples import as_denominator, as_rows, check_level
-from hc_interp.statistics.tests import Interval
+from hc_interp.statistics.tests import RUN_TIE, Interval
 
 SOURCE = "source"  # the unit that every row has
 MIN_LEVELS = 5  # a unit with fewer levels shows no variance between levels; conclusions hold for these levels only
@@ -120,6 +120,18 @@ class Units:
         """The half width of an interval in standard errors."""
         return float(student.ppf((1 + level) / 2, self.degrees)) if self.degrees > 0 else np.nan
 
+    def p_above_zero(self, value: ArrayLike, influence: ArrayLike) -> Float[np.ndarray, " *columns"] | float:
+        """One-sided p of the hypothesis that a statistic is at most 0, by the t distribution of its intervals.
+
+        A value of 0, but for rounding in runs of models, has p = 1. p is NaN with a single source.
+        """
+        values, variance = np.asarray(value, dtype=float), np.asarray(self.variance(influence))
+        if self.degrees < 1:
+            return (values * np.nan)[()]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = student.sf(values / np.sqrt(variance), self.degrees)
+        return np.where(np.abs(values) <= RUN_TIE, 1.0, p)[()]
+
     def mean(self, values: ArrayLike, level: float = 0.95) -> Interval:
         """The mean over rows of `values`, [row] or [row, column]."""
         rows = as_rows(values, "values")
@@ -133,10 +145,8 @@ class Units:
         """
         top = as_rows(numerator, "numerator")
         bottom = as_denominator(denominator, top)
-        below = bottom.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = top.sum(axis=0) / below
-            found = self.interval(value, (top - value * bottom) / below, level)
+        value, influence = ratio_influences(top, bottom)
+        found = self.interval(value, influence, level)
         whole = self.mean(bottom, level)
         defined = np.broadcast_to(np.asarray(whole.excludes(0.0)), np.shape(value))
         parts = [np.where(defined, part, np.nan) for part in (found.value, found.low, found.high)]
@@ -153,6 +163,16 @@ class Units:
     ) -> Interval:
         """A smooth function of the column sums, linearised by its numerical gradient; `more` as in `interval`."""
         return self.interval(function(columns.sum(axis=0)), columns @ gradient(function, columns), level, more)
+
+
+def ratio_influences(
+    numerator: Float[np.ndarray, "row *columns"], denominator: Float[np.ndarray, "row *#columns"]
+) -> tuple[Float[np.ndarray, " *columns"], Float[np.ndarray, "row *columns"]]:
+    """`sum numerator / sum denominator`, and the influence of each row on it."""
+    below = denominator.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = numerator.sum(axis=0) / below
+        return value, (numerator - value * denominator) / below
 
 
 def gradient(

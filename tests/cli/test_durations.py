@@ -28,12 +28,14 @@ def defaults(command: str) -> dict:
 def test_more_of_a_setting_takes_longer(command) -> None:
     given = defaults(command) | ({"max_per_case": 100} if command == "evaluate" else {})
     for name in GROWS[command]:
-        assert PASSES[command]({**given, name: 2 * given[name]}) > PASSES[command](given)
+        assert PASSES[command]({**given, name: 2 * given[name] + 1}) > PASSES[command](given)
 
 
 def test_a_grid_and_several_subnetworks_take_longer() -> None:
     search, evaluate = defaults("search"), defaults("evaluate")
     assert PASSES["search"]({**search, "sparsity": [0.3, 0.5]}) > PASSES["search"](search)
+    run = defaults("run")
+    assert PASSES["run"](run) > PASSES["run"]({**run, "beside": 0}) == PASSES["run"]({**run, "sparsity": 0.7})
     assert PASSES["evaluate"]({**evaluate, "subnetworks": ["a", "b"]}) > PASSES["evaluate"](evaluate)
 
 

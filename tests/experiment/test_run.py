@@ -58,7 +58,7 @@ def test_leaves_every_file(finished) -> None:
     for name in ("search", "evaluation", "core", "generalizing", "verdict"):
         assert len(pd.read_csv(out / f"{name}.csv")) or name in ("generalizing", "verdict")
     assert hc.Verdict.load(out / "verdict.json").answer == results.verdict.answer
-    assert len(hc.Evaluation.load(out / "evaluation.json").to_frame()) == 3
+    assert len(hc.Evaluation.load(out / "evaluation.json").to_frame()) == 5
     kept = [hc.Subnetwork.load(path) for path in sorted((out / "subnetworks").glob("*.json"))]
     assert kept == list(results.search.subnetworks)
     page = (out / "report.html").read_text()
@@ -67,6 +67,33 @@ def test_leaves_every_file(finished) -> None:
     assert list((out / "figures").glob("core-*"))
     assert bool(list((out / "figures").glob("circuit-*"))) == (results.verdict.edges is not None)
     assert not [path for path in out.rglob(".*") if path.is_file()]
+
+
+def test_a_second_sparsity_stands_beside_the_verdicts(finished, model) -> None:
+    """The same seeds, evaluated together; the verdict's core is of the first sparsity, the other core an extra."""
+    results, out, _ = finished
+    names = ["50 %, seed 0", "50 %, seed 1", "70 %, seed 0", "70 %, seed 1"]
+    assert list(results.evaluation.names[1:]) == names
+    assert list(results.evaluation.by_sparsity.values()) == [names[:2], names[2:]]
+    assert (results.search.sparsities, results.search.seeds) == ((0.5, 0.5, 0.7, 0.7), (0, 1, 0, 1))
+    assert results.core.components == hc.heuristic_core(results.search.at(0.5)).components
+    beside = results.extras["core at 70 %"]
+    assert beside.components == hc.heuristic_core(results.search.at(0.7)).components
+    assert hc.RunResults.load(out).extras["core at 70 %"].components == beside.components
+    assert results.generalizing.core == results.core.heads
+    assert list((out / "figures").glob("sparsity-*"))
+    page = (out / "report.html").read_text()
+    assert "core at 70 %" in page
+    assert len({item.sparsity for item in results.search.subnetworks}) == 2
+
+
+def test_without_a_second_sparsity(model, task, tmp_path) -> None:
+    for name, changes in {"none": {"beside": 0}, "same": {"beside": 0.5}}.items():
+        settings = SETTINGS.model_copy(update=changes)
+        assert settings.sparsities == (0.5,), name
+    found = run(model, task, tmp_path / "out", settings=settings)
+    assert found.extras == {}
+    assert len(found.search) == 2
 
 
 def test_does_not_write_over_a_run(finished, model, task) -> None:

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from hc_interp import figures
-from hc_interp.components import Head
+from hc_interp.components import Head, Subnetwork
 from hc_interp.errors import HCError
+from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
 from hc_interp.models.site import Site
 from hc_interp.probing.path_result import PathProbes
@@ -68,6 +69,20 @@ def test_accuracy_shows_every_case_and_marks_the_full_model(results):
     assert full.marker.symbol != parts.marker.symbol
     assert "<b>Subsequence, non-entailment</b>" in rows
     assert len(figure.plot.layout.shapes) == 31
+
+
+def test_accuracy_tells_sparsities_apart(results):
+    """Each has its own name and its own symbol, and no point is drawn twice."""
+    evaluation = results.evaluation()
+    first, *rest = evaluation.subnetworks[1:]
+    smaller = Subnetwork(sorted(first.kept, key=str)[: len(first.kept) // 2], first.universe)
+    figure = figures.accuracy(replace(evaluation, subnetworks=(None, smaller, *rest)))
+    parts = [trace for trace in figure.plot.data if trace.name.startswith("a subnetwork")]
+    assert [len(trace.x) for trace in parts] == [31, 31 * 11]
+    assert [trace.name for trace in parts] == [
+        f"a subnetwork, {percent(item.sparsity, 0)} removed" for item in (smaller, rest[0])
+    ]
+    assert len({(trace.marker.symbol, trace.marker.color) for trace in parts}) == 2
 
 
 def test_accuracy_without_subnetworks_or_hans_names(results):

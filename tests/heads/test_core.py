@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hc_interp.components import MLP, Head, Subnetwork, universe
-from hc_interp.errors import ComponentError, HCError
+from hc_interp.errors import ComponentError, HCError, HCWarning
 from hc_interp.heads.core import HeuristicCore, core_size_by_chance, heuristic_core, jaccard_by_chance, needed
 
 ALL = universe(2, 3)
@@ -96,9 +96,36 @@ def test_one_subnetwork_is_noted(three):
     assert "its own core" in repr(core)
 
 
+def test_seeds_that_find_one_mask_are_warned_of() -> None:
+    items = universe(2, 8, mlps=False)
+    heads = [str(item) for item in items]
+    kept = [keep(*heads[:8], items=items), keep(*heads[:7], heads[9], items=items), keep(*heads[:8], items=items)]
+    with pytest.warns(HCWarning) as caught:
+        core = heuristic_core(kept)
+    assert core.jaccard == pytest.approx((1 + 2 * 7 / 9) / 3)
+    message = str(caught[0].message)
+    assert "mean Jaccard of their heads is 0.85 (by chance at this sparsity 0.34; expected at most 0.75)" in message
+    assert "exchanges=0" in message
+    assert caught[0].filename == __file__
+    assert core.notes == (message[0].lower() + message[1:-1],)
+    assert core.notes[0] in repr(core)
+
+
+def test_seeds_that_differ_and_a_single_one_are_not(recwarn) -> None:
+    """Heads of 6 and 7 of 8: a Jaccard of exactly 0.75 is not above it."""
+    items = universe(1, 8, mlps=False)
+    heads = [str(item) for item in items]
+    core = heuristic_core([keep(*heads[:7], items=items), keep(*heads[1:], items=items)])
+    assert core.jaccard == 0.75
+    assert core.notes == ()
+    heuristic_core([keep(*heads, items=items)])
+    assert not recwarn.list
+
+
 def test_heads_only_and_the_order_of_the_universe_does_not_matter():
     items = universe(2, 3, mlps=False)
-    core = heuristic_core([keep("L0H1", items=items), keep("L0H1", items=items[::-1])])
+    with pytest.warns(HCWarning, match="nearly one mask"):
+        core = heuristic_core([keep("L0H1", items=items), keep("L0H1", items=items[::-1])])
     assert core.components == (Head(0, 1),)
     assert core.universe == items
 

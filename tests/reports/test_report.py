@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from browser import chromium, opened
 
+from hc_interp.components import Subnetwork
 from hc_interp.errors import ResultError
 from hc_interp.figures.images import NoBrowser
+from hc_interp.figures.numbers import percent, span
 from hc_interp.reports.report import draw_run, report
-from hc_interp.reports.words import edge_words, evaluation_words, reading_words
+from hc_interp.reports.words import edge_words, evaluation_words, generalizing_words, reading_words
 from hc_interp.runs.results import RunResults
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source", "wbr"}
@@ -163,6 +165,32 @@ def test_an_accuracy_below_the_majority_is_said(results, tmp_path):
     assert evaluation_words(suspect)[1] == f"Warning: {suspect.suspicion}"
     page = report(RunResults(evaluation=suspect), tmp_path / "r.html").read_text()
     assert page.count("This suggests a wrong label order") == 1
+
+
+def test_sparsities_are_told_apart(results):
+    """A range over two sizes would be taken for the spread of seeds."""
+    made = results.evaluation()
+    first, *rest = made.subnetworks[1:]
+    smaller = Subnetwork(sorted(first.kept, key=str)[: len(first.kept) // 2], first.universe)
+    mixed = replace(made, subnetworks=(None, smaller, *rest))
+    at = [f" at {percent(item.sparsity, 0)} sparsity" for item in (smaller, rest[0])]
+    told = evaluation_words(mixed)
+    assert f"; its 1 subnetworks{at[0]} answer {percent(made.accuracy('validation')[1])} correctly" in told[0]
+    assert f"its 11 subnetworks{at[1]} answer {span(made.accuracy('validation')[2:])} correctly." in told[0]
+    assert f"for its subnetworks{at[0]} this mean is" in told[1]
+    assert [words.startswith(f"Subnetworks{at[1]} differ most") for words in told[2:]] == [True]
+    assert not any("sparsity" in words for words in evaluation_words(made))
+
+
+def test_heads_that_may_carry_the_answer_alone_are_named(results):
+    made = results.run().generalizing
+    table = made.table.assign(carries_answer=made.table["head"] == "L5H1", more_than_overlap="yes")
+    screened = replace(made, table=table)
+    assert "may carry the answer alone: L5H1." in " ".join(generalizing_words(screened))
+    unscreened = replace(made, table=table.assign(more_than_overlap="not checked"))
+    assert unscreened.unscreened
+    for other in (made, unscreened):
+        assert "answer alone" not in " ".join(generalizing_words(other))
 
 
 @pytest.mark.parametrize("part", ["search", "evaluation", "core", "generalizing", "edges", "probes", "verdict"])
