@@ -152,5 +152,6 @@ def comparison(signals: Signals, own: str, change: str, kind: str, n: int, sign:
     if not len(defined):
         return Comparison(nowhere, np.nan, n), n
     excess = signals.share_of_full((heads - listed[defined].mean()).times(sign))
-    above = sign * heads.value > sign * listed.value  # False for undefined sets
-    return Comparison(signals.interval(excess), float(np.mean(above)), n), n - len(defined)
+    further = sign * (heads.value - listed.value) / signals.of(FULL)[0].value  # NaN for undefined sets
+    rank = (further > rules.TIE) + 0.5 * (np.abs(further) <= rules.TIE)
+    return Comparison(signals.interval(excess), float(np.mean(rank)), n), n - len(defined)

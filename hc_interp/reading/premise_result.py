@@ -96,7 +96,8 @@ class Premises(Result):
         """What holds and what does not, with the numbers."""
         signal = self.by.replace("_", " ") + (" - 0.5" if self.by == "separation" else "")
         name = self.heuristic.replace("_", " ")
-        share = self.numbers["signal_core"].value / self.numbers["signal_full"].value
+        full = float(self.numbers["signal_full"])
+        share = float(self.numbers["signal_core"]) / full if full else np.nan
         pull = f", pull {self.numbers['pull'].value:.2f}" if "pull" in self.numbers else ""
         n_heads = f"the {len(self.generalizing)} generalizing head{'' if len(self.generalizing) == 1 else 's'}"
         first = _clause(

@@ -21,6 +21,7 @@ PULL = 0.8  # the least pull of a core that follows the heuristic
 SIGNAL_SHARE = 1 / 3  # the largest share of the full model's signal that the core may have
 EXCESS = 0.05  # the least excess of loss and gain over the mean of the comparison sets
 RANK = 0.95  # the least share of comparison sets that loss and gain are above
+TIE = 0.02  # sets that differ from the heads by less than this share of the full model's signal tie: half above
 LOSS = 0.1  # the least loss of heads that the model needs to generalize
 MIN_SETS = 20  # fewer comparison sets cannot give rank 0.95
 
@@ -30,6 +31,7 @@ class Comparison:
     """Loss or gain of the generalizing heads against sets of one kind.
 
     `excess` is theirs minus the mean of the sets, `rank` the share of sets that they are above, `n` the number of sets.
+    Ties count half: where heads work in series, every set that holds a whole stage of them loses all that they do.
     """
 
     excess: Interval
