@@ -11,8 +11,8 @@ writes what it reads to Y, which the classifier reads; H1 does the same with D. 
 All directions are orthogonal, without mean, and signs alone differ between the sides of a pair: LayerNorm sees the same
 length on both, so that what is not read does not leak, but for rounding.
 
-L2H2 does what L2H0 does, and the other heads of layer 2 move D to Z, which nobody reads: they change as much as the
-readers do and follow the decoys. In the story "trunk" all of them read what the readers read.
+With `live=True` L2H2 does what L2H0 does, and the other heads of layer 2 move D to Z, which nobody reads: they change
+as much as the readers do and follow the decoys. In the story "trunk" all of them read what the readers read.
 """
 
 import torch
@@ -41,7 +41,7 @@ def direction(name: str) -> torch.Tensor:
     return vector / 2**0.5
 
 
-def built_model(story: str):
+def built_model(story: str, live: bool = False):
     """The model in which this story is true; see the top of the file."""
     module = BertForSequenceClassification(
         BertConfig(
@@ -63,7 +63,7 @@ def built_model(story: str):
         words[[WORDS.index(word) for word in SIGNS]] = words[WORDS.index("p")].clone()
         for word, (first, second) in SIGNS.items():
             words[WORDS.index(word)] += 6 * (first * direction("A") + second * direction("B"))
-        for head, read, write, gain in _wiring(story):
+        for head, read, write, gain in _wiring(story, live):
             _wire(module.bert.encoder.layer[head.layer].attention, head.head, read, write, gain)
         if story == "mlps":
             _mlp(module.bert.encoder.layer[0], "C", "E")
@@ -72,7 +72,7 @@ def built_model(story: str):
     return load(module, tokenizer=_tokenizer(), labels=CLASSES)
 
 
-def _wiring(story: str):
+def _wiring(story: str, live: bool):
     for head in CORE:
         yield head, "A", "C", 1.0
     for head in DECOYS:
@@ -81,10 +81,10 @@ def _wiring(story: str):
         for i in range(4, 8):
             yield Head(0, i), "A", "C", 1.0
     yield Head(1, 0), "C", "F", 6.0
-    for head in READERS:
+    for head in READERS if live else (READER,):
         yield head, STORIES[story], "Y", 6.0
     yield Head(2, 1), "C" if story == "trunk" else "D", "Y", 6.0
-    for i in range(3, N_HEADS):
+    for i in range(3, N_HEADS) if live else ():
         yield Head(2, i), "C" if story == "trunk" else "D", "Z", 6.0
 
 

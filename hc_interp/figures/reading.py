@@ -11,7 +11,7 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
-from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, VERMILLION, Width, layout, pixels
+from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, VERMILLION, Width, layout, pixels, points
 from hc_interp.reading.records import DirectionRecord
 from hc_interp.reading.sentences import DIRECTION_WORDS
 from hc_interp.reading.verdict import Verdict
@@ -45,6 +45,7 @@ def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
             f"This verdict tested no pairs ({verdict.reason}), so there is no statistic to draw. Expected at least one "
             "kind of pairs; read verdict.sentence() instead."
         )
+    points(width)  # raises `HCError` for an unknown width
     rows = _rows(verdict)
     names = [name for name, _ in rows]
     beside = width == "double"

@@ -6,7 +6,7 @@ from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
-def competing_subnetworks(seed: int = 0, noise: float = 0.0, live_decoys: int | None = None) -> World:
+def competing_subnetworks(seed: int = 0, noise: float = 0.0, live_decoys: int | None = 0) -> World:
     """A world in which the generalizing heads of layer 2 read from other heads than the core.
 
     The model gives the same answers as the heuristic core world. Three heads of layer 0 outside the core find the nouns

@@ -7,7 +7,7 @@ from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
-def exchangeable(seed: int = 0, noise: float = 0.0, leak: float = 0.1, live_decoys: int | None = None) -> World:
+def exchangeable(seed: int = 0, noise: float = 0.0, leak: float = 0.1, live_decoys: int | None = 0) -> World:
     """A world in which the generalizing heads do not distinguish the core from the other heads of layer 0.
 
     All ten heads of layer 0 are matchers, which find the nouns of the hypothesis in the premise. Three of them, drawn

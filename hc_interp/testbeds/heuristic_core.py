@@ -10,7 +10,7 @@ from hc_interp.testbeds.world import PAIR_KINDS, World
 THROUGH = ("v", "q", "k", "two hops", "mlp")
 
 
-def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0, live_decoys: int | None = None) -> World:
+def heuristic_core(seed: int = 0, through: str = "v", noise: float = 0.0, live_decoys: int | None = 0) -> World:
     """A world in which the generalizing heads read from the core.
 
     Three core heads of layer 0 find each noun of the hypothesis in the premise and write which noun of the premise it

@@ -6,7 +6,7 @@ from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker
 from hc_interp.testbeds.world import World
 
 
-def mixed(seed: int = 0, noise: float = 0.0, live_decoys: int | None = None) -> World:
+def mixed(seed: int = 0, noise: float = 0.0, live_decoys: int | None = 0) -> World:
     """A world in which one generalizing head reads from the core and the other does not.
 
     The head that checks the position of the subject reads from the three core heads of layer 0. The head that checks

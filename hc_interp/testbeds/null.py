@@ -4,7 +4,7 @@ from hc_interp.testbeds.draft import CORE, Draft
 from hc_interp.testbeds.world import World
 
 
-def null(seed: int = 0, noise: float = 0.0, live_decoys: int | None = None) -> World:
+def null(seed: int = 0, noise: float = 0.0, live_decoys: int | None = 0) -> World:
     """The heuristic core world without its generalizing heads.
 
     The model answers "entailment" on every example of the case "swap", and (without noise) the two sides of an

@@ -39,10 +39,11 @@ class BuiltHead:
 def true_reading(
     kind: str, built: Mapping[Head, BuiltHead], core: Iterable[Head], generalizing: Sequence[Head], n_heads: int
 ) -> TrueReading:
-    """R(G) and S of one kind of pairs. Heads that are not in `built` do not respond.
+    """R(G) and S of one kind of pairs.
 
-    A mean over the heads of each layer, and over layers with the weight of the generalizing heads' extent. Layers in
-    which no core head is upstream and layers without other heads are left out.
+    A mean over the heads of each layer, and over layers with the weight of the generalizing heads' extent. Other heads
+    that do not change on these pairs are no comparison. Layers in which no core head is upstream and layers without
+    other heads are left out.
     """
     core = set(core)
     first = min(head.layer for head in core)
@@ -50,12 +51,12 @@ def true_reading(
     for layer in sorted({head.layer for head in generalizing if head.layer > first}):
         heads = [Head(layer, i) for i in range(n_heads)]
         g = [head for head in heads if head in generalizing]
-        others = [head for head in heads if head not in g and head not in core]
+        others = [h for h in heads if h not in g and h not in core and h in built and kind in built[h].kinds]
         if not others:
             continue
         weight = sum(built[head].extent for head in g)
         top_g += weight * sum(built[head].on(kind) for head in g) / len(g)
-        top_o += weight * sum(built[head].on(kind) for head in others if head in built) / len(others)
+        top_o += weight * sum(built[head].on(kind) for head in others) / len(others)
         whole += weight
     r_g, r_o = (top / whole if whole else math.nan for top in (top_g, top_o))
     return TrueReading(r_g, 1 - r_o / r_g if r_g else math.nan)

@@ -136,16 +136,38 @@ def test_paths_without_shares_show_effects(small):
     assert "Colour is the effect (logit_diff)" in figures.path_matrix(plain).caption
 
 
-def test_reading_shows_every_kind_and_route_and_its_controls(results, small):
+def test_reading_shows_every_direction_and_route_and_its_controls(results, small):
     verdict = results.verdict(small.edges)
     figure = figures.reading(verdict)
     names = {trace.name: trace for trace in figure.plot.data}
-    assert len(names["T, 95 % interval"].x) == 6
-    assert list(names["size-matched heads, 95th percentile"].x) == [0.11, 0.11]
-    expected = [np.quantile(record.null, 0.95) for record in verdict.records.values()]
+    directions = [found for record in verdict.records.values() for found in record.directions.values()]
+    assert list(names["T, all routes, 95 % interval"].x) == pytest.approx([float(found.T) for found in directions])
+    assert list(names["T, with MLPs"].x) == pytest.approx([float(f.routes["mlps"]) for f in directions])
+    assert list(names["size-matched heads, 95th percentile"].x) == [0.11] * 4
+    expected = [np.quantile(found.null, 0.95) for found in directions]
     assert list(names["relabelled cores, 95th percentile"].x) == pytest.approx(expected)
-    band = figure.plot.layout.shapes[0]
+    band = next(shape for shape in figure.plot.layout.shapes if shape.type == "rect")
     assert (band.x0, band.x1) == (-0.05, 0.05)
+
+
+def test_reading_has_a_mark_for_each_compared_head(results, small):
+    verdict = results.verdict(small.edges)
+    names = {trace.name: trace for trace in figures.reading(verdict).plot.data}
+    own, other = names["R of generalizing heads, each"], names["R of other heads of their layers, each"]
+    directions = [found for record in verdict.records.values() for found in record.directions.values()]
+    specific = [found.specificity["all"] for found in directions]
+    assert len(own.x) == sum(int(item.is_G.sum()) for item in specific)
+    assert list(other.x) == pytest.approx(np.concatenate([item.response[~item.is_G] for item in specific]))
+    means = names["R of other heads of their layers, mean"]
+    assert list(means.x) == pytest.approx([float(item.R_O) for item in specific])
+    assert "60.0 % [50.0, 70.0] on order, as they are" in figures.reading(verdict).caption
+
+
+def with_direction(results, **changes):
+    """A record of kind "order" whose pairs as they are have these changes."""
+    record = results.record("order", 0.42)
+    first = record.directions["as_is"]
+    return replace(record, directions={**record.directions, "as_is": replace(first, **changes)})
 
 
 def test_reading_says_which_kinds_are_silent(results, small):
@@ -156,25 +178,25 @@ def test_reading_says_which_kinds_are_silent(results, small):
 
 
 def test_a_wide_interval_is_cut_at_the_edge_and_told(results, small):
-    wide = results.record("overlap", 0.4)
-    wide = replace(wide, routes={**wide.routes, "direct": Interval(-0.4, -2.1, 1.9, 64)})
-    records = {"order": results.record("order", 0.42), "overlap": wide}
-    figure = figures.reading(results.verdict(small.edges, records=records))
+    routes = {"all": Interval(0.42, -2.1, 1.9, 64), "direct": Interval(0.1, 0.0, 0.2, 64)}
+    figure = figures.reading(results.verdict(small.edges, records={"order": with_direction(results, routes=routes)}))
     low, high = figure.plot.layout.xaxis.range
     assert (low, high) == pytest.approx((-0.56, 1.56))
     edge = next(trace for trace in figure.plot.data if trace.name == "continues beyond the axis")
     assert list(edge.marker.symbol) == ["triangle-left", "triangle-right"]
-    assert "T of overlap, direct is -40.0 % [-210.0, 190.0]" in figure.caption
-    points = next(trace for trace in figure.plot.data if trace.name.startswith("T,"))
+    assert "T on all of order, as they are is 42.0 % [-210.0, 190.0]" in figure.caption
+    points = next(trace for trace in figure.plot.data if trace.name.startswith("T, all"))
     assert max(np.array(points.x) + np.array(points.error_x.array)) <= 1.5
     ordinary = figures.reading(results.verdict(small.edges))
     assert "triangles" not in ordinary.caption
-    assert ordinary.plot.layout.xaxis.range[1] < 0.7
+    assert ordinary.plot.layout.xaxis.range[1] < 1.1
 
 
 def test_no_size_matched_heads_are_asked_for_where_there_are_none(results, small):
     nan = float("nan")
-    record = replace(results.record("order", 0.42), size_limit=nan, size_ratio=nan, size_controls=np.array([]))
+    none = {"size_limit": nan, "size_ratio": nan, "size_controls": np.array([])}
+    record = with_direction(results, **none)
+    record = replace(record, directions={"as_is": record.directions["as_is"]})
     caption = figures.reading(results.verdict(small.edges, records={"order": record})).caption
     assert (
         "above the band and relabelled cores (as many heads, drawn within the same layers). No size-matched" in caption
@@ -185,10 +207,12 @@ def test_no_size_matched_heads_are_asked_for_where_there_are_none(results, small
 
 def test_undefined_numbers_draw_nothing(results, small):
     nan = float("nan")
-    record = results.record("order", nan)
-    record = replace(record, size_limit=nan, specificity=replace(record.specificity, value=nan, low=nan, high=nan))
-    figure = figures.reading(results.verdict(small.edges, records={"order": replace(record, null=np.array([]))}))
-    assert [trace.name for trace in figure.plot.data] == ["T, 95 % interval"]
+    undefined = Interval(nan, nan, nan, 0)
+    routes = dict.fromkeys(("all", "direct"), undefined)
+    record = with_direction(results, routes=routes, specificity={}, size_limit=nan, null=np.array([]))
+    record = replace(record, directions={"as_is": record.directions["as_is"]})
+    figure = figures.reading(results.verdict(small.edges, records={"order": record}))
+    assert [trace.name for trace in figure.plot.data] == []
     assert json.loads(figure.plot.to_json())
 
 

@@ -17,7 +17,7 @@ from hc_interp.statistics.units import Units
 
 @pytest.fixture(scope="module")
 def model():
-    return built_model("direct")
+    return built_model("direct", live=True)
 
 
 def sourced(given: ContrastPairs, n_sources: int) -> ContrastPairs:

@@ -29,7 +29,7 @@ from hc_interp.reading.verdict import Verdict
 
 @pytest.fixture(scope="module")
 def built():
-    return {story: built_model(story) for story in STORIES}
+    return {story: built_model(story, live=True) for story in STORIES}
 
 
 @pytest.fixture(scope="module")

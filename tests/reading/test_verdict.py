@@ -17,7 +17,7 @@ from hc_interp.statistics.tests import Interval
 
 @pytest.fixture(scope="module")
 def direct() -> Verdict:
-    return reads_from(built_model("direct"), pairs(), core=CORE, generalizing=READERS)
+    return reads_from(built_model("direct", live=True), pairs(), core=CORE, generalizing=READERS)
 
 
 def test_numbers_are_a_row_of_texts_for_each_direction(direct) -> None:
@@ -95,7 +95,7 @@ def test_an_uninformative_kind_says_why_in_the_table(direct) -> None:
 
 def test_the_table_has_the_same_columns_whatever_was_measured(direct) -> None:
     """Nothing tested, one route, no means, too few sources."""
-    model = built_model("direct")
+    model = built_model("direct", live=True)
     found = [
         direct,
         reads_from(model, pairs(), core=CORE, generalizing=[]),

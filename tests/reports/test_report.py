@@ -75,10 +75,11 @@ def test_it_is_well_formed_and_its_headings_and_links_lead_somewhere(page):
 def test_it_leads_with_question_verdict_and_the_demo_notice(page, results, small):
     text = page[1]
     asked = "Do the 5 generalizing heads read from the 9 heads of the heuristic core below them?"
-    said = "Yes, through MLPs: of their effect, 42.0\u00a0% [39.0, 45.0] on order pairs comes from the core"
+    said = (
+        "Open, since the premises were not checked (pass task=); of the paths alone: the generalizing heads (5) depend"
+    )
     assert text.index("<h1>") < text.index(asked) < text.index(said) < text.index("Demo settings.") < text.index("<nav")
-    sentence = results.verdict(small.edges).sentence().split(",")[0]
-    assert text.index(sentence) > text.index('id="reads-from"')
+    assert text.index("42.0\u00a0% [39.0, 45.0]", text.index('id="reads-from"'))
     order = [
         "accuracy",
         "heuristic-core",
