@@ -63,7 +63,8 @@ def run(
 
     `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
     `hc.load_task` takes. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict
-    of its fields. `say` is called with one line of text at each stage.
+    of its fields. Subnetworks of a second sparsity, `settings.beside`, are evaluated beside the first; the verdict does
+    not use them, and their core is an extra. `say` is called with one line of text at each stage.
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read

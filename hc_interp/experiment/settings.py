@@ -67,8 +67,7 @@ class RunSettings(BaseModel):
         default=EXCHANGES,
         ge=0,
         description="Largest number of rounds that swap kept and removed components after the training of a mask. 0 "
-        "keeps the differences between seeds; 16 gives the most faithful circuit of this size, nearly one for all "
-        "seeds.",
+        "keeps the differences between seeds; 16 gives the most faithful circuit of this size, much the same for all.",
     )
     train_examples: int = Field(default=8000, ge=1, description="Number of training examples that searches draw from.")
     mean_examples: int = Field(

@@ -130,7 +130,7 @@ def generalizing_words(generalizing: GeneralizingHeads) -> list[str]:
         refused = generalizing.table.loc[generalizing.table["carries_answer"], "head"]
         words.append(
             "Each has a larger share of the effect of these pairs than of the effect of a replaced word that takes the "
-            f"heuristic's answer away. Heads that fail this test alone, and may carry the answer alone: {_names(refused)}."
+            f"heuristic's answer away. Heads that fail only this, and may carry the answer alone: {_names(refused)}."
         )
     if generalizing.relay:
         words.append(f"Heads left out, because no core head is upstream of them: {_names(generalizing.relay)}.")
