@@ -172,4 +172,5 @@ class Draft:
                     self._use(head, live_decoy(name, sender, self.rng), float(reads), PAIR_KINDS)
                 elif number < MOVING_DECOYS[layer]:
                     plan, sender = decoy(name, layer, matchers, self.rng)
-                    self._use(head, plan, self._responses.get(sender, 0.0) if sender else 0.0, ("overlap",))
+                    kinds = ("overlap",) if sender else PAIR_KINDS
+                    self._use(head, plan, self._responses.get(sender or "", 0.0), kinds)

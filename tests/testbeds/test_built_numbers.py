@@ -15,11 +15,11 @@ from hc_interp.errors import HCError
 from hc_interp.testbeds import World
 
 worlds = hc.testbeds
-STILL = 0.01  # of the generalizing heads' change: a head that changes less has no response
+STILL = 0.01  # of the generalizing heads' change: a head that changes less is no comparison
 MAKERS: dict[str, Callable[[], World]] = {
     **{f"core through {t}": lambda t=t: worlds.heuristic_core(3, t) for t in ("v", "k")},
     "core through q": lambda: worlds.heuristic_core(3, "q", live_decoys=2),
-    "core through two hops": lambda: worlds.heuristic_core(3, "two hops"),
+    "core through two hops": lambda: worlds.heuristic_core(3, "two hops", live_decoys=None),
     "competing": lambda: worlds.competing_subnetworks(3, live_decoys=1),
     "mixed": lambda: worlds.mixed(3),
     "exchangeable": lambda: worlds.exchangeable(9, leak=0.2),
@@ -83,8 +83,10 @@ def measured(world: World, kind: str, n: int) -> tuple[float, float]:
         extent = {head: change[layer][head.head] for head in (*g, *others)}
         weight = sum(extent[head] for head in g)
         moving = [head for head in others if extent[head] >= STILL * weight / len(g)]
+        if not moving:
+            continue
         top_g += weight * sum(response[head] for head in g) / len(g)
-        top_o += weight * sum(response[head] for head in moving) / len(others)
+        top_o += weight * sum(response[head] for head in moving) / len(moving)
         whole += weight
     return top_g / whole, 1 - top_o / top_g if abs(top_g) > 1e-3 * whole else math.nan
 
