@@ -89,7 +89,7 @@ def premises(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Check that the model generalizes, the core is heuristic, and the other heads carry generalization (hc.premises)."""
+    """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
     core_part, heads = heads_in(core), heads_in(generalizing)
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     means = source("means", loaded, data, mean_examples, seed)
