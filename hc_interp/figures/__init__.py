@@ -17,6 +17,7 @@ from hc_interp.figures.figure import Figure, write_all
 from hc_interp.figures.head_frequency import head_frequency
 from hc_interp.figures.path_matrix import path_matrix
 from hc_interp.figures.path_probes import path_probes
+from hc_interp.figures.premises import premises
 from hc_interp.figures.probe_map import probe_map
 from hc_interp.figures.probe_scores import probe_scores
 from hc_interp.figures.reading import reading
@@ -37,6 +38,7 @@ __all__ = [
     "head_frequency",
     "path_matrix",
     "path_probes",
+    "premises",
     "probe_map",
     "probe_scores",
     "reading",

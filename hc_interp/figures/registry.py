@@ -14,6 +14,7 @@ from hc_interp.runs.results import RunResults
 
 # The sections of a report, in order: the name that figures use, and the heading.
 SECTIONS = {
+    "premises": "Do the premises hold?",
     "accuracy": "Accuracy of the model and its subnetworks",
     "heuristic-core": "The heuristic core",
     "generalizing": "Generalizing heads",

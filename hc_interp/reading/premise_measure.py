@@ -1,7 +1,7 @@
 """The measurements behind the premises: the rows, the systems, and their scores."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,10 @@ class Rows:
         notes = []
         if not any(name.startswith("overlap ") for name in blocks):
             notes.append("the task has no overlap pairs of this heuristic, so the pull is not measured")
-        few = drawn(blocks | {IN_DOMAIN: short_half(blocks[IN_DOMAIN])}, limits.share(set_share), seed)
+        least = limits.share(set_share)
+        if any(name.startswith("order ") for name in blocks):  # then cases do not decide, and as many rows will do
+            least = replace(least, per_case=min(least.per_case, least.pairs))
+        few = drawn(blocks | {IN_DOMAIN: short_half(blocks[IN_DOMAIN])}, least, seed)
         donors = donors_for(model, task) if any_donors else None
         if donors is not None:
             fitting, n_left_out = with_donors(model, few, donors, batch_size)

@@ -96,8 +96,8 @@ class Premises(Result):
         """What holds and what does not, with the numbers."""
         signal = self.by.replace("_", " ") + (" - 0.5" if self.by == "separation" else "")
         name = self.heuristic.replace("_", " ")
-        full = float(self.numbers["signal_full"])
-        share = float(self.numbers["signal_core"]) / full if full else np.nan
+        core, full = (float(self.numbers[f"signal_{name}"].value) for name in ("core", "full"))
+        share = core / full if full else np.nan
         pull = f", pull {self.numbers['pull'].value:.2f}" if "pull" in self.numbers else ""
         n_heads = f"the {len(self.generalizing)} generalizing head{'' if len(self.generalizing) == 1 else 's'}"
         first = _clause(
@@ -152,4 +152,4 @@ def _clause(answer: Answer, holds: str, fails: str, numbers: str) -> str:
 
 
 def _percent(value: Any) -> str:
-    return f"{100 * float(value):.0f} %" if np.isfinite(float(value)) else "an undefined share"
+    return f"{round(100 * float(value))} %" if np.isfinite(float(value)) else "an undefined share"

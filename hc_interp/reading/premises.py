@@ -38,7 +38,7 @@ def premises(
     n_sets: int = 99,
     n_disjoint: int = 20,
     n_donors: int = 8,
-    max_per_case: int = 40,
+    max_per_case: int = 100,
     max_pairs: int = 32,
     max_in_domain: int = 400,
     set_share: float = 0.25,

@@ -16,8 +16,12 @@ MAX_ROWS_ON_PAGE = 300  # the file of a table has all its rows
 def tables(run: RunResults) -> list[dict[str, Any]]:
     """A table for each result of the run, in the order of the report."""
     frames: list[tuple[str, str, pd.DataFrame]] = []
+    if run.premises is not None:
+        frames.append(("premises", "Scores of the heuristic's answer by system", run.premises.to_frame()))
     if run.evaluation is not None:
         frames.append(("accuracy", "Accuracy by subnetwork and case", run.evaluation.to_frame(long=True)))
+        if run.evaluation.heuristic_scores is not None:
+            frames.append(("scores", "Scores without thresholds by subnetwork", run.evaluation.scores()))
     if run.search is not None:
         frames.append(("search", "Mask searches", run.search.to_frame()))
     if run.core is not None:
@@ -60,7 +64,7 @@ def settings_groups(run: RunResults) -> list[dict[str, Any]]:
     known = {name: value for name, value in run.manifest.items() if name not in ("status", "figures")}
     groups = [{"title": "Run", "rows": _flat(known)}] if known else []
     recorded: dict[str, Any] = {}
-    for name in ("search", "evaluation", "generalizing", "edges", "verdict"):
+    for name in ("search", "evaluation", "generalizing", "premises", "edges", "verdict"):
         part = run.paths if name == "edges" else getattr(run, name)
         if part is None:
             continue

@@ -12,6 +12,7 @@ from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.probe import Probe
+from hc_interp.reading.premise_result import Premises
 from hc_interp.reading.records import DirectionRecord
 from hc_interp.reading.sentences import DIRECTION_WORDS, parts_text
 from hc_interp.reading.verdict import Verdict
@@ -119,6 +120,21 @@ def core_words(core: HeuristicCore) -> list[str]:
     ]
 
 
+def premise_words(premises: Premises) -> list[str]:
+    """The answers in one sentence, the reasons of each, and what the score is."""
+    reasons = [
+        f"{name.replace('_', ' ').capitalize()}: {answer}. {'; '.join(premises.reasons[name])}."
+        for name, answer in premises.answers.items()
+    ]
+    return [
+        premises.sentence(),
+        "All numbers are of the score s, the log odds of the heuristic's answer, without a threshold: accuracies also "
+        "change when an intervention shifts all answers alike.",
+        *reasons,
+        *(f"Note: {note}." for note in premises.notes),
+    ]
+
+
 def generalizing_words(generalizing: GeneralizingHeads) -> list[str]:
     words = [
         f"Of {len(generalizing.table)} heads outside the core, {len(generalizing.heads)} pass as generalizing by the "
@@ -191,6 +207,7 @@ def _sources(intervals: Mapping[str, Any]) -> str:
 
 # For a section of the report: the kind of result that it is about, and the function that writes its sentences.
 SENTENCES: dict[str, tuple[type, Callable[[Any], list[str]]]] = {
+    "premises": (Premises, premise_words),
     "accuracy": (Evaluation, evaluation_words),
     "heuristic-core": (HeuristicCore, core_words),
     "generalizing": (GeneralizingHeads, generalizing_words),

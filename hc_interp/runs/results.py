@@ -14,6 +14,7 @@ from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.probe import Probe
+from hc_interp.reading.premise_result import Premises
 from hc_interp.reading.verdict import Verdict
 from hc_interp.records.result import Result, read
 from hc_interp.search.result import MaskSearch
@@ -24,6 +25,7 @@ PARTS: dict[str, type[Result]] = {
     "evaluation": Evaluation,
     "core": HeuristicCore,
     "generalizing": GeneralizingHeads,
+    "premises": Premises,
     "edges": PathEffects,
     "verdict": Verdict,
 }
@@ -45,6 +47,7 @@ class RunResults:
     evaluation: Evaluation | None = None
     core: HeuristicCore | None = None
     generalizing: GeneralizingHeads | None = None
+    premises: Premises | None = None
     edges: PathEffects | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
     verdict: Verdict | None = None
