@@ -18,6 +18,12 @@ N_KINDS, N_CASES, N_VALIDATION = 2, 31, 1000  # kinds of pairs, cases and valida
 HELD_OUT, TRAINED_ON = 512, 1024  # examples of one search
 TRAINING_STEP = 3  # passes for each example: a forward pass, and a backward pass that takes twice as long
 EXCHANGE_ROUND = 5  # passes for each example: a forward pass, and a backward pass for each of two classes
+DIRECTIONS = 2  # of each pair
+HEURISTIC_CASES, PREMISE_ROWS = 10, 1200  # cases of a heuristic; in-domain examples and sides of pairs
+SET_SHARE, DISJOINT_SETS = (
+    0.15,
+    20,
+)  # the share of rows of a comparison set, times that of layers that it does not share
 CONTROL_SETS = 60  # joint paths besides the null: routes, size controls, necessity and sufficiency
 JOINT_PATH = 0.7  # passes that a joint path takes for each pair in the exact engine
 SINGLE_PATH = 0.12  # passes that each path of a sweep takes for each pair in the exact engine
@@ -40,7 +46,14 @@ def _sparsities(arguments: Mapping[str, Any]) -> tuple[float, ...]:
 
 def _reads_from(arguments: Mapping[str, Any]) -> float:
     n_pairs = arguments.get("pairs", arguments.get("test_pairs"))
-    return N_KINDS * n_pairs * (arguments["permutations"] + CONTROL_SETS) * JOINT_PATH + arguments["mean_examples"]
+    paths = DIRECTIONS * N_KINDS * n_pairs * (arguments["permutations"] + CONTROL_SETS) * JOINT_PATH
+    return paths + arguments["mean_examples"] + (_premises(arguments) if arguments.get("premises") is None else 0)
+
+
+def _premises(arguments: Mapping[str, Any]) -> float:
+    """Two systems for each comparison set, on a share of the rows."""
+    rows = HEURISTIC_CASES * arguments["premise_examples"] + PREMISE_ROWS
+    return SET_SHARE * rows * 2 * (arguments["comparison_sets"] + DISJOINT_SETS) + 4 * rows
 
 
 def _evaluate(arguments: Mapping[str, Any]) -> float:
@@ -77,6 +90,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "generalizing": lambda arguments: SINGLE_HEAD * arguments["max_pairs"] * CANDIDATES,
     "patch": _patch,
     "probe": lambda arguments: arguments["examples"] + arguments["mean_examples"] * bool(arguments["cut"]),
+    "premises": lambda arguments: _premises(arguments) + arguments["mean_examples"],
     "reads-from": _reads_from,
 }
 

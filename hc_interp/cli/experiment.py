@@ -73,7 +73,8 @@ def demo(
 ) -> Shown:
     """Run a small version of the experiment, offline and in a few minutes, on the package's own model and grammar.
 
-    Without --resume it replaces an earlier demo in the folder. Its verdict is not evidence.
+    It searches 5 subnetworks with half the steps and at one sparsity, and uses few examples and pairs. Without --resume
+    it replaces an earlier demo in the folder. Its verdict is not evidence.
     """
     return _run("zoo:minilm-nli", "overlap-grammar", out, DEMO, overwrite=not resume, resume=resume)
 

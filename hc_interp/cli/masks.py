@@ -154,8 +154,9 @@ def generalizing(
     method: Annotated[
         Literal["contrast", "presence", "ablation"],
         typer.Option(
-            help="Evidence that a head generalizes: its effect on contrast pairs (contrast), the accuracy of the "
-            "subnetworks that keep it (presence), or the accuracy that its ablation costs (ablation)."
+            help="Evidence that a head generalizes: its effect on contrast pairs, larger than on overlap pairs "
+            "(contrast), the accuracy of the subnetworks that keep it (presence), or the accuracy that its ablation "
+            "costs (ablation)."
         ),
     ] = "contrast",
     kinds: Annotated[str, option("kinds")] = DEFAULT.kinds,

@@ -14,7 +14,7 @@ from hc_interp.models.zoo_cards import ZOO
 PAIRS, WORK = "Pairs", "Amount of work"  # panels of --help
 DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
 PANELS = {  # the panels of a run's settings; the others are in WORK
-    **dict.fromkeys(("seed", "sparsity", "margin")),
+    **dict.fromkeys(("seed", "sparsity", "margin", "delta")),
     **dict.fromkeys(("case", "kinds", "select_pairs", "test_pairs", "permutations"), PAIRS),
 }
 

@@ -1,8 +1,9 @@
-"""The commands `probe` and `reads-from`, which call `hc.fit_probe` and `hc.reads_from`."""
+"""The commands `probe`, `premises` and `reads-from`, which call the functions of these names."""
 
 from typing import Annotated
 
 import typer
+from rich.console import Group
 
 import hc_interp as hc
 from hc_interp.cli.inputs import cut_paths, heads_in, load, site_named, source, split
@@ -24,7 +25,7 @@ from hc_interp.cli.options import (
     option,
 )  # fmt: skip
 from hc_interp.cli.shell import command
-from hc_interp.cli.show import Shown, written
+from hc_interp.cli.show import Shown, table_of, written
 
 
 @command("probe", panel="Step by step")
@@ -61,42 +62,97 @@ def probe(
     return written(hc.fit_probe(loaded, sample, probed, feature, interventions=interventions, seed=seed), out)
 
 
-@command("reads-from", panel="Step by step")
-def reads_from(
+Generalizing = Annotated[
+    str, typer.Option(help="The generalizing heads: a result's file, like generalizing.json, or heads, like L4H1,L5H0.")
+]
+Sets = Annotated[int, option("comparison_sets")]
+PremiseExamples = Annotated[int, option("premise_examples")]
+
+
+@command("premises", panel="Step by step")
+def premises(
     model: Model,
     task: TaskName,
     core: Core,
-    generalizing: Annotated[
-        str,
-        typer.Option(help="The generalizing heads: a result's file, like generalizing.json, or heads, like L4H1,L5H0."),
-    ],
+    generalizing: Generalizing,
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    heuristic: Annotated[
+        str | None, typer.Option(help="Heuristic that the premises are about, like lexical_overlap.")
+    ] = None,
+    comparison_sets: Sets = DEFAULT.comparison_sets,
+    premise_examples: PremiseExamples = DEFAULT.premise_examples,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+    seed: Seed = DEFAULT.seed,
+) -> Shown:
+    """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
+    core_part, heads = heads_in(core), heads_in(generalizing)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    means = source("means", loaded, data, mean_examples, seed)
+    found = hc.premises(
+        loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
+        max_per_case=premise_examples, seed=seed,
+    )  # fmt: skip
+    shown = written(found, out)
+    return Shown(
+        {**shown.record, **found.answers, "sentence": found.sentence()}, f"{found.sentence()}\nwritten to {out}"
+    )
+
+
+@command("reads-from", panel="Step by step")
+def reads_from(
+    model: Model,
+    task: TaskName,
+    core: Core,
+    generalizing: Generalizing,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    too_long: TooLong = "refuse",
+    premises: Annotated[
+        str | None,
+        typer.Option(
+            help="The file of hc-interp premises, or 'none': without premises the answer stays open (default: they are "
+            "checked now)."
+        ),
+    ] = None,
     case: Case = DEFAULT.case,
     pairs: Annotated[int, option("test_pairs")] = DEFAULT.test_pairs,
     permutations: Annotated[int, option("permutations")] = DEFAULT.permutations,
+    comparison_sets: Sets = DEFAULT.comparison_sets,
+    premise_examples: PremiseExamples = DEFAULT.premise_examples,
     margin: Annotated[float, option("margin"), FIELDS["margin"]] = DEFAULT.margin,
+    delta: Annotated[float, option("delta"), FIELDS["delta"]] = DEFAULT.delta,
     alpha: Annotated[float, typer.Option(help="Significance level of the test.", min=0, max=1)] = 0.05,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
     """Test whether the generalizing heads read from the core, and give the verdict (hc.reads_from).
 
-    The test uses held-out pairs of every kind.
+    The premises are checked first. The test uses held-out pairs of every kind, as they are and reversed.
     """
-    core_heads, generalizing_heads = heads_in(core), heads_in(generalizing)
+    core_part, heads = heads_in(core), heads_in(generalizing)
+    checked = None if premises in (None, "none") else hc.Premises.load(premises)
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
     sample, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
+    if premises is None:
+        checked = hc.premises(
+            loaded, data, core_part, heads, means, heuristic=data.heuristic_of(case), n_sets=comparison_sets,
+            max_per_case=premise_examples, seed=seed,
+        )  # fmt: skip
     verdict = hc.reads_from(
-        loaded, sample, core=core_heads, generalizing=generalizing_heads, means=means, n_permutations=permutations,
-        margin=margin, alpha=alpha, seed=seed,
+        loaded, sample, core=core_part, generalizing=heads, premises=checked, means=means, n_permutations=permutations,
+        margin=margin, delta=delta, alpha=alpha, seed=seed,
     )  # fmt: skip
     shown = written(verdict, out)
+    record = {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
     return Shown(
-        {**shown.record, "answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()},
-        f"{verdict.sentence()}\nwritten to {out}",
+        {**shown.record, **record, "reading": verdict.reading, "premises": verdict.premise_words},
+        Group(verdict.sentence(), table_of(verdict.numbers()), f"written to {out}"),
     )

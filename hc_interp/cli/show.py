@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 from hc_interp.files import json_text
 
@@ -44,6 +46,16 @@ def written(result: Any, out: Path, frame: Any = None) -> Shown:
         },
         "\n".join([*lines, repr(result), f"written to {path}"]),
     )
+
+
+def table_of(frame: Any) -> Table:
+    """A pandas table of texts, for the terminal."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in frame.columns:
+        table.add_column(str(column))
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    return table
 
 
 def records(frame: Any) -> list[dict[str, Any]]:

@@ -4,23 +4,29 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 import hc_interp as hc
+from hc_interp.cli.show import table_of
 
 
 def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
-    """A panel for the terminal. Its only claim is `verdict.sentence()`."""
+    """A panel for the terminal. Its only claims are the sentences of the verdict and of the premises."""
     numbers = Table.grid(padding=(0, 2))
-    for name, value in hc.reports.lead(run):
+    for name, value in hc.reports.lead(run, tested=False):
         numbers.add_row(name, f"[bold]{value}[/bold]")
     files = Table.grid(padding=(0, 2))
     for name, path in _files(run, Path(folder)):
         files.add_row(name, str(path))
     parts: list[RenderableType] = []
     if run.verdict is not None:
-        parts += [run.verdict.sentence(), ""]
+        parts += [f"[bold]{escape(run.verdict.sentence())}[/bold]", ""]
+    if run.premises is not None:
+        parts += [escape(run.premises.sentence()), ""]
+    if run.verdict is not None and run.verdict.records:
+        parts += [table_of(run.verdict.numbers())]
     parts += [numbers, "", files]
     if run.manifest.get("settings", {}).get("demo"):
         demo = "Demo settings: short searches, few pairs, few relabellings. This verdict is not evidence."
@@ -36,7 +42,8 @@ def record(run: "hc.RunResults", folder: str | Path) -> dict[str, Any]:
     """The same facts as one JSON object."""
     facts: dict[str, Any] = {}
     if run.verdict is not None:
-        facts = {"answer": run.verdict.answer, "reason": run.verdict.reason, "sentence": run.verdict.sentence()}
+        facts = {"answer": run.verdict.answer, "reason": run.verdict.reason, "reading": run.verdict.reading}
+        facts |= {"premises": run.verdict.premise_words, "sentence": run.verdict.sentence()}
     files = {name: str(path) for name, path in _files(run, Path(folder))}
     return {
         **facts,

@@ -145,6 +145,11 @@ class Task:
             found.setdefault(parts.heuristic if parts else "heuristic", ([], []))[0 if right else 1].append(case)
         return {name: (tuple(right), tuple(wrong)) for name, (right, wrong) in found.items()}
 
+    def heuristic_of(self, case: str) -> str | None:
+        """The name of the heuristic that a case is about; None where the task does not say."""
+        case = self.case_id(case)
+        return next((name for name, parts in self.heuristics.items() if case in (*parts[0], *parts[1])), None)
+
     def case_id(self, name: str) -> str:
         """The id in the task that `name` means; "/" and "-" are alike. Raises `DataError` listing the nearest ids."""
         if case_key(name) in self._case_ids:

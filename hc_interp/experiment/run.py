@@ -27,6 +27,8 @@ from hc_interp.models.precision import dtype_name
 from hc_interp.models.site import Site
 from hc_interp.probing.path_probes import random_senders
 from hc_interp.probing.probe import Probe, fit_probe
+from hc_interp.reading.premise_result import Premises
+from hc_interp.reading.premises import premises
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.reports.report import draw_run
@@ -63,7 +65,8 @@ def run(
 
     `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
     `hc.load_task` takes. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict
-    of its fields. `say` is called with one line of text at each stage.
+    of its fields. Subnetworks of a second sparsity, `settings.beside`, are evaluated beside the first; the verdict does
+    not use them, and their core is an extra. `say` is called with one line of text at each stage.
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
@@ -173,10 +176,30 @@ def _test(
     means: MeanActivations,
     settings: RunSettings,
 ) -> None:
-    """Give the verdict on held-out pairs, and fit probes at a generalizing head with and without the core's paths."""
+    """Check the premises, give the verdict on held-out pairs, and fit probes with and without the core's paths."""
     core, generalizing = results.core, results.generalizing
     assert core is not None
     assert generalizing is not None
+    heuristic = task.heuristic_of(settings.case)
+    if heuristic is None:
+        folder.say(f"premises not checked: {task.name} does not say whether a heuristic is right on {settings.case}")
+    else:
+        with folder.stage("checking the premises"):
+            results.premises = folder.part(
+                "premises",
+                Premises,
+                lambda: premises(
+                    model,
+                    task,
+                    core,
+                    generalizing,
+                    means,
+                    heuristic=heuristic,
+                    n_sets=settings.comparison_sets,
+                    max_per_case=settings.premise_examples,
+                    seed=settings.seed,
+                ),
+            )
     with folder.stage("testing what generalizing heads read"):
         pairs = task.test_pairs(settings.case, settings.test_pairs, settings.seed)
         folder.manifest["pairs"] = {
@@ -190,9 +213,11 @@ def _test(
                 pairs,
                 core=core,
                 generalizing=generalizing,
+                premises=results.premises,
                 means=means,
                 n_permutations=settings.permutations,
                 margin=settings.margin,
+                delta=settings.delta,
                 seed=settings.seed,
             ),
         )

@@ -16,7 +16,7 @@ from pydantic import (
 
 from hc_interp.errors import HCError
 from hc_interp.heads.defaults import CONTRAST_KINDS
-from hc_interp.reading.defaults import MARGIN, PERMUTATIONS
+from hc_interp.reading.defaults import DELTA, MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import BESIDE, EXCHANGES, SEEDS, SPARSITY, STEPS
 from hc_interp.shares import same_share
 
@@ -55,13 +55,19 @@ class RunSettings(BaseModel):
         lt=1,
         description="Share of the generalizing heads' effect that must come from the core to count as reading.",
     )
+    delta: float = Field(
+        default=DELTA,
+        gt=0,
+        lt=1,
+        description="Share of the generalizing heads' response to the core that other heads must lack.",
+    )
     seeds: int = Field(default=SEEDS, ge=1, description="Number of subnetworks at each sparsity, one per seed.")
     search_steps: int = Field(default=STEPS, ge=1, description="Training steps of each mask search.")
     exchanges: int = Field(
         default=EXCHANGES,
         ge=0,
         description="Largest number of rounds that swap kept and removed components after the training of a mask. 0 "
-        "keeps the differences between seeds; 16 gives the most faithful circuit of this size, nearly one for all seeds.",
+        "keeps the differences between seeds; 16 gives the most faithful circuit of this size, much the same for all.",
     )
     train_examples: int = Field(default=8000, ge=1, description="Number of training examples that searches draw from.")
     mean_examples: int = Field(
@@ -83,6 +89,15 @@ class RunSettings(BaseModel):
     )
     permutations: int = Field(
         default=PERMUTATIONS, ge=1, description="Number of relabelled cores in the null distribution of the test."
+    )
+    comparison_sets: int = Field(
+        default=99,
+        ge=0,
+        description="Number of sets of other heads that the premises compare the generalizing heads with. Below 20 it "
+        "stays open whether the heads carry generalization.",
+    )
+    premise_examples: int = Field(
+        default=40, ge=1, description="Number of examples of each case that the premises are checked on."
     )
     too_long: Literal["refuse", "drop"] = Field(
         default="refuse",
@@ -152,6 +167,8 @@ DEMO = RunSettings(
     select_pairs=64,
     test_pairs=48,
     permutations=79,
+    comparison_sets=20,
+    premise_examples=16,
     probe_examples=300,
     demo=True,
 )

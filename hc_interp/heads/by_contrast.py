@@ -1,9 +1,9 @@
 """Evidence by contrast: the effect of each head alone on contrast pairs, by default pairs that differ in word order."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
@@ -155,7 +155,7 @@ def _measured(request: EvidenceRequest, pairs: Mapping[str, ContrastPairs]) -> P
     return PairEffects.joined(parts)
 
 
-def _notes(request: EvidenceRequest, order: PairEffects, table: pd.DataFrame) -> Iterable[str]:
+def _notes(request: EvidenceRequest, order: PairEffects, table: Any) -> Iterable[str]:
     """What the numbers of the table say about all of its heads."""
     if len(table) and table["share"].isna().all():
         yield "the pairs' total effect is not distinguishable from 0, so no head can be said to carry a share of it"
@@ -168,8 +168,8 @@ def _notes(request: EvidenceRequest, order: PairEffects, table: pd.DataFrame) ->
     if table["carries_answer"].any():
         n = int(table["carries_answer"].sum())
         yield (
-            f"{n} {'heads have' if n > 1 else 'head has'} a share of the effect of {kinds} pairs that is not shown to be "
-            "larger than the share of the effect of overlap pairs: this may be the answer alone"
+            f"{n} {'heads have' if n > 1 else 'head has'} a share of the effect of {kinds} pairs that is not shown to "
+            "be larger than the share of the effect of overlap pairs: this may be the answer alone"
         )
     if table["passes"].any() and (table["more_than_overlap"] == NOT_CHECKED).all():
         yield (f"the heads are unscreened: whether they carry more than the answer was not checked, {_why(request)}")

@@ -46,8 +46,7 @@ class PairEffects:
         """The chosen pairs."""
         rows = np.flatnonzero(chosen)
         levels = {name: tuple(of_row[i] for i in rows) for name, of_row in self.levels.items()}
-        arrays = (item[rows] for item in (self.nodes, self.total, self.clean, self.gold))
-        return type(self)(*arrays, levels)
+        return type(self)(self.nodes[rows], self.total[rows], self.clean[rows], self.gold[rows], levels)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self | None:
@@ -55,10 +54,9 @@ class PairEffects:
         parts = [part for part in parts if len(part.total)]
         if not parts:
             return None
-        arrays = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("nodes", "total", "clean", "gold")
-        )
-        return cls(*arrays, stacked_levels(*(part.levels for part in parts)))
+        names = ("nodes", "total", "clean", "gold")
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**arrays, levels=stacked_levels(*(part.levels for part in parts)))
 
 
 def contrast_table(
@@ -98,8 +96,8 @@ def contrast_table(
     units = Units.of(order.levels)
     mean, share = units.mean(order.nodes), units.ratio(order.nodes, order.total)
     p = _sign_flip(order, seed)
-    columns: dict[str, Any] = dict(node_effect=mean.value, low=mean.low, high=mean.high)
-    columns |= dict(share=share.value, share_low=share.low, share_high=share.high)
+    columns: dict[str, Any] = {"node_effect": mean.value, "low": mean.low, "high": mean.high}
+    columns |= {"share": share.value, "share_low": share.low, "share_high": share.high}
     large = np.asarray(share.value) >= margin
     columns["share_reversed"] = np.full(len(large), np.nan)
     if back is not None:
@@ -116,7 +114,7 @@ def contrast_table(
     table["carries_answer"] = table["passes"] & checked & ~more
     table["passes"] &= ~table["carries_answer"]
     end = ["p", "q", "passes"]
-    return table[[*(name for name in table if name not in end), *end]]
+    return table.reindex(columns=[*(name for name in table if name not in end), *end])
 
 
 def _sign_flip(effects: PairEffects, seed: int) -> Float[np.ndarray, " head"]:

@@ -116,8 +116,8 @@ def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float 
 
     Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. A single subnetwork is its own core, which
     shows nothing; the result notes it. It also notes, with an `HCWarning`, a mean Jaccard of heads above 0.75: the core
-    is then hardly more than a single mask, found again and again. Raises `HCError` without subnetworks, for anything that is not a subnetwork, and
-    for a share outside (0, 1]; `ComponentError` for subnetworks of different universes.
+    is then hardly more than a single mask, found again and again. Raises `HCError` without subnetworks, for anything
+    that is not a subnetwork, and for a share outside (0, 1]; `ComponentError` for subnetworks of different universes.
     """
     items = _checked(subnetworks)
     if not 0 < share <= 1:

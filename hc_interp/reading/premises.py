@@ -142,6 +142,7 @@ class Roles:
         """Raises `ComponentError` for components that the model lacks, and for heads that are core and generalizing."""
         kept, universe, notes = _core_of(model, core)
         heads = head_set(model, generalizing, "generalizing")
+        heads = tuple(sorted({*heads, *head_set(model, getattr(generalizing, "relay", ()), "generalizing.relay")}))
         if common := [str(head) for head in heads if head in kept or head not in universe]:
             raise ComponentError(
                 f"{', '.join(common)}: both core and generalizing. Generalizing heads are heads outside the core; take "

@@ -135,7 +135,7 @@ def reads_from(
     checked = premises
     if checked is None and task is not None:
         checked = check_premises(
-            model, task, core, (*roles.generalizing, *roles.relay), _needed(means),
+            model, task, core, generalizing, _needed(means),
             heuristic=heuristic or _heuristic_of(task, kinds), interventions=before, level=level,
             batch_size=batch_size, seed=seed,
         )  # fmt: skip

@@ -44,8 +44,8 @@ def _entry(manifest: Mapping[str, Any], group: str, name: str) -> str:
     return str(record.get(name) or "") if isinstance(record, Mapping) else ""
 
 
-def lead(run: RunResults) -> list[tuple[str, str]]:
-    """The main numbers of a run, as (name, value), for the top of the report."""
+def lead(run: RunResults, tested: bool = True) -> list[tuple[str, str]]:
+    """The main numbers of a run, as (name, value), for the top of the report; those of the verdict only if `tested`."""
     numbers = []
     if run.evaluation is not None:
         if VALIDATION in run.evaluation.splits:
@@ -55,7 +55,7 @@ def lead(run: RunResults) -> list[tuple[str, str]]:
         numbers.append(("core heads", str(len(run.core.heads))))
     if run.generalizing is not None:
         numbers.append(("generalizing heads", str(len(run.generalizing.heads))))
-    for kind, record in run.verdict.records.items() if run.verdict else ():
+    for kind, record in () if run.verdict is None or not tested else run.verdict.records.items():
         numbers += [
             (f"T, {kind} pairs, {DIRECTION_WORDS[way]}", share(found.T)) for way, found in record.directions.items()
         ]
@@ -130,7 +130,7 @@ def generalizing_words(generalizing: GeneralizingHeads) -> list[str]:
         refused = generalizing.table.loc[generalizing.table["carries_answer"], "head"]
         words.append(
             "Each has a larger share of the effect of these pairs than of the effect of a replaced word that takes the "
-            f"heuristic's answer away. Heads that fail this test alone, and may carry the answer alone: {_names(refused)}."
+            f"heuristic's answer away. Heads that fail only this, and may carry the answer alone: {_names(refused)}."
         )
     if generalizing.relay:
         words.append(f"Heads left out, because no core head is upstream of them: {_names(generalizing.relay)}.")

@@ -9,7 +9,7 @@ from shell import call
 
 import hc_interp as hc
 from hc_interp.experiment import run as experiment
-from hc_interp.reading import one_kind
+from hc_interp.reading import one_direction
 from hc_interp.records.digest import digest
 
 SETTINGS = {
@@ -30,12 +30,12 @@ def sources(monkeypatch):
     """What each test of a kind of pairs took for ablation sources: the digest of its means, and its donors."""
     seen = []
 
-    def spied(*given, real=one_kind.ablation_sources):
+    def spied(*given, real=one_direction.ablation_sources):
         result = real(*given)
         seen.append((digest(result["means"]), repr(result["donors"])))
         return result
 
-    monkeypatch.setattr(one_kind, "ablation_sources", spied)
+    monkeypatch.setattr(one_direction, "ablation_sources", spied)
     return seen
 
 

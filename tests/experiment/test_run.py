@@ -83,7 +83,7 @@ def test_a_second_sparsity_stands_beside_the_verdicts(finished, model) -> None:
     assert results.generalizing.core == results.core.heads
     assert list((out / "figures").glob("sparsity-*"))
     page = (out / "report.html").read_text()
-    assert "core at 70 %" in page
+    assert "HeuristicCore: core at 70" in page
     assert len({item.sparsity for item in results.search.subnetworks}) == 2
 
 

@@ -1,4 +1,4 @@
-"""Evidence by contrast: its p is over sources, a model must tell both sides of pairs apart, and more than answers count."""
+"""Evidence by contrast: its p is over sources, a model must tell both sides apart, heads must do more than answer."""
 
 from copy import deepcopy
 from dataclasses import replace

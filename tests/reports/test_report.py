@@ -226,7 +226,15 @@ def test_parts_need_no_other_parts(results, tmp_path):
 
 def test_a_verdict_that_tested_nothing_is_reported(results, tmp_path):
     nothing = results.verdict(
-        None, answer="inconclusive", reason="no generalizing heads", kinds=(), records={}, p_holm={}, generalizing=()
+        None,
+        answer="inconclusive",
+        reason="no generalizing heads",
+        reading="inconclusive",
+        reading_reason="no generalizing heads",
+        kinds=(),
+        records={},
+        p_holm={},
+        generalizing=(),
     )
     text = report(RunResults(verdict=nothing), tmp_path / "r.html").read_text()
     assert "there is no generalizing head to test" in text
