@@ -1,16 +1,18 @@
-"""How often is the reads-from test right? Verdicts, p values, edges and intervals on worlds whose circuit is known.
+"""How often is the verdict right? Premises, readings, answers and intervals on worlds whose circuit is known.
 
-    python experiments/calibration.py --out calibration --worlds 200
+    python experiments/calibration.py --out calibration --quick           # 40 worlds of each kind
+    python experiments/calibration.py --out calibration --worlds 200      # also coverage, and worlds without noise
 
-Every world is one row of `worlds.csv` for each arm: "built" (the core and generalizing heads that were built in) and
-"searched" (the core by mask search, the generalizing heads by contrast). The test is a function of the world and of
-these heads, so where the search finds what was built in, the arm's row is the other one's (`measured` says which were
-measured). Rows are appended as they come, so that a run that was stopped goes on where it was. `coverage.csv` has the
-intervals' coverage. What is printed at the end, `calibration.md` and `calibration.png`, is made of the rows alone.
+Every world is one row of `worlds.csv` for each arm (`calibration_worlds`): who names the core and the generalizing
+heads. The test is a function of the world and of these heads, so where the search finds what was built in, the arm's
+row is the other one's (`measured` says which were measured). Rows are appended as they come, so that a run that was
+stopped goes on where it was. `coverage.csv` has the intervals' coverage. What is printed at the end, `calibration.md`
+and `calibration.png`, is made of the rows alone.
 
 Worlds are drawn with seeds from `FIRST_SEED` on, and noise in the weights within `NOISE`; the rules of the test, the
-noise and the search's settings were fixed on other seeds. With noise, the truth of a world is the statistic on fresh
-pairs of its own distribution: 200, and up to 20,000 where that does not tell on which side of the margin it lies.
+noise and the search's settings were fixed on seeds below that. The truth of a world are its premises and
+its S and R(G), as they were built. Noise moves T a little: its truth is the statistic on fresh pairs of the world's own
+distribution, of which more are drawn while they do not tell on which side of the margin it lies.
 """
 
 import argparse
@@ -23,87 +25,119 @@ from typing import Any
 import numpy as np
 import torch
 from calibration_tables import MARGIN, figure, report
+from calibration_worlds import ARMS, BUILT, KINDS, LARGEST
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
 from hc_interp.patching.joint_effects import JointPath, PairRuns
-from hc_interp.reading.necessity import INTERVAL
 from hc_interp.reading.reads_from import HeadRoles
-from hc_interp.statistics.tests import ratio_interval
+from hc_interp.statistics.units import Units
+from hc_interp.testbeds.language import NOUNS, VOCABULARY
 
-FIRST_SEED = 50_000
+FIRST_SEED = 60_000  # of the worlds that are judged; tuning looks at seeds below
 NOISE = (0.005, 0.02)
+QUICK_WORLDS = 40
 TEST_PAIRS = 40  # of each kind
 TRUTH_PAIRS = (200, 1_800, 18_000)  # a further part is measured while the truth is not told from the margin
+QUICK_TRUTH_PAIRS = TRUTH_PAIRS[:2]
 SURE = 3  # standard errors between a truth and the margin
 COVERAGE_PAIRS = 2_000
 CHUNK = 4_000  # pairs that are drawn at once
 AT_ONCE = 200  # pairs of one pass
+BATCH_SIZE = 512  # rows of one pass of the verdict: small models cost by the pass
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
-KINDS = ("heuristic core", "competing subnetworks", "mixed", "exchangeable", "null")
-ARMS = ("built", "searched")
 SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exchanges": 0}
 MOST = 0.6  # of the searches: a core head is kept by two of three
+RANDOM_SPARSITY = 0.5  # of the searches in models without a built core
+N_LARGEST = 8  # generalizing heads of the arm "largest"
+PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
+
+Job = tuple[str, int, bool, tuple[str, ...], tuple[int, ...]]  # kind, seed, exact, arms, pairs for the truth of T
 
 
 def build(kind: str, seed: int, noise: float | None = None) -> Any:
-    """The world of this kind and seed; heuristic core worlds take turns in what they read through."""
+    """The world of this kind and seed."""
     size = float(np.random.default_rng([seed, 1]).uniform(*NOISE)) if noise is None else noise
-    worlds = hc.testbeds
-    if kind == "heuristic core":
-        return worlds.heuristic_core(seed, worlds.THROUGH[seed % len(worlds.THROUGH)], size)
-    make = {"competing subnetworks": worlds.competing_subnetworks, "mixed": worlds.mixed}
-    make |= {"exchangeable": worlds.exchangeable, "null": worlds.null}
-    return make[kind](seed, noise=size)
+    return KINDS[kind].make(seed, size)
 
 
-def measure(job: tuple[str, int, bool, tuple[str, ...]]) -> list[dict[str, Any]]:
+def measure(job: Job) -> list[dict[str, Any]]:
     """The rows of one world (without noise if `exact`), one for each arm: the verdict and what is true."""
     torch.set_num_threads(1)
-    kind, seed, exact, arms = job
+    kind, seed, exact, arms, truth_pairs = job
+    started = time.monotonic()
     world = build(kind, seed, 0.0 if exact else None)
     use_plain_hooks(world.model)
     train = world.model.tokenize(world.task.train)
     means = hc.mean_activations(world.model, train, batch_size=256)
     known: dict[Any, dict[str, Any]] = {}
     rows = []
+    core = None
     for arm in arms:
-        core, generalizing = searched(world, train, means) if arm == "searched" else (world.core, world.generalizing)
-        key = reading_ends(world, core, generalizing)
-        row = {"kind": kind, "seed": seed, "arm": arm, "exact": exact, "through": world.settings.get("through", "")}
-        row |= {
-            "noise": world.settings["noise"],
-            "core": names(heads(core)),
-            "generalizing": names(heads(generalizing)),
-        }
-        row |= {"core_is_built": set(heads(core)) == set(world.core), "measured": key not in known}
+        if arm == BUILT:
+            named = world.core, world.generalizing
+        else:
+            core = searched_core(world, train, means) if core is None else core
+            named = core, largest(world, core) if arm == LARGEST else searched_heads(world, core)
+        key = reading_ends(world, *named)
+        row = {"kind": kind, "seed": seed, "arm": arm, "exact": exact, "variant": variant(world)}
+        row |= {"noise": world.settings.get("noise", 0.0)}
+        row |= {"core": names(heads(named[0])), "generalizing": names(heads(named[1]))}
+        row |= {"core_is_built": set(heads(named[0])) == set(world.core), "measured": key not in known}
         row["ends_are_built"] = key == reading_ends(world, world.core, world.generalizing)
+        row |= {f"true_{name}": word for name, word in world.premises.items()}
+        for name, told in world.reading.items():
+            row |= {f"{name}_true_R_G": told.R_G, f"{name}_true_S": told.S}
         if key not in known:
-            known[key] = answer(world, core, generalizing, means)
-        rows.append(row | known[key])
+            known[key] = answer(world, *named, means, truth_pairs)
+        rows.append(row | known[key] | {"seconds": time.monotonic() - started})
     return rows
 
 
+def variant(world: Any) -> str:
+    """What worlds of one kind take turns in."""
+    told = {name: world.settings[name] for name in ("through", "R_G", "scale") if name in world.settings}
+    return " ".join(f"{name}={value}" for name, value in told.items())
+
+
 def reading_ends(world: Any, core: Any, generalizing: Any) -> tuple[Any, ...]:
-    """All that `reads_from` takes from the two sets of heads: relays are listed and play no part."""
+    """All that a verdict takes from the two sets of heads.
+
+    The core alone keeps all MLPs where it is a list of heads, and its own where it is the result of a search. MLPs
+    outside the circuit carry noise and no more, so that only those of the circuit count.
+    """
     roles = HeadRoles.of(world.model, core, generalizing)
-    return roles.core, roles.unread, roles.generalizing
+    kept = getattr(core, "components", world.model.components)
+    lost = tuple(item for item in world.circuit if isinstance(item, hc.MLP) and item not in kept)
+    return roles.core, roles.unread, roles.generalizing, roles.relay, lost
 
 
-def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, Any]:
-    """The verdict in numbers, and the truth of each kind of pairs that it rests on."""
+def answer(world: Any, core: Any, generalizing: Any, means: Any, truth_pairs: tuple[int, ...]) -> dict[str, Any]:
+    """The verdict in numbers, and the truth of T on each kind of pairs that it rests on."""
     pairs = {kind: part.sample(TEST_PAIRS) for kind, part in world.pairs.items()}
-    verdict = hc.reads_from(world.model, pairs, core=core, generalizing=generalizing, means=means)
-    row: dict[str, Any] = {"answer": verdict.answer, "reason": verdict.reason, "via": verdict.via}
+    verdict = hc.reads_from(
+        world.model, pairs, core=core, generalizing=generalizing, means=means, task=world.task, batch_size=BATCH_SIZE
+    )
+    row: dict[str, Any] = {"answer": verdict.answer, "reason": verdict.reason}
+    row |= {"reading": verdict.reading, "reading_reason": verdict.reading_reason}
+    row |= {name: getattr(verdict.premises, name) for name in PREMISES}
     row["shown_on"] = "+".join(verdict.kinds)
     for name, record in verdict.records.items():
-        found = record.routes["all"]
-        values: dict[str, Any] = {"why": record.why, "T": found.value, "low": found.low, "high": found.high}
-        values |= {"p": record.p, "labellings": record.n_labellings, "limit": record.size_limit}
-        if not record.why:
-            values |= truth(world, name, verdict.core, verdict.generalizing)
-        row |= {f"{name}_{column}": value for column, value in values.items()}
-    return row | (edges_told(verdict, world) if verdict.edges else {})
+        row |= {f"{name}_why": record.why, f"{name}_reading": record.reading, f"{name}_reason": record.reason}
+        for direction, found in record.directions.items():
+            values = {"T": found.T}
+            if specific := found.specificity.get("all"):
+                values |= {"S": specific.S, "R_G": specific.R_G, "R_O": specific.R_O}
+            row |= {
+                f"{name}_{direction}_{column}{end}": float(getattr(value, end[1:] or "value"))
+                for column, value in values.items()
+                for end in ("", "_low", "_high")
+            }
+            row |= {f"{name}_{direction}_p": found.p, f"{name}_{direction}_p_D": found.p_D}
+        if not record.why and world.truth:
+            told = truth(world, name, verdict.core, verdict.generalizing, truth_pairs)
+            row |= {f"{name}_{column}": value for column, value in told.items()}
+    return row | (edges_told(verdict, world) if verdict.edges and world.truth else {})
 
 
 def heads(given: Any) -> Any:
@@ -114,20 +148,37 @@ def names(given: Any) -> str:
     return " ".join(map(str, given))
 
 
-def searched(world: Any, train: Any, means: Any) -> tuple[Any, Any]:
-    """The heads that most searches at the core's size keep, and the generalizing heads by contrast."""
-    share = 1 - len(world.core) / len(world.model.components)
+def searched_core(world: Any, train: Any, means: Any) -> Any:
+    """The heads that most searches keep, at the built core's size."""
+    share = 1 - len(world.core) / len(world.model.components) if world.core else RANDOM_SPARSITY
     found = hc.search_masks(world.model, train, sparsity=share, means=means, **SEARCH)
-    core = hc.heuristic_core(found.subnetworks, share=MOST)
-    return core, hc.generalizing_heads(world.model, world.task, core=core)
+    return hc.heuristic_core(found.subnetworks, share=MOST)
 
 
-def truth(world: Any, kind: str, core: Any, receivers: Any) -> dict[str, float]:
+def searched_heads(world: Any, core: Any) -> Any:
+    return hc.generalizing_heads(world.model, world.task, core=core)
+
+
+def largest(world: Any, core: Any) -> list[Any]:
+    """The heads above a core head with the largest mean |node effect| on order pairs of the select split."""
+    first = min((head.layer for head in core.heads), default=0)
+    choices = [
+        item
+        for item in world.model.components
+        if isinstance(item, hc.Head) and item not in core.heads and item.layer > first
+    ]
+    pairs = world.task.contrast_pairs("swap", "order", split="select")
+    runs = PairRuns.of(world.model, pairs, "logit_diff", (), AT_ONCE)
+    size = np.abs(runs.measure(nodes=[(head,) for head in choices]).nodes).mean(axis=0)
+    return sorted(choices[i] for i in np.argsort(-size)[:N_LARGEST])
+
+
+def truth(world: Any, kind: str, core: Any, receivers: Any, sizes: tuple[int, ...]) -> dict[str, float]:
     """T on fresh pairs with its standard error, from as many as tell on which side of the margin it lies."""
     path, whole = np.empty(0), np.empty(0)
     value = error = float("nan")
-    for part, n in enumerate(TRUTH_PAIRS):
-        more = population(world, kind, core, receivers, n, part)
+    for part, n in enumerate(sizes):
+        more = population(world, kind, core, receivers, n, part)[:2]
         path, whole = np.append(path, more[0]), np.append(whole, more[1])
         value = path.sum() / whole.sum()
         error = float(np.std(path - value * whole) / abs(whole.mean()) / len(path) ** 0.5)
@@ -136,17 +187,21 @@ def truth(world: Any, kind: str, core: Any, receivers: Any) -> dict[str, float]:
     return {"truth": value, "truth_error": error, "truth_pairs": len(path)}
 
 
-def population(world: Any, kind: str, core: Any, receivers: Any, n: int, part: int) -> tuple[np.ndarray, np.ndarray]:
-    """Effects of core on receivers and node effects, per fresh pair: the statistic is the ratio of their sums."""
+def population(
+    world: Any, kind: str, core: Any, receivers: Any, n: int, part: int
+) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+    """Effects of core on receivers, node effects and nouns, per fresh pair: T is the ratio of the effects' sums."""
     seeds = np.random.SeedSequence([world.settings["seed"], part]).generate_state(-(-n // CHUNK))
-    paths, nodes = [], []
+    paths, nodes, nouns = [], [], []
     for seed, start in zip(seeds.tolist(), range(0, n, CHUNK), strict=True):
         pairs = world.population(kind, min(CHUNK, n - start), seed)
         runs = PairRuns.of(world.model, pairs, "logit_diff", (), AT_ONCE)
         found = runs.measure([JointPath(core, receivers, "all")], [receivers])
         paths.append(found.paths[:, 0])
         nodes.append(found.nodes[:, 0])
-    return np.concatenate(paths), np.concatenate(nodes)
+        tokens = torch.cat([side.input_ids for side in pairs.sides], dim=1).tolist()
+        nouns += [[VOCABULARY[token] for token in set(row) if VOCABULARY[token] in NOUNS] for row in tokens]
+    return np.concatenate(paths), np.concatenate(nodes), nouns
 
 
 def edges_told(verdict: Any, world: Any) -> dict[str, int]:
@@ -164,17 +219,18 @@ def coverage(job: tuple[str, int]) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     kind, seed = job
     world = build(kind, seed)
-    core, _, receivers = reading_ends(world, world.core, world.generalizing)
+    roles = HeadRoles.of(world.model, world.core, world.generalizing)
     rows = []
-    for name in world.pairs:
-        path, whole = population(world, name, core, receivers, COVERAGE_PAIRS, len(TRUTH_PAIRS))
+    for name in world.reading:
+        path, whole, nouns = population(world, name, roles.core, roles.generalizing, COVERAGE_PAIRS, len(TRUTH_PAIRS))
         if abs(whole.mean()) < 0.05:  # the test refuses such pairs
             continue
         value = path.sum() / whole.sum()
         inside = 0
         for start in range(0, COVERAGE_PAIRS, TEST_PAIRS):
             cut = slice(start, start + TEST_PAIRS)
-            found = ratio_interval(path[cut], whole[cut], method=INTERVAL, seed=start)
+            units = Units.of({"source": [(str(i),) for i in range(TEST_PAIRS)], "noun": nouns[cut]})
+            found = units.ratio(path[cut], whole[cut])
             inside += int(found.low <= value <= found.high)
         row = {"kind": kind, "seed": seed, "pairs": name, "truth": value, "inside": inside}
         row["intervals"] = COVERAGE_PAIRS // TEST_PAIRS
@@ -183,20 +239,35 @@ def coverage(job: tuple[str, int]) -> list[dict[str, Any]]:
 
 
 def run(
-    out: Path, n_worlds: int, processes: int, arms: tuple[str, ...], first: int, kinds: tuple[str, ...] = KINDS
+    out: Path,
+    n_worlds: int,
+    processes: int,
+    arms: tuple[str, ...],
+    first: int,
+    kinds: tuple[str, ...] = tuple(KINDS),
+    quick: bool = False,
 ) -> None:
-    """Measure what the tables still lack."""
+    """Measure what the tables still lack: worlds by seed, so that a stopped run has as many of each kind."""
     out.mkdir(parents=True, exist_ok=True)
     done = known(out / "worlds.csv", ["kind", "seed", "exact", "arm"])
-    wanted = [(first + i, exact) for i in range(n_worlds) for exact in ((True, False) if i % 10 == 0 else (False,))]
-    jobs = []
-    for (seed, exact), kind in ((world, kind) for world in wanted for kind in KINDS):
-        asked = ("built",) if exact else arms
-        if missing := tuple(arm for arm in asked if (kind, str(seed), str(exact), arm) not in done):
-            jobs.append((kind, seed, exact, missing))
-    cover = [(kind, first + i) for i in range(max(1, n_worlds // 40)) for kind in kinds if kind != "null"]
+    truth_pairs = QUICK_TRUTH_PAIRS if quick else TRUTH_PAIRS
+    jobs: list[Job] = []
+    for i in range(n_worlds):
+        for exact in (True, False) if i % 10 == 0 and not quick else (False,):
+            for kind in kinds:
+                asked = [arm for arm in KINDS[kind].arms if arm in arms and (arm == BUILT or not exact)]
+                missing = tuple(arm for arm in asked if (kind, str(first + i), str(exact), arm) not in done)
+                if missing:
+                    jobs.append((kind, first + i, exact, missing, truth_pairs))
+    cover = [(kind, first + i) for i in range(0 if quick else max(1, n_worlds // 40)) for kind in kinds]
     covered = known(out / "coverage.csv", ["kind", "seed"])
-    cover = [job for job in cover if (job[0], str(job[1])) not in covered]
+    cover = [job for job in cover if BUILT in KINDS[job[0]].arms and (job[0], str(job[1])) not in covered]
+    if processes == 1:
+        for job in cover:
+            append(out / "coverage.csv", coverage(job))
+        for job in jobs:
+            append(out / "worlds.csv", measure(job))
+        return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for rows in pool.imap_unordered(coverage, cover):
             append(out / "coverage.csv", rows)
@@ -204,12 +275,17 @@ def run(
             append(out / "worlds.csv", rows)
 
 
-NUMBERS = ("why", "T", "low", "high", "p", "labellings", "limit", "truth", "truth_error", "truth_pairs")
+VALUES = [f"{name}{end}" for name in ("T", "S", "R_G", "R_O") for end in ("", "_low", "_high")]
+OF_KIND = [
+    "true_R_G", "true_S", "truth", "truth_error", "truth_pairs", "why", "reading", "reason",
+    *(f"{direction}_{name}" for direction in ("as_is", "reversed") for name in (*VALUES, "p", "p_D")),
+]  # fmt: skip
 COLUMNS = {
     "worlds.csv": [
-        "kind", "seed", "arm", "exact", "through", "noise", "answer", "reason", "via", "shown_on", "measured", "core",
-        "core_is_built", "generalizing", "ends_are_built", "edges_right", "edges_false", "edges_missed",
-        *(f"{k}_{c}" for k in ("order", "overlap") for c in NUMBERS),
+        "kind", "seed", "arm", "exact", "variant", "noise", "answer", "reason", "reading", "reading_reason", *PREMISES,
+        *(f"true_{name}" for name in PREMISES), "shown_on", "measured", "core", "core_is_built", "generalizing",
+        "ends_are_built", "edges_right", "edges_false", "edges_missed", "seconds",
+        *(f"{kind}_{name}" for kind in ("order", "overlap") for name in OF_KIND),
     ],
     "coverage.csv": ["kind", "seed", "pairs", "truth", "intervals", "inside", "spread"],
 }  # fmt: skip
@@ -235,16 +311,18 @@ def known(path: Path, columns: list[str]) -> set[tuple[str, ...]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--worlds", type=int, default=200, help="of each kind; 0: only the tables again")
+    parser.add_argument("--worlds", type=int, help="of each kind (200; 40 with --quick); 0: only the tables again")
+    parser.add_argument("--quick", action="store_true", help="no worlds without noise and no coverage")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--figure", type=Path, help="where to draw the table, by suffix (.png, .svg, .html)")
     given = parser.parse_args()
     started = time.monotonic()
-    if given.worlds:
-        run(given.out, given.worlds, given.processes, tuple(given.arms), given.first_seed, tuple(given.kinds))
+    n_worlds = given.worlds if given.worlds is not None else QUICK_WORLDS if given.quick else 200
+    if n_worlds:
+        run(given.out, n_worlds, given.processes, tuple(given.arms), given.first_seed, tuple(given.kinds), given.quick)
     lines = [*report(given.out)]
     (given.out / "calibration.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -13,6 +13,7 @@ import argparse
 
 import torch
 from calibration import KINDS, SEARCH, build
+from calibration_worlds import BUILT, SEARCHED
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
@@ -21,6 +22,7 @@ from hc_interp.statistics.tests import clopper_pearson
 from hc_interp.testbeds.world import World
 
 FIRST_SEED = 30_000
+SEARCHABLE = [name for name, kind in KINDS.items() if {BUILT, SEARCHED} <= {*kind.arms}]
 
 
 def missed(kind: str, seed: int, exchanges: int, inside: float) -> dict[str, tuple[str, bool]]:
@@ -58,7 +60,7 @@ def kl(world: World, mask: hc.Subnetwork, means: hc.MeanActivations, data: list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=20, help="of each kind")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=SEARCHABLE, default=SEARCHABLE)
     parser.add_argument("--exchanges", type=int, default=SEARCH["exchanges"], help="rounds of swaps after training")
     parser.add_argument("--inside", type=float, default=1.0, help="in-domain examples for each of the other case")
     given = parser.parse_args()
