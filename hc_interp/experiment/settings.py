@@ -1,6 +1,7 @@
 """`RunSettings`: the settings of a run, declared once for Python, the command line and TOML files."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -18,7 +19,6 @@ from hc_interp.errors import HCError
 from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.reading.defaults import DELTA, MARGIN, PERMUTATIONS
 from hc_interp.search.defaults import BESIDE, EXCHANGES, SEEDS, SPARSITY, STEPS
-from hc_interp.shares import same_share
 
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 LIMIT_WORDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
@@ -108,8 +108,9 @@ class RunSettings(BaseModel):
     @property
     def sparsities(self) -> tuple[float, ...]:
         """The sparsities that are searched: the verdict's, then the one beside it unless it is the same or 0."""
-        second = self.beside and not same_share(self.beside, self.sparsity)
-        return (self.sparsity, self.beside) if second else (self.sparsity,)
+        if self.beside == 0 or math.isclose(self.beside, self.sparsity, abs_tol=1e-12):
+            return (self.sparsity,)
+        return (self.sparsity, self.beside)
 
     @field_validator("*", mode="before")
     @classmethod

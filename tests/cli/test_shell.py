@@ -137,7 +137,7 @@ def test_the_schema_has_every_setting_and_what_it_accepts_is_accepted(hc_interp_
             assert given is None or setting.kind.__name__ == "Path" or setting.fits(given)
     assert record["properties"]["search"]["properties"]["seeds"] == {
         "type": "integer", "minimum": 1, "description": "Number of subnetworks at each sparsity, one per seed.",
-        "default": 6,
+        "default": 12,
     }  # fmt: skip
     assert settings_of(lambda: None) == []
 

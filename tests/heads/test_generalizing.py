@@ -115,7 +115,7 @@ def test_a_total_that_may_be_zero_lets_nothing_pass(model) -> None:
 
 def test_a_model_at_floor_has_no_generalizing_heads() -> None:
     """Noise surely moves the logits of pairs that this world answers by their words alone, both sides alike."""
-    world = null(40_001, noise=0.02)
+    world = null(5, noise=0.02)
     found = generalizing_heads(world.model, world.task, core=world.core)
     frame = found.to_frame()
     assert ((frame["q"] <= 0.05) & (frame["share"] >= 0.01)).any()
