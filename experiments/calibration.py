@@ -19,6 +19,7 @@ import argparse
 import csv
 import multiprocessing
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ def searched_core(world: Any, train: Any, means: Any) -> Any:
     """The heads that most searches keep, at the built core's size."""
     share = 1 - len(world.core) / len(world.model.components) if world.core else RANDOM_SPARSITY
     found = hc.search_masks(world.model, train, sparsity=share, means=means, **SEARCH)
-    return hc.heuristic_core(found.subnetworks, share=MOST)
+    with warnings.catch_warnings():  # a world has one core, so that its masks agree
+        warnings.filterwarnings("ignore", "These .* nearly one mask", hc.HCWarning)
+        return hc.heuristic_core(found.subnetworks, share=MOST)
 
 
 def searched_heads(world: Any, core: Any) -> Any:
