@@ -46,6 +46,7 @@ COVERAGE_PAIRS = 2_000
 CHUNK = 4_000  # pairs that are drawn at once
 AT_ONCE = 200  # pairs of one pass
 BATCH_SIZE = 512  # rows of one pass of the verdict: small models cost by the pass
+COMPARISON_SETS = 40  # of the premises; donors, which decide nothing, are not measured
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
 SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exchanges": 0}
 MOST = 0.6  # of the searches: a core head is kept by two of three
@@ -116,8 +117,11 @@ def reading_ends(world: Any, core: Any, generalizing: Any) -> tuple[Any, ...]:
 def answer(world: Any, core: Any, generalizing: Any, means: Any, truth_pairs: tuple[int, ...]) -> dict[str, Any]:
     """The verdict in numbers, and the truth of T on each kind of pairs that it rests on."""
     pairs = {kind: part.sample(TEST_PAIRS) for kind, part in world.pairs.items()}
+    checked = hc.premises(
+        world.model, world.task, core, generalizing, means, n_sets=COMPARISON_SETS, n_donors=0, batch_size=BATCH_SIZE
+    )
     verdict = hc.reads_from(
-        world.model, pairs, core=core, generalizing=generalizing, means=means, task=world.task, batch_size=BATCH_SIZE
+        world.model, pairs, core=core, generalizing=generalizing, means=means, premises=checked, batch_size=BATCH_SIZE
     )
     row: dict[str, Any] = {"answer": verdict.answer, "reason": verdict.reason}
     row |= {"reading": verdict.reading, "reading_reason": verdict.reading_reason}

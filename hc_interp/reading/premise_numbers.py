@@ -1,6 +1,6 @@
 """The decisive numbers of the premises, from the scores of the systems, and the answers that the rules give to them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ from hc_interp.heads.sets import Heads
 from hc_interp.reading import premise_rules as rules
 from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, PREMISES, WITHOUT_HEADS, set_name
 from hc_interp.reading.premise_rules import Answer, Comparison, Judgement
-from hc_interp.reading.premise_sets import WITHIN
+from hc_interp.reading.premise_sets import DISJOINT, WITHIN
 from hc_interp.statistics.estimate import Estimate
 from hc_interp.statistics.tests import Interval
 
@@ -71,9 +71,11 @@ def judged(
     """Judge the three premises. The comparison with sets uses `set_scores`, all else `scores`."""
     signals = Signals(scores, heuristic)
     separation = signals.interval(scores.separation(heuristic)[0])
+    ordered = signals.by == "order_sensitivity"
+    sensitivity = signals.interval(signals.of(FULL)[0]) if ordered else None
     core, numbers = core_judged(scores, scores, CORE, heuristic)
     judgements: dict[str, Judgement] = {
-        "model_generalizes": rules.model_generalizes(separation),
+        "model_generalizes": rules.model_generalizes(separation, sensitivity),
         "core_is_heuristic": core,
         "heads_generalize": NO_HEADS,
     }
@@ -110,7 +112,11 @@ def core_judged(
         value, low, high = (float(np.asarray(part)[place]) for part in (pulls.value, pulls.low, pulls.high))
         pull = Interval(value, low, high, pulls.n)
     known = auc_core.plus(-0.5) - auc_full.plus(-0.5).times(rules.DOMAIN_SHARE)
-    little = signal_full.times(rules.SIGNAL_SHARE) - signal_core
+    # In a model without a signal nothing is a third of it; a core is then compared with what generalizing asks for.
+    if full.by == "order_sensitivity" and float(signal_full.value) < rules.SENSITIVITY:
+        little = signal_core.times(-1).plus(rules.SENSITIVITY * rules.SIGNAL_SHARE)
+    else:
+        little = signal_full.times(rules.SIGNAL_SHARE) - signal_core
     estimates = {
         "auc": known, "signal": little, "auc_full": auc_full, "auc_core": auc_core, "signal_full": signal_full,
         "signal_core": signal_core,
@@ -138,7 +144,15 @@ def heads_judged(
             numbers[f"{change}_excess {kind}"] = found.excess
             if n_undefined:
                 notes.append(f"{n_undefined} {kind} sets have no in-domain gap, and count as not exceeded ({change})")
-    answer = rules.heads_generalize(loss, gain, compared["loss"], compared["gain"], WITHIN)
+    for kind in compared["loss"]:
+        rank = joint_rank(on_sets, kind, compared["loss"][kind].n)
+        for change in compared:
+            compared[change][kind] = replace(compared[change][kind], rank=rank)
+    decisive = WITHIN
+    if compared["loss"][WITHIN].n < rules.MIN_SETS <= compared["loss"].get(DISJOINT, compared["loss"][WITHIN]).n:
+        decisive = DISJOINT
+        notes.append(f"only {compared['loss'][WITHIN].n} sets within layers exist, so disjoint sets decide")
+    answer = rules.heads_generalize(loss, gain, compared["loss"], compared["gain"], decisive)
     return answer, numbers, list(dict.fromkeys(notes))
 
 
@@ -152,6 +166,19 @@ def comparison(signals: Signals, own: str, change: str, kind: str, n: int, sign:
     if not len(defined):
         return Comparison(nowhere, np.nan, n), n
     excess = signals.share_of_full((heads - listed[defined].mean()).times(sign))
-    further = sign * (heads.value - listed.value) / signals.of(FULL)[0].value  # NaN for undefined sets
-    rank = (further > rules.TIE) + 0.5 * (np.abs(further) <= rules.TIE)
-    return Comparison(signals.interval(excess), float(np.mean(rank)), n), n - len(defined)
+    return Comparison(signals.interval(excess), np.nan, n), n - len(defined)
+
+
+def joint_rank(signals: Signals, kind: str, n: int) -> float:
+    """The share of `n` sets of a kind whose loss or gain the heads exceed; ties (within `rules.TIE`) count half.
+
+    A set of which both are undefined is not exceeded.
+    """
+    if not n:
+        return np.nan
+    further = []
+    for change, own, sign in (("loss", WITHOUT_HEADS, -1), ("gain", CORE_AND_HEADS, 1)):
+        listed = signals.of(*(set_name(change, kind, i) for i in range(n)))
+        further.append(sign * (signals.of(own)[0].value - listed.value) / signals.of(FULL)[0].value)
+    most = np.fmax(*further)  # NaN only where both are undefined
+    return float(np.mean((most > rules.TIE) + 0.5 * (np.abs(most) <= rules.TIE)))

@@ -4,7 +4,7 @@ A criterion is a number with its interval. It holds where the whole interval is 
 interval is below, and is open otherwise. Every rule returns the answer and the reasons for it, in words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ Answer = Literal["holds", "fails", "open", "not checked"]
 Judgement = tuple[Answer, tuple[str, ...]]
 
 SEPARATION = 0.65  # the least separation of a model that generalizes
+SENSITIVITY = 0.1  # its least order sensitivity: ranks alone would take a tiny but steady difference for knowledge
 DOMAIN_SHARE = 0.5  # the least share of the full model's in-domain AUC - 0.5 that the core keeps
 PULL = 0.8  # the least pull of a core that follows the heuristic
 SIGNAL_SHARE = 1 / 3  # the largest share of the full model's signal that the core may have
@@ -30,8 +31,9 @@ MIN_SETS = 20  # fewer comparison sets cannot give rank 0.95
 class Comparison:
     """Loss or gain of the generalizing heads against sets of one kind.
 
-    `excess` is theirs minus the mean of the sets, `rank` the share of sets that they are above, `n` the number of sets.
-    Ties count half: where heads work in series, every set that holds a whole stage of them loses all that they do.
+    `excess` is theirs minus the mean of the sets. `rank` is the share of sets that they are above, `n` the number of
+    sets. A set reaches the heads only if both its loss and its gain do: where heads work in series, removing a whole
+    stage of them loses as much as removing all, but does not give as much back. Ties count half.
     """
 
     excess: Interval
@@ -55,11 +57,18 @@ def criterion(interval: Interval, bound: float) -> Answer:
     return "holds" if low >= bound else "fails" if high < bound else "open"
 
 
-def model_generalizes(separation: Interval) -> Judgement:
-    """The full model tells cases where the heuristic is right from cases where it is wrong."""
-    answer = criterion(separation, SEPARATION)
-    words = {"holds": "at least", "fails": "below", "open": "not clearly on one side of"}[answer]
-    return answer, (f"the separation of the full model, {said(separation)}, is {words} {SEPARATION}",)
+def model_generalizes(separation: Interval, sensitivity: Interval | None = None) -> Judgement:
+    """The full model tells cases where the heuristic is right from cases where it is wrong, and by more than a trifle.
+
+    `sensitivity` is its order sensitivity (None: there are no order pairs).
+    """
+    parts = [(f"the separation of the full model, {said(separation)}", criterion(separation, SEPARATION), SEPARATION)]
+    if sensitivity is not None:
+        answer = criterion(sensitivity, SENSITIVITY)
+        parts.append((f"its order sensitivity, {said(sensitivity)}", answer, SENSITIVITY))
+    words = {"holds": "at least", "fails": "below", "open": "not clearly on one side of"}
+    reasons = tuple(f"{about}, is {words[answer]} {bound}" for about, answer, bound in parts)
+    return _together([answer for _, answer, _ in parts]), reasons
 
 
 def core_is_heuristic(auc: Interval, pull: Interval | None, signal: Interval) -> Judgement:
@@ -80,8 +89,12 @@ def core_is_heuristic(auc: Interval, pull: Interval | None, signal: Interval) ->
         "little order": f"a third of the full model's signal less the core's: {said(signal)}",
     }  # fmt: skip
     reasons = tuple(f"{about[name]} ({answer})" for name, answer in parts.items())
-    answers = set(parts.values())
-    return "fails" if "fails" in answers else "holds" if answers == {"holds"} else "open", reasons
+    return _together(list(parts.values())), reasons
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """A premise of several criteria fails if one does, and holds if all do."""
+    return "fails" if "fails" in answers else "holds" if set(answers) == {"holds"} else "open"
 
 
 def heads_generalize(
@@ -126,7 +139,7 @@ def heads_generalize(
 
 def _against(comparisons: Mapping[str, Comparison]) -> str:
     return " and ".join(
-        f"{said(item.excess)} more than the mean of {item.n} sets ({kind}), above {item.rank:.0%} of them"
+        f"{said(item.excess)} more than the mean of {item.n} sets ({kind}), by loss and gain above {item.rank:.0%} of them"
         for kind, item in comparisons.items()
     )
 
