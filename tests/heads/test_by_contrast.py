@@ -75,6 +75,7 @@ def test_heads_that_carry_the_answer_alone_are_refused() -> None:
     assert sources <= set(found.select_sources)
 
 
+STILL = replace(overlap_pairs(), corrupt=replace(overlap_pairs().corrupt, label=(0,) * 40))
 UNLABELLED = replace(overlap_pairs(), corrupt=replace(overlap_pairs().corrupt, label=None))
 
 
@@ -84,6 +85,7 @@ UNLABELLED = replace(overlap_pairs(), corrupt=replace(overlap_pairs().corrupt, l
         ({}, 0, {}, "for want of overlap pairs that take the heuristic's label away"),
         ({("swapped", "overlap"): overlap_pairs()}, None, {}, "because task 'built' has no heuristic_label"),
         ({("swapped", "overlap"): overlap_pairs(word="o", label=1)}, 0, {}, "for want of overlap pairs"),
+        ({("swapped", "overlap"): STILL}, 0, {}, "for want of overlap pairs"),
         ({("swapped", "overlap"): UNLABELLED}, 0, {}, "for want of overlap pairs"),
         ({("swapped", "overlap"): replace(overlap_pairs(), groups=((0,), (1,), (2,)))}, 0, {}, "for want of overlap"),
         ({("swapped", "overlap"): overlap_pairs()}, 0, {"kinds": ("order", "overlap")}, "because overlap pairs are"),

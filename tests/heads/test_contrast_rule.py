@@ -16,8 +16,8 @@ HEADS = {
     "order": (0.5, 0.5, 0.1, True),
     "answer": (0.5, 0.5, 0.5, False),
     "overlap": (0.2, 0.2, 0.6, False),
-    "one way": (0.5, 0.001, 0.1, False),
-    "other way": (0.001, 0.5, 0.1, False),
+    "one way": (0.5, 0.008, 0.1, False),
+    "other way": (0.008, 0.5, 0.1, False),
     "against": (-0.3, -0.3, -0.6, False),
     "small": (0.009, 0.009, 0.0, False),
     "idle": (0.0, 0.0, 0.0, False),
@@ -146,7 +146,7 @@ def test_a_model_at_floor_and_a_total_of_zero_let_nothing_pass() -> None:
 def test_margin_and_alpha() -> None:
     assert not table(margin=0.6)["passes"].any()
     low = table(margin=0.0001)
-    assert low.index[low["passes"]].tolist() == ["order", "small"]
+    assert low.index[low["passes"]].tolist() == ["order", "one way", "small"]
     assert not table(alpha=1e-9)["passes"].any()
 
 
