@@ -97,7 +97,7 @@ class RunSettings(BaseModel):
         "stays open whether the heads carry generalization.",
     )
     premise_examples: int = Field(
-        default=40, ge=1, description="Number of examples of each case that the premises are checked on."
+        default=100, ge=1, description="Number of examples of each case that the premises are checked on."
     )
     too_long: Literal["refuse", "drop"] = Field(
         default="refuse",

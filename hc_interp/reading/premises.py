@@ -22,6 +22,7 @@ from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
+DISJOINT_SETS = 20
 CoreNames = HeuristicCore | Subnetwork | HeadNames | Iterable[str | Component]
 Components = tuple[Component, ...]
 
@@ -36,7 +37,7 @@ def premises(
     *,
     heuristic: str | None = None,
     n_sets: int = 99,
-    n_disjoint: int = 20,
+    n_disjoint: int | None = None,
     n_donors: int = 8,
     max_per_case: int = 100,
     max_pairs: int = 32,
@@ -65,7 +66,7 @@ def premises(
     - *The heads generalize* if both the signal's loss without them and its gain when the core gets them exceed, by 0.05
       of the full model's signal, the mean of comparison sets, and at most 5 % of the sets reach both. The loss must
       also be at least 0.1. Comparison sets are `n_sets` sets of as many heads in each layer, drawn from all heads
-      outside the core, and `n_disjoint` sets of heads that are neither core nor generalizing. If the two kinds
+      outside the core, and `n_disjoint` sets (20, or `n_sets` if fewer) of heads that are neither core nor generalizing. If the two kinds
       contradict each other, the premise is open. Disjoint sets decide where fewer than 20 others exist.
 
     A premise holds or fails by the whole interval, at `level`, for new sources, verbs and nouns (`Units`). Rows are
@@ -78,6 +79,7 @@ def premises(
     split or without cases, `ComponentError` for heads that are both core and generalizing. The premises do not show
     what the heads read: `reads_from` tests that.
     """
+    n_disjoint = min(DISJOINT_SETS, n_sets) if n_disjoint is None else n_disjoint
     limits = measure.Limits(max_per_case, max_pairs, max_in_domain)
     check_level(level)
     _check_arguments(means, n_sets, n_disjoint, n_donors, limits, set_share)

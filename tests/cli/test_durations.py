@@ -9,14 +9,15 @@ from hc_interp.cli.shell import COMMANDS
 
 GROWS = {
     "run": ("seeds", "search_steps", "exchanges", "mean_examples", "eval_per_case", "select_pairs", "test_pairs",
-            "permutations", "probe_examples"),
+            "permutations", "probe_examples", "comparison_sets", "premise_examples"),
     "demo": (),
     "search": ("seeds", "steps", "exchanges", "mean_examples"),
     "evaluate": ("max_per_case", "mean_examples"),
     "generalizing": ("max_pairs",),
     "patch": ("pairs",),
     "probe": ("examples",),
-    "reads-from": ("pairs", "permutations", "mean_examples"),
+    "premises": ("comparison_sets", "premise_examples", "mean_examples"),
+    "reads-from": ("pairs", "permutations", "mean_examples", "comparison_sets", "premise_examples"),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hc_interp.records.digest import digest
 SETTINGS = {
     "seeds": 1, "search_steps": 1, "exchanges": 0, "mean_examples": 30, "train_examples": 80, "eval_per_case": 1,
     "select_pairs": 16, "test_pairs": 12, "permutations": 9, "probe_examples": 60, "seed": 3,
+    "comparison_sets": 1, "premise_examples": 4,
 }  # fmt: skip
 SENDERS = (hc.Head(0, 1), hc.Head(1, 2))
 RECEIVERS = (hc.Head(2, 0), hc.Head(2, 1))
@@ -58,7 +59,10 @@ def finished(monkeypatch, task, sources, tiny_folder, tmp_path):
 
 def same(one: hc.Verdict, other: hc.Verdict) -> None:
     assert list(one.records) == list(other.records) == ["order", "overlap"]
-    for record, again in zip(one.records.values(), other.records.values(), strict=True):
+    records = [
+        [part for kind in verdict.records.values() for part in kind.directions.values()] for verdict in (one, other)
+    ]
+    for record, again in zip(*records, strict=True):
         assert len(record.ids) == 12
         assert record.ids == again.ids
         for shares in ("necessity", "sufficiency"):
@@ -75,6 +79,7 @@ def test_one_seed_is_one_verdict_and_one_random_cut(
     out = tmp_path / "run"
     words = ["reads-from", "--model", tiny_folder, "--task", "overlap-grammar", "--core", str(out / "core.json")]
     words += ["--generalizing", str(out / "generalizing.json"), "--pairs", "12", "--permutations", "9"]
+    words += ["--premises", str(out / "premises.json")]
     words += ["--mean-examples", "30", "--seed", "3", "--out", str(out / "again.json")]
     monkeypatch.setattr(hc, "load_task", lambda *given, **named: task)
     assert call(monkeypatch, capsys, *words).code == 0
@@ -83,11 +88,11 @@ def test_one_seed_is_one_verdict_and_one_random_cut(
     model = hc.load(tiny_folder)
     means = hc.mean_activations(model, task.train.sample(30, 3))
     pairs = task.test_pairs(hc.RunSettings().case, 12, seed=3)
-    ends = {"core": finished.core, "generalizing": finished.generalizing}
+    ends = {"core": finished.core, "generalizing": finished.generalizing, "premises": finished.premises}
     same(finished.verdict, hc.reads_from(model, pairs, **ends, means=means, n_permutations=9, seed=3))
     assert (
-        sources == [(digest(means), "Donors(24 examples, seed 3)")] * 6
-    )  # both sides of 12 pairs, three times two kinds
+        sources == [(digest(means), "Donors(24 examples, seed 3)")] * 12
+    )  # both sides of 12 pairs, three times two kinds in two directions
 
     receiver = finished.probes["clean"].site
     probed = hc.probe_paths(

@@ -23,6 +23,7 @@ NAMES = [
     "patch",
     "join",
     "probe",
+    "premises",
     "reads-from",
     "figures",
     "report",

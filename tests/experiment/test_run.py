@@ -17,7 +17,7 @@ from hc_interp.runs.folder import ExperimentFolder
 
 SETTINGS = RunSettings(
     seeds=2, search_steps=5, exchanges=1, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24,
-    test_pairs=20, permutations=19, probe_examples=150, demo=True,
+    test_pairs=20, permutations=19, probe_examples=150, comparison_sets=2, premise_examples=4, demo=True,
 )  # fmt: skip
 
 
