@@ -9,12 +9,15 @@ import torch
 
 from hc_interp.components import MLP, Head, Subnetwork, components, is_upstream, universe
 from hc_interp.evaluation.result import Evaluation
+from hc_interp.evaluation.scores import ScoreRows, Scores
 from hc_interp.heads.core import heuristic_core
 from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.patching.effects import PathEffects
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureValues
 from hc_interp.probing.probe import Probe
+from hc_interp.reading.premise_numbers import judged
+from hc_interp.reading.premise_result import MODELS, Premises, set_name
 from hc_interp.reading.records import DirectionRecord, KindRecord
 from hc_interp.reading.specificity import Specificity
 from hc_interp.reading.verdict import Verdict
@@ -217,6 +220,39 @@ def probe(auc, control=0.62, seed=0, feature="token_overlap"):
     )  # fmt: skip
 
 
+def scores(names, n=8, seed=0, overlap=True):
+    """Scores of systems on two cases, their pairs and in domain; systems separate the cases by different amounts."""
+    rng = np.random.default_rng(seed)
+    size = rng.uniform(0, 2, (len(names), 1))
+    gold = np.arange(6 * n) % 2 == 0
+
+    def rows(name, shift, n, gold, pairs=False):
+        levels = {"source": np.arange(n, dtype=np.int32)[:, None] + 1000 * len(name)}
+        s, other = (rng.normal(size=(len(names), n)) + shift * k for k in (1, 0))
+        return ScoreRows(s, gold, levels, tuple(f"{name} {i}" for i in range(n)), other if pairs else None)
+
+    blocks = {"in domain": rows("in domain", 3 * gold, len(gold), gold)}
+    blocks |= {"case easy": rows("easy", size, n, np.full(n, True)), "case hard": rows("hard", 0, n, np.full(n, False))}
+    blocks |= {"order hard": rows("order", size, 2 * n, np.full(2 * n, True), pairs=True)}
+    if overlap:
+        blocks |= {"overlap hard": rows("overlap", 1, 2 * n, np.full(2 * n, False), pairs=True)}
+    return Scores(tuple(names), {"word <overlap>": (("easy",), ("hard",))}, blocks, 0.95, seed)
+
+
+def premises(overlap=True, n=25):
+    """Premises whose systems have random scores, with the answers that the rules give to them."""
+    pools = {kind: universe(6, 12, mlps=False)[place:] for kind, place in (("within layers", 0), ("disjoint", 30))}
+    sets = {kind: tuple(tuple(pool[i : i + 3]) for i in range(n)) for kind, pool in pools.items()}
+    with_sets = [set_name(change, kind, i) for kind in sets for i in range(n) for change in ("loss", "gain")]
+    on_all, on_few = scores(MODELS, 20, overlap=overlap), scores([*MODELS, *with_sets], seed=1, overlap=overlap)
+    found = judged(on_all, on_few, None, "word <overlap>", sets, True)
+    return Premises(
+        heuristic="word <overlap>", by=found.by, **found.answers, reasons=found.reasons, numbers=found.numbers,
+        core=tuple(CORE), generalizing=tuple(GENERALIZING), sets=sets, scores=on_all, set_scores=on_few,
+        notes=("a note",), settings={"n_sets": n}, provenance=PROVENANCE,
+    )  # fmt: skip
+
+
 def generalizing_heads():
     rng = np.random.default_rng(0)
     rows = [
@@ -249,5 +285,6 @@ def run_results(**changes):
 
 MAKERS = SimpleNamespace(
     edges=path_effects, subnetworks=subnetworks, evaluation=evaluation, search=mask_search, record=kind_record,
-    verdict=verdict, probe=probe, generalizing=generalizing_heads, run=run_results, core=heuristic_core, cases=CASES,
+    verdict=verdict, probe=probe, premises=premises, generalizing=generalizing_heads, run=run_results,
+    core=heuristic_core, cases=CASES,
 )  # fmt: skip

@@ -59,6 +59,9 @@ MODEL, TWIN = loaded(), loaded((HEAD.layer, HEAD.head))
 DATA = texts(40, 0)
 PAIRS = hc.ContrastPairs(texts(40, 1), turned(texts(40, 1)), texts(40, 1).label, kind="order")
 TASK = hc.Task("tiny", DATA, texts(30, 2), {CASE: texts(40, 3)}, pairs={(CASE, "order"): PAIRS}, classes=LABELS)
+JUDGED = replace(
+    TASK, cases={CASE: texts(40, 3), "easy": texts(40, 4)}, heuristic={CASE: False, "easy": True}, heuristic_label=0
+)
 BATCH = MODEL.tokenize(DATA)
 ITEMS = MODEL.components
 HALF = hc.Subnetwork(ITEMS[::2], ITEMS)
@@ -138,6 +141,9 @@ CASES: dict[str, Case] = {
     "path_effects, auto": lambda m, b: patched(m, b, method="auto", top=0.2),
     "path_effects, general engine": lambda m, b: patched(m, [*b, STEER]),
     "path_effects, donors": lambda m, b: patched(m, b, corruption=hc.Donors(m, [PAIRS.clean, PAIRS.corrupt])),
+    "premises": lambda m, b: hc.premises(
+        m, JUDGED, [CORE, HEAD], [READER], means_of(m, b), n_sets=3, n_disjoint=1, n_donors=1, interventions=b
+    ),
     "reads_from": read,
     "attention_profile": lambda m, b: hc.attention_profile(m, DATA, interventions=b),
     "figures.attention": lambda m, b: hc.figures.attention(m, DATA.first[0], DATA.second[0], interventions=b).data,

@@ -29,6 +29,12 @@ TASK = Task(
     classes=CLASSES,
     pairs={("shifted", "order"): pairs(30, split=None)},
 )
+JUDGED = replace(
+    TASK,
+    cases={"shifted": SIGNS, "other": SIGNS.rows(range(12))},
+    heuristic={"shifted": False, "other": True},
+    heuristic_label=0,
+)
 
 # Every public function that takes a model, called on (model, means).
 CALLS = {
@@ -44,6 +50,7 @@ CALLS = {
     "leave_one_out": lambda m, means: hc.leave_one_out(m, SIGNS, means=means),
     "mean_activations": lambda m, means: hc.mean_activations(m, SIGNS),
     "path_effects": lambda m, means: hc.path_effects(m, PAIRS, CORE, [READER], "each", method="auto"),
+    "premises": lambda m, means: hc.premises(m, JUDGED, CORE, [READER], means, n_sets=3, n_disjoint=1, n_donors=1),
     "probe_map": lambda m, means: hc.probe_map(m, SIGNS, BY_SIGN, sites=[hc.Site(2, "v", 0)]),
     "probe_paths": lambda m, means: hc.probe_paths(m, SIGNS, [READER], BY_SIGN, senders=CORE, source=means, n_random=1),
     "reads_from": lambda m, means: hc.reads_from(

@@ -29,7 +29,8 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
     """
     import plotly.graph_objects as go
 
-    frame, pull = result.to_frame(), "pull" in result.numbers
+    frame: Any = result.to_frame()
+    pull = "pull" in result.numbers
     second = "pull" if pull else "in_domain_auc"
     wide = width == "double"
     height = (PLOT if wide else 2 * PLOT + 40) + LEGEND + (0 if wide else 60)
@@ -41,7 +42,8 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
             width,
             height,
             xaxis={"title": {"text": "separation"}, "domain": top[0], "range": [_least(frame, "separation"), 1.05]},
-            yaxis={"title": {"text": "pull" if pull else "in-domain AUC"}, "domain": side[0], "range": [_least(frame, second), 1.08]},
+            yaxis={"title": {"text": "pull" if pull else "in-domain AUC"}, "domain": side[0],
+                   "range": [_least(frame, second), 1.08]},
             xaxis2={"title": {"text": f"share of the full model's {_signal(result)}"}, "domain": top[1],
                     "anchor": "y2", "tickformat": ".0%", "nticks": 5, "tickangle": 0},
             yaxis2={"domain": side[1], "anchor": "x2", "tickvals": [0, 1], "ticktext": ["gain", "loss"],
@@ -55,7 +57,7 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
     plot.update_layout(margin={"b": int(pixels(LEGEND + (0 if wide else 60) - 16))})
     title = f"Do the premises hold on {result.heuristic.replace('_', ' ')}?"
     shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity"]
-    return Figure(plot, title, _caption(result, pull), frame[shown].to_dict("records"))
+    return Figure(plot, title, _caption(result, pull), frame.loc[:, shown].to_dict("records"))
 
 
 def _least(frame: Any, name: str) -> float:
@@ -116,7 +118,7 @@ def _strips(result: Premises) -> list[dict[str, Any]]:
 
 def set_shares(result: Premises, change: str, kind: str) -> np.ndarray:
     """The loss or gain of each comparison set of a kind; NaN where a system has no in-domain gap."""
-    frame = result.set_scores.to_frame().set_index("system")
+    frame: Any = result.set_scores.to_frame().set_index("system")
     signal = frame["order_sensitivity"] if result.by == "order_sensitivity" else frame["separation"] - 0.5
     sets = signal[[set_name(change, kind, i) for i in range(len(result.sets[kind]))]].to_numpy()
     return 1 - sets / signal["full"] if change == "loss" else (sets - signal["core"]) / signal["full"]
@@ -175,8 +177,8 @@ def _caption(result: Premises, pull: bool) -> str:
         f"is wrong: 0.5 is no knowledge beyond the heuristic, and a model that generalizes is above {SEPARATION} (full "
         f"model {score(numbers['separation'])}). {other}The second panel shows {heads}: how much of the full model's "
         f"{_signal(result)} is lost when they are removed from it, and gained when the core gets them. Small marks are "
-        f"comparison sets of as many heads: {counts}. A set within layers may hold generalizing heads. Dotted lines are "
-        f"the bounds of the decisions (loss {percent(LOSS, 0)}), and bars are {percent(result.scores.level, 0)} "
+        f"comparison sets of as many heads: {counts}. A set within layers may hold generalizing heads. Dotted lines "
+        f"are the bounds of the decisions (loss {percent(LOSS, 0)}), and bars are {percent(result.scores.level, 0)} "
         "intervals. The picture does not show what the heads read. It holds for these cases and this replacement of "
         "removed components."
     )

@@ -1,7 +1,7 @@
 """The measurements behind the premises: the rows, the systems, and their scores."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 
 MAX_DONOR_DATA = 8192  # examples that donors are drawn from
+MIN_SET_PAIRS, MIN_SET_ROWS = 48, 5  # pairs of a kind, and rows of a case, for comparison sets
 Blocks = dict[str, Block]
 
 
@@ -29,8 +30,17 @@ class Limits:
     pairs: int
     in_domain: int
 
-    def share(self, part: float) -> "Limits":
-        return Limits(*(max(1, round(part * n)) for n in (self.per_case, self.pairs, self.in_domain)))
+    def of_sets(self, blocks: Blocks, share: float) -> "Limits":
+        """The limits for comparison sets: a share, but at least `MIN_SET_PAIRS` pairs of a kind over all cases.
+
+        With order pairs the cases do not decide, and as many examples as pairs will do.
+        """
+        n_blocks = max(1, sum(name.startswith("order ") for name in blocks))
+        per_case, pairs, in_domain = (max(1, round(share * n)) for n in (self.per_case, self.pairs, self.in_domain))
+        pairs = min(self.pairs, max(pairs, -(-MIN_SET_PAIRS // n_blocks)))
+        if any(name.startswith("order ") for name in blocks):
+            per_case = pairs
+        return Limits(min(self.per_case, max(per_case, MIN_SET_ROWS)), pairs, max(in_domain, MIN_SET_ROWS))
 
     def of(self, block: str) -> int:
         return self.in_domain if block == IN_DOMAIN else self.per_case if block.startswith("case ") else self.pairs
@@ -109,9 +119,7 @@ class Rows:
         notes = []
         if not any(name.startswith("overlap ") for name in blocks):
             notes.append("the task has no overlap pairs of this heuristic, so the pull is not measured")
-        least = limits.share(set_share)
-        if any(name.startswith("order ") for name in blocks):  # then cases do not decide, and as many rows will do
-            least = replace(least, per_case=min(least.per_case, least.pairs))
+        least = limits.of_sets(blocks, set_share)
         few = drawn(blocks | {IN_DOMAIN: short_half(blocks[IN_DOMAIN])}, least, seed)
         donors = donors_for(model, task) if any_donors else None
         if donors is not None:

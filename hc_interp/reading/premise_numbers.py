@@ -137,7 +137,7 @@ def heads_judged(
         compared[change] = {}
         for kind, listed in sets.items():
             if kind != WITHIN and not listed:
-                notes.append(f"there are too few other heads for {kind} sets")
+                notes.append(f"there are no {kind} sets")
                 continue
             found, n_undefined = comparison(on_sets, own, change, kind, len(listed), sign)
             compared[change][kind] = found

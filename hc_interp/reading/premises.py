@@ -40,9 +40,9 @@ def premises(
     n_disjoint: int | None = None,
     n_donors: int = 8,
     max_per_case: int = 100,
-    max_pairs: int = 32,
-    max_in_domain: int = 400,
-    set_share: float = 0.25,
+    max_pairs: int = 64,
+    max_in_domain: int = 600,
+    set_share: float = 0.125,
     level: float = 0.95,
     interventions: Sequence[Intervention] = (),
     batch_size: int = 32,
@@ -71,9 +71,10 @@ def premises(
 
     A premise holds or fails by the whole interval, at `level`, for new sources, verbs and nouns (`Units`). Rows are
     drawn by `seed`: at most `max_per_case` examples of each case, `max_pairs` pairs of each case and kind, and
-    `max_in_domain` validation examples; of these numbers `set_share` for the comparison sets, which take the shorter
-    half of the validation examples. Sources that chose the generalizing heads are left out. Under `n_donors` donors the
-    same systems are reported, and a note says whether the core would be judged otherwise; donors decide nothing.
+    `max_in_domain` validation examples. Of these numbers `set_share`, but at least 48 pairs of a kind in all, serve for
+    the comparison sets, which take the shorter half of the validation examples. Sources that chose the generalizing
+    heads are left out. Under `n_donors` donors the same systems are reported, and a note says whether the core would be
+    judged otherwise; donors decide nothing.
 
     Raises `HCError` for a task that does not say what the heuristic answers, `DataError` for one without validation
     split or without cases, `ComponentError` for heads that are both core and generalizing. The premises do not show

@@ -21,7 +21,10 @@ N = 3  # systems
 
 
 def made(seed: int, transform=lambda s: s, n: int = 12) -> Scores:
-    """Random scores (eighths, which have ties and exact sums) of two right and two wrong cases, of pairs and in domain, passed through `transform`."""
+    """Random scores of two right and two wrong cases, of pairs and in domain, passed through `transform`.
+
+    They are eighths, which have ties and exact sums.
+    """
     rng = np.random.default_rng(seed)
 
     def rows(name: str, shift: float, size: int = n, pairs: bool = False, gold=None) -> ScoreRows:
