@@ -139,7 +139,8 @@ def heads_generalize(
 
 def _against(comparisons: Mapping[str, Comparison]) -> str:
     return " and ".join(
-        f"{said(item.excess)} more than the mean of {item.n} sets ({kind}), by loss and gain above {item.rank:.0%} of them"
+        f"{said(item.excess)} more than the mean of {item.n} sets ({kind}), {item.rank:.0%} of which do not reach both "
+        "loss and gain"
         for kind, item in comparisons.items()
     )
 

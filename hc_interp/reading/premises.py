@@ -66,8 +66,9 @@ def premises(
     - *The heads generalize* if both the signal's loss without them and its gain when the core gets them exceed, by 0.05
       of the full model's signal, the mean of comparison sets, and at most 5 % of the sets reach both. The loss must
       also be at least 0.1. Comparison sets are `n_sets` sets of as many heads in each layer, drawn from all heads
-      outside the core, and `n_disjoint` sets (20, or `n_sets` if fewer) of heads that are neither core nor generalizing. If the two kinds
-      contradict each other, the premise is open. Disjoint sets decide where fewer than 20 others exist.
+      outside the core, and `n_disjoint` sets (20, or `n_sets` if fewer) of heads that are neither core nor
+      generalizing. If the two kinds contradict each other, the premise is open. Disjoint sets decide where fewer than
+      20 others exist.
 
     A premise holds or fails by the whole interval, at `level`, for new sources, verbs and nouns (`Units`). Rows are
     drawn by `seed`: at most `max_per_case` examples of each case, `max_pairs` pairs of each case and kind, and
