@@ -62,13 +62,16 @@ def model_generalizes(separation: Interval, sensitivity: Interval | None = None)
 
     `sensitivity` is its order sensitivity (None: there are no order pairs).
     """
-    parts = [(f"the separation of the full model, {said(separation)}", criterion(separation, SEPARATION), SEPARATION)]
+    measured = {"the separation of the full model": (separation, SEPARATION)}
     if sensitivity is not None:
-        answer = criterion(sensitivity, SENSITIVITY)
-        parts.append((f"its order sensitivity, {said(sensitivity)}", answer, SENSITIVITY))
+        measured["its order sensitivity"] = sensitivity, SENSITIVITY
+    answers = [criterion(interval, bound) for interval, bound in measured.values()]
     words = {"holds": "at least", "fails": "below", "open": "not clearly on one side of"}
-    reasons = tuple(f"{about}, is {words[answer]} {bound}" for about, answer, bound in parts)
-    return _together([answer for _, answer, _ in parts]), reasons
+    reasons = tuple(
+        f"{about}, {said(interval)}, is {words[answer]} {bound}"
+        for (about, (interval, bound)), answer in zip(measured.items(), answers, strict=True)
+    )
+    return _together(answers), reasons
 
 
 def core_is_heuristic(auc: Interval, pull: Interval | None, signal: Interval) -> Judgement:

@@ -73,3 +73,18 @@ def test_heads_generalize_if_loss_and_gain_are_shown(loss, gain, losses, gains, 
     )
     assert found == answer
     assert reason in reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "answer"),
+    [((0.1, 0.2, 0.3), "holds"), ((0.05, 0.2, 0.3), "open"), ((0.0, 0.01, 0.02), "fails"), ((np.nan,) * 3, "open")],
+)
+def test_a_model_that_generalizes_does_so_by_more_than_a_trifle(sensitivity, answer) -> None:
+    """Ranks alone would take a steady difference of any size for knowledge."""
+    low, value, high = sensitivity
+    sure = Interval(1.0, 1.0, 1.0, 10)
+    found, reasons = model_generalizes(sure, Interval(value, low, high, 10))
+    assert found == answer
+    assert len(reasons) == 2
+    assert model_generalizes(sure)[0] == "holds"
+    assert model_generalizes(Interval(0.5, 0.4, 0.6, 10), Interval(value, low, high, 10))[0] == "fails"

@@ -8,6 +8,7 @@ import hc_interp as hc
 from hc_interp.components import MLP
 from hc_interp.errors import ComponentError, DataError, HCError
 from hc_interp.evaluation.scores import IN_DOMAIN
+from hc_interp.figures.premises import set_shares
 from hc_interp.heads.sets import all_heads
 
 FEW = {"n_sets": 26, "n_disjoint": 20, "max_per_case": 60, "max_in_domain": 80, "set_share": 0.5, "batch_size": 64}
@@ -146,3 +147,18 @@ def test_other_arguments_are_refused(world) -> None:
         call(n_sets=-1)
     with pytest.raises(HCError, match="set_share=0"):
         call(set_share=0)
+
+
+def test_heads_in_series_are_not_held_against_themselves() -> None:
+    """Removing either stage loses everything: such sets tie in the loss, but none of them gives back as much."""
+    found = judged(hc.testbeds.competing_subnetworks(3), n_sets=60, n_disjoint=0, max_in_domain=60)
+    losses = set_shares(found, "loss", "within layers")
+    assert (losses > 0.98).mean() > 0.05
+    assert found.heads_generalize == "holds"
+
+
+def test_noise_that_ranks_can_see_is_no_generalization() -> None:
+    found = judged(hc.testbeds.null(45_000, noise=0.012), max_in_domain=60)
+    assert float(found.numbers["separation"]) > 0.65
+    assert (found.model_generalizes, found.core_is_heuristic) == ("fails", "holds")
+    assert found.heads_generalize == "not checked"
