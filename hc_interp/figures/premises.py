@@ -9,6 +9,7 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score, share
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, INK, MUTED, ORANGE, SKY, VERMILLION, Width, layout, pixels
+from hc_interp.reading.premise_numbers import Signals
 from hc_interp.reading.premise_result import MODELS, Premises, set_name
 from hc_interp.reading.premise_rules import LOSS, PULL, SEPARATION
 from hc_interp.reading.premise_sets import DISJOINT, WITHIN
@@ -125,24 +126,24 @@ def set_shares(result: Premises, change: str, kind: str) -> np.ndarray:
 
 
 def _heads(result: Premises) -> list[dict[str, Any]]:
-    """Loss and gain of the generalizing heads, with their intervals."""
-    found = [(row, name) for row, name in enumerate(("gain", "loss")) if name in result.numbers]
-    found = [(row, result.numbers[name], name) for row, name in found if np.isfinite(result.numbers[name].value)]
-    if not found:
+    """Loss and gain of the generalizing heads with their intervals, on the rows of the comparison sets."""
+    if not result.generalizing:
         return []
-    intervals = [item for _, item, _ in found]
-    x, low, high = ([float(np.clip(getattr(i, e), *SHARES)) for i in intervals] for e in ("value", "low", "high"))
-    return [
-        interval_points(
-            "the generalizing heads", x, [row for row, *_ in found], low, high, symbol="diamond", color=INK, size=6.5,
-            hover=[f"{name}: {share(item)}" for _, item, name in found], xaxis="x2", yaxis="y2",
-        )
-    ]  # fmt: skip
+    signals = Signals(result.set_scores, result.heuristic)
+    core, both, without = (signals.share_of_full(signals.of(name)[0]) for name in MODELS[1:])
+    shares = {"gain": signals.interval(both - core), "loss": signals.interval(without.times(-1).plus(1))}
+    found = [(row, name, item) for row, (name, item) in enumerate(shares.items()) if np.isfinite(item.value)]
+    x, low, high = ([float(np.clip(getattr(i, e), *SHARES)) for *_, i in found] for e in ("value", "low", "high"))
+    trace = interval_points(
+        "the generalizing heads", x, [row for row, *_ in found], low, high, symbol="diamond", color=INK, size=6.5,
+        hover=[f"{name}: {share(item)}" for _, name, item in found], xaxis="x2", yaxis="y2",
+    )  # fmt: skip
+    return [trace] if found else []
 
 
 def _lines(pull: bool) -> list[dict[str, Any]]:
     """The bounds of the decisions, as faint lines."""
-    look = {"type": "line", "layer": "between", "line": {"color": MUTED, "width": 1, "dash": "dot"}}
+    look = {"type": "line", "layer": "above", "opacity": 0.7, "line": {"color": MUTED, "width": 1, "dash": "dot"}}
     lines = [
         {"x0": SEPARATION, "x1": SEPARATION, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain"},
         {"x0": LOSS, "x1": LOSS, "xref": "x2", "y0": 0.6, "y1": 1.5, "yref": "y2"},
@@ -177,7 +178,8 @@ def _caption(result: Premises, pull: bool) -> str:
         f"is wrong: 0.5 is no knowledge beyond the heuristic, and a model that generalizes is above {SEPARATION} (full "
         f"model {score(numbers['separation'])}). {other}The second panel shows {heads}: how much of the full model's "
         f"{_signal(result)} is lost when they are removed from it, and gained when the core gets them. Small marks are "
-        f"comparison sets of as many heads: {counts}. A set within layers may hold generalizing heads. Dotted lines "
+        f"comparison sets of as many heads: {counts}. All shares are of the sets' own, fewer rows. A "
+        "set within layers may hold generalizing heads. Dotted lines "
         f"are the bounds of the decisions (loss {percent(LOSS, 0)}), and bars are {percent(result.scores.level, 0)} "
         "intervals. The picture does not show what the heads read. It holds for these cases and this replacement of "
         "removed components."

@@ -18,7 +18,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 
 MAX_DONOR_DATA = 8192  # examples that donors are drawn from
-MIN_SET_PAIRS, MIN_SET_ROWS = 48, 5  # pairs of a kind, and rows of a case, for comparison sets
+MIN_SET_PAIRS, MIN_SET_ROWS, MIN_SET_IN_DOMAIN = 48, 5, 150  # pairs of a kind, rows of a case: for comparison sets
 Blocks = dict[str, Block]
 
 
@@ -33,14 +33,16 @@ class Limits:
     def of_sets(self, blocks: Blocks, share: float) -> "Limits":
         """The limits for comparison sets: a share, but at least `MIN_SET_PAIRS` pairs of a kind over all cases.
 
-        With order pairs the cases do not decide, and as many examples as pairs will do.
+        The in-domain gap is the noisier part of the order sensitivity, so at least `MIN_SET_IN_DOMAIN` rows are in
+        domain. With order pairs the cases do not decide, and as many examples as pairs will do.
         """
         n_blocks = max(1, sum(name.startswith("order ") for name in blocks))
         per_case, pairs, in_domain = (max(1, round(share * n)) for n in (self.per_case, self.pairs, self.in_domain))
         pairs = min(self.pairs, max(pairs, -(-MIN_SET_PAIRS // n_blocks)))
         if any(name.startswith("order ") for name in blocks):
             per_case = pairs
-        return Limits(min(self.per_case, max(per_case, MIN_SET_ROWS)), pairs, max(in_domain, MIN_SET_ROWS))
+        in_domain = min(self.in_domain, max(in_domain, MIN_SET_IN_DOMAIN))
+        return Limits(min(self.per_case, max(per_case, MIN_SET_ROWS)), pairs, in_domain)
 
     def of(self, block: str) -> int:
         return self.in_domain if block == IN_DOMAIN else self.per_case if block.startswith("case ") else self.pairs

@@ -36,7 +36,8 @@ def test_it_shows_four_systems_with_bars_two_clouds_of_each_kind_and_strips(prem
     strips = [trace for trace in figure.plot.data if trace.xaxis == "x2" and trace.name != "the generalizing heads"]
     assert len(strips) == 4
     heads = next(trace for trace in figure.plot.data if trace.name == "the generalizing heads")
-    shares = [premises.numbers[name].value for name in ("gain", "loss")]
+    s = premises.set_scores.order_sensitivity(premises.heuristic).value
+    shares = [(s[2] - s[1]) / s[0], 1 - s[3] / s[0]]
     assert list(heads.x) == pytest.approx(np.clip(shares, -0.5, 1.5).tolist())
     assert " not " in figure.caption
 
