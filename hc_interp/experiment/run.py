@@ -40,6 +40,7 @@ from hc_interp.search.search_masks import search_masks
 from hc_interp.statistics.samples import generator
 from hc_interp.torch_modes import own_torch_modes
 
+EXAMPLES_PER_PULL = 6  # overlap pairs take two passes for every subnetwork, so a case has fewer of them than examples
 VALIDATION_EXAMPLES = 1000  # more than for a case: in-domain accuracy is a single number, so this costs little
 
 
@@ -141,7 +142,11 @@ def _find(
             subnetwork.save(folder.path / "subnetworks" / f"sparsity-{sparsity:g}-seed-{seed}.json")
     with folder.stage("evaluating subnetworks"):
         results.evaluation = folder.part(
-            "evaluation", Evaluation, lambda: evaluate(model, task, named, means, seed=settings.seed)
+            "evaluation",
+            Evaluation,
+            lambda: evaluate(
+                model, task, named, means, pull_pairs=settings.eval_per_case // EXAMPLES_PER_PULL, seed=settings.seed
+            ),
         )
         if results.evaluation.suspicion:
             folder.manifest["warnings"] = [results.evaluation.suspicion]

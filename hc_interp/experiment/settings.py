@@ -97,7 +97,10 @@ class RunSettings(BaseModel):
         "stays open whether the heads carry generalization.",
     )
     premise_examples: int = Field(
-        default=100, ge=1, description="Number of examples of each case that the premises are checked on."
+        default=100,
+        ge=1,
+        description="Number of examples of each case that the premises are checked on; pairs and in-domain examples "
+        "are in proportion.",
     )
     too_long: Literal["refuse", "drop"] = Field(
         default="refuse",
@@ -159,17 +162,17 @@ def in_words(kind: Any, limits: Mapping[str, float]) -> str:
 
 
 DEMO = RunSettings(
-    seeds=5,
+    seeds=4,
     beside=0,
-    search_steps=60,
+    search_steps=50,
     mean_examples=300,
     train_examples=1500,
-    eval_per_case=40,
-    select_pairs=64,
-    test_pairs=48,
-    permutations=79,
+    eval_per_case=24,
+    select_pairs=40,
+    test_pairs=40,
+    permutations=59,
     comparison_sets=20,
-    premise_examples=16,
-    probe_examples=300,
+    premise_examples=12,
+    probe_examples=240,
     demo=True,
 )

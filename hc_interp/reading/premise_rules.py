@@ -65,7 +65,7 @@ def model_generalizes(separation: Interval, sensitivity: Interval | None = None)
     measured = {"the separation of the full model": (separation, SEPARATION)}
     if sensitivity is not None:
         measured["its order sensitivity"] = sensitivity, SENSITIVITY
-    answers = [criterion(interval, bound) for interval, bound in measured.values()]
+    answers: list[Answer] = [criterion(interval, bound) for interval, bound in measured.values()]
     words = {"holds": "at least", "fails": "below", "open": "not clearly on one side of"}
     reasons = tuple(
         f"{about}, {said(interval)}, is {words[answer]} {bound}"

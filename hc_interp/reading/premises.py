@@ -22,7 +22,9 @@ from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-DISJOINT_SETS = 20
+# The most that is measured where the arguments do not say, and how many rows a case's examples bring along.
+DISJOINT_SETS, DONORS = 20, 8
+PAIR_SHARE, IN_DOMAIN_SHARE = 0.64, 6
 CoreNames = HeuristicCore | Subnetwork | HeadNames | Iterable[str | Component]
 Components = tuple[Component, ...]
 
@@ -38,10 +40,10 @@ def premises(
     heuristic: str | None = None,
     n_sets: int = 99,
     n_disjoint: int | None = None,
-    n_donors: int = 8,
+    n_donors: int | None = None,
     max_per_case: int = 100,
-    max_pairs: int = 64,
-    max_in_domain: int = 600,
+    max_pairs: int | None = None,
+    max_in_domain: int | None = None,
     set_share: float = 0.125,
     level: float = 0.95,
     interventions: Sequence[Intervention] = (),
@@ -66,22 +68,26 @@ def premises(
     - *The heads generalize* if both the signal's loss without them and its gain when the core gets them exceed, by 0.05
       of the full model's signal, the mean of comparison sets, and at most 5 % of the sets reach both. The loss must
       also be at least 0.1. Comparison sets are `n_sets` sets of as many heads in each layer, drawn from all heads
-      outside the core, and `n_disjoint` sets (20, or `n_sets` if fewer) of heads that are neither core nor
+      outside the core, and `n_disjoint` sets (20, or a quarter of `n_sets`) of heads that are neither core nor
       generalizing. If the two kinds contradict each other, the premise is open. Disjoint sets decide where fewer than
       20 others exist.
 
     A premise holds or fails by the whole interval, at `level`, for new sources, verbs and nouns (`Units`). Rows are
-    drawn by `seed`: at most `max_per_case` examples of each case, `max_pairs` pairs of each case and kind, and
-    `max_in_domain` validation examples. Of these numbers `set_share`, but at least 48 pairs of a kind in all, serve for
-    the comparison sets, which take the shorter half of the validation examples. Sources that chose the generalizing
-    heads are left out. Under `n_donors` donors the same systems are reported, and a note says whether the core would be
-    judged otherwise; donors decide nothing.
+    drawn by `seed`: at most `max_per_case` examples of each case, `max_pairs` pairs of each case and kind (default:
+    0.64 of `max_per_case`), and `max_in_domain` validation examples (six times `max_per_case`). Of these numbers
+    `set_share`, but at least 48 pairs of a kind in all, serve for the comparison sets, which take the shorter half of
+    the validation examples. Sources that chose the generalizing heads are left out. Under `n_donors` donors (8, or a
+    tenth of `n_sets`) the same systems are reported, and a note says whether the core would be judged otherwise; donors
+    decide nothing.
 
     Raises `HCError` for a task that does not say what the heuristic answers, `DataError` for one without validation
     split or without cases, `ComponentError` for heads that are both core and generalizing. The premises do not show
     what the heads read: `reads_from` tests that.
     """
-    n_disjoint = min(DISJOINT_SETS, n_sets) if n_disjoint is None else n_disjoint
+    n_disjoint = min(DISJOINT_SETS, n_sets // 4) if n_disjoint is None else n_disjoint
+    n_donors = min(DONORS, n_sets // 10) if n_donors is None else n_donors
+    max_pairs = round(PAIR_SHARE * max_per_case) if max_pairs is None else max_pairs
+    max_in_domain = IN_DOMAIN_SHARE * max_per_case if max_in_domain is None else max_in_domain
     limits = measure.Limits(max_per_case, max_pairs, max_in_domain)
     check_level(level)
     _check_arguments(means, n_sets, n_disjoint, n_donors, limits, set_share)
