@@ -206,7 +206,8 @@ def numbers(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 def differing(left: Any, right: Any) -> list[str]:
     """Where two results differ."""
     first, second = dict(numbers(left)), dict(numbers(right))
-    assert first.keys() == second.keys()
+    if first.keys() != second.keys():
+        return sorted(first.keys() ^ second.keys())
     return [where for where, value in first.items() if not _alike(value, second[where])]
 
 

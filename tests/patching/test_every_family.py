@@ -34,7 +34,7 @@ def reads_from(model, interventions):
         model, make_pairs(2), core=CORE, generalizing=READERS, n_permutations=1, n_size_controls=1,
         routes=("all", "direct"), interventions=interventions,
     )  # fmt: skip
-    record = verdict.records["given"]
+    record = verdict.records["given"].directions["as_is"]
     return torch.from_numpy(np.stack([*record.effects.values(), record.node, record.total]))
 
 

@@ -78,7 +78,7 @@ def test_reported_kl_is_of_the_binary_mask_on_the_rows_held_out(result, planted_
 def test_beats_almost_all_random_subnetworks_where_everything_matters(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
-    search = search_masks(model, rows, 0.5, [0], means, steps=80)
+    search = search_masks(model, rows, 0.5, [0], means, steps=80, exchanges=16)
     full, rng, kls = model.logits(rows), np.random.default_rng(0), []
     for _ in range(100):
         kept = rng.permutation(len(model.components))[:6]
