@@ -42,6 +42,7 @@ from hc_interp.torch_modes import own_torch_modes
 
 EXAMPLES_PER_PULL = 6  # overlap pairs take two passes for every subnetwork, so a case has fewer of them than examples
 VALIDATION_EXAMPLES = 1000  # more than for a case: in-domain accuracy is a single number, so this costs little
+PER_CASE = 16  # times the examples of a case, and no more, so that a short run is short
 
 
 @own_torch_modes
@@ -283,7 +284,7 @@ def _subsampled(task: Task, settings: RunSettings) -> Task:
     return replace(
         task,
         train=split(task, "train").sample(settings.train_examples, settings.seed),
-        validation=split(task, "validation").sample(max(n, VALIDATION_EXAMPLES), settings.seed),
+        validation=split(task, "validation").sample(max(n, min(VALIDATION_EXAMPLES, PER_CASE * n)), settings.seed),
         cases={name: part.sample(n, settings.seed) for name, part in split(task, "cases").items()},
     )
 
