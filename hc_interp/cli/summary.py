@@ -11,6 +11,12 @@ from rich.table import Table
 import hc_interp as hc
 from hc_interp.cli.show import table_of
 
+# The columns of the panel's table; it has no room for more.
+HOW_TO_READ = (
+    "T: the share of the generalizing heads' effect that arrives from the core (p: against relabelled cores). S: the "
+    "share of their response to the core that other heads of the same layers lack."
+)
+
 
 def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
     """A panel for the terminal. Its only claims are the sentences of the verdict and of the premises."""
@@ -26,7 +32,7 @@ def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
     if run.premises is not None:
         parts += [escape(run.premises.sentence()), ""]
     if run.verdict is not None and run.verdict.records:
-        parts += [table_of(run.verdict.numbers())]
+        parts += [table_of(run.verdict.numbers()[["pairs", "T", "p", "S"]]), HOW_TO_READ, ""]
     parts += [numbers, "", files]
     if run.manifest.get("settings", {}).get("demo"):
         demo = "Demo settings: short searches, few pairs, few relabellings. This verdict is not evidence."

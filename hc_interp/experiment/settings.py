@@ -162,17 +162,17 @@ def in_words(kind: Any, limits: Mapping[str, float]) -> str:
 
 
 DEMO = RunSettings(
-    seeds=4,
+    seeds=3,
     beside=0,
     search_steps=50,
     mean_examples=300,
     train_examples=1500,
     eval_per_case=20,
     select_pairs=96,
-    test_pairs=40,
+    test_pairs=30,
     permutations=59,
     comparison_sets=20,
-    premise_examples=12,
+    premise_examples=10,
     probe_examples=240,
     demo=True,
 )
