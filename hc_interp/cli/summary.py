@@ -11,10 +11,11 @@ from rich.table import Table
 import hc_interp as hc
 from hc_interp.cli.show import table_of
 
-# The columns of the panel's table; it has no room for more.
 HOW_TO_READ = (
-    "T: the share of the generalizing heads' effect that arrives from the core (p: against relabelled cores). S: the "
-    "share of their response to the core that other heads of the same layers lack."
+    "T: the share of the generalizing heads' effect that arrives from the core; p: the share of {n} relabelled cores "
+    "with as high a T. S: how much more the generalizing heads respond to the core than other heads of their layers "
+    "do, in % of their response; 0: no more. In brackets 95 % intervals. Order pairs have the same words in another order, "
+    "overlap pairs have a word replaced; reversed: what was clean is corrupt."
 )
 
 
@@ -27,16 +28,17 @@ def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
     for name, path in _files(run, Path(folder)):
         files.add_row(name, str(path))
     parts: list[RenderableType] = []
+    if run.manifest.get("settings", {}).get("demo"):
+        demo = "Demo settings: short searches, few pairs, few relabellings. This verdict is not evidence."
+        parts += [f"[yellow]{demo}[/yellow]", ""]
     if run.verdict is not None:
         parts += [f"[bold]{escape(run.verdict.sentence())}[/bold]", ""]
     if run.premises is not None:
         parts += [escape(run.premises.sentence()), ""]
     if run.verdict is not None and run.verdict.records:
-        parts += [table_of(run.verdict.numbers()[["pairs", "T", "p", "S"]]), HOW_TO_READ, ""]
+        parts += [table_of(run.verdict.numbers()[["pairs", "T", "p", "S"]])]
+        parts += [HOW_TO_READ.format(n=run.verdict.settings["n_permutations"]), ""]
     parts += [numbers, "", files]
-    if run.manifest.get("settings", {}).get("demo"):
-        demo = "Demo settings: short searches, few pairs, few relabellings. This verdict is not evidence."
-        parts += ["", f"[yellow]{demo}[/yellow]"]
     seconds = run.manifest.get("seconds", {}).get("all")
     title = "Do generalizing heads read from the heuristic core?"
     return Panel(

@@ -36,7 +36,10 @@ REASONS = {
         "some layer has fewer other heads than core heads, so no set of like-sized heads could be compared; a smaller "
         "core (higher share or sparsity, more seeds) leaves more"
     ),
-    "significance": "T is not significantly larger than that of relabelled cores",
+    "significance": (
+        "T is not significantly larger than that of relabelled cores (the larger p of both directions counts, "
+        "corrected for the number of kinds of pairs)"
+    ),
     "margin": "the interval of T is neither above the margin nor inside it",
     "direction": "the two directions of the pairs say different things",
     "one direction": "the pairs cannot be reversed, so only one direction could be tested",

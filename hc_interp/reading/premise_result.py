@@ -106,7 +106,8 @@ class Premises(Result):
         )  # fmt: skip
         second = _clause(
             self.core_is_heuristic, "the core alone follows the heuristic", "the core alone is not a heuristic core",
-            f"in-domain AUC {self.numbers['auc_core'].value:.2f} of {self.numbers['auc_full'].value:.2f}{pull}, "
+            f"in-domain AUC {self.numbers['auc_core'].value:.2f}, {self.numbers['auc_full'].value:.2f} in the full "
+            f"model{pull}, "
             f"{_percent(share)} of the full model's {signal}",
         )  # fmt: skip
         words = f"On {name}, {first}; {second}"

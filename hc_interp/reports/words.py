@@ -53,7 +53,8 @@ def lead(run: RunResults, tested: bool = True) -> list[tuple[str, str]]:
             numbers.append(("full model, in domain", percent(run.evaluation.accuracy(VALIDATION)[0])))
         numbers.append(("subnetworks", str(len(run.evaluation.names) - 1)))
     if run.core is not None:
-        numbers.append(("core heads", str(len(run.core.heads))))
+        below = "" if run.verdict is None else f" ({len(run.verdict.core)} of them below a generalizing head)"
+        numbers.append(("core heads, in all subnetworks", f"{len(run.core.heads)}{below}"))
     if run.generalizing is not None:
         numbers.append(("generalizing heads", str(len(run.generalizing.heads))))
     for kind, record in () if run.verdict is None or not tested else run.verdict.records.items():
