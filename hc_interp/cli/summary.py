@@ -14,8 +14,8 @@ from hc_interp.cli.show import table_of
 HOW_TO_READ = (
     "T: the share of the generalizing heads' effect that arrives from the core; p: the share of {n} relabelled cores "
     "with as high a T. S: how much more the generalizing heads respond to the core than other heads of their layers "
-    "do, in % of their response; 0: no more. In brackets 95 % intervals. Order pairs have the same words in another order, "
-    "overlap pairs have a word replaced; reversed: what was clean is corrupt."
+    "do, in % of their response; 0: no more. In brackets 95 % intervals. Order pairs have the same words in another "
+    "order, overlap pairs have a word replaced; reversed: what was clean is corrupt."
 )
 
 
