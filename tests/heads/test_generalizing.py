@@ -122,7 +122,7 @@ def test_a_model_at_floor_has_no_generalizing_heads() -> None:
     assert found.heads == found.relay == ()
     assert "both sides of 0% of the order pairs" in found.notes[0]
     verdict = reads_from(world.model, world.pairs, core=world.core, generalizing=found)
-    assert (verdict.answer, verdict.reason) == ("inconclusive", "no generalizing heads")
+    assert (verdict.answer, verdict.reading_reason) == ("inconclusive", "no generalizing heads")
     assert verdict.notes == (f"generalizing heads: {found.notes[0]}",)
 
 
