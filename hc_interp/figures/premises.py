@@ -56,7 +56,7 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
     for trace in (*_clouds(frame, pull), *_systems(frame, pull), *_strips(result), *_heads(result)):
         plot.add_trace(trace)
     plot.update_layout(margin={"b": int(pixels(LEGEND + (0 if wide else 60) - 16))})
-    title = f"Do the premises hold on {result.heuristic.replace('_', ' ')}?"
+    title = f"The premises on {result.heuristic.replace('_', ' ')}"
     shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity"]
     return Figure(plot, title, _caption(result, pull), frame.loc[:, shown].to_dict("records"))
 

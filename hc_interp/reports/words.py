@@ -124,7 +124,7 @@ def core_words(core: HeuristicCore) -> list[str]:
 def premise_words(premises: Premises) -> list[str]:
     """The answers in one sentence, the reasons of each, and what the score is."""
     reasons = [
-        f"{name.replace('_', ' ').capitalize()}: {answer}. {'; '.join(premises.reasons[name])}."
+        f"{name.replace('_', ' ').capitalize()}: {answer}; {'; '.join(premises.reasons[name])}."
         for name, answer in premises.answers.items()
     ]
     return [
