@@ -31,6 +31,7 @@ from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
 from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.reading.premise_rules import PREMISES
 from hc_interp.reading.reads_from import HeadRoles
 from hc_interp.statistics.units import Units
 from hc_interp.testbeds.language import NOUNS, VOCABULARY
@@ -55,7 +56,6 @@ SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exc
 MOST = 0.6  # of the searches: a core head is kept by two of three
 RANDOM_SPARSITY = 0.5  # of the searches in models without a built core
 N_LARGEST = 8  # generalizing heads of the arm "largest"
-PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 
 Job = tuple[str, int, bool, tuple[str, ...], tuple[int, ...]]  # kind, seed, exact, arms, pairs for the truth of T
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 import hc_interp as hc
+from hc_interp.reading.premise_rules import PREMISES
 from hc_interp.statistics.tests import clopper_pearson
 
 MARGIN = 0.05  # of the test, as `reads_from` has it
@@ -14,7 +15,6 @@ AT_DELTA = 1e-9  # a world whose S is delta may be called either way
 FLAT = 1e-4  # spread of a pair's share under which intervals are points
 ANSWERS = ("reads_from", "shared_trunk", "does_not_read_from", "premise_fails", "inconclusive")
 READINGS = ("reads_specifically", "shared_trunk", "specificity_open", "does_not_read_from", "inconclusive")
-PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 RANDOM = "random BERT"
 LEVELS = (0.01, 0.05, 0.1)
 MOST_WRONG = 0.1  # of the worlds of a kind: 4 of 40

@@ -37,13 +37,18 @@ def summary(run: "hc.RunResults", folder: str | Path) -> RenderableType:
         parts += [escape(run.premises.sentence()), ""]
     if run.verdict is not None and run.verdict.records:
         parts += [table_of(run.verdict.numbers()[["pairs", "T", "p", "S"]])]
-        parts += [HOW_TO_READ.format(n=run.verdict.settings["n_permutations"]), ""]
+        parts += [HOW_TO_READ.format(n=_labellings(run.verdict)), ""]
     parts += [numbers, "", files]
     seconds = run.manifest.get("seconds", {}).get("all")
     title = "Do generalizing heads read from the heuristic core?"
     return Panel(
         Group(*parts), title=title, subtitle=None if seconds is None else f"{seconds:.0f} s", title_align="left"
     )
+
+
+def _labellings(verdict: "hc.Verdict") -> int:
+    """The most labellings of the core that a p was taken over."""
+    return max(found.n_labellings for item in verdict.records.values() for found in item.directions.values())
 
 
 def record(run: "hc.RunResults", folder: str | Path) -> dict[str, Any]:

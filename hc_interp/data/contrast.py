@@ -16,7 +16,7 @@ from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.labels import check_labels
 from hc_interp.data.layout import aligned_rows, check_masks
 from hc_interp.data.row_indices import row_indices
-from hc_interp.data.units import Levels, UnitLevels, as_unit_levels, joined_sides, unit_rows
+from hc_interp.data.units import Levels, UnitLevels, as_unit_levels, joined_sides, unit_rows, with_source
 from hc_interp.errors import DataError, LabelError
 
 SPLIT_KEY = "hc_interp select/test"  # hashed with each source, to choose its split
@@ -145,7 +145,7 @@ class ContrastPairs:
     @property
     def all_units(self) -> dict[str, Levels]:
         """The units with "source" among them: what intervals over these pairs take as dependent."""
-        return {"source": tuple((source,) for source in self.sources), **(self.units or {})}  # type: ignore[dict-item]
+        return with_source(self.sources, self.units)
 
     @property
     def reversible(self) -> bool:
@@ -174,7 +174,7 @@ class ContrastPairs:
             corrupt=self.corrupt.rows(indices),
             gold=tuple(self.gold[i] for i in indices),
             ids=tuple(self.ids[i] for i in indices),  # type: ignore[index]
-            units=unit_rows(self.units, indices),  # type: ignore[arg-type]
+            units=unit_rows(self.units, indices),
         )
 
     def sample(self, n: int, seed: int = 0) -> Self:

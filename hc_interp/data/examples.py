@@ -107,7 +107,7 @@ class Examples:
         for name in ("first", "second", "label", "id", "source"):
             if values[name] is not None:
                 values[name] = tuple(values[name][i] for i in indices)
-        values["units"] = unit_rows(self.units, indices)  # type: ignore[arg-type]
+        values["units"] = unit_rows(self.units, indices)
         return type(self)(**values)
 
     __getitem__ = rows

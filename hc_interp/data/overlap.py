@@ -9,7 +9,7 @@ import numpy as np
 import regex
 
 from hc_interp.data.examples import Examples, LabelGroups
-from hc_interp.data.units import Levels
+from hc_interp.data.units import Levels, stacked, with_source
 from hc_interp.errors import DataError
 
 # Characters that are not displayed: soft hyphens, joiners, variation selectors. The zero width space is not among them:
@@ -102,11 +102,9 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
 
 def _joined_units(parts: Sequence[Examples]) -> dict[str, Levels] | None:
     """The units of all rows; a row has no levels of a unit that its part does not name."""
-    names = dict.fromkeys(name for part in parts for name in part.units or {})
-    units = {}
-    for name in names:
-        units[name] = tuple(levels for part in parts for levels in (part.units or {}).get(name, ((),) * len(part)))
-    return units or None  # type: ignore[return-value]
+    units = stacked(*(with_source(part.source, part.units) for part in parts))
+    del units["source"]
+    return units or None
 
 
 def regroup(examples: Examples, groups: LabelGroups) -> Examples:

@@ -27,7 +27,12 @@ def as_unit_levels(units: UnitLevels | None, n_rows: int) -> dict[str, Levels] |
     return stored
 
 
-def unit_rows(units: Mapping[str, Levels] | None, indices: Sequence[int]) -> dict[str, Levels] | None:
+def with_source(sources: Sequence[str], units: UnitLevels | None) -> dict[str, Levels]:
+    """The units with "source" among them: what intervals take as dependent."""
+    return {"source": tuple((source,) for source in sources), **(as_unit_levels(units, len(sources)) or {})}
+
+
+def unit_rows(units: UnitLevels | None, indices: Sequence[int]) -> UnitLevels | None:
     """The levels of these rows."""
     return None if units is None else {name: tuple(rows[i] for i in indices) for name, rows in units.items()}
 

@@ -12,7 +12,7 @@ from hc_interp.data.grammar.shared_words import units_of
 from hc_interp.data.labels import regrouped, resolve_groups
 from hc_interp.data.parts import DataPart
 from hc_interp.data.task import Task
-from hc_interp.data.units import Levels, joined_sides
+from hc_interp.data.units import Levels, joined_sides, with_source
 from hc_interp.errors import DataError, HCError
 from hc_interp.evaluation.scores import ScoreRows
 from hc_interp.models.hooked import HookedModel
@@ -37,7 +37,7 @@ class Block:
 
     def rows(self, index: Sequence[int] | np.ndarray) -> "Block":
         swapped = None if self.swapped is None else self.swapped[index]
-        return Block(self.data.rows(index), self.gold[index], swapped)  # type: ignore[arg-type]
+        return Block(self.data.rows(index), self.gold[index], swapped)
 
     def sample(self, n: int, seed: int) -> "Block":
         """At most `n` rows without replacement, in their original order."""
@@ -61,8 +61,7 @@ class Block:
         if isinstance(self.data, ContrastPairs):
             read = (units_of(side) for side in self.data.sides if isinstance(side, Examples))
             return self.data.all_units | ({} if self.data.units else joined_sides(*read) or {})
-        levels = self.data.units if self.data.units is not None else units_of(self.data)
-        return {"source": tuple((source,) for source in self.data.source), **levels}  # type: ignore[dict-item]
+        return with_source(self.data.source, self.data.units if self.data.units is not None else units_of(self.data))
 
 
 def heuristic_classes(model: HookedModel, task: Task) -> Classes:

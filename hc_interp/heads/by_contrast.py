@@ -30,7 +30,7 @@ def contrast_evidence(request: EvidenceRequest) -> HeadEvidence:
     """
     pairs = select_pairs(request.model, request.task, request.cases, request.kinds, request.max_examples, request.seed)
     overlap = entailment_lost(request) if all(_labels_of(part, request.task) for part in pairs.values()) else {}
-    back = {name: turned for name, part in pairs.items() if (turned := _reversed(part)) is not None}
+    back = {name: part.reversed() for name, part in pairs.items() if part.reversible}
     order = _measured(request, pairs)
     assert order is not None
     effects = order, _measured(request, back), _measured(request, overlap)
@@ -134,14 +134,6 @@ def _drawn(available: Mapping[str, ContrastPairs], max_pairs: int, seed: int) ->
         for (name, part), size in zip(available.items(), sizes, strict=True)
         if size
     }
-
-
-def _reversed(part: ContrastPairs) -> ContrastPairs | None:
-    """The pairs reversed; None where the label of the corrupt side is not known."""
-    try:
-        return part.reversed()
-    except DataError:
-        return None
 
 
 def _measured(request: EvidenceRequest, pairs: Mapping[str, ContrastPairs]) -> PairEffects | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.data.units import Levels
+from hc_interp.data.units import Levels, as_unit_levels, unit_rows
 from hc_interp.data.units import stacked as stacked_levels
 from hc_interp.evaluation.effective_size import FLOOR
 from hc_interp.heads.evidence import judged
@@ -45,7 +45,7 @@ class PairEffects:
     def where(self, chosen: Bool[np.ndarray, " pair"]) -> Self:
         """The chosen pairs."""
         rows = np.flatnonzero(chosen)
-        levels = {name: tuple(of_row[i] for i in rows) for name, of_row in self.levels.items()}
+        levels = as_unit_levels(unit_rows(self.levels, rows.tolist()), len(rows)) or {}
         return type(self)(self.nodes[rows], self.total[rows], self.clean[rows], self.gold[rows], levels)
 
     @classmethod
@@ -83,9 +83,8 @@ def contrast_table(
 
     `more` is `share_matched` less `share_overlap`, the share on overlap pairs. `share_matched` is the share on order
     pairs turned as the overlap pairs are, so that their clean side has this label too. Both sets then lead from one
-    answer to the other in the same direction. (The share of a head that only carries the answer depends on this
-    direction: on HANS' lexical overlap L5H11 of `zoo:minilm-nli` has 3 % of the effect from entailment to
-    non-entailment and 9 % of the effect back, for the same pairs, and 2 % on overlap pairs.)
+    answer to the other in the same direction. (The share of a head that only carries the answer can depend on this
+    direction, for the same pairs.)
 
     `more_than_overlap` is the outcome of the last condition: "yes", "no" or "not checked", which also lets a head pass.
     `carries_answer` marks the heads that this condition alone refuses.

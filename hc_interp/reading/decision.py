@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
+from hc_interp.reading.premise_rules import PREMISES
 from hc_interp.statistics.tests import RUN_TIE, holm
 
 Reading = Literal["reads_specifically", "shared_trunk", "specificity_open", "does_not_read_from", "inconclusive"]
 Answer = Literal["reads_from", "shared_trunk", "does_not_read_from", "premise_fails", "inconclusive"]
 AS_IS, REVERSED = "as_is", "reversed"
-PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 
 # Each reason that a reading or an answer can have, in words.
 REASONS = {

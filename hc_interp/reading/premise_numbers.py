@@ -8,8 +8,8 @@ import numpy as np
 from hc_interp.evaluation.scores import Scores
 from hc_interp.heads.sets import Heads
 from hc_interp.reading import premise_rules as rules
-from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, PREMISES, WITHOUT_HEADS, set_name
-from hc_interp.reading.premise_rules import Answer, Comparison, Judgement
+from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, WITHOUT_HEADS, set_name
+from hc_interp.reading.premise_rules import PREMISES, Answer, Comparison, Judgement
 from hc_interp.reading.premise_sets import DISJOINT, WITHIN
 from hc_interp.statistics.estimate import Estimate
 from hc_interp.statistics.tests import Interval
@@ -143,7 +143,10 @@ def heads_judged(
             compared[change][kind] = found
             numbers[f"{change}_excess {kind}"] = found.excess
             if n_undefined:
-                notes.append(f"{n_undefined} {kind} sets have no in-domain gap, and count as not exceeded ({change})")
+                notes.append(
+                    f"{n_undefined} {kind} sets have no in-domain gap, so no {change}; a set with neither loss nor "
+                    "gain counts as reaching the heads"
+                )
     for kind in compared["loss"]:
         rank = joint_rank(on_sets, kind, compared["loss"][kind].n)
         for change in compared:

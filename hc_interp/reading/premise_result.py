@@ -9,12 +9,11 @@ import pandas as pd
 from hc_interp.components import Component, Head
 from hc_interp.evaluation.scores import Scores
 from hc_interp.heads.sets import Heads
-from hc_interp.reading.premise_rules import Answer, said
+from hc_interp.reading.premise_rules import PREMISES, Answer, said
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval
 
 FULL, CORE, CORE_AND_HEADS, WITHOUT_HEADS = MODELS = ("full", "core", "core_and_heads", "without_heads")
-PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 
 
 @dataclass(frozen=True, eq=False)

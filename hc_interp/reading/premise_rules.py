@@ -14,6 +14,7 @@ from hc_interp.statistics.tests import Interval
 
 Answer = Literal["holds", "fails", "open", "not checked"]
 Judgement = tuple[Answer, tuple[str, ...]]
+PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 
 SEPARATION = 0.65  # the least separation of a model that generalizes
 SENSITIVITY = 0.1  # its least order sensitivity: ranks alone would take a tiny but steady difference for knowledge

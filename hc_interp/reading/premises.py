@@ -119,7 +119,9 @@ def premises(
     return Premises(
         heuristic=name,
         by=found.by,
-        **found.answers,  # type: ignore[arg-type]
+        model_generalizes=found.answers["model_generalizes"],
+        core_is_heuristic=found.answers["core_is_heuristic"],
+        heads_generalize=found.answers["heads_generalize"],
         reasons=found.reasons,
         numbers=found.numbers,
         core=roles.core,

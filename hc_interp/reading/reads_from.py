@@ -21,7 +21,6 @@ from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.decision import (
     AS_IS,
-    PREMISES,
     REVERSED,
     Decision,
     Directions,
@@ -154,7 +153,7 @@ def reads_from(
     )
     common = {**roles.fields, "settings": settings, "provenance": source_of, "dtype": dtype_name(model.dtype)}
     common["premises"] = checked
-    words = None if checked is None else {item: getattr(checked, item) for item in PREMISES}
+    words = None if checked is None else checked.answers
     if not roles.generalizing or not roles.core:
         reason = "no core upstream" if roles.relay else "no generalizing heads"
         no_numbers: dict[str, Any] = {"kinds": (), "records": {}, "p_holm": {}, "edges": None, "edges_kind": ""}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from hc_interp.components import Head
 from hc_interp.patching.effects import PathEffects
-from hc_interp.reading.decision import AS_IS, PREMISES, Answer, Reading
+from hc_interp.reading.decision import AS_IS, Answer, Reading
 from hc_interp.reading.defaults import ABLATION_SOURCES
 from hc_interp.reading.premises import Premises
 from hc_interp.reading.records import KindRecord
@@ -79,7 +79,7 @@ class Verdict(Result):
     @property
     def premise_words(self) -> dict[str, str] | None:
         """ "holds", "fails", "open" or "not checked" for each premise; None where the premises were not checked."""
-        return None if self.premises is None else {name: getattr(self.premises, name) for name in PREMISES}
+        return None if self.premises is None else dict(self.premises.answers)
 
     @property
     def direct_T(self) -> Interval | None:
@@ -120,7 +120,7 @@ def _sentence(verdict: Verdict) -> str:
     margin = f"±{100 * verdict.settings['margin']:g} %"
     scope = _scope(verdict)
     if verdict.answer == "reads_from":
-        premises = ", ".join(PREMISE_WORDS[name]["holds"] for name in PREMISES)
+        premises = ", ".join(words["holds"] for words in PREMISE_WORDS.values())
         return f"Yes: {premises}, and {heads} read from {core} more than other heads of the same layers do{scope}."
     if verdict.answer == "shared_trunk":
         return (

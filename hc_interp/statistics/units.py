@@ -85,9 +85,9 @@ class Units:
             + sum over units of G/(G-1) max(0, sum over levels of (sum of influences)^2 - its expectation without a
               variance between levels)
 
-        with G the number of levels. The expectation is the same sum over cells of one level and one source. (Unit by
-        unit, rows of several levels would otherwise be counted once for each: a sum over "rows that share anything"
-        covers new words less well, see experiments/README.md.)
+        with G the number of levels. The expectation is the same sum over cells of one level and one source. (Without
+        it rows of several levels would count once for each. A sum over all rows that share anything covers means over
+        new words less well: experiments/unit_coverage.py.)
         """
         u = np.asarray(influence, dtype=float)
         if len(u) != self.n_rows:

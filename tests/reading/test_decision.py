@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from hc_interp.reading.decision import (
     AS_IS,
-    PREMISES,
     REASONS,
     REVERSED,
     DirectionEvidence,
@@ -17,6 +16,7 @@ from hc_interp.reading.decision import (
     direction_reading,
     kind_reading,
 )
+from hc_interp.reading.premise_rules import PREMISES
 
 NAN = float("nan")
 RULE = Rule(margin=0.05, delta=0.3, alpha=0.05)

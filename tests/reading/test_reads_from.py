@@ -17,9 +17,11 @@ from hc_interp.heads.generalizing import GeneralizingHeads
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate
+from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
-from hc_interp.interventions.sites import Patch
+from hc_interp.interventions.sites import Edit, Patch
 from hc_interp.metrics import logit_diff
+from hc_interp.models.site import Site
 from hc_interp.patching.joint_effects import JointPath, PairRuns
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.one_direction import signs_disagree, upper_limit
@@ -85,9 +87,8 @@ def test_one_reader_among_eight_heads_cannot_be_told_special(built) -> None:
 
 def test_premises_decide_the_answer(built) -> None:
     def answer(**states: str) -> tuple[str, str]:
-        given = SimpleNamespace(
-            **{"model_generalizes": "holds", "core_is_heuristic": "holds", "heads_generalize": "holds", **states}
-        )
+        all_hold = dict.fromkeys(("model_generalizes", "core_is_heuristic", "heads_generalize"), "holds")
+        given = SimpleNamespace(answers=all_hold | states)
         verdict = reads_from(built["direct"], pairs(), core=CORE, generalizing=READERS, premises=given)
         return verdict.answer, verdict.sentence()
 
@@ -480,6 +481,17 @@ def test_steps_are_measured_against_clean(built) -> None:
     found = runs.measure([JointPath((Head(0, 7),), READERS, "all")], [READERS])
     assert (found.paths == 0).all()
     assert (found.nodes[:, 0] < -1).all()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("interventions", [[], [Edit(Site(0, "resid_pre"), lambda x: x)]], ids=["fast", "general"])
+def test_responses_without_step_three_are_those_of_path_effects(built, route, interventions) -> None:
+    model, given, heads = built["all"], pairs(), (*READERS, Head(2, 1), Head(1, 0), Head(0, 2))
+    found = PairRuns.of(model, given, "logit_diff", interventions, 7).responses(CORE, heads, route)
+    paths = path_effects(model, given, [CORE], list(heads), route=route, interventions=interventions)
+    ratio = found.explained.sum(0) / found.extent.sum(0)
+    np.testing.assert_allclose(ratio, paths.to_frame()["response"], atol=1e-10)
+    assert found.heads == heads
 
 
 @pytest.mark.parametrize("route", ["all", "direct"])
