@@ -1,13 +1,13 @@
 """How often is the verdict right? Premises, readings, answers and intervals on worlds whose circuit is known.
 
-    python experiments/calibration.py --out calibration --quick           # 40 worlds of each kind
-    python experiments/calibration.py --out calibration --worlds 200      # also coverage, and worlds without noise
+    python experiments/calibration.py --out calibration --quick     # 40 worlds of each kind
+    python experiments/calibration.py --out calibration             # as many as each kind asks for; also coverage
 
 Every world is one row of `worlds.csv` for each arm (`calibration_worlds`): who names the core and the generalizing
 heads. The test is a function of the world and of these heads, so where the search finds what was built in, the arm's
 row is the other one's (`measured` says which were measured). Rows are appended as they come, so that a run that was
-stopped goes on where it was. `coverage.csv` has the intervals' coverage. What is printed at the end, `calibration.md`
-and `calibration.png`, is made of the rows alone.
+stopped goes on where it was, and a quick run can be grown into a full one. `coverage.csv` has the intervals' coverage
+(`calibration_coverage`). What is printed at the end, `calibration.md` and `calibration.png`, is made of the rows alone.
 
 Worlds are drawn with seeds from `FIRST_SEED` on, and noise in the weights within `NOISE`; the rules of the test, the
 noise and the search's settings were fixed on seeds below that. The truth of a world are its premises and
@@ -25,51 +25,40 @@ from typing import Any
 
 import numpy as np
 import torch
-from calibration_tables import MARGIN, figure, report
-from calibration_worlds import ARMS, BUILT, KINDS, LARGEST
+from calibration_coverage import coverage
+from calibration_tables import figure, report
+from calibration_truth import TRUTH_PAIRS, build, truth
+from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
-from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.patching.joint_effects import PairRuns
 from hc_interp.reading.premise_rules import PREMISES
 from hc_interp.reading.reads_from import HeadRoles
-from hc_interp.statistics.units import Units
-from hc_interp.testbeds.language import NOUNS, VOCABULARY
 
-FIRST_SEED = 61_000  # of the worlds that are judged; tuning looks at seeds below
-NOISE = (0.005, 0.02)
-QUICK_WORLDS = 40
+FIRST_SEED = 70_000  # of the worlds that are judged; tuning looked at seeds below
 TEST_PAIRS = 40  # of each kind
-TRUTH_PAIRS = (200, 1_800, 18_000)  # a further part is measured while the truth is not told from the margin
-QUICK_TRUTH_PAIRS = TRUTH_PAIRS[:1]
-QUICK_SEARCHED = ("heuristic core", "null", "trunk", "random BERT")  # the quick form searches in these alone
-SURE = 3  # standard errors between a truth and the margin
-COVERAGE_PAIRS = 2_000
-CHUNK = 4_000  # pairs that are drawn at once
 AT_ONCE = 200  # pairs of one pass
 BATCH_SIZE = 512  # rows of one pass of the verdict: small models cost by the pass
 # How much the premises measure; donors, which decide nothing, are left out.
-PREMISES_FULL: dict[str, Any] = {"n_sets": 40, "n_donors": 0}
-PREMISES_QUICK: dict[str, Any] = {"n_sets": 24, "n_donors": 0, "max_per_case": 50, "max_in_domain": 200}
+PREMISES_SETTINGS: dict[str, Any] = {
+    "n_sets": 24, "n_donors": 0, "max_per_case": 50, "max_in_domain": 200, "batch_size": BATCH_SIZE,
+}  # fmt: skip
+EXACT_OF = 10  # one of so many of the first worlds of a kind is also measured without noise
+COVERED_OF = 40  # one of so many worlds of a kind has its coverage measured
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
 SEARCH: dict[str, Any] = {"seeds": range(3), "steps": 60, "batch_size": 16, "exchanges": 0}
 MOST = 0.6  # of the searches: a core head is kept by two of three
 RANDOM_SPARSITY = 0.5  # of the searches in models without a built core
 N_LARGEST = 8  # generalizing heads of the arm "largest"
 
-Job = tuple[str, int, bool, tuple[str, ...], tuple[int, ...]]  # kind, seed, exact, arms, pairs for the truth of T
-
-
-def build(kind: str, seed: int, noise: float | None = None) -> Any:
-    """The world of this kind and seed."""
-    size = float(np.random.default_rng([seed, 1]).uniform(*NOISE)) if noise is None else noise
-    return KINDS[kind].make(seed, size)
+Job = tuple[str, int, bool, tuple[str, ...]]  # kind, seed, exact, arms
 
 
 def measure(job: Job) -> list[dict[str, Any]]:
     """The rows of one world (without noise if `exact`), one for each arm: the verdict and what is true."""
     torch.set_num_threads(1)
-    kind, seed, exact, arms, truth_pairs = job
+    kind, seed, exact, arms = job
     started = time.monotonic()
     world = build(kind, seed, 0.0 if exact else None)
     use_plain_hooks(world.model)
@@ -94,7 +83,7 @@ def measure(job: Job) -> list[dict[str, Any]]:
         for name, told in world.reading.items():
             row |= {f"{name}_true_R_G": told.R_G, f"{name}_true_S": told.S}
         if key not in known:
-            known[key] = answer(world, *named, means, truth_pairs)
+            known[key] = answer(world, *named, means)
         rows.append(row | known[key] | {"seconds": time.monotonic() - started})
     return rows
 
@@ -117,11 +106,10 @@ def reading_ends(world: Any, core: Any, generalizing: Any) -> tuple[Any, ...]:
     return roles.core, roles.unread, roles.generalizing, roles.relay, lost
 
 
-def answer(world: Any, core: Any, generalizing: Any, means: Any, truth_pairs: tuple[int, ...]) -> dict[str, Any]:
+def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, Any]:
     """The verdict in numbers, and the truth of T on each kind of pairs that it rests on."""
     pairs = {kind: part.sample(TEST_PAIRS) for kind, part in world.pairs.items()}
-    much = PREMISES_QUICK if truth_pairs == QUICK_TRUTH_PAIRS else PREMISES_FULL
-    checked = hc.premises(world.model, world.task, core, generalizing, means, batch_size=BATCH_SIZE, **much)
+    checked = hc.premises(world.model, world.task, core, generalizing, means, **PREMISES_SETTINGS)
     verdict = hc.reads_from(
         world.model, pairs, core=core, generalizing=generalizing, means=means, premises=checked, batch_size=BATCH_SIZE,
     )  # fmt: skip
@@ -142,7 +130,7 @@ def answer(world: Any, core: Any, generalizing: Any, means: Any, truth_pairs: tu
             }
             row |= {f"{name}_{direction}_p": found.p, f"{name}_{direction}_p_D": found.p_D}
         if not record.why and world.truth:
-            told = truth(world, name, verdict.core, verdict.generalizing, truth_pairs)
+            told = truth(world, name, verdict.core, verdict.generalizing, TRUTH_PAIRS)
             row |= {f"{name}_{column}": value for column, value in told.items()}
     return row | (edges_told(verdict, world) if verdict.edges and world.truth else {})
 
@@ -182,37 +170,6 @@ def largest(world: Any, core: Any) -> list[Any]:
     return sorted(choices[i] for i in np.argsort(-size)[:N_LARGEST])
 
 
-def truth(world: Any, kind: str, core: Any, receivers: Any, sizes: tuple[int, ...]) -> dict[str, float]:
-    """T on fresh pairs with its standard error, from as many as tell on which side of the margin it lies."""
-    path, whole = np.empty(0), np.empty(0)
-    value = error = float("nan")
-    for part, n in enumerate(sizes):
-        more = population(world, kind, core, receivers, n, part)[:2]
-        path, whole = np.append(path, more[0]), np.append(whole, more[1])
-        value = path.sum() / whole.sum()
-        error = float(np.std(path - value * whole) / abs(whole.mean()) / len(path) ** 0.5)
-        if abs(abs(value) - MARGIN) > SURE * error:
-            break
-    return {"truth": value, "truth_error": error, "truth_pairs": len(path)}
-
-
-def population(
-    world: Any, kind: str, core: Any, receivers: Any, n: int, part: int
-) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
-    """Effects of core on receivers, node effects and nouns, per fresh pair: T is the ratio of the effects' sums."""
-    seeds = np.random.SeedSequence([world.settings["seed"], part]).generate_state(-(-n // CHUNK))
-    paths, nodes, nouns = [], [], []
-    for seed, start in zip(seeds.tolist(), range(0, n, CHUNK), strict=True):
-        pairs = world.population(kind, min(CHUNK, n - start), seed)
-        runs = PairRuns.of(world.model, pairs, "logit_diff", (), AT_ONCE)
-        found = runs.measure([JointPath(core, receivers, "all")], [receivers])
-        paths.append(found.paths[:, 0])
-        nodes.append(found.nodes[:, 0])
-        tokens = torch.cat([side.input_ids for side in pairs.sides], dim=1).tolist()
-        nouns += [[VOCABULARY[token] for token in set(row) if VOCABULARY[token] in NOUNS] for row in tokens]
-    return np.concatenate(paths), np.concatenate(nodes), nouns
-
-
 def edges_told(verdict: Any, world: Any) -> dict[str, int]:
     """Single edges core -> generalizing head by input, against the built ones that these pairs can show."""
     frame = verdict.edges.to_frame()
@@ -223,66 +180,49 @@ def edges_told(verdict: Any, world: Any) -> dict[str, int]:
     return {"edges_right": right, "edges_false": false, "edges_missed": missed}
 
 
-def coverage(job: tuple[str, int]) -> list[dict[str, Any]]:
-    """A population of pairs, cut into as many test sets as it holds: do their intervals hold the population's T?"""
-    torch.set_num_threads(1)
-    kind, seed = job
-    world = build(kind, seed)
-    roles = HeadRoles.of(world.model, world.core, world.generalizing)
-    rows = []
-    for name in world.reading:
-        path, whole, nouns = population(world, name, roles.core, roles.generalizing, COVERAGE_PAIRS, len(TRUTH_PAIRS))
-        if abs(whole.mean()) < 0.05:  # the test refuses such pairs
-            continue
-        value = path.sum() / whole.sum()
-        inside = 0
-        for start in range(0, COVERAGE_PAIRS, TEST_PAIRS):
-            cut = slice(start, start + TEST_PAIRS)
-            units = Units.of({"source": [(str(i),) for i in range(TEST_PAIRS)], "noun": nouns[cut]})
-            found = units.ratio(path[cut], whole[cut])
-            inside += int(found.low <= value <= found.high)
-        row = {"kind": kind, "seed": seed, "pairs": name, "truth": value, "inside": inside}
-        row["intervals"] = COVERAGE_PAIRS // TEST_PAIRS
-        rows.append(row | {"spread": float(np.std(path - value * whole) / abs(whole.mean()))})
-    return rows
-
-
 def run(
     out: Path,
-    n_worlds: int,
+    most: int | None,
     processes: int,
     arms: tuple[str, ...],
     first: int,
     kinds: tuple[str, ...] = tuple(KINDS),
     quick: bool = False,
 ) -> None:
-    """Measure what the tables still lack: worlds by seed, so that a stopped run has as many of each kind."""
+    """Measure what the tables still lack: worlds by seed, so that a stopped run has as many of each kind.
+
+    `most` bounds the worlds of a kind and arm.
+    """
     out.mkdir(parents=True, exist_ok=True)
     done = known(out / "worlds.csv", ["kind", "seed", "exact", "arm"])
-    truth_pairs = QUICK_TRUTH_PAIRS if quick else TRUTH_PAIRS
+    most = QUICK_WORLDS if most is None and quick else most
+    asked = {kind: {arm: n if most is None else min(n, most) for arm, n in KINDS[kind].arms.items()} for kind in kinds}
+    asked = {kind: {arm: n for arm, n in by_arm.items() if arm in arms} for kind, by_arm in asked.items()}
     jobs: list[Job] = []
-    for i in range(n_worlds):
-        for exact in (True, False) if i % 10 == 0 and not quick else (False,):
-            for kind in kinds:
-                asked = [arm for arm in KINDS[kind].arms if arm in arms and (arm == BUILT or not exact)]
-                asked = [arm for arm in asked if arm == BUILT or not quick or kind in QUICK_SEARCHED]
-                missing = tuple(arm for arm in asked if (kind, str(first + i), str(exact), arm) not in done)
+    cover = []
+    for i in range(max(n for by_arm in asked.values() for n in by_arm.values())):
+        for kind, by_arm in asked.items():
+            exact = not quick and i < QUICK_WORLDS and i % EXACT_OF == 0
+            for without_noise in (True, False) if exact else (False,):
+                wanted = [arm for arm, n in by_arm.items() if i < n and (arm == BUILT or not without_noise)]
+                missing = [arm for arm in wanted if (kind, str(first + i), str(without_noise), arm) not in done]
                 if missing:
-                    jobs.append((kind, first + i, exact, missing, truth_pairs))
-    cover = [(kind, first + i) for i in range(0 if quick else max(1, n_worlds // 40)) for kind in kinds]
+                    jobs.append((kind, first + i, without_noise, tuple(missing)))
+            if not quick and i < by_arm.get(BUILT, 0) and i % COVERED_OF == 0:
+                cover.append((kind, first + i))
     covered = known(out / "coverage.csv", ["kind", "seed"])
-    cover = [job for job in cover if BUILT in KINDS[job[0]].arms and (job[0], str(job[1])) not in covered]
+    cover = [job for job in cover if (job[0], str(job[1])) not in covered]
     if processes == 1:
-        for job in cover:
-            append(out / "coverage.csv", coverage(job))
         for job in jobs:
             append(out / "worlds.csv", measure(job))
+        for job in cover:
+            append(out / "coverage.csv", coverage(job))
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for rows in pool.imap_unordered(coverage, cover):
-            append(out / "coverage.csv", rows)
         for rows in pool.imap_unordered(measure, jobs):
             append(out / "worlds.csv", rows)
+        for rows in pool.imap_unordered(coverage, cover):
+            append(out / "coverage.csv", rows)
 
 
 VALUES = [f"{name}{end}" for name in ("T", "S", "R_G", "R_O") for end in ("", "_low", "_high")]
@@ -297,7 +237,7 @@ COLUMNS = {
         "ends_are_built", "edges_right", "edges_false", "edges_missed", "seconds",
         *(f"{kind}_{name}" for kind in ("order", "overlap") for name in OF_KIND),
     ],
-    "coverage.csv": ["kind", "seed", "pairs", "truth", "intervals", "inside", "spread"],
+    "coverage.csv": ["kind", "seed", "statistic", "of", "truth", "intervals", "inside", "width", "spread"],
 }  # fmt: skip
 
 
@@ -321,8 +261,12 @@ def known(path: Path, columns: list[str]) -> set[tuple[str, ...]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--worlds", type=int, help="of each kind (200; 40 with --quick); 0: only the tables again")
-    parser.add_argument("--quick", action="store_true", help="no worlds without noise and no coverage")
+    parser.add_argument("--worlds", type=int, help="at most so many of each kind; 0: only the tables again")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_WORLDS} worlds of each, no coverage",
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
@@ -330,9 +274,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="where to draw the table, by suffix (.png, .svg, .html)")
     given = parser.parse_args()
     started = time.monotonic()
-    n_worlds = given.worlds if given.worlds is not None else QUICK_WORLDS if given.quick else 200
-    if n_worlds:
-        run(given.out, n_worlds, given.processes, tuple(given.arms), given.first_seed, tuple(given.kinds), given.quick)
+    if given.worlds != 0:
+        arms, kinds = tuple(given.arms), tuple(given.kinds)
+        run(given.out, given.worlds, given.processes, arms, given.first_seed, kinds, given.quick)
     lines = [*report(given.out)]
     (given.out / "calibration.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

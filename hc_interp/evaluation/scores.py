@@ -195,7 +195,7 @@ class Scores(Result):
             for name in names:
                 rows = part.levels.get(name, np.full((len(part.ids), 1), -1))
                 levels[name] += [tuple(str(level) for level in row if level >= 0) for row in rows.tolist()]
-        return Units.of(levels)
+        return Units.of(levels, [len(self.rows[block].ids) for block in blocks])
 
     def restricted(self, systems: list[int]) -> "Scores":
         """The scores of these systems alone."""

@@ -133,7 +133,7 @@ def _more(matched: PairEffects | None, overlap: PairEffects | None, n_heads: int
     shares = [np.asarray(Units.of(part.levels).ratio(part.nodes, part.total).value) for part in sets]
     influences = [ratio_influences(part.nodes, part.total[:, None])[1] for part in sets]
     influence = np.concatenate([influences[0], -influences[1]])
-    units = Units.of(stacked_levels(matched.levels, overlap.levels))
+    units = Units.of(stacked_levels(matched.levels, overlap.levels), [len(part.total) for part in sets])
     more = shares[0] - shares[1]
     low = np.where(np.isnan(more), np.nan, np.asarray(units.interval(more, influence).low))
     p = np.where(np.isnan(more), np.nan, units.p_above_zero(more, influence))

@@ -28,9 +28,10 @@ STEP = 1e-6  # relative step of numerical derivatives
 class Units:
     """Which rows share a level of which unit, for `n_rows` rows.
 
-    `members[name]` is [row, level], 1 where a row has a level, for each unit that counts. `with_source[name]` is [cell,
-    row]: the rows of one source that have one level. `left_out` are the units with fewer than five levels, by their
-    number of levels: a conclusion holds for these levels alone.
+    `members[name]` is [row, level], for each unit that counts: where a row has a level, 1 / (1 - h), with h the share
+    of the rows of its block that have this level. `with_source[name]` is [cell, row], with the same entries: the rows of
+    one source that have one level. `left_out` are the units with fewer than five levels, by their number of levels: a
+    conclusion holds for these levels alone.
     """
 
     n_rows: int
@@ -39,10 +40,12 @@ class Units:
     left_out: dict[str, int]
 
     @classmethod
-    def of(cls, units: Mapping[str, Sequence[Sequence[str]]]) -> "Units":
+    def of(cls, units: Mapping[str, Sequence[Sequence[str]]], block_sizes: Sequence[int] | None = None) -> "Units":
         """From the levels of each row by unit, "source" among them, where each row has exactly one level.
 
-        Raises `DataError` for units without "source" and for units of different lengths.
+        `block_sizes` are the numbers of rows of the blocks that follow one another (the examples of a case), in each of
+        which the influences add up to 0; without it all rows are one block. Raises `DataError` for units without
+        "source", for units of different lengths, and for blocks of another number of rows.
         """
         sizes = {name: len(rows) for name, rows in units.items()}
         if SOURCE not in units or len(set(sizes.values())) != 1 or any(len(row) != 1 for row in units[SOURCE]):
@@ -51,6 +54,10 @@ class Units:
                 "with one level a row."
             )
         n_rows = sizes[SOURCE]
+        blocks = [n_rows] if block_sizes is None else list(block_sizes)
+        if sum(blocks) != n_rows:
+            raise DataError(f"block_sizes={blocks} was given for {n_rows} rows. Expected sizes that add up to it.")
+        block_of = np.repeat(np.arange(len(blocks)), blocks)
         sources = pd.factorize(np.array([row[0] for row in units[SOURCE]], dtype=object))[0]
         members, with_source, left_out = {}, {}, {}
         for name, rows in units.items():
@@ -60,10 +67,11 @@ class Units:
             if len(names) < MIN_LEVELS and name != SOURCE:
                 left_out[name] = len(names)
                 continue
-            members[name] = csr_array((np.ones(len(codes)), (row_of, codes)), shape=(n_rows, len(names)))
+            weight = _without(block_of[row_of] * len(names) + codes, np.array(blocks)[block_of[row_of]])
+            members[name] = csr_array((weight, (row_of, codes)), shape=(n_rows, len(names)))
             cells = pd.factorize(sources[row_of] * len(names) + codes)[0]
             n_cells = int(cells.max()) + 1 if len(cells) else 0
-            with_source[name] = csr_array((np.ones(len(codes)), (cells, row_of)), shape=(n_cells, n_rows))
+            with_source[name] = csr_array((weight, (cells, row_of)), shape=(n_cells, n_rows))
         return cls(n_rows, members, with_source, left_out)
 
     @property
@@ -81,13 +89,15 @@ class Units:
 
         It is the sum of a part for sources and one for each further unit that counts:
 
-            G/(G-1) sum over sources of (sum of influences)^2
-            + sum over units of G/(G-1) max(0, sum over levels of (sum of influences)^2 - its expectation without a
+            (G-1)/G sum over sources of (sum of influences)^2
+            + sum over units of (G-1)/G max(0, sum over levels of (sum of influences)^2 - its expectation without a
               variance between levels)
 
-        with G the number of levels. The expectation is the same sum over cells of one level and one source. (Without
-        it rows of several levels would count once for each. A sum over all rows that share anything covers means over
-        new words less well: experiments/unit_coverage.py.)
+        with G the number of levels, and each influence divided by 1 - h: the statistic without a level differs from the
+        statistic by minus these sums, so that the parts are those of a jackknife over levels. Without the division a
+        level that many rows have hides its own effect, since influences add up to 0. The expectation is the same sum
+        over cells of one level and one source. (Without it rows of several levels would count once for each. A sum over
+        all rows that share anything is up to twice as wide: experiments/unit_coverage.py.)
         """
         u = np.asarray(influence, dtype=float)
         if len(u) != self.n_rows:
@@ -95,7 +105,7 @@ class Units:
         total = np.zeros(u.shape[1:])
         for name, matrix in self.members.items():
             n_levels = matrix.shape[1]
-            correction = n_levels / (n_levels - 1) if n_levels > 1 else np.nan
+            correction = (n_levels - 1) / n_levels if n_levels > 1 else np.nan
             squares = (matrix.T @ u) ** 2
             part = squares.sum(axis=0)
             if name != SOURCE:
@@ -163,6 +173,16 @@ class Units:
     ) -> Interval:
         """A smooth function of the column sums, linearised by its numerical gradient; `more` as in `interval`."""
         return self.interval(function(columns.sum(axis=0)), columns @ gradient(function, columns), level, more)
+
+
+def _without(levels: np.ndarray, block_sizes: np.ndarray) -> Float[np.ndarray, " member"]:
+    """1 / (1 - the share of a block's rows that have a level), for each row and level of it.
+
+    0 where all rows of a block have the level: their influences add up to 0, whatever its effect is.
+    """
+    codes = pd.factorize(levels)[0]
+    others = 1 - np.bincount(codes)[codes] / block_sizes if len(codes) else np.empty(0)
+    return np.divide(1.0, others, out=np.zeros(len(codes)), where=others > 0)
 
 
 def ratio_influences(

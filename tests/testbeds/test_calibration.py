@@ -13,6 +13,7 @@ import hc_interp as hc
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NOISE = 0.01
 SEED = 35
+PARTS = ("_tables", "_worlds", "_truth", "_coverage")
 MEASURED = {"trunk": ("built",), "null": ("built", "searched")}
 
 
@@ -20,9 +21,10 @@ MEASURED = {"trunk": ("built",), "null": ("built", "searched")}
 def modules():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(EXPERIMENTS)
-        found = {name: importlib.import_module(f"calibration{name}") for name in ("", "_tables", "_worlds")}
-        patch.setattr(found[""], "NOISE", (NOISE, NOISE))
-        patch.setattr(found[""], "COVERAGE_PAIRS", 400)
+        found = {name: importlib.import_module(f"calibration{name}") for name in ("", *PARTS)}
+        patch.setattr(found["_truth"], "NOISE", (NOISE, NOISE))
+        patch.setattr(found[""], "TRUTH_PAIRS", (80,))
+        patch.setattr(found["_coverage"], "PAIRS", 400)
         yield found
 
 
@@ -34,7 +36,7 @@ def calibration(modules):
 @pytest.fixture(scope="module")
 def worlds(calibration) -> dict[str, list[dict]]:
     """One world of two kinds."""
-    return {kind: calibration.measure((kind, SEED, False, arms, (80,))) for kind, arms in MEASURED.items()}
+    return {kind: calibration.measure((kind, SEED, False, arms)) for kind, arms in MEASURED.items()}
 
 
 def test_what_is_true_is_said(worlds, modules) -> None:
@@ -88,23 +90,27 @@ def test_the_largest_heads_stand_above_the_core(calibration) -> None:
     assert all(head.layer > 1 and head not in core.heads for head in found)
 
 
-def test_truth_takes_more_pairs_near_the_margin(calibration, monkeypatch) -> None:
+def test_truth_takes_more_pairs_near_the_margin(calibration, modules, monkeypatch) -> None:
     world = calibration.build("competing subnetworks", SEED)
     roles = calibration.HeadRoles.of(world.model, world.core, world.generalizing)
     ends = (roles.core, roles.generalizing)
     few = calibration.truth(world, "overlap", *ends, (80, 320))
     assert few["truth_pairs"] == 80
-    monkeypatch.setattr(calibration, "MARGIN", abs(few["truth"]) + few["truth_error"])
+    monkeypatch.setattr(modules["_truth"], "MARGIN", abs(few["truth"]) + few["truth_error"])
     more = calibration.truth(world, "overlap", *ends, (80, 320))
     assert more["truth_pairs"] == 400
     assert more["truth_error"] < few["truth_error"]
     assert abs(more["truth"] - few["truth"]) < 5 * few["truth_error"]
 
 
-def test_coverage_counts_every_cut(calibration) -> None:
-    rows = calibration.coverage(("competing subnetworks", SEED))
-    assert {row["pairs"] for row in rows} == {"order", "overlap"}
-    assert all(row["intervals"] == 10 and row["inside"] >= 5 for row in rows)
+def test_coverage_counts_every_cut(modules) -> None:
+    rows = modules["_coverage"].coverage(("heuristic core", SEED))
+    expected = {("T", "order"), ("T", "overlap"), ("S", "order"), ("S", "overlap"), ("separation", "core alone")}
+    assert {(row["statistic"], row["of"]) for row in rows} == expected
+    assert all(row["intervals"] == 10 and row["inside"] >= 7 for row in rows)
+    separation = rows[-1]
+    assert 0.4 < separation["truth"] < 1
+    assert 0.7 < separation["width"] / (2 * 1.96 * separation["spread"]) < 2
 
 
 def test_a_stopped_run_goes_on(calibration, worlds, tmp_path, monkeypatch) -> None:
@@ -116,6 +122,25 @@ def test_a_stopped_run_goes_on(calibration, worlds, tmp_path, monkeypatch) -> No
     assert {job[0] for job in asked} == set(calibration.KINDS) - {"null"}
     assert [job[3] for job in asked if job[0] == "trunk"] == [("searched",)]
     assert [job[3] for job in asked if job[0] == "random BERT"] == [("searched", "largest")]
+
+
+def test_a_kind_has_as_many_worlds_as_it_asks_for(calibration, tmp_path, monkeypatch) -> None:
+    """Worlds without noise are among the first, and coverage is asked of few; a quick run has neither."""
+    asked, covered = [], []
+    monkeypatch.setattr(calibration, "measure", lambda job: asked.append(job) or [])
+    monkeypatch.setattr(calibration, "coverage", lambda job: covered.append(job) or [])
+    calibration.run(tmp_path, None, 1, calibration.ARMS, 5, ("trunk", "mixed"))
+    noisy = [job for job in asked if not job[2]]
+    assert [sum(job[0] == kind for job in noisy) for kind in ("trunk", "mixed")] == [400, 40]
+    assert sum("searched" in job[3] for job in noisy) == 80
+    assert [(job[0], job[1]) for job in asked if job[2]] == [
+        (kind, 5 + i) for i in (0, 10, 20, 30) for kind in ("trunk", "mixed")
+    ]
+    assert covered == [("trunk", 5), ("mixed", 5), *(("trunk", 5 + i) for i in range(40, 400, 40))]
+    asked.clear()
+    covered.clear()
+    calibration.run(tmp_path, None, 1, calibration.ARMS, 5, ("trunk", "mixed"), quick=True)
+    assert (len(asked), covered) == (80, [])
 
 
 def test_plain_hooks_equal_the_backend(calibration) -> None:
@@ -190,11 +215,20 @@ def test_tables(calibration, modules, tmp_path) -> None:
     open_ |= {"reason": "significance", "reading_reason": "significance", "kind": "exchangeable"}
     rows += [BASE | open_ | {"order_as_is_p": p / 100, "seed": p} for p in range(1, 101)]
     calibration.append(tmp_path / "worlds.csv", rows)
+    cover = {"kind": "mixed", "statistic": "T", "of": "order", "truth": 0.5, "intervals": 50, "inside": 45}
+    calibration.append(tmp_path / "coverage.csv", [cover | {"width": 0.04, "spread": s} for s in (0.01, 0.0)])
     said = "\n".join(tables.report(tmp_path))
     assert "| heuristic core: a wrong answer <= 10% | built | 0 of 3: 0.0 % [0.0, 70.8] | yes |" in said
     assert "| mixed: a wrong answer <= 10% | built | 1 of 1: 100.0 % [2.5, 100.0] | no |" in said
     assert "| competing subnetworks: a wrong answer <= 10% | built | 1 of 3: 33.3 % [0.8, 90.6] | no |" in said
-    assert "reading reads_specifically >= 85% | searched | 3 of 3: 100.0 % [29.2, 100.0] | yes |" in said
+    assert "reading reads_specifically >= 95% | searched | 3 of 3: 100.0 % [29.2, 100.0] | yes |" in said
+    assert (
+        "exchangeable: reading reads_specifically upper bound <= 8% | built | 0 of 100: 0.0 % [0.0, 3.6] | yes" in said
+    )
+    assert "competing subnetworks: reading reads_specifically upper bound <= 8% | built | 0 of 3: 0.0 %" in said
+    assert "heads_generalize, where true: holds >= 95% | all | 5 of 109: 4.6 %" in said
+    assert "coverage of T >= 92% | built | 45 of 50: 90.0 % [78.2, 96.7] | no |" in said
+    assert "median width of T <= 1.5 of what is needed | built | 1.02 | yes |" in said
     assert "| heuristic core | searched | 3 of 3: 100.0 % [29.2, 100.0] | 0 of 3" in said
     assert "| 0 of 2 |" in said  # of the searched worlds two have the built heads, and are judged
     assert "significance 100" in said
