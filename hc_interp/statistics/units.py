@@ -29,9 +29,9 @@ class Units:
     """Which rows share a level of which unit, for `n_rows` rows.
 
     `members[name]` is [row, level], for each unit that counts: where a row has a level, 1 / (1 - h), with h the share
-    of the rows of its block that have this level. `with_source[name]` is [cell, row], with the same entries: the rows of
-    one source that have one level. `left_out` are the units with fewer than five levels, by their number of levels: a
-    conclusion holds for these levels alone.
+    of the rows of its block that have this level. `with_source[name]` is [cell, row], with the same entries: the rows
+    of one source that have one level. `left_out` are the units with fewer than five levels, by their number of levels:
+    a conclusion holds for these levels alone.
     """
 
     n_rows: int

@@ -12,6 +12,7 @@ import numpy as np
 from hc_interp.data.examples import Examples, LabelGroups
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import WORD_CLASSES
+from hc_interp.data.grammar.frames import BY_KIND, Frame
 from hc_interp.data.grammar.meaning import Tokens, label, parse_claim, parse_premise
 from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
@@ -199,7 +200,8 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
     rows: dict[tuple[Tokens, Tokens], str] = {}
     tries = 0
     while len(rows) < n:
-        premise, hypothesis = _draw(*templates[rng.integers(len(templates))], rng)
+        inner, hypothesis = _draw(*templates[rng.integers(len(templates))], rng)
+        premise = _frame(case, rng).around(inner)
         tries += 1
         if tries > _TRIES:
             raise DataError(
@@ -218,6 +220,13 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
         groups=TWO_WAY,
         classes=NLI_CLASSES,
     )
+
+
+def _frame(case: str, rng: np.random.Generator) -> Frame:
+    """A frame of a drawn kind. "Yesterday" and other adverbs of these cases may contradict a time."""
+    kinds = [kind for kind in BY_KIND if "TIME" not in kind or not case.endswith("_adverb")]
+    frames = BY_KIND[kinds[rng.integers(len(kinds))]]
+    return frames[rng.integers(len(frames))]
 
 
 def _proved_label(premise: Tokens, hypothesis: Tokens) -> int | None:

@@ -18,13 +18,14 @@ PEOPLE = _words(
 # Asymmetric verbs, whose past tense and participle are equal, and which take no that-clause.
 TRANSITIVE = _words(
     "followed watched praised ignored blamed hired invited rescued accused insulted defended punished questioned "
-    "mocked betrayed protected trusted teased attacked visited served"
+    "mocked betrayed protected trusted teased attacked visited served arrested approached assisted captured chased "
+    "criticized dismissed disturbed entertained escorted hated injured interrupted pursued pushed recruited respected "
+    "threatened trained tracked wounded honored employed freed rewarded cured robbed imprisoned"
 )
 INTRANSITIVE = _words(
     "laughed smiled sang coughed prayed yawned escaped rested lied trembled wept blushed retired vanished stumbled swam"
 )
-# First verbs of a garden path ("while the nurse painted the guard slept"), and verbs of a reduced relative clause.
-GARDEN_PATH = ("attacked", "painted", "taught", "served", "watched", "followed", "visited", "paid")
+# Verbs of a reduced relative clause.
 REDUCED = ("attacked", "painted", "taught", "served", "watched", "paid")
 CLAUSE_TAKING = ("believed", "knew", "heard", "feared", "doubted", "forgot", "understood")
 FACTIVE = ("knew", "remembered", "forgot", "learned", "realized", "regretted", "noticed", "discovered")
@@ -44,10 +45,17 @@ UNDERSTOOD_OBJECTS = {
     "left": ("city", "room", "castle", "village", "hall"),
 }
 # With these verbs a person can be the understood object, so that subject and object can be exchanged.
-UNDERSTOOD_PEOPLE = ("paid", "watched", "followed", "served", "taught", "attacked", "visited", "obeyed", "helped")
+UNDERSTOOD_PEOPLE = _words(
+    "paid watched followed served taught attacked visited obeyed helped assisted led coached trained entertained "
+    "kicked pushed pulled shot killed sued drew photographed filmed judged ruled governed offended impressed "
+    "threatened interrupted amused interviewed invaded guided phoned tutored nursed sketched flattered lectured "
+    "charmed scolded counseled"
+)
+# First verbs of a garden path ("while the nurse painted the guard slept").
+GARDEN_PATH = (*UNDERSTOOD_PEOPLE, "painted")
 
 # The following sets also have words that only other texts use.
-OBJECT_OPTIONAL = frozenset(
+OBJECT_OPTIONAL = frozenset(GARDEN_PATH) | frozenset(
     _words(
         "studied paid hid presented stopped fought left called helped moved ate read wrote won hunted drove led "
         "investigated attacked painted taught served watched followed visited obeyed"
@@ -112,6 +120,27 @@ _RELATED = [
         "knew recognized met remembered heard believed understood",
         "presented introduced showed performed",
         "investigated studied examined questioned read explored",
+        "arrested captured imprisoned",
+        "captured chased pursued tracked followed",
+        "approached visited followed",
+        "criticized blamed insulted mocked scolded accused punished",
+        "dismissed ignored",
+        "disturbed interrupted teased offended insulted mocked threatened attacked",
+        "entertained amused charmed impressed flattered served fooled",
+        "escorted guided led followed protected assisted",
+        "injured wounded attacked kicked shot killed pushed pulled punished",
+        "recruited hired employed trained",
+        "respected honored praised rewarded trusted",
+        "trained coached tutored taught guided lectured counseled assisted",
+        "freed rescued",
+        "cured nursed helped served rescued",
+        "robbed attacked betrayed fooled",
+        "sued accused judged questioned interviewed",
+        "ruled governed led judged",
+        "drew sketched painted photographed filmed watched",
+        "phoned called invited",
+        "invaded attacked visited",
+        "obeyed followed served respected",
         # one-place verbs
         "ran arrived moved walked left escaped vanished swam stumbled fell explored danced hid jumped returned",
         "performed danced sang played spoke presented",

@@ -12,9 +12,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from hc_interp.data.grammar import lexicon
-from hc_interp.data.grammar.constructions import CLAIMS, FUNCTION_WORDS, PREMISES, Construction
+from hc_interp.data.grammar.constructions import CLAIMS, PREMISES, Construction
+from hc_interp.data.grammar.constructions import FUNCTION_WORDS as CONSTRUCTION_WORDS
+from hc_interp.data.grammar.frames import FRAME_WORDS, PLAIN, Frame, framings
 
 Tokens = tuple[str, ...]  # words and commas of a sentence, in lower case
+FUNCTION_WORDS = CONSTRUCTION_WORDS | FRAME_WORDS
 
 
 class Clause(NamedTuple):
@@ -28,10 +31,11 @@ class Clause(NamedTuple):
 
 @dataclass(frozen=True)
 class Parsed:
-    """A sentence as one construction, with the word in each slot."""
+    """A sentence as one construction in a frame, with the word in each slot."""
 
     construction: Construction
     filled: dict[str, str]
+    frame: Frame = PLAIN
 
     @property
     def asserted(self) -> tuple[Clause, ...]:
@@ -44,6 +48,15 @@ class Parsed:
     @property
     def nouns(self) -> tuple[str, ...]:
         return tuple(self.filled[slot] for slot in self.construction.noun_slots)
+
+    @property
+    def template(self) -> str:
+        """The pattern of the construction with the kind of its frame."""
+        return self.frame.template(self.construction.pattern)
+
+    def fill(self, filled: dict[str, str], construction: Construction | None = None) -> Tokens:
+        """The sentence with other words in its slots, or (with words for its slots) another construction."""
+        return self.frame.around((construction or self.construction).fill(filled))
 
     def _clause(self, roles: tuple[str, ...]) -> Clause:
         subject, verb, object_, location = (self.filled.get(role) for role in (*roles, *"__")[:4])
@@ -90,10 +103,11 @@ _PREMISES, _CLAIMS = _index(PREMISES), _index(CLAIMS)
 
 def _parse(tokens: Tokens, table: dict[Tokens, list[Construction]]) -> Parsed | None:
     parses = []
-    for item in table.get(_skeleton(tokens), ()):
-        filled = {slot: tokens[i] for slot, i in item.slot_index.items()}
-        if item.accepts(filled):
-            parses.append(Parsed(item, filled))
+    for frame, inner in framings(tokens):
+        for item in table.get(_skeleton(inner), ()):
+            filled = {slot: inner[i] for slot, i in item.slot_index.items()}
+            if item.accepts(filled):
+                parses.append(Parsed(item, filled, frame))
     if len(parses) != 1:  # outside the fragment, or ambiguous in it
         return None
     lemmas = [lexicon.lemma(noun) for noun in parses[0].nouns]

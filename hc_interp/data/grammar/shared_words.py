@@ -10,8 +10,8 @@ from hc_interp.data.units import Levels
 def units_of(examples: Examples) -> dict[str, Levels]:
     """`template`, `verb` and `noun` of each row; a noun in singular and plural is one level.
 
-    The template is the pattern of the premise and that of the hypothesis. A text outside the grammar has no levels:
-    its row shares nothing but its source.
+    The template is the pattern of the premise, with its frame, and that of the hypothesis. A text outside the grammar
+    has no levels: its row shares nothing but its source.
     """
     rows = [_levels(first, second) for first, second in zip(examples.first, examples.second or (), strict=False)]
     rows += [((), (), ())] * (len(examples) - len(rows))
@@ -26,7 +26,7 @@ def _levels(first: str, second: str) -> tuple[tuple[str, ...], tuple[str, ...], 
     if parsed[0] is None or parsed[1] is None:
         return (), (), ()
     both = (parsed[0], parsed[1])
-    template = " -> ".join(item.construction.pattern for item in both)
+    template = " -> ".join(item.template for item in both)
     nouns = dict.fromkeys(lexicon.lemma(noun) for item in both for noun in item.nouns)
     return (template,), tuple(dict.fromkeys(verb for item in both for verb in _verbs(item))), tuple(nouns)
 

@@ -53,7 +53,7 @@ def _exchanged(claim: Parsed) -> Tokens | None:
         return None
     one, other = claim.construction.noun_slots
     filled = {**claim.filled, one: claim.filled[other], other: claim.filled[one]}
-    return claim.construction.fill(filled) if claim.construction.accepts(filled) else None
+    return claim.fill(filled) if claim.construction.accepts(filled) else None
 
 
 def _reordered(parsed: Parsed, premise: Tokens, movable: frozenset[str] | None) -> Iterator[tuple[int, Tokens]]:
@@ -66,11 +66,11 @@ def _reordered(parsed: Parsed, premise: Tokens, movable: frozenset[str] | None) 
             filled |= {slot: parsed.filled[old] for slot, old in zip(nouns, noun_order, strict=True)}
             filled |= {slot: parsed.filled[old] for slot, old in zip(verbs, verb_order, strict=True)}
             if parsed.construction.accepts(filled):
-                yield _with_changes(premise, parsed.construction.fill(filled))
+                yield _with_changes(premise, parsed.fill(filled))
     if parsed.construction.pattern in RELINEARIZED:
         pattern, slots = RELINEARIZED[parsed.construction.pattern]
         filled = {new: parsed.filled[old] for new, old in slots.items()}
-        yield _with_changes(premise, _construction(pattern).fill(filled))
+        yield _with_changes(premise, parsed.fill(filled, _construction(pattern)))
 
 
 def _with_changes(premise: Tokens, reordered: Tokens) -> tuple[int, Tokens]:

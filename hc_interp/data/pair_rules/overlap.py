@@ -79,7 +79,7 @@ def _proved(parsed: Parsed, claim: Parsed, slot: str, pool: WordPool) -> Iterabl
     for word in pool.words[_kind(slot, claim.filled[slot])]:
         if any(lexicon.related(word, other) for other in present):
             continue
-        edited = claim.construction.fill({**claim.filled, slot: word})
+        edited = claim.fill({**claim.filled, slot: word})
         edited_claim = parse_claim(edited)
         if edited_claim is not None and label(parsed, edited_claim) == 1:
             yield edited

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hc_interp.data.grammar import CASES, case_examples, case_of, cases, in_domain_examples, lexicon
 from hc_interp.data.grammar.constructions import SLOTS
+from hc_interp.data.grammar.frames import BY_KIND, FRAME_WORDS, PLAIN, framings
 from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise, rewrite, tokens_of
 from hc_interp.data.overlap import word_overlap
 from hc_interp.errors import DataError
@@ -82,6 +83,34 @@ def test_slash_and_dash_are_alike_in_a_case_id():
     assert dashed.id == case_examples("lexical_overlap_ln_subject/object_swap", 5, 0).id
 
 
+@pytest.mark.parametrize("frame", [frame for frames in BY_KIND.values() for frame in frames], ids=str)
+def test_a_frame_changes_neither_the_parse_nor_the_label(frame):
+    for case in CASES:
+        made = case_examples(case, 40, seed=4)
+        for premise, hypothesis in zip(made.first, made.second, strict=True):
+            words, claim = tokens_of(premise), parse_claim(tokens_of(hypothesis))
+            inner = parse_premise(words)
+            if inner.frame is not PLAIN:
+                continue
+            framed = parse_premise(frame.around(words))
+            assert (framed.frame, framed.construction, framed.filled) == (frame, inner.construction, inner.filled)
+            assert framed.fill(framed.filled) == frame.around(words)
+            assert label(framed, claim) == label(inner, claim)
+            assert frame.kind.replace("_", inner.template) == framed.template
+
+
+def test_no_word_of_a_frame_stands_in_a_slot():
+    """So a sentence has one frame at most: a phrase inside a sentence is none."""
+    slots = {*lexicon.PEOPLE, *map(lexicon.plural, lexicon.PEOPLE), *lexicon.ADJECTIVES, *lexicon.LOCATIONS}
+    slots |= {word for words in cases._VERBS.values() for word in words} | {
+        word for words in lexicon.UNDERSTOOD_OBJECTS.values() for word in words
+    }
+    assert not FRAME_WORDS & slots
+    assert len(list(framings(tokens_of("Last night the nurse sang at the party.")))) == 3
+    assert parse_premise(tokens_of("Last night the nurse sang at the party.")) is None
+    assert parse_premise(tokens_of("The nurse at the party sang.")) is None
+
+
 def test_errors_name_what_is_possible():
     with pytest.raises(DataError, match="subsequence_sn_NP/Z"):
         case_examples("subsequence_garden", 5, 0)
@@ -94,6 +123,7 @@ def test_errors_name_what_is_possible():
 def test_a_case_that_runs_out_says_how_many_there_are(monkeypatch):
     monkeypatch.setitem(cases.TEMPLATES, "subsequence_se_understood_object", [("the A O the W", "the A O")])
     monkeypatch.setitem(cases._VERBS, "O", ("won",))
+    monkeypatch.setattr(cases, "BY_KIND", {"_": (PLAIN,)})
     with pytest.raises(DataError, match=r"found \d+ distinct examples .* 5000 were asked for. Ask for fewer"):
         case_examples("subsequence_se_understood_object", 5000, 0)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hc_interp.data.examples import Examples
 from hc_interp.data.grammar import CASES, case_examples
+from hc_interp.data.grammar.shared_words import units_of
 from hc_interp.data.overlap import word_overlap
 from hc_interp.data.pair_rules import NO_ORDER_PAIRS, make_pairs, pair_kinds
 from hc_interp.errors import DataError
@@ -343,3 +344,13 @@ def test_an_edit_is_drawn_by_the_id_of_its_example():
     assert len(set(corrupt.second)) > 5
     _, turned = make_pairs("lexical_overlap_le_passive", given_.rows(range(29, -1, -1)), "overlap")
     assert turned.second == corrupt.second[::-1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pairs_have_many_templates_and_verbs(case: str) -> None:
+    """An interval over new words and templates needs many of each: at least 6 templates and 40 verbs a case."""
+    made = case_examples(case, 400, seed=0)
+    for kind in pair_kinds(case):
+        units = units_of(make_pairs(case, made, kind)[0])
+        assert len({template for row in units["template"] for template in row}) >= 6
+        assert len({verb for row in units["verb"] for verb in row}) >= 40
