@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from calibration_coverage import coverage
-from calibration_tables import figure, report
-from calibration_truth import TRUTH_PAIRS, build, truth
+from calibration_tables import DELTA, figure, report
+from calibration_truth import TRUTH_PAIRS, build, truth, truth_of_S
 from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS
 from plain_hooks import use_plain_hooks
 
@@ -44,6 +44,7 @@ BATCH_SIZE = 512  # rows of one pass of the verdict: small models cost by the pa
 PREMISES_SETTINGS: dict[str, Any] = {
     "n_sets": 24, "n_donors": 0, "max_per_case": 50, "max_in_domain": 200, "batch_size": BATCH_SIZE,
 }  # fmt: skip
+NEAR_DELTA = 0.1  # S is measured on fresh pairs where it was built so near to what a verdict asks for
 EXACT_OF = 10  # one of so many of the first worlds of a kind is also measured without noise
 COVERED_OF = 40  # one of so many worlds of a kind has its coverage measured
 EDGE_MARGIN = 0.01  # an edge is told from none if significant and above this share of the receiver's node effect
@@ -107,7 +108,7 @@ def reading_ends(world: Any, core: Any, generalizing: Any) -> tuple[Any, ...]:
 
 
 def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, Any]:
-    """The verdict in numbers, and the truth of T on each kind of pairs that it rests on."""
+    """The verdict in numbers, and the truth of T (and of S near delta) on each kind of pairs that it rests on."""
     pairs = {kind: part.sample(TEST_PAIRS) for kind, part in world.pairs.items()}
     checked = hc.premises(world.model, world.task, core, generalizing, means, **PREMISES_SETTINGS)
     verdict = hc.reads_from(
@@ -132,6 +133,8 @@ def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, An
         if not record.why and world.truth:
             told = truth(world, name, verdict.core, verdict.generalizing, TRUTH_PAIRS)
             row |= {f"{name}_{column}": value for column, value in told.items()}
+            if abs(world.reading[name].S - DELTA) < NEAR_DELTA:
+                row[f"{name}_truth_S"] = truth_of_S(world, name, HeadRoles.of(world.model, core, generalizing))
     return row | (edges_told(verdict, world) if verdict.edges and world.truth else {})
 
 
@@ -227,7 +230,7 @@ def run(
 
 VALUES = [f"{name}{end}" for name in ("T", "S", "R_G", "R_O") for end in ("", "_low", "_high")]
 OF_KIND = [
-    "true_R_G", "true_S", "truth", "truth_error", "truth_pairs", "why", "reading", "reason",
+    "true_R_G", "true_S", "truth_S", "truth", "truth_error", "truth_pairs", "why", "reading", "reason",
     *(f"{direction}_{name}" for direction in ("as_is", "reversed") for name in (*VALUES, "p", "p_D")),
 ]  # fmt: skip
 COLUMNS = {

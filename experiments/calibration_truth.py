@@ -1,4 +1,4 @@
-"""What is true in a world of `calibration.py`: T of the core and the generalizing heads on fresh pairs."""
+"""What is true in a world of `calibration.py`: T and S of the core and the generalizing heads on fresh pairs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +9,15 @@ from calibration_tables import MARGIN
 from calibration_worlds import KINDS
 
 from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.reading.reads_from import HeadRoles
+from hc_interp.reading.relabelling import other_heads
+from hc_interp.reading.specificity import specificity
+from hc_interp.statistics.units import Units
 from hc_interp.testbeds.language import NOUNS, VOCABULARY
 
 NOISE = (0.005, 0.02)
 TRUTH_PAIRS = (200, 1_800, 18_000)  # a further part is measured while the truth is not told from the margin
+PAIRS_OF_S = 2_000
 SURE = 3  # standard errors between a truth and the margin
 CHUNK = 4_000  # pairs that are drawn at once
 AT_ONCE = 200  # pairs of one pass
@@ -37,6 +42,15 @@ def truth(world: Any, kind: str, core: Any, receivers: Any, sizes: tuple[int, ..
         if abs(abs(value) - MARGIN) > SURE * error:
             break
     return {"truth": value, "truth_error": error, "truth_pairs": len(path)}
+
+
+def truth_of_S(world: Any, kind: str, roles: HeadRoles) -> float:
+    """S on fresh pairs: noise in the weights moves it from the built value. NaN where the core is not read."""
+    (pairs,) = fresh(world, kind, PAIRS_OF_S, len(TRUTH_PAIRS) + 1)
+    others = other_heads(roles.generalizing, (*roles.core, *roles.unread), world.model.n_heads)
+    found = runs_of(world, pairs).responses(roles.core, (*roles.generalizing, *others), "all")
+    units = Units.of({"source": [(str(i),) for i in range(PAIRS_OF_S)]})
+    return float(specificity(found, roles.generalizing, units, margin=MARGIN, level=0.95, seed=0).S)
 
 
 def fresh(world: Any, kind: str, n: int, part: int) -> Iterator[Any]:

@@ -102,7 +102,8 @@ def test_intervals_are_those_of_the_units_of_the_rows_that_a_statistic_depends_o
     for name in ("order r1", "order w2"):
         for unit, rows in scores.rows[name].levels.items():
             levels[unit] += [tuple(map(str, row)) for row in rows.tolist()]
-    alone = Units.of(levels).interval(effect.value, np.concatenate(list(effect.influence.values())))
+    blocks = [len(scores.rows[name].ids) for name in ("order r1", "order w2")]
+    alone = Units.of(levels, blocks).interval(effect.value, np.concatenate(list(effect.influence.values())))
     assert scores.interval(effect).low == pytest.approx(alone.low)
 
 
