@@ -6,7 +6,12 @@ python experiments/describe_run.py runs/first
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 import hc_interp as hc
+
+PREMISE_COLUMNS = ("separation", "pull", "in_domain_auc", "order_sensitivity")
 
 
 def main(folder: Path) -> None:
@@ -14,37 +19,77 @@ def main(folder: Path) -> None:
     search = hc.MaskSearch.load(folder / "search.json")
     core = hc.HeuristicCore.load(folder / "core.json")
     generalizing = hc.GeneralizingHeads.load(folder / "generalizing.json")
+    premises = hc.Premises.load(folder / "premises.json")
     verdict = hc.Verdict.load(folder / "verdict.json")
     print(verdict.sentence() + "\n")
-    print(_accuracies(evaluation, search) + "\n")
+    print(markdown(accuracies(evaluation, search)) + "\n")
+    print(markdown(separations(evaluation)) + "\n")
+    print("\n".join(shifts(evaluation)) + "\n")
     print(f"Core ({len(core.heads)} heads, {len(core.mlps)} MLPs): {', '.join(map(str, core.heads))}.\n")
+    print(repr(core) + "\n")
     print(f"Generalizing ({len(generalizing.heads)}): {', '.join(map(str, generalizing.heads))}.\n")
-    print(_verdict(verdict) + "\n")
+    print(premises.sentence() + "\n")
+    print(markdown(systems(premises)) + "\n")
+    print(markdown(verdict.numbers()) + "\n")
     for path in sorted(folder.glob("probe-*.json")):
         print("-", path.stem.removeprefix("probe-"), repr(hc.Probe.load(path)))
 
 
-def _accuracies(evaluation: hc.Evaluation, search: hc.MaskSearch) -> str:
+def markdown(frame: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(map(str, frame.columns)) + " |", "| --- " * len(frame.columns) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False)])
+
+
+def accuracies(evaluation: hc.Evaluation, search: hc.MaskSearch) -> pd.DataFrame:
+    """KL, accuracy in domain, and the mean accuracy over the cases of each heuristic and label."""
     wide = evaluation.by_heuristic().pivot(index="subnetwork", columns=["heuristic", "label"], values="accuracy")
     table = evaluation.to_frame().set_index("subnetwork")
     held_out = dict(zip(map(str, range(len(search.kl))), search.kl.tolist(), strict=True))
-    head = [f"{h.replace('_', ' ')}, {label}" for h, label in wide.columns]
-    lines = ["| | KL | in domain | " + " | ".join(head) + " |", "| --- " * (len(head) + 3) + "|"]
-    for name in table.index:
-        kl = f"{held_out[name]:.3f}" if name in held_out else "0"
-        cells = [f"{wide.loc[name, column]:.3f}" for column in wide.columns]
-        lines.append(f"| {name} | {kl} | {table.loc[name, 'validation']:.3f} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    found = pd.DataFrame({"": table.index, "KL": [f"{held_out.get(name, 0.0):.3f}" for name in table.index]})
+    found["in domain"] = [f"{value:.3f}" for value in table["validation"]]
+    for heuristic, label in wide.columns:
+        about = f"{heuristic.replace('_', ' ')}, {label}"
+        found[about] = [f"{value:.3f}" for value in wide.loc[table.index, (heuristic, label)]]
+    return found
 
 
-def _verdict(verdict: hc.Verdict) -> str:
-    lines = ["| pairs | route | T | 95 % interval | p | size limit | other heads |", "| --- " * 7 + "|"]
-    for row in verdict.to_frame().to_dict("records"):
-        whole = row["route"] == "all"
-        rest = [f"{row['p']:.3f}", f"{row['size_limit']:.3f}", f"{row['specificity']:.3f}"] if whole else ["", "", ""]
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
-        lines.append(f"| {row['kind']} | {row['route']} | {row['T']:.3f} | {interval} | {' | '.join(rest)} |")
-    return "\n".join(lines)
+def separations(evaluation: hc.Evaluation) -> pd.DataFrame:
+    """The separation of each heuristic with its interval."""
+    frame = evaluation.scores()
+    frame["said"] = [said(row) for row in frame.to_dict("records")]
+    wide = frame.pivot(index="subnetwork", columns="heuristic", values="said").loc[list(evaluation.names)]
+    return wide.rename(columns=lambda name: name.replace("_", " ")).rename_axis(index="").reset_index()
+
+
+def said(row: dict[str, float], name: str = "separation") -> str:
+    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+
+
+def shifts(evaluation: hc.Evaluation) -> list[str]:
+    """For each heuristic, how much of the spread over subnetworks is a threshold that moved."""
+    wide = evaluation.by_heuristic().pivot(index="subnetwork", columns=["heuristic", "label"], values="accuracy")
+    scores, found = evaluation.scores(), []
+    found_by = [name for name in wide.index if name != evaluation.names[0]]
+    for heuristic in dict.fromkeys(wide.columns.get_level_values(0)):
+        right, wrong = (wide.loc[found_by, (heuristic, label)] for label in ("entailment", "non-entailment"))
+        apart = scores[(scores["heuristic"] == heuristic) & scores["subnetwork"].isin(found_by)]["separation"]
+        correlation = np.corrcoef(right, wrong)[0, 1]
+        found.append(
+            f"- {heuristic}: entailment and non-entailment accuracy are correlated at {correlation:.2f} over "
+            f"{len(found_by)} subnetworks (non-entailment {wrong.min():.3f} to {wrong.max():.3f}); separation "
+            f"{apart.min():.3f} to {apart.max():.3f}."
+        )
+    return found
+
+
+def systems(premises: hc.Premises) -> pd.DataFrame:
+    """The four systems of the premises."""
+    frame = premises.to_frame()
+    frame = frame[frame["kind"] == "model"]
+    found = pd.DataFrame({"": frame["system"].str.replace("_", " ")})
+    for name in PREMISE_COLUMNS:
+        found[name.replace("_", " ")] = [said(row, name) for row in frame.to_dict("records")]
+    return found
 
 
 if __name__ == "__main__":

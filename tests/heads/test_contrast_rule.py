@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from hc_interp.heads.contrast_rule import PairEffects, contrast_table
 from hc_interp.statistics.units import Units
@@ -166,6 +167,23 @@ def test_the_two_sets_share_their_rows() -> None:
     assert row["share_low"] < row["share"] - 0.01
     apart = replace(overlap, levels={"source": tuple((f"other {i // 2}",) for i in range(N))})
     assert contrast_table(order, None, apart, **RULE).iloc[0]["more_low"] < 0.19
+
+
+def test_each_set_is_a_block_of_its_own() -> None:
+    """Five verbs of a set are a fifth of its pairs each, not a tenth of all pairs."""
+    rng = np.random.default_rng(8)
+    sets, influences = [], []
+    for name, share in (("order", 0.5), ("overlap", 0.3)):
+        nodes = -4.0 * share + rng.normal(0, 0.3, 5)[np.arange(N) % 5] + rng.normal(0, 0.1, N)
+        levels = {unit: tuple((f"{name} {i % k}",) for i in range(N)) for unit, k in (("source", N), ("verb", 5))}
+        sets.append(PairEffects(nodes[:, None], np.full(N, -4.0), np.full(N, 2.0), np.full(N, LABEL), levels))
+        influences.append((nodes - nodes.mean()) / (-4.0 * N))
+    u = np.stack(influences)
+    by_verb = u.reshape(2, N // 5, 5).sum(axis=1)
+    variance = (2 * N - 1) / (2 * N) * (u**2).sum() / (1 - 1 / N) ** 2
+    variance += 9 / 10 * ((by_verb**2).sum() - (u**2).sum()) / (1 - 1 / 5) ** 2
+    row = contrast_table(sets[0], None, sets[1], **RULE).iloc[0]
+    assert row["more"] - row["more_low"] == pytest.approx(student.ppf(0.975, 9) * variance**0.5)
 
 
 def test_p_more_holds_its_level() -> None:

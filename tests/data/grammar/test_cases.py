@@ -99,6 +99,15 @@ def test_a_frame_changes_neither_the_parse_nor_the_label(frame):
             assert frame.kind.replace("_", inner.template) == framed.template
 
 
+@pytest.mark.parametrize("case", ["constituent_ce_adverb", "constituent_cn_adverb", "constituent_ce_conjunction"])
+def test_a_time_never_stands_beside_another_adverb(case):
+    """ "Yesterday the nurse sang last night" says two things."""
+    made = case_examples(case, 200, seed=5)
+    kinds = {parse_premise(tokens_of(text)).frame.kind for text in made.first}
+    assert {kind for kind in BY_KIND if "TIME" not in kind} <= kinds
+    assert ("TIME _" in kinds) == ("_ TIME" in kinds) == (not case.endswith("_adverb"))
+
+
 def test_no_word_of_a_frame_stands_in_a_slot():
     """So a sentence has one frame at most: a phrase inside a sentence is none."""
     slots = {*lexicon.PEOPLE, *map(lexicon.plural, lexicon.PEOPLE), *lexicon.ADJECTIVES, *lexicon.LOCATIONS}
