@@ -133,7 +133,7 @@ def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, An
         if not record.why and world.truth:
             told = truth(world, name, verdict.core, verdict.generalizing, TRUTH_PAIRS)
             row |= {f"{name}_{column}": value for column, value in told.items()}
-            if abs(world.reading[name].S - DELTA) < NEAR_DELTA:
+            if name in world.reading and abs(world.reading[name].S - DELTA) < NEAR_DELTA:
                 row[f"{name}_truth_S"] = truth_of_S(world, name, HeadRoles.of(world.model, core, generalizing))
     return row | (edges_told(verdict, world) if verdict.edges and world.truth else {})
 
