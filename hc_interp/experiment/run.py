@@ -31,9 +31,9 @@ from hc_interp.reading.premise_result import Premises
 from hc_interp.reading.premises import premises
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
+from hc_interp.records.lock import locked, refuse_if_held
 from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import ExperimentFolder, check_free
-from hc_interp.runs.lock import locked, refuse_if_held
 from hc_interp.runs.results import EXTRA, RunResults, named_file
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks

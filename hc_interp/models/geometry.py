@@ -99,10 +99,19 @@ class Geometry:
     def weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
         """The weight of the `q`, `k`, `v` or `o` projection, or a view of its third of a joint projection."""
         projection = self.part(name, layer)
-        if isinstance(projection, nn.Linear):
-            return projection.weight
-        weight = projection.weight.T  # transformers' Conv1D
+        weight = multiplied_weight(projection)
+        if isinstance(getattr(projection, "base_layer", projection), nn.Linear):
+            return weight
+        weight = weight.T  # transformers' Conv1D
         return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
+
+    def mlp_projections(self, layer: int) -> list[str]:
+        """Dotted paths of the MLP's projections: all modules with a weight in it, where a family has such a module."""
+        if self.family.mlp_in is not None:
+            return [self.path("mlp_in", layer), self.path("mlp_out", layer)]
+        mlp = self.path("mlp", layer)
+        parts = self.module.get_submodule(mlp).named_modules()
+        return [f"{mlp}.{name}" for name, part in parts if "weight" in part._parameters]
 
     def bias(self, layer: int, name: str) -> Float[Tensor, " out"] | None:
         """The bias of the `q`, `k`, `v` or `o` projection, or None if it has none."""
@@ -197,6 +206,12 @@ class Geometry:
         if types is not None and types[layer] != "sliding_attention":
             return None
         return getattr(self.config, "sliding_window", None)
+
+
+def multiplied_weight(projection: Any) -> Tensor:
+    """The weight by which a projection multiplies: its own, and while peft's LoRA trains what its adapters add."""
+    added = [projection.get_delta_weight(name) for name in getattr(projection, "active_adapters", ())]
+    return sum(added, projection.weight)
 
 
 def rotate(

@@ -13,13 +13,13 @@ from hc_interp.errors import HCError
 from hc_interp.files import write_text
 from hc_interp.runs import lock as locks
 from hc_interp.runs.folder import ExperimentFolder, check_free
-from hc_interp.runs.lock import locked, refuse_if_held
+from hc_interp.records.lock import locked, refuse_if_held
 from hc_interp.writer import SILENCE, Writer
 
 RECORD = {"arguments": {}, "settings": {"seed": 0}}
 HOLD = """
 import sys, time
-from hc_interp.runs.lock import locked
+from hc_interp.records.lock import locked
 with locked(__import__("pathlib").Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(60)
@@ -104,7 +104,7 @@ def test_a_kill_in_the_first_manifest_write_blocks_nothing(tmp_path) -> None:
 import os, sys
 from pathlib import Path
 from hc_interp.runs.folder import ExperimentFolder
-from hc_interp.runs.lock import locked
+from hc_interp.records.lock import locked
 Path.replace = lambda *args: os.kill(os.getpid(), 9)
 with locked(Path(sys.argv[1]), print):
     record = {"arguments": {}, "settings": {"seed": 0}}

@@ -1,0 +1,79 @@
+"""Taps as inputs and outputs of the modules of a Hugging Face tree, for backends that run such a tree itself."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from hc_interp.models.geometry import Geometry
+from hc_interp.models.taps import TAP_SHAPES, Handler, Tap
+
+# The part of a `Family` at whose input or output each tap is.
+TAP_MODULES = {
+    "block_in": ("block", "input"),
+    "qkv_in": ("q", "input"),
+    "q": ("q", "output"),
+    "k": ("k", "output"),
+    "v": ("v", "output"),
+    "z": ("o", "input"),
+    "attn_out": ("o", "output"),
+    "mid": ("norm_1", "output"),
+    "mlp_out": ("mlp_out", "output"),
+    "block_out": ("block", "output"),
+    "head_in": ("head", "input"),
+}
+_EXECUTION_ORDER = {name: i for i, name in enumerate(TAP_SHAPES)}
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """The handlers at one side of the module at `path`, its "input" or its "output".
+
+    They handle the whole value, or one of `parts` equal parts of its last axis. `handlers` has them by part.
+    """
+
+    path: str
+    side: str
+    handlers: dict[int, Handler]
+    parts: int
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """The value that replaces `value`: the same tensor if no handler changed it."""
+        parts = value.chunk(self.parts, dim=-1) if self.parts > 1 else (value,)
+        new = [self.handlers[i](part) if i in self.handlers else part for i, part in enumerate(parts)]
+        if all(one is other for one, other in zip(new, parts, strict=True)):
+            return value
+        return torch.cat(new, dim=-1) if self.parts > 1 else new[0]
+
+
+def visits(geometry: Geometry, handlers: Mapping[Tap, Handler]) -> list[Visit]:
+    """The visits in execution order. All parts of one tensor (q, k and v of a joint projection) are one visit."""
+    found: dict[tuple[str, str], Visit] = {}
+    for tap in sorted(handlers, key=_execution_order):
+        part, side = TAP_MODULES[tap.name]
+        path = geometry.path(part, tap.layer)
+        joint = geometry.family.joint and tap.name in ("q", "k", "v")
+        visit = found.setdefault((path, side), Visit(path, side, {}, 3 if joint else 1))
+        by_head = "head" in TAP_SHAPES[tap.name].split()
+        handler = _by_head(handlers[tap], geometry.d_head) if by_head else handlers[tap]
+        visit.handlers["qkv".index(tap.name) if joint else 0] = handler
+    return list(found.values())
+
+
+def _by_head(handler: Handler, d_head: int) -> Handler:
+    """A handler that splits the last axis into `head d_head` for another handler, and joins it again."""
+
+    def handle(value: Tensor) -> Tensor:
+        split = rearrange(value, "batch pos (head d_head) -> batch pos head d_head", d_head=d_head)
+        new = handler(split)
+        return value if new is split else rearrange(new, "batch pos head d_head -> batch pos (head d_head)")
+
+    return handle
+
+
+def _execution_order(tap: Tap) -> tuple[float, int]:
+    """Sort key. A tap without a layer is the last."""
+    return (math.inf if tap.layer is None else tap.layer, _EXECUTION_ORDER[tap.name])

@@ -1,0 +1,77 @@
+"""`TrainableModel`: a copy of a model whose passes record the gradients of its weights, under interventions too."""
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hc_interp.models.forward import SiteEdit
+from hc_interp.models.hooked import HookedModel, Run
+from hc_interp.models.site import Site
+from hc_interp.models.taps import Backend
+from hc_interp.models.torch_backend import TorchBackend
+from hc_interp.models.transformer_lens_backend import share_tree
+
+
+class TrainableModel(HookedModel):
+    """A copy of `start` that can be trained.
+
+    Its parameters are its own and record gradients. Its passes run in a plain module tree over them (`TorchBackend`),
+    with the module's own dropout while `dropout` is True. Weights below float32 are widened to float32, since
+    an optimizer's small steps would be rounded away. `autocast` is the type of matrix products, None the weights' own.
+
+    `fingerprint` stays that of the start: means taken from the start remain valid sources while the weights change.
+    """
+
+    def __init__(
+        self, start: HookedModel, module: nn.Module, *, dropout: bool = False, autocast: torch.dtype | None = None
+    ) -> None:
+        super().__init__(module, start.tokenizer, labels=start.labels, backend=start.backend_name, name=start.name)
+        self.module.requires_grad_(True)
+        self.dropout, self.autocast = dropout, autocast
+        self._start_fingerprint = start.fingerprint
+        self._dropout_seed = 0
+
+    @classmethod
+    def copy_of(cls, start: HookedModel, device: Any = None, **options: Any) -> "TrainableModel":
+        """A trainable copy, on another device if one is given. `start` itself does not change."""
+        module: Any = copy.deepcopy(start.module)
+        wide = torch.promote_types(start.dtype, torch.float32)
+        return cls(start, module.to(device=device, dtype=None if wide == start.dtype else wide), **options)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the start."""
+        return self._start_fingerprint
+
+    @cached_property
+    def backend(self) -> Backend:
+        tree = share_tree(self.module).train(self.dropout)
+        self.readout.allow_batches(tree)
+        return TorchBackend(tree, self.geometry, self.autocast)
+
+    def seed_dropout(self, seed: int) -> None:
+        """Set the seed from which every pass draws its dropout, until the next call."""
+        self._dropout_seed = seed
+
+    def run_edits(
+        self,
+        batch: Any,
+        edits: Sequence[SiteEdit],
+        capture: Sequence[Site] = (),
+        *,
+        start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
+        stop_after: Site | None = None,
+    ) -> Run:
+        """`HookedModel.run_edits`, from layer 0 in any case: `start` would only save the layers before it.
+
+        All passes of one training step thus drop out the same values: those of a path's clean run and of its step 3,
+        for one. Only then do they differ by the patched path alone.
+        """
+        if self.dropout:
+            torch.manual_seed(self._dropout_seed)
+        return super().run_edits(batch, edits, capture, stop_after=stop_after)
