@@ -26,7 +26,8 @@ from torch import Tensor
 from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
 from hc_interp.files import atomic, write_json, write_text
-from hc_interp.models.zoo import StateDict, base_folder, classifier, load_zoo, merge, read_base
+from hc_interp.models.low_rank import StateDict
+from hc_interp.models.zoo import base_folder, classifier, load_zoo, merge, read_base
 from hc_interp.models.zoo_cards import DATA, DELTA_FORMAT, ZOO
 
 NAME = "minilm-nli"

@@ -61,6 +61,9 @@ from .errors import (
 from .errors import (
     SearchError as SearchError,
 )
+from .errors import (
+    TrainingError as TrainingError,
+)
 from .evaluation.effective_size import EffectiveSize as EffectiveSize
 from .evaluation.effective_size import effective_size as effective_size
 from .evaluation.evaluate import evaluate as evaluate
@@ -93,6 +96,8 @@ from .models.hooked import HookedModel as HookedModel
 from .models.hooked import Intervention as Intervention
 from .models.hooked import Run as Run
 from .models.load import load as load
+from .models.series import ModelSeries as ModelSeries
+from .models.series import load_series as load_series
 from .models.site import Site as Site
 from .patching.effects import PathEffects as PathEffects
 from .patching.path_effects import path_effects as path_effects
@@ -123,5 +128,6 @@ from .search.screens import (
     leave_one_out as leave_one_out,
 )
 from .search.search_masks import search_masks as search_masks
+from .training.finetune import finetune as finetune
 
 __version__: str

@@ -44,6 +44,10 @@ class SearchError(HCError):
     """A mask search that cannot be run as asked, or whose loss is not finite."""
 
 
+class TrainingError(HCError):
+    """A fine-tuning that cannot be run as asked, a folder of another one, or a loss that is not finite."""
+
+
 class ResultError(HCError):
     """A result file that is missing, truncated, of another kind or of another version."""
 

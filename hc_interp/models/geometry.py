@@ -210,8 +210,10 @@ class Geometry:
 
 def multiplied_weight(projection: Any) -> Tensor:
     """The weight by which a projection multiplies: its own, and while peft's LoRA trains what its adapters add."""
-    added = [projection.get_delta_weight(name) for name in getattr(projection, "active_adapters", ())]
-    return sum(added, projection.weight)
+    weight: Tensor = projection.weight
+    for name in getattr(projection, "active_adapters", ()):
+        weight = weight + projection.get_delta_weight(name)
+    return weight
 
 
 def rotate(

@@ -11,6 +11,7 @@ from torch import nn
 
 from hc_interp.errors import HCError, ModelError, in_one_line
 from hc_interp.models.adapter import Adapter
+from hc_interp.models.checkpoints import Checkpoint
 from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.foreign_hooks import copy_without_hooks
@@ -47,7 +48,8 @@ def load(
     """Load a sequence classifier or a language model and wrap a copy of it.
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
-    `save_pretrained` wrote, a hub id, or a live module. If it is an adapter of peft (LoRA), the adapter is merged into
+    `save_pretrained` wrote, a hub id, or a live module. "FOLDER@STEP" is one checkpoint of a series that `hc.finetune`
+    wrote, "zoo:NAME@STEP" one of a series of the zoo. If it is an adapter of peft (LoRA), the adapter is merged into
     its base; this needs `hc-interp[lora]`. `tokenizer` replaces the checkpoint's own. It is a tokenizer of transformers
     or `tokenizers`, or the folder or hub id of one.
 
@@ -77,7 +79,7 @@ def load(
         settle_config(module.config, family_of(module, name), name)
         check_parts(module, name)
     else:
-        module, tokenizer, name = _from_name(source, tokenizer, precision)
+        module, tokenizer, name, labels = _from_name_or_step(source, tokenizer, precision, labels)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     module = _moved(module, device, precision, name)
     _check_weights(module, name)
@@ -85,6 +87,21 @@ def load(
     model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
     validate(model)
     return model
+
+
+def _from_name_or_step(
+    source: Any, tokenizer: Any, dtype: torch.dtype | None, labels: Sequence[str] | None
+) -> tuple[nn.Module, Any, str, Sequence[str] | None]:
+    """Load the model of a name or of a step of a series. The labels of a series replace `labels` that are None.
+
+    A series' weights are put together in the type in which they were trained, and converted to `dtype` after that.
+    """
+    checkpoint = Checkpoint.named(source)
+    if checkpoint is None:
+        return *_from_name(source, tokenizer, dtype), labels
+    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, None)
+    checkpoint.load_into(module)
+    return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 
 
 def _from_name(source: Any, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None = None) -> Loaded:

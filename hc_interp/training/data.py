@@ -1,0 +1,51 @@
+"""`TrainingData`: the encoded training examples, and the batch of each step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from hc_interp.data.batch import Batch, TokenRow
+from hc_interp.data.encode import pad, token_rows
+from hc_interp.data.examples import Examples
+from hc_interp.data.labels import regrouped
+from hc_interp.data.parts import label_groups
+from hc_interp.metrics import group_mask
+from hc_interp.models.hooked import HookedModel
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The rows of all parts without padding. `gold` marks the classes of each row's label group.
+
+    `draws` has the rows of each step's batch.
+    """
+
+    model: HookedModel
+    rows: list[TokenRow]
+    ids: list[str]
+    gold: Bool[Tensor, "row class"]
+    draws: Int[np.ndarray, "step batch"]
+
+    @classmethod
+    def of(cls, model: HookedModel, parts: Sequence[Examples], draws: Int[np.ndarray, "step batch"]) -> Self:
+        """Encode the parts; every part is read by its own label groups.
+
+        Raises `LabelError` for labels that are not groups of the model's classes, and `DataError` for texts that the
+        model cannot read.
+        """
+        parts = [regrouped(model.labels, part) for part in parts]
+        groups = [label_groups(model.labels, part) for part in parts]
+        masks = [group_mask(classes, sum(map(len, classes)))[labels] for classes, labels in groups]
+        rows = [row for part in parts for row in token_rows(model, part)]
+        return cls(model, rows, [name for part in parts for name in part.id], torch.cat(masks), draws)
+
+    def batch(self, step: int) -> tuple[Batch, Bool[Tensor, "batch class"]]:
+        """The batch of a step, on the model's device, and the right classes of its rows."""
+        index = self.draws[step].tolist()
+        batch = replace(pad(self.model, [self.rows[i] for i in index]), ids=tuple(self.ids[i] for i in index))
+        return batch.to(self.model.device), self.gold[index].to(self.model.device)

@@ -1,0 +1,169 @@
+"""`hc.finetune`: fine-tune a model on a task, under interventions too, and keep checkpoints as a series."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hc_interp.data.task import Task
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.load import load
+from hc_interp.models.series import ModelSeries, load_series
+from hc_interp.progress import Stage, stage
+from hc_interp.records.lock import locked
+from hc_interp.torch_modes import own_torch_modes
+from hc_interp.training.checks import (
+    check_numbers,
+    checkpoint_steps,
+    compute_dtype,
+    frozen_components,
+    held_out_cases,
+    training_phases,
+)
+from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE
+from hc_interp.training.folder import TrainingFolder
+from hc_interp.training.lora import LoraSettings
+from hc_interp.training.measures import in_words
+from hc_interp.training.phases import distinct_parts
+from hc_interp.training.plan import Plan
+from hc_interp.training.trainer import Trainer, own_random_state
+
+
+@own_torch_modes
+@torch.enable_grad()
+def finetune(
+    start: Any,
+    task: Task,
+    out: str | Path,
+    *,
+    phases: Sequence[tuple[int, Any]] | None = None,
+    steps: int,
+    checkpoints: str | Iterable[int] = "log",
+    batch_size: int = BATCH_SIZE,
+    lr: float | None = None,
+    lora: int | Mapping[str, Any] | Any | None = None,
+    freeze: Any = (),
+    interventions: Iterable[Intervention] = (),
+    held_out: str | Iterable[str] = (),
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    dropout: bool = True,
+    export_rank: int | None = None,
+    max_per_case: int | None = MAX_PER_CASE,
+    pull_pairs: int = PULL_PAIRS,
+    save_every: int | None = None,
+) -> ModelSeries:
+    """Fine-tune a copy of `start` and keep checkpoints of it in the folder `out`.
+
+    The loss is the cross entropy of the label groups: on examples of two labels for a model of three classes, the
+    probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the first tenth of the steps and then
+    falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by 0.01.
+
+    Called again with the same arguments, a killed training goes on from its last state and ends with the same weights,
+    to the last bit on one machine at one number of threads; a finished one is read. Batches, dropout and LoRA's start
+    depend on `seed` and the step alone, so that runs of one seed differ by what they were asked to differ in.
+
+    Arguments:
+        start: a `HookedModel`, which does not change, or what `hc.load` takes.
+        task: what the checkpoints are measured on; by default its `train` is trained on.
+        out: the folder of the series, new or empty, or that of the same training.
+        phases: pairs of a first step and a mixture `{examples: share, ...}` whose shares sum to 1 (or a list of pairs,
+            or one `Examples`). Each example of a batch is drawn by the shares of the phase that the step is in.
+        steps: number of updates, each on `batch_size` examples.
+        checkpoints: "log" (0, 1, 2, 4, 8, ... and the last step) or a list of steps, to which the last is added.
+        lr: the peak of the learning rate. None: 5e-5, or 3e-4 with LoRA.
+        lora: None trains all weights. A rank, or fields of peft's `LoraConfig`, trains low-rank updates and the
+            classifier, and only these are kept. A checkpoint is merged when it is loaded.
+        freeze: components whose weights stand still: of a head its slices of W_Q, W_K, W_V, of their biases and of
+            W_O, of an MLP its projections. Keys and values that heads share stand still for all of them.
+        interventions: stand in every training pass. Values of `means` are those given, while donors and pairs are run
+            through the model as it is in training. Gradients reach all weights through what is not replaced.
+        held_out: cases of the task of which no example may be trained on.
+        device: where to train. None: the device of `start`.
+        dtype: "bfloat16" computes matrix products in bfloat16. Weights stay in float32, or float64 if `start` has it.
+        dropout: whether the model's own dropout is on. All passes of a step drop the same values.
+        export_rank: keep checkpoints as differences of this rank from the start, in float16, instead of whole weights.
+        max_per_case: examples of validation and of each case that a checkpoint is measured on. None: all.
+        pull_pairs: overlap pairs of each case that its pull is measured on.
+        save_every: save the state, by which a killed training goes on, also every so many steps.
+
+    Returns the `ModelSeries`. `.metrics` has what was measured at each checkpoint, on the model as it is loaded from
+    its file; with interventions also under these.
+
+    Raises, before any work, `TrainingError` for arguments without meaning and for a folder of another training,
+    `DataError` and `LabelError` for data that do not fit, `ComponentError` and `InterventionError` as passes do.
+    Accuracies at checkpoints are of at most `max_per_case` examples a case: a case of 200 has a standard error of up to
+    .035.
+    """
+    given = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "export_rank": export_rank}
+    check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every)
+    mixture = training_phases(phases, task, steps)
+    kept = checkpoint_steps(checkpoints, steps)
+    cases = held_out_cases(task, held_out, distinct_parts(mixture))
+    model = start if isinstance(start, HookedModel) else load(start, device=device)
+    adapters = LoraSettings.of(lora, model.geometry)
+    plan = Plan(
+        model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
+        tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),
+        float(lr or (RATE if adapters is None else LORA_RATE)), int(seed), bool(dropout),
+        torch.device(device or model.device), compute_dtype(dtype, model), export_rank, max_per_case, int(pull_pairs),
+    )  # fmt: skip
+    plan.check()
+    folder = TrainingFolder.of(out, plan.recipe(), **plan.described())
+    if not folder.card["finished"]:
+        with own_random_state(plan.device), no_bars_of_transformers():
+            trainer = plan.trainer()
+            with torch.no_grad():
+                trainer.check(trainer.loss())  # a batch that does not fit the interventions is refused here
+            with locked(folder.path, lambda line: None):
+                _train(TrainingFolder.of(out, plan.recipe(), **plan.described()), plan, trainer, save_every)
+    return load_series(folder.path, device=plan.device)
+
+
+@contextmanager
+def no_bars_of_transformers() -> Iterator[None]:
+    """Hide the bars that transformers shows whenever a checkpoint is loaded."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _train(folder: TrainingFolder, plan: Plan, trainer: Trainer, save_every: int | None) -> None:
+    """All updates that are left, with a checkpoint and a saved state where they are due."""
+    folder.begin(plan.start)
+    folder.take_state(trainer)
+    with stage("fine-tuning", plan.steps) as progress:
+        progress.advance(trainer.done)
+        if trainer.done == 0:
+            _checkpoint(folder, plan, trainer, progress)
+        while trainer.done < plan.steps:
+            trainer.update()
+            progress.advance()
+            if trainer.done in plan.checkpoints:
+                _checkpoint(folder, plan, trainer, progress)
+            elif save_every is not None and trainer.done % save_every == 0:
+                folder.keep_state(trainer)
+    folder.finish()
+
+
+def _checkpoint(folder: TrainingFolder, plan: Plan, trainer: Trainer, progress: Stage) -> None:
+    """Write a checkpoint, measure it, and save the state, in this order: a kill between them repeats all three."""
+    step = trainer.done
+    if step not in plan.checkpoints:
+        return
+    loss = sum(trainer.losses) / len(trainer.losses) if trainer.losses else None
+    folder.put(step, plan.tensors(trainer))
+    rows = [{"step": step, "loss": loss, **row} for row in plan.measures(folder.series, step)]
+    folder.note(step, rows)
+    trainer.losses.clear()
+    folder.keep_state(trainer)
+    progress.part(f"checkpoint {step} ({in_words(rows[0])})")
