@@ -70,6 +70,14 @@ def _run(arguments: Mapping[str, Any]) -> float:
     return _search(arguments) + evaluated + selected + _reads_from(arguments) + probed
 
 
+def _finetune(arguments: Mapping[str, Any]) -> float:
+    """The updates, and the measures of about as many checkpoints as the number of steps can be halved."""
+    kept = arguments["checkpoints"]
+    n_checkpoints = arguments["steps"].bit_length() + 1 if kept == "log" else len(kept.split(","))
+    measured_on = N_CASES * (arguments["max_per_case"] + arguments["pull_pairs"])
+    return arguments["steps"] * arguments["batch_size"] * TRAINING_STEP + n_checkpoints * measured_on
+
+
 def _patch(arguments: Mapping[str, Any]) -> float:
     """For half of all pairs of components the receiver is upstream of the sender: these are no paths."""
     paths = _count(arguments["senders"]) * _count(arguments["receivers"]) / 2
@@ -92,6 +100,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "probe": lambda arguments: arguments["examples"] + arguments["mean_examples"] * bool(arguments["cut"]),
     "premises": lambda arguments: _premises(arguments) + arguments["mean_examples"],
     "reads-from": _reads_from,
+    "finetune": _finetune,
 }
 
 

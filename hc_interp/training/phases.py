@@ -39,10 +39,9 @@ def as_phases(phases: Any, steps: int) -> tuple[Phase, ...]:
     phase begins at step 0, first steps ascend and are below `steps`, and the shares of each phase are positive and sum
     to 1.
     """
-    try:
-        read = tuple(_phase(first, mixture) for first, mixture in phases)
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"phases={phases!r} was given ({error}). Expected pairs, like {_FORM}.") from error
+    if isinstance(phases, Examples | Mapping | str) or not isinstance(phases, Iterable):
+        raise TrainingError(f"phases={phases!r} was given. Expected pairs of a step and a mixture, like {_FORM}.")
+    read = tuple(map(_phase, phases))
     firsts = [phase.first_step for phase in read]
     if not read or firsts[0] != 0 or firsts != sorted(set(firsts)) or firsts[-1] >= steps:
         raise TrainingError(
@@ -52,8 +51,11 @@ def as_phases(phases: Any, steps: int) -> tuple[Phase, ...]:
     return read
 
 
-def _phase(first: Any, mixture: Any) -> Phase:
-    pairs = [(mixture, 1.0)] if isinstance(mixture, Examples) else _pairs(mixture)
+def _phase(item: Any) -> Phase:
+    first, mixture = _pair(item, "phases hold")
+    if isinstance(mixture, Examples):
+        mixture = {mixture: 1.0}
+    pairs = [*mixture.items()] if isinstance(mixture, Mapping) else [_pair(part, "A phase mixes") for part in mixture]
     if isinstance(first, bool) or not isinstance(first, Integral):
         raise TrainingError(f"A phase begins at step {first!r}. Expected a whole number from 0: {_FORM}.")
     for part, share in pairs:
@@ -77,9 +79,10 @@ def _phase(first: Any, mixture: Any) -> Phase:
     return Phase(int(first), tuple(part for part, _ in pairs), shares)
 
 
-def _pairs(mixture: Any) -> list[tuple[Any, Any]]:
-    items: Iterable[Any] = mixture.items() if isinstance(mixture, Mapping) else mixture
-    return [(part, share) for part, share in items]
+def _pair(item: Any, where: str) -> tuple[Any, Any]:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise TrainingError(f"{where} {item!r}. Expected pairs, like {_FORM}.")
+    return item[0], item[1]
 
 
 def distinct_parts(phases: Sequence[Phase]) -> list[Examples]:

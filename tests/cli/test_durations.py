@@ -17,6 +17,7 @@ GROWS = {
     "patch": ("pairs",),
     "probe": ("examples",),
     "premises": ("comparison_sets", "premise_examples", "mean_examples"),
+    "finetune": ("steps", "batch_size", "max_per_case", "pull_pairs"),
     "reads-from": ("pairs", "permutations", "mean_examples", "comparison_sets", "premise_examples"),
 }  # fmt: skip
 
@@ -27,7 +28,8 @@ def defaults(command: str) -> dict:
 
 @pytest.mark.parametrize("command", PASSES)
 def test_more_of_a_setting_takes_longer(command) -> None:
-    given = defaults(command) | ({"max_per_case": 100} if command == "evaluate" else {})
+    needed = {"evaluate": {"max_per_case": 100}, "finetune": {"steps": 100}}
+    given = defaults(command) | needed.get(command, {})
     for name in GROWS[command]:
         assert PASSES[command]({**given, name: 2 * given[name] + 1}) > PASSES[command](given)
 

@@ -25,6 +25,7 @@ NAMES = [
     "probe",
     "premises",
     "reads-from",
+    "finetune",
     "figures",
     "report",
     "models",
