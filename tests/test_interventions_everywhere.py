@@ -6,6 +6,8 @@ The twin is loaded afresh and is given no intervention, so that a pass which dro
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -113,6 +115,17 @@ def means_without_the_head(model: hc.HookedModel, given: list[Any]) -> dict[str,
     return values
 
 
+def trained(model: hc.HookedModel, given: list[Any]) -> list[Any]:
+    """The head's weights stand still: else a row of W_O that is 0 would learn, and one that is ablated would not."""
+    with TemporaryDirectory() as folder:
+        series = hc.finetune(
+            model, TASK, Path(folder) / "out", steps=3, batch_size=8, lr=1e-2, freeze=[HEAD], interventions=given,
+            dropout=False, checkpoints=[1, 2],
+        )  # fmt: skip
+        losses = series.metrics.loss[series.metrics.system == "full"]
+        return [losses.tolist()[1:], series[3].module.classifier.weight.tolist()]
+
+
 CASES: dict[str, Case] = {
     "HookedModel.run": lambda m, b: m.run(BATCH, b, capture=[LAST, hc.Site(1, "attn_out")]),
     "HookedModel.logits": lambda m, b: m.logits(BATCH, b),
@@ -145,6 +158,7 @@ CASES: dict[str, Case] = {
         m, JUDGED, [CORE, HEAD], [READER], means_of(m, b), n_sets=3, n_disjoint=1, n_donors=1, interventions=b
     ),
     "reads_from": read,
+    "finetune": trained,
     "attention_profile": lambda m, b: hc.attention_profile(m, DATA, interventions=b),
     "figures.attention": lambda m, b: hc.figures.attention(m, DATA.first[0], DATA.second[0], interventions=b).data,
     "fit_probe": lambda m, b: hc.fit_probe(m, DATA, LAST, "token_overlap", interventions=b),
