@@ -51,7 +51,7 @@ examples = 60
 pairs = 12
 permutations = 9
 """
-# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), `finetune` stands in `tests/training/test_series.py`, the other
+# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), `finetune` is in `tests/training/test_series.py`, the other
 # changes the user's shell (`test_completion`).
 NOT_HERE = ("demo", "finetune", "--install-completion")
 

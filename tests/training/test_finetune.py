@@ -1,5 +1,6 @@
 """Fine-tuning is deterministic, goes on after a kill to the same weights, and leaves its start alone."""
 
+import copy
 import subprocess
 import sys
 from functools import cache
@@ -15,6 +16,7 @@ import hc_interp as hc
 from hc_interp import progress
 from hc_interp.errors import DataError, HCError, ModelError, TrainingError
 from hc_interp.metrics import group_cross_entropy, group_mask
+from hc_interp.models.trainable import TrainableModel
 from hc_interp.training import finetune as module_of_finetune
 from hc_interp.training.folder import STATE, TrainingFolder
 from hc_interp.training.phases import as_phases, draw
@@ -69,6 +71,50 @@ def test_a_mode_of_the_caller_changes_nothing(mode, finished, train) -> None:
     with mode():
         series = train()
     assert same(final(series), final(finished))
+
+
+def test_dropout_differs_from_step_to_step(train, monkeypatch) -> None:
+    seeds = []
+    monkeypatch.setattr(TrainableModel, "seed_dropout", lambda self, seed: seeds.append(seed))
+    train()
+    assert len(set(seeds)) == 5  # the first step's is also used for the trial before the training
+    assert len(seeds) == 6
+
+
+def plain_loop(start, steps: int, peak: float, rows) -> torch.nn.Module:
+    """Fine-tuning written down once more, on the plain module, without dropout."""
+    module = copy.deepcopy(start.module).requires_grad_(True)
+    matrices = [parameter for parameter in module.parameters() if parameter.ndim == 2]
+    others = [parameter for parameter in module.parameters() if parameter.ndim == 1]
+    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0}])
+    rates = [min((i + 1) / 2, (steps - i) / (steps - 2)) * peak for i in range(steps)]  # two steps of warm-up of 20
+    for rate, index in zip(rates, rows, strict=True):
+        batch = start.tokenize(TASK.train.rows(index))
+        probabilities = module(batch.input_ids, **start.geometry.inputs(batch)).logits.softmax(-1)
+        entailed = probabilities[:, 0]
+        right = torch.where(batch.labels == 0, entailed, probabilities[:, 1] + probabilities[:, 2])
+        optimizer.zero_grad()
+        (-right.log().mean()).backward()
+        norm = torch.stack([p.grad.norm() for p in module.parameters()]).norm()
+        for parameter in module.parameters():
+            parameter.grad *= min(1, 1 / norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    return module
+
+
+def test_updates_are_those_of_a_plain_loop(train) -> None:
+    start = start_of("bert", torch.float64)
+    series = train(start=start, steps=20, checkpoints=[], dropout=False)
+    module = plain_loop(start, 20, RATE["lr"], draw(as_phases([(0, TASK.train)], 20), 20, RATE["batch_size"], 0))
+    expected, found = dict(module.named_parameters()), dict(series[20].module.named_parameters())
+    before = dict(start.module.named_parameters())
+    for name, value in expected.items():
+        # Keys' biases have a gradient of 0 but for rounding, which AdamW makes large.
+        if not name.endswith("key.bias"):
+            moved = (value - before[name]).abs().max()
+            assert (found[name] - value).abs().max() < 1e-3 * moved, name
 
 
 class Killed(BaseException):
