@@ -11,7 +11,7 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, ModelError, TrainingError
 from hc_interp.models.hooked import HookedModel
-from hc_interp.models.precision import dtype_named
+from hc_interp.models.precision import dtype_name, dtype_named
 from hc_interp.training.phases import Phase, as_phases
 
 _WHOLE = {"steps": 1, "batch_size": 1, "seed": 0}  # the least value of each whole number
@@ -110,14 +110,15 @@ def frozen_components(model: HookedModel, freeze: Any, lora: Any) -> tuple[Compo
 def compute_dtype(dtype: Any, start: HookedModel) -> torch.dtype | None:
     """The type of matrix products in training passes; None if it is that of the trained weights.
 
-    Raises `ModelError` for float16, whose range is too small for gradients without a scale.
+    Raises `ModelError` for float16, whose range is too small for gradients without a scale, and for any type but their
+    own where weights are not float32: autocast leaves these as they are.
     """
     named, weights = dtype_named(dtype), torch.promote_types(start.dtype, torch.float32)
     if named is None or named == weights:
         return None
-    if named == torch.bfloat16:
+    if named == torch.bfloat16 and weights == torch.float32:
         return named
     raise ModelError(
-        f"dtype={dtype!r} was given for weights that are trained in {weights}. Expected that type, or 'bfloat16', "
-        "which computes matrix products in bfloat16 and keeps the weights. float16 overflows in gradients."
+        f"dtype={dtype!r} was given for weights that are trained in {dtype_name(weights)}. Expected that type, or for "
+        "float32 weights 'bfloat16', which computes matrix products in bfloat16. float16 overflows in gradients."
     )

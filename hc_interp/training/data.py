@@ -1,6 +1,6 @@
 """`TrainingData`: the encoded training examples, and the batch of each step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -10,12 +10,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from hc_interp.data.batch import Batch, TokenRow
-from hc_interp.data.encode import pad, token_rows
+from hc_interp.data.encode import CHUNK, pad, token_rows
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import regrouped
 from hc_interp.data.parts import label_groups
+from hc_interp.interventions.sources import check_rows
 from hc_interp.metrics import group_mask
-from hc_interp.models.hooked import HookedModel
+from hc_interp.models.hooked import HookedModel, Intervention
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,24 @@ class TrainingData:
         rows = [row for part in parts for row in token_rows(model, part)]
         return cls(model, rows, [name for part in parts for name in part.id], torch.cat(masks), draws)
 
+    def check_sources(self, interventions: Iterable[Intervention]) -> None:
+        """Raise now the `HCError` that a later step would raise where a source has no value for one of its rows.
+
+        Donors may lack a length, positional means a position, and pairs the row.
+        """
+        drawn = np.unique(self.draws)
+        sources = [getattr(item, "source", getattr(item, "with_", None)) for item in interventions]
+        for first in range(0, len(drawn), CHUNK):
+            for source in sources:
+                if source is not None:
+                    check_rows(source, self.model, self._batch(drawn[first : first + CHUNK].tolist()))
+
+    def _batch(self, index: Sequence[int]) -> Batch:
+        """These rows, padded to the longest of them."""
+        batch = replace(pad(self.model, [self.rows[i] for i in index]), ids=tuple(self.ids[i] for i in index))
+        return batch.to(self.model.device)
+
     def batch(self, step: int) -> tuple[Batch, Bool[Tensor, "batch class"]]:
         """The batch of a step, on the model's device, and the right classes of its rows."""
         index = self.draws[step].tolist()
-        batch = replace(pad(self.model, [self.rows[i] for i in index]), ids=tuple(self.ids[i] for i in index))
-        return batch.to(self.model.device), self.gold[index].to(self.model.device)
+        return self._batch(index), self.gold[index].to(self.model.device)

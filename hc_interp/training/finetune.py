@@ -83,7 +83,8 @@ def finetune(
             through the model as it is in training. Gradients reach all weights through what is not replaced.
         held_out: cases of the task of which no example may be trained on.
         device: where to train. None: the device of `start`.
-        dtype: "bfloat16" computes matrix products in bfloat16. Weights stay in float32, or float64 if `start` has it.
+        dtype: "bfloat16" computes matrix products in bfloat16, beside weights in float32. Weights are trained in
+            float32, or in float64 if `start` has it.
         dropout: whether the model's own dropout is on. All passes of a step drop the same values.
         export_rank: keep checkpoints as differences of this rank from the start, in float16, instead of whole weights.
         max_per_case: examples of validation and of each case that a checkpoint is measured on. None: all.
@@ -117,7 +118,8 @@ def finetune(
         with own_random_state(plan.device), no_bars_of_transformers():
             trainer = plan.trainer()
             with torch.no_grad():
-                trainer.check(trainer.loss())  # a batch that does not fit the interventions is refused here
+                trainer.data.check_sources(plan.interventions)
+                trainer.check(trainer.loss())  # whatever else does not fit together fails here, in the first batch
             with locked(folder.path, lambda line: None):
                 _train(TrainingFolder.of(out, plan.recipe(), **plan.described()), plan, trainer, save_every)
     return load_series(folder.path, device=plan.device)

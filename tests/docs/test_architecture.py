@@ -14,6 +14,7 @@ PAGES = (
     "hc_interp/patching/engine/README.md",
     "hc_interp/reading/README.md",
     "hc_interp/search/README.md",
+    "hc_interp/training/README.md",
 )
 TEXT = (ROOT / "docs/architecture.md").read_text()
 WALKS = TEXT[TEXT.index("## Five walks") : TEXT.index("## Definitions")]

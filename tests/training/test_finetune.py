@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training_start import TASK, same, start_of, texts, weights
 
 import hc_interp as hc
 from hc_interp import progress
+from hc_interp.data.overlap import concatenate
 from hc_interp.errors import DataError, HCError, ModelError, TrainingError
 from hc_interp.metrics import group_cross_entropy, group_mask
 from hc_interp.models.trainable import TrainableModel
@@ -291,6 +293,10 @@ def test_training_lowers_the_loss(train) -> None:
 
 
 HELD = TASK.cases["hard"]
+START = start_of("bert")
+LONG = replace(texts(1, 6), first=("red old new big tall sad shy judge",))
+# One row among many is longer than all others. It is drawn in a late step.
+LATE = concatenate([texts(400, 5), LONG])
 BAD = {
     "no task": ({"task": TASK.train}, DataError, "Task was expected"),
     "no train": ({"task": hc.Task("t", validation=TASK.validation)}, DataError, "no training split"),
@@ -317,7 +323,12 @@ BAD = {
         {"lora": {"r": 2, "lora_dropout": 0.1}, "interventions": [hc.Ablate("L0H1", with_=0)]}, TrainingError, "0.1",
     ),
     "interventions": ({"interventions": ["L0H1"]}, HCError, "not an intervention"),
-    "no donor": ({"interventions": [hc.Ablate("L9H1", with_=0)]}, HCError, "L9H1"),
+    "no component": ({"interventions": [hc.Ablate("L9H1", with_=0)]}, HCError, "L9H1"),
+    "no donor": (
+        {"interventions": [hc.Ablate("L0H1", with_=hc.Donors(START, TASK.train))], "phases": [(0, LATE)], "steps": 100},
+        HCError, "No donor of 15 tokens",
+    ),
+    "bfloat16 of float64": ({"dtype": "bfloat16", "start": start_of("bert", torch.float64)}, ModelError, "float64"),
     "float16": ({"dtype": "float16"}, ModelError, "float16"),
     "labels": ({"phases": [(0, hc.Examples(["a"], ["b"], [2], groups=((0,), (1, 2)), classes=LABELS))]}, HCError, "2"),
 }  # fmt: skip
