@@ -25,6 +25,8 @@ from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PUL
 
 
 def _how_to_resume(arguments: dict[str, Any]) -> str:
+    if not (Path(arguments["out"]) / "card.json").is_file():
+        return f"Nothing was trained yet. To start again:\n  {again()}"
     return f"What was trained is in {arguments['out']}, up to its last checkpoint. To go on:\n  {again('--resume')}"
 
 

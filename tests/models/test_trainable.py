@@ -60,11 +60,15 @@ def test_gradients_under_ablation_by_means(any_model) -> None:
     equal(gradients(model.module, model.logits(BATCH, given)), gradients(module, Twin(module).run(BATCH, edits)[0]))
 
 
+ENDS = {"early": ((Head(0, 0), Head(0, 2)), (Head(1, 1), Head(2, 0))), "late": ((Head(1, 0),), (Head(2, 0),))}
+
+
+@pytest.mark.parametrize("ends", ENDS)
 @pytest.mark.parametrize("route", ["direct", "mlps", "all"])
-def test_gradients_under_a_patched_path(any_model, route) -> None:
-    """The direct paths from early heads into later ones at the means of the start, in a list after an ablation."""
+def test_gradients_under_a_patched_path(any_model, route, ends) -> None:
+    """The paths from heads into later ones at the means of the start, in a list after an ablation."""
     means = hc.mean_activations(any_model, BATCH)
-    senders, receivers = (Head(0, 0), Head(0, 2)), (Head(1, 1), Head(2, 0))
+    senders, receivers = ENDS[ends]
     model, module = trainable(any_model), plain(any_model)
     given = [
         hc.Ablate("L0H1", with_=0),

@@ -169,7 +169,12 @@ def whole(start, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("kill", "options"),
-    [*((kill, {}) for kill in KILLS), (KILLS[1], {"save_every": 1}), (KILLS[9], {"lora": 2}), (KILLS[5], {"lora": 2})],
+    [
+        *((kill, {}) for kill in KILLS),
+        ((Trainer, "update", 4, False), {"save_every": 1}),
+        (KILLS[9], {"lora": 2}),
+        (KILLS[5], {"lora": 2}),
+    ],
     ids=lambda item: "-".join(map(str, item if isinstance(item, dict) else item[1:])) or "full",
 )
 def test_a_killed_training_goes_on_to_the_same_bits(kill, options, whole, train, monkeypatch) -> None:
