@@ -47,13 +47,16 @@ senders = "L0H1,L0MLP,embed"
 receivers = "L1H1,L2H0,mlps"
 [probe]
 examples = 60
+[finetune]
+batch-size = 4
+max-per-case = 4
+pull-pairs = 4
 [reads-from]
 pairs = 12
 permutations = 9
 """
-# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), `finetune` is in `tests/training/test_series.py`, the other
-# changes the user's shell (`test_completion`).
-NOT_HERE = ("demo", "finetune", "--install-completion")
+# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), the other changes the user's shell (`test_completion`).
+NOT_HERE = ("demo", "--install-completion")
 
 
 def commands() -> list[list[str]]:
@@ -76,7 +79,7 @@ def adapted(words: list[str], tiny_folder: str) -> list[str]:
     if "--data-dir" in words:
         place = words.index("--data-dir")
         del words[place : place + 2]
-    swap = {"zoo:minilm-nli": tiny_folder, "mnli-hans": "overlap-grammar", "L4H1.v": "L2H0.v"}
+    swap = {"2000": "2", "zoo:minilm-nli": tiny_folder, "mnli-hans": "overlap-grammar", "L4H1.v": "L2H0.v"}
     words = [swap.get(word, word) for word in words]
     words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
     takes = {setting.key for setting in COMMANDS.get(words[0], ())}
@@ -129,6 +132,7 @@ def check_results(folder: Path) -> None:
     assert hc.Verdict.load(folder / "verdict.json").answer in get_args(Answer)
     assert json.loads((folder / "runs" / "first" / "manifest.json").read_text())["status"] == "finished"
     assert (folder / "report.html").stat().st_size > 1e6
+    assert hc.load_series(folder / "series").steps == (0, 1, 2)
 
 
 def test_a_run_goes_on_where_it_was_stopped(monkeypatch, capsys, small_task, tiny_folder, tmp_path) -> None:
