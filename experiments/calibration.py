@@ -19,7 +19,11 @@ import argparse
 import csv
 import multiprocessing
 import time
+import traceback
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,17 +219,31 @@ def run(
                 cover.append((kind, first + i))
     covered = known(out / "coverage.csv", ["kind", "seed"])
     cover = [job for job in cover if (job[0], str(job[1])) not in covered]
-    if processes == 1:
-        for job in jobs:
-            append(out / "worlds.csv", measure(job))
-        for job in cover:
-            append(out / "coverage.csv", coverage(job))
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for rows in pool.imap_unordered(measure, jobs):
-            append(out / "worlds.csv", rows)
-        for rows in pool.imap_unordered(coverage, cover):
-            append(out / "coverage.csv", rows)
+    with multiprocessing.get_context("spawn").Pool(processes) if processes > 1 else nullcontext() as pool:
+        each: Any = map if pool is None else pool.imap_unordered
+        failed = [
+            *take(out / "worlds.csv", each(partial(attempt, measure), jobs)),
+            *take(out / "coverage.csv", each(partial(attempt, coverage), cover)),
+        ]
+    if failed:
+        raise SystemExit("\n\n".join(("These worlds failed; all others are measured:", *failed)))
+
+
+def attempt(function: Callable[[Any], list[dict[str, Any]]], job: Any) -> list[dict[str, Any]] | str:
+    """The rows, or what went wrong: one world must not lose those that are measured beside it."""
+    try:
+        return function(job)
+    except Exception:  # it is said at the end of the run
+        return f"{job}\n{traceback.format_exc()}"
+
+
+def take(path: Path, found: Iterable[list[dict[str, Any]] | str]) -> Iterator[str]:
+    """Append rows as they come; what went wrong is handed on."""
+    for item in found:
+        if isinstance(item, str):
+            yield item
+        else:
+            append(path, item)
 
 
 VALUES = [f"{name}{end}" for name in ("T", "S", "R_G", "R_O") for end in ("", "_low", "_high")]

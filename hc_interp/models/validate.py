@@ -165,9 +165,7 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
         projected = projected + geometry.b_in(layer, name)
         _agree(model, f"L{layer}.{name}_in projected", projected, computed[name])
     z = attend(at["pattern"], at["v"])[real]
-    _agree(
-        model, f"L{layer}.pattern applied to v", z, computed["z"][real], _softmax_rounding(model, layer, at, z, real)
-    )
+    _agree(model, f"L{layer}.pattern applied to v", z, computed["z"][real], _softmax_rounding(model, layer, at, real))
     _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), computed["attn_out"])
     mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
     how = "added" if pre_norm else "normalised"
@@ -185,12 +183,18 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
     )
 
 
-def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], z: Tensor, real: Tensor) -> float:
-    """How much the rounding of scores alone changes z. In a coarse type large scores are far off."""
-    if model.dtype not in _COARSE:
+def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], real: Tensor) -> float:
+    """How much the rounding of scores alone changes z: the larger the scores, the coarser the pattern.
+
+    It is taken from q, k and v alone, so that a wrong pattern is not taken for a rounded one.
+    """
+    if model.dtype == torch.float64:
         return 0.0
-    pattern = model.geometry.pattern(layer, at["q"].float(), at["k"].float(), real.long())
-    return float((attend(pattern, at["v"].float())[real] - z).abs().max())
+    narrow, wide = (
+        attend(model.geometry.pattern(layer, q, k, real.long()), v)[real]
+        for q, k, v in ((at[name].to(dtype) for name in ("q", "k", "v")) for dtype in (model.dtype, torch.float64))
+    )
+    return float((narrow - wide).abs().max())
 
 
 def _ripple(value: Tensor, height: float) -> Tensor:

@@ -16,8 +16,8 @@ from transformers import (
 
 import hc_interp as hc
 from hc_interp.errors import ModelError
-from hc_interp.models import transformer_lens_backend
-from hc_interp.models.geometry import Geometry
+from hc_interp.models import transformer_lens_backend, validate
+from hc_interp.models.geometry import Geometry, attend
 from hc_interp.models.load import load
 
 BACKENDS = ["transformer_lens", "nnsight"]
@@ -69,12 +69,23 @@ def test_a_deep_model_in_half_precision_is_right(kind, dtype, backend) -> None:
         assert difference > 0.05 * float(whole.abs().max()), "through the whole depth its rounding is more than allowed"
 
 
-def test_large_scores_in_half_precision_are_right() -> None:
-    """The softmax of scores of which one rounding is half a unit."""
+def with_large_scores(factor: float) -> nn.Module:
+    """The softmax of its scores changes by much when they are rounded."""
     module = deep("bert", 4)
     for layer in range(4):
-        Geometry.of(module).part("q", layer).weight.data.mul_(8)
-    load(module, labels=LABELS, dtype="bfloat16")
+        Geometry.of(module).part("q", layer).weight.data.mul_(factor)
+    return module
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [("bfloat16", 8), ("float32", 64)])
+def test_large_scores_are_right(dtype, factor) -> None:
+    load(with_large_scores(factor), labels=LABELS, dtype=dtype)
+
+
+def test_a_wrong_pattern_is_not_taken_for_a_rounded_one(monkeypatch) -> None:
+    monkeypatch.setattr(validate, "attend", lambda pattern, v: attend(pattern * 0.99, v))
+    with pytest.raises(ModelError, match=r"is wrong at L0\.pattern applied to v"):
+        load(with_large_scores(64), labels=LABELS)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
