@@ -17,7 +17,7 @@ from transformers import (
 import hc_interp as hc
 from hc_interp.errors import ModelError
 from hc_interp.models import transformer_lens_backend, validate
-from hc_interp.models.geometry import Geometry, attend
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 
 BACKENDS = ["transformer_lens", "nnsight"]
@@ -83,7 +83,12 @@ def test_large_scores_are_right(dtype, factor) -> None:
 
 
 def test_a_wrong_pattern_is_not_taken_for_a_rounded_one(monkeypatch) -> None:
-    monkeypatch.setattr(validate, "attend", lambda pattern, v: attend(pattern * 0.99, v))
+    check = validate._check_layer
+
+    def with_wrong_pattern(model, layer, at, *rest):
+        check(model, layer, at | {"pattern": 0.99 * at["pattern"]}, *rest)
+
+    monkeypatch.setattr(validate, "_check_layer", with_wrong_pattern)
     with pytest.raises(ModelError, match=r"is wrong at L0\.pattern applied to v"):
         load(with_large_scores(64), labels=LABELS)
 
