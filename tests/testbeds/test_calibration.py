@@ -124,6 +124,18 @@ def test_a_stopped_run_goes_on(calibration, worlds, tmp_path, monkeypatch) -> No
     assert [job[3] for job in asked if job[0] == "random BERT"] == [("searched", "largest")]
 
 
+def test_a_world_that_fails_is_said_and_loses_no_other(calibration, worlds, tmp_path, monkeypatch) -> None:
+    def measured(job):
+        if job[0] == "null":
+            raise hc.HCError("no such luck")
+        return worlds["trunk"]
+
+    monkeypatch.setattr(calibration, "measure", measured)
+    with pytest.raises(SystemExit, match=r"(?s)These worlds failed.*'null', 35.*no such luck"):
+        calibration.run(tmp_path, 1, 1, ("built",), SEED, ("null", "trunk"), quick=True)
+    assert pd.read_csv(tmp_path / "worlds.csv", keep_default_na=False)["kind"].tolist() == ["trunk"]
+
+
 def test_a_kind_has_as_many_worlds_as_it_asks_for(calibration, tmp_path, monkeypatch) -> None:
     """Worlds without noise are among the first, and coverage is asked of few; a quick run has neither."""
     asked, covered = [], []
