@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from calibration_worlds import ARMS, KINDS
 
 import hc_interp as hc
 from hc_interp.reading.premise_rules import PREMISES
@@ -67,7 +68,10 @@ ASKED = (
 
 
 def rows_of(out: Path) -> pd.DataFrame:
-    return pd.read_csv(out / "worlds.csv", keep_default_na=False, na_values=["", "nan"])  # a world is called "null"
+    """The rows, by kind in the order of `KINDS`, and by arm."""
+    rows = pd.read_csv(out / "worlds.csv", keep_default_na=False, na_values=["", "nan"])  # a world is called "null"
+    places = {name: place for place, name in enumerate((*KINDS, *ARMS))}
+    return rows.sort_values(["kind", "arm", "seed"], key=lambda c: c.map(places).fillna(c), ignore_index=True)
 
 
 def rate(k: int, n: int) -> str:
@@ -303,7 +307,7 @@ def verdict_frame(worlds: pd.DataFrame) -> pd.DataFrame:
     for (kind, arm), part in worlds.groupby(["kind", "arm"], sort=False):
         for verdict in ANSWERS:
             share = clopper_pearson(int((part["answer"] == verdict).sum()), len(part))
-            row = {"world": kind, "core": f"{arm} core", "verdict": verdict, "rate": share.value}
+            row = {"world": kind, "core": f"{arm} heads", "verdict": verdict, "rate": share.value}
             found.append(row | {"low": share.low, "high": share.high, "n": len(part)})
     return pd.DataFrame(found)
 

@@ -37,10 +37,11 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
     narrow = width == "single"
     left = room * (0.72 if narrow else 1)
     column = SLACK * (points(width) - left) / len(verdicts)
+    stacked = narrow or max(text_width(" ".join(_shares(row))) for row in records) > column
     plot = go.Figure(
         layout=layout(
             width,
-            HEAD + (ROW_HEIGHT + 3 * narrow) * len(rows) + 8,
+            HEAD + (ROW_HEIGHT + 3 * stacked) * len(rows) + 8,
             xaxis={"side": "top", "tickvals": list(range(len(verdicts))), "range": [-0.5, len(verdicts) - 0.5],
                    "ticktext": [_broken(name, column) for name in verdicts], "tickangle": 0, "automargin": False},
             yaxis={"tickvals": list(range(len(rows))),
@@ -48,7 +49,7 @@ def calibration(table: pd.DataFrame, *, width: Width = "double", level: float = 
                    "range": [len(rows) - 0.5, -0.5], "automargin": False},
             shapes=[_rule(index - 0.5) for index in _borders(rows)],
             annotations=[
-                _words(cell.get((*row, verdict)), x, y, narrow) for y, row in enumerate(rows)
+                _words(cell.get((*row, verdict)), x, y, stacked) for y, row in enumerate(rows)
                 for x, verdict in enumerate(verdicts)
             ],
         )
@@ -87,14 +88,19 @@ def _rate(row: dict[Any, Any] | None) -> float:
     return float("nan") if row is None else float(row["rate"])
 
 
-def _words(row: dict[Any, Any] | None, x: int, y: int, narrow: bool) -> dict[str, Any]:
-    """The text of a cell: its rate and its interval, in two lines if there is little room."""
+def _shares(row: dict[Any, Any]) -> tuple[str, str]:
+    """The rate and its interval, in per cent."""
+    rate, low, high = (round(100 * float(row[name]), 1) for name in ("rate", "low", "high"))
+    return f"{rate:g} %", f"[{low:g}, {high:g}]"
+
+
+def _words(row: dict[Any, Any] | None, x: int, y: int, stacked: bool) -> dict[str, Any]:
+    """The text of a cell: its rate and its interval, in two lines if `stacked`."""
     if row is None:
         return {"text": "\u2013", "x": x, "y": y, "showarrow": False, "font": {"color": MUTED}}
-    rate, low, high = (round(100 * float(row[name]), 1) for name in ("rate", "low", "high"))
-    ends = f"[{low:g}, {high:g}]"
+    rate, ends = _shares(row)
     color = PAPER if row["rate"] > DARK else INK
-    text = f"<b>{rate:g} %</b>{'<br>' if narrow else ' '}<span style='font-size:0.88em'>{ends}</span>"
+    text = f"<b>{rate}</b>{'<br>' if stacked else ' '}<span style='font-size:0.88em'>{ends}</span>"
     return {"text": text, "x": x, "y": y, "showarrow": False, "font": {"color": color}}
 
 
