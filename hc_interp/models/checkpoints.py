@@ -8,6 +8,7 @@ card's `weights` says what such a file holds:
 - "lora": a LoRA adapter under peft's names, which is merged into the start, and the head.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class Checkpoint:
         if not isinstance(source, str | Path):
             return None
         path = Path(source).expanduser()
-        if path.is_dir():
+        if os.path.isdir(path):
             if not (path / CARD).is_file():
                 return None
             steps = SeriesFolder.open(path).steps
