@@ -1,7 +1,7 @@
 """Estimates how long a command takes, from its settings: the number of forward passes times the time of one pass.
 
-The unit is one forward pass of one grammar sentence (about 20 tokens) through `zoo:minilm-nli`. With one thread it was
-measured at about 5 ms of one core's time, overhead of the commands included. Other models and longer texts were not
+The unit is one forward pass of one grammar sentence (about 22 tokens) through `zoo:minilm-nli`. It was measured at
+about 6 ms of one core's time, overhead of the commands included. Other models and longer texts were not
 measured: their times are scaled by the number of weights and tokens.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from hc_interp.experiment.settings import DEMO, RunSettings
 
-SECONDS_PER_PASS = 0.0053  # of one core; measured by the time that the demo takes
+SECONDS_PER_PASS = 0.006  # of one core; measured by the time that the demo takes
 BERT_BASE = 8  # BERT-base's encoder has 85 million weights, that of zoo:minilm-nli 10.6 million
 CANDIDATES = 50  # heads outside a core, of zoo:minilm-nli's 72 heads
 SINGLE_HEAD = 3 * 0.42  # passes that a head's node effects take for each pair, on three sets of pairs

@@ -98,7 +98,12 @@ class Premises(Result):
         core, full = (float(self.numbers[f"signal_{name}"].value) for name in ("core", "full"))
         share = core / full if full else np.nan
         pull = f", pull {self.numbers['pull'].value:.2f}" if "pull" in self.numbers else ""
-        n_heads = f"the {len(self.generalizing)} generalizing head{'' if len(self.generalizing) == 1 else 's'}"
+        n = len(self.generalizing)
+        carry, carry_not, heads = (
+            ("carries", "does not carry", "the one generalizing head")
+            if n == 1
+            else ("carry", "do not carry", f"the {n} generalizing heads")
+        )
         first = _clause(
             self.model_generalizes, "the model generalizes", "the model does not generalize",
             f"separation {said(self.numbers['separation'])}",
@@ -113,7 +118,7 @@ class Premises(Result):
         if self.heads_generalize == "not checked":
             return f"{words}; there are no generalizing heads to check."
         third = _clause(
-            self.heads_generalize, f"{n_heads} carry generalization", f"{n_heads} do not carry generalization",
+            self.heads_generalize, f"{heads} {carry} generalization", f"{heads} {carry_not} generalization",
             f"{_percent(self.numbers['loss'].value)} of it is lost without them, "
             f"{_percent(self.numbers['gain'].value)} comes back when the core gets them",
         )  # fmt: skip

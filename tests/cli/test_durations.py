@@ -51,7 +51,7 @@ def test_fewer_paths_and_estimates_take_less() -> None:
 
 
 def test_the_demo_takes_what_was_measured() -> None:
-    """285 s of one core's time, with one thread."""
+    """286 s of the cores' time, on two of them."""
     assert PASSES["demo"](defaults("demo")) * SECONDS_PER_PASS == pytest.approx(285, rel=0.1)
     assert duration("demo", defaults("demo")).startswith("About 5 min of one core's time")
 

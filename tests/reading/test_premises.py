@@ -34,6 +34,8 @@ def test_all_premises_hold_where_they_were_built_in(result) -> None:
     assert set(result.answers.values()) == {"holds"}
     assert result.by == "order_sensitivity"
     assert "the 2 generalizing heads carry generalization (100 % of it is lost" in result.sentence()
+    alone = replace(result, generalizing=result.generalizing[:1])
+    assert "the one generalizing head carries generalization (100 % of it is lost" in alone.sentence()
     assert "core was given as heads, so the core alone keeps all MLPs" in result.notes[0]
 
 
