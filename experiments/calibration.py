@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from calibration_coverage import coverage
 from calibration_tables import DELTA, figure, report
-from calibration_truth import TRUTH_PAIRS, build, truth, truth_of_S
+from calibration_truth import AT_ONCE, TRUTH_PAIRS, build, truth, truth_of_S
 from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS
 from plain_hooks import use_plain_hooks
 
@@ -42,7 +42,6 @@ from hc_interp.reading.reads_from import HeadRoles
 
 FIRST_SEED = 70_000  # of the worlds that are judged; tuning looked at seeds below
 TEST_PAIRS = 40  # of each kind
-AT_ONCE = 200  # pairs of one pass
 BATCH_SIZE = 512  # rows of one pass of the verdict: small models cost by the pass
 # How much the premises measure; donors, which decide nothing, are left out.
 PREMISES_SETTINGS: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from calibration_truth import TRUTH_PAIRS, build, fresh, nouns_of, runs_of
+from calibration_truth import TRUTH_PAIRS, S_of, build, fresh, nouns_of, responses_to, runs_of
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
@@ -20,15 +20,12 @@ from hc_interp.patching.joint_effects import JointPath, Responses
 from hc_interp.progress import stage
 from hc_interp.reading.premise_measure import Sample
 from hc_interp.reading.reads_from import HeadRoles
-from hc_interp.reading.relabelling import other_heads
-from hc_interp.reading.specificity import specificity
 from hc_interp.statistics.units import Units
 from hc_interp.testbeds.language import CASE, LABELS, RIGHT_CASE, examples
 
 PAIRS = 2_000
 ROWS = 40  # of one test set
 LEAST_NODE_EFFECT = 0.05  # the test refuses such pairs
-MARGIN = 0.05
 SYSTEM = "core alone"
 
 
@@ -58,7 +55,6 @@ Found = tuple[str, str, float, list[Any]]  # statistic, kind of pairs, truth, in
 def of_pairs(world: Any) -> Iterator[Found]:
     """T and S on both kinds of pairs."""
     roles = HeadRoles.of(world.model, world.core, world.generalizing)
-    others = other_heads(roles.generalizing, (*roles.core, *roles.unread), world.model.n_heads)
     cuts = [slice(start, start + ROWS) for start in range(0, PAIRS, ROWS)]
     for kind in world.reading:
         (pairs,) = fresh(world, kind, PAIRS, len(TRUTH_PAIRS))
@@ -70,15 +66,11 @@ def of_pairs(world: Any) -> Iterator[Found]:
         units = [Units.of({"source": [(str(i),) for i in range(ROWS)], "noun": nouns[cut]}) for cut in cuts]
         both = zip(units, cuts, strict=True)
         yield "T", kind, float(path.sum() / node.sum()), [part.ratio(path[cut], node[cut]) for part, cut in both]
-        whole = runs.responses(roles.core, (*roles.generalizing, *others), "all")
-        everything = Units.of({"source": [(str(i),) for i in range(PAIRS)]})
-        parts = [Responses(whole.heads, whole.explained[cut], whole.extent[cut]) for cut in cuts]
-        found = [
-            specificity(part, roles.generalizing, of, margin=MARGIN, level=0.95, seed=0).S
-            for part, of in ((whole, everything), *zip(parts, units, strict=True))
-        ]
-        if np.isfinite(float(found[0])):
-            yield "S", kind, float(found[0]), found[1:]
+        whole = responses_to(roles, runs)
+        truth = float(S_of(whole, roles))
+        if np.isfinite(truth):
+            parts = [Responses(whole.heads, whole.explained[cut], whole.extent[cut]) for cut in cuts]
+            yield "S", kind, truth, [S_of(part, roles, of) for part, of in zip(parts, units, strict=True)]
 
 
 def of_examples(world: Any) -> Iterator[Found]:

@@ -8,10 +8,11 @@ import torch
 from calibration_tables import MARGIN
 from calibration_worlds import KINDS
 
-from hc_interp.patching.joint_effects import JointPath, PairRuns
+from hc_interp.patching.joint_effects import JointPath, PairRuns, Responses
 from hc_interp.reading.reads_from import HeadRoles
 from hc_interp.reading.relabelling import other_heads
 from hc_interp.reading.specificity import specificity
+from hc_interp.statistics.tests import Interval
 from hc_interp.statistics.units import Units
 from hc_interp.testbeds.language import NOUNS, VOCABULARY
 
@@ -47,10 +48,20 @@ def truth(world: Any, kind: str, core: Any, receivers: Any, sizes: tuple[int, ..
 def truth_of_S(world: Any, kind: str, roles: HeadRoles) -> float:
     """S on fresh pairs: noise in the weights moves it from the built value. NaN where the core is not read."""
     (pairs,) = fresh(world, kind, PAIRS_OF_S, len(TRUTH_PAIRS) + 1)
-    others = other_heads(roles.generalizing, (*roles.core, *roles.unread), world.model.n_heads)
-    found = runs_of(world, pairs).responses(roles.core, (*roles.generalizing, *others), "all")
-    units = Units.of({"source": [(str(i),) for i in range(PAIRS_OF_S)]})
-    return float(specificity(found, roles.generalizing, units, margin=MARGIN, level=0.95, seed=0).S)
+    return float(S_of(responses_to(roles, runs_of(world, pairs)), roles))
+
+
+def responses_to(roles: HeadRoles, runs: PairRuns) -> Responses:
+    """How far the generalizing heads, and the other heads of their layers, follow the core."""
+    others = other_heads(roles.generalizing, (*roles.core, *roles.unread), runs.model.n_heads)
+    return runs.responses(roles.core, (*roles.generalizing, *others), "all")
+
+
+def S_of(responses: Responses, roles: HeadRoles, units: Units | None = None) -> Interval:
+    """S with its interval; without `units` every pair counts as independent."""
+    if units is None:
+        units = Units.of({"source": [(str(i),) for i in range(len(responses.explained))]})
+    return specificity(responses, roles.generalizing, units, margin=MARGIN, level=0.95, seed=0).S
 
 
 def fresh(world: Any, kind: str, n: int, part: int) -> Iterator[Any]:

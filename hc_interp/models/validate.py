@@ -190,9 +190,10 @@ def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], rea
     """
     if model.dtype == torch.float64:
         return 0.0
+    exact = torch.float32 if model.device.type == "mps" else torch.float64  # MPS has no float64
     narrow, wide = (
         attend(model.geometry.pattern(layer, q, k, real.long()), v)[real]
-        for q, k, v in ((at[name].to(dtype) for name in ("q", "k", "v")) for dtype in (model.dtype, torch.float64))
+        for q, k, v in ((at[name].to(dtype) for name in ("q", "k", "v")) for dtype in (model.dtype, exact))
     )
     return float((narrow - wide).abs().max())
 

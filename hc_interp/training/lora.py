@@ -58,11 +58,10 @@ class LoraSettings:
 
         torch.manual_seed(seed)
         transposed = not all(isinstance(module.get_submodule(path), nn.Linear) for path in self.targets)
-        config = peft.LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, use_rslora=self.rank_stabilised,  # type: ignore[arg-type]
-            target_modules=list(self.targets), fan_in_fan_out=transposed,
-        )  # fmt: skip
-        peft.inject_adapter_in_model(config, module)
+        # peft annotates lora_alpha as a whole number and takes any.
+        fields: dict[str, Any] = {"r": self.rank, "lora_alpha": self.alpha, "lora_dropout": self.dropout}
+        fields |= {"use_rslora": self.rank_stabilised, "target_modules": list(self.targets)}
+        peft.inject_adapter_in_model(peft.LoraConfig(**fields, fan_in_fan_out=transposed), module)
 
     def choose_trained(self, module: nn.Module) -> None:
         """Let only the adapters and the head record gradients."""

@@ -7,7 +7,7 @@ of every construction.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-Tokens = tuple[str, ...]
+Tokens = tuple[str, ...]  # words and commas of a sentence, in lower case
 
 # No word of a phrase stands in a slot of a sentence, so that a sentence has one frame.
 PHRASES: dict[str, tuple[str, ...]] = {

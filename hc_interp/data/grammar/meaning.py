@@ -14,9 +14,8 @@ from typing import NamedTuple
 from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import CLAIMS, PREMISES, Construction
 from hc_interp.data.grammar.constructions import FUNCTION_WORDS as CONSTRUCTION_WORDS
-from hc_interp.data.grammar.frames import FRAME_WORDS, PLAIN, Frame, framings
+from hc_interp.data.grammar.frames import FRAME_WORDS, PLAIN, Frame, Tokens, framings
 
-Tokens = tuple[str, ...]  # words and commas of a sentence, in lower case
 FUNCTION_WORDS = CONSTRUCTION_WORDS | FRAME_WORDS
 
 
