@@ -115,7 +115,8 @@ def answer(world: Any, core: Any, generalizing: Any, means: Any) -> dict[str, An
     pairs = {kind: part.sample(TEST_PAIRS) for kind, part in world.pairs.items()}
     checked = hc.premises(world.model, world.task, core, generalizing, means, **PREMISES_SETTINGS)
     verdict = hc.reads_from(
-        world.model, pairs, core=core, generalizing=generalizing, means=means, premises=checked, batch_size=BATCH_SIZE,
+        world.model, pairs, core=core, generalizing=generalizing, means=means, premises=checked, routes=("all",),
+        batch_size=BATCH_SIZE,
     )  # fmt: skip
     row: dict[str, Any] = {"answer": verdict.answer, "reason": verdict.reason}
     row |= {"reading": verdict.reading, "reading_reason": verdict.reading_reason}

@@ -3,6 +3,7 @@ all bookkeeping, as in the testbeds. It has the taps that means, mask search and
 the fast engine need, and no others."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -47,6 +48,14 @@ class PlainHooks:
 
 
 def use_plain_hooks(model: hc.HookedModel) -> None:
-    """From now on this model runs by plain hooks on its own module."""
+    """From now on this model runs by plain hooks on its own module, and so do the models of its last layers."""
     model.module.requires_grad_(False).eval()
     model.__dict__["backend"] = PlainHooks(model.module, model.n_heads)
+    model.__dict__["tail"] = partial(_tail, model)
+
+
+def _tail(model: hc.HookedModel, layer: int) -> hc.HookedModel:
+    tail = hc.HookedModel.tail(model, layer)
+    if "backend" not in tail.__dict__:
+        use_plain_hooks(tail)
+    return tail

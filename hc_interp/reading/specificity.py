@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -94,12 +95,16 @@ class _Layers:
     layer: np.ndarray
     is_G: np.ndarray
 
-    def statistic(self, explained: np.ndarray, extent: np.ndarray, is_G: np.ndarray) -> tuple[float, float]:
-        """R of the heads labelled G and of the others, from the sums over pairs."""
-        response = responses_of(explained, extent)
+    @cached_property
+    def columns(self) -> list[np.ndarray]:
+        """The columns of each layer, marked."""
+        return [self.layer == layer for layer in np.unique(self.layer)]
+
+    def statistic(self, response: np.ndarray, extent: np.ndarray, is_G: np.ndarray) -> tuple[float, float]:
+        """R of the heads labelled G and of the others, from each head's response and its extent over all pairs."""
         top_g = top_o = whole = 0.0
-        for layer in np.unique(self.layer):
-            g, o = (self.layer == layer) & is_G, (self.layer == layer) & ~is_G
+        for here in self.columns:
+            g, o = here & is_G, here & ~is_G
             weight = extent[g].sum()
             top_g, top_o = top_g + weight * response[g].mean(), top_o + weight * response[o].mean()
             whole += weight
@@ -145,7 +150,7 @@ def specificity(
     n = int(inside.sum())
 
     def parts(sums: np.ndarray) -> tuple[float, float]:
-        return layers.statistic(sums[:n], sums[n:], layers.is_G)
+        return layers.statistic(responses_of(sums[:n], sums[n:]), sums[n:], layers.is_G)
 
     left = _leaving_one_out(layers, columns.sum(axis=0), n)
     of = {
@@ -206,7 +211,8 @@ def _leaving_one_out(layers: _Layers, sums: np.ndarray, n: int) -> dict[str, np.
     for column in range(n):
         if (rest := layers.without(column)) is not None:
             part, stays = rest
-            r_g, r_o = part.statistic(sums[:n][stays], sums[n:][stays], part.is_G)
+            response = responses_of(sums[:n][stays], sums[n:][stays])
+            r_g, r_o = part.statistic(response, sums[n:][stays], part.is_G)
             rows.append((r_g, r_o, r_g - r_o, _share(r_g, r_o)))
     table = np.array(rows).reshape(-1, 4)
     return {name: table[:, i] for i, name in enumerate(("R_G", "R_O", "D", "S"))}
@@ -221,9 +227,10 @@ def _jackknife(left: np.ndarray) -> float:
 
 def _p(layers: _Layers, sums: np.ndarray, n: int, seed: int) -> tuple[float, int]:
     """p of D against labellings of G and O within layers, and the number of labellings."""
+    response = responses_of(sums[:n], sums[n:])
 
     def difference(is_g: np.ndarray) -> float:
-        r_g, r_o = layers.statistic(sums[:n], sums[n:], is_g)
+        r_g, r_o = layers.statistic(response, sums[n:], is_g)
         return r_g - r_o
 
     total = count_labellings(layers.layer, layers.is_G)
