@@ -31,6 +31,11 @@ from .data.contrast import ContrastPairs as ContrastPairs
 from .data.examples import Examples as Examples
 from .data.load import load_task as load_task
 from .data.task import Task as Task
+from .dynamics import analyses as analyses
+from .dynamics.first_matters import FirstMatters as FirstMatters
+from .dynamics.first_matters import first_matters as first_matters
+from .dynamics.over_training import over_training as over_training
+from .dynamics.result import OverTraining as OverTraining
 from .errors import (
     AlignmentError as AlignmentError,
 )

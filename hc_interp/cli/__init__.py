@@ -12,7 +12,7 @@ from hc_interp.errors import HCError, HCWarning
 
 # Each module registers its commands; --help lists them in this order.
 # isort: off
-from hc_interp.cli import experiment, masks, paths, reading, training, pictures, about  # noqa: F401
+from hc_interp.cli import experiment, masks, paths, reading, training, dynamics, pictures, about  # noqa: F401
 
 # isort: on
 

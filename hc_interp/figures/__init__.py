@@ -15,6 +15,7 @@ from hc_interp.figures.draw import draw
 from hc_interp.figures.effective_size import effective_size
 from hc_interp.figures.figure import Figure, write_all
 from hc_interp.figures.head_frequency import head_frequency
+from hc_interp.figures.over_training import over_training
 from hc_interp.figures.path_matrix import path_matrix
 from hc_interp.figures.path_probes import path_probes
 from hc_interp.figures.premises import premises
@@ -36,6 +37,7 @@ __all__ = [
     "draw",
     "effective_size",
     "head_frequency",
+    "over_training",
     "path_matrix",
     "path_probes",
     "premises",

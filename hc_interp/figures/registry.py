@@ -25,6 +25,7 @@ SECTIONS = {
     "path-inputs": "What reaches a head's inputs",
     "attention": "What heads attend to",
     "effective-size": "Effective size",
+    "over-training": "Over training",
 }
 
 Drawing = TypeVar("Drawing", bound=Callable[..., Figure])

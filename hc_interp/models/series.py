@@ -1,6 +1,7 @@
 """`ModelSeries`: the checkpoints of one training, each loaded when it is asked for."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class ModelSeries:
 
     def __getitem__(self, step: int) -> HookedModel:
         """The model at a step. Raises `ModelError` for a step without a checkpoint, and for a damaged file."""
-        return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
+        with no_bars_of_transformers():
+            return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
 
     def __repr__(self) -> str:
         steps = f"steps {self.steps[0]} to {self.steps[-1]}" if self.steps else "no step yet"
@@ -71,6 +73,20 @@ class ModelSeries:
     def _repr_html_(self) -> str:
         title = repr(self).replace("&", "&amp;").replace("<", "&lt;")
         return f"<p><b>{title}</b></p>{self.metrics.to_html(float_format='%.3g', index=False)}"
+
+
+@contextmanager
+def no_bars_of_transformers() -> Iterator[None]:
+    """Hide the bars that transformers shows whenever a checkpoint is loaded."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_series(name_or_folder: str | Path, *, device: Any = None) -> ModelSeries:

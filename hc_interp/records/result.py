@@ -29,6 +29,7 @@ MODULES = {
     "Faithfulness": "hc_interp.evaluation.faithfulness_results",
     "FaithfulnessCurve": "hc_interp.evaluation.faithfulness_results",
     "FeatureValues": "hc_interp.probing.features",
+    "FirstMatters": "hc_interp.dynamics.first_matters",
     "FinishedRun": "hc_interp.search.store",
     "GeneralizingHeads": "hc_interp.heads.generalizing",
     "HeuristicCore": "hc_interp.heads.core",
@@ -36,6 +37,7 @@ MODULES = {
     "KindRecord": "hc_interp.reading.records",
     "MaskSearch": "hc_interp.search.result",
     "MeanActivations": "hc_interp.interventions.means",
+    "OverTraining": "hc_interp.dynamics.result",
     "PathEffects": "hc_interp.patching.effects",
     "PathProbes": "hc_interp.probing.path_result",
     "Places": "hc_interp.probing.design",
@@ -46,6 +48,7 @@ MODULES = {
     "Specificity": "hc_interp.reading.specificity",
     "ScoreRows": "hc_interp.evaluation.scores",
     "Scores": "hc_interp.evaluation.scores",
+    "Table": "hc_interp.dynamics.result",
     "Verdict": "hc_interp.reading.verdict",
 }
 

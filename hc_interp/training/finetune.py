@@ -1,7 +1,6 @@
 """`hc.finetune`: fine-tune a model on a task, under interventions too, and keep checkpoints as a series."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from hc_interp.data.task import Task
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.load import load
-from hc_interp.models.series import ModelSeries, load_series
+from hc_interp.models.series import ModelSeries, load_series, no_bars_of_transformers
 from hc_interp.progress import Stage, stage
 from hc_interp.records.lock import locked
 from hc_interp.torch_modes import own_torch_modes
@@ -123,20 +122,6 @@ def finetune(
             with locked(folder.path, lambda line: None):
                 _train(TrainingFolder.of(out, plan.recipe(), **plan.described()), plan, trainer, save_every)
     return load_series(folder.path, device=plan.device)
-
-
-@contextmanager
-def no_bars_of_transformers() -> Iterator[None]:
-    """Hide the bars that transformers shows whenever a checkpoint is loaded."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _train(folder: TrainingFolder, plan: Plan, trainer: Trainer, save_every: int | None) -> None:

@@ -26,6 +26,7 @@ NAMES = [
     "premises",
     "reads-from",
     "finetune",
+    "over-training",
     "figures",
     "report",
     "models",

@@ -51,6 +51,8 @@ examples = 60
 batch-size = 4
 max-per-case = 4
 pull-pairs = 4
+[over-training]
+max-per-case = 6
 [reads-from]
 pairs = 12
 permutations = 9
@@ -133,6 +135,7 @@ def check_results(folder: Path) -> None:
     assert json.loads((folder / "runs" / "first" / "manifest.json").read_text())["status"] == "finished"
     assert (folder / "report.html").stat().st_size > 1e6
     assert hc.load_series(folder / "series").steps == (0, 1, 2)
+    assert hc.OverTraining.load(folder / "over_training.json").steps == (0, 1, 2)
 
 
 def test_a_run_goes_on_where_it_was_stopped(monkeypatch, capsys, small_task, tiny_folder, tmp_path) -> None:
