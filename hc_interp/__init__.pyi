@@ -85,6 +85,7 @@ from .heads.core import heuristic_core as heuristic_core
 from .heads.generalizing import GeneralizingHeads as GeneralizingHeads
 from .heads.generalizing import generalizing_heads as generalizing_heads
 from .interventions.donors import Donors as Donors
+from .interventions.edges import PatchEdges as PatchEdges
 from .interventions.erase import Erase as Erase
 from .interventions.means import MeanActivations as MeanActivations
 from .interventions.means import mean_activations as mean_activations

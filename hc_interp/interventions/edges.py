@@ -1,0 +1,213 @@
+"""`PatchEdges`: many direct paths changed at once, in one pass."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import torch
+from torch import Tensor
+
+from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
+from hc_interp.data.batch import Batch
+from hc_interp.errors import InterventionError
+from hc_interp.interventions.nodes import chosen_heads
+from hc_interp.interventions.path_steps import INPUTS, PathEnd
+from hc_interp.interventions.paths import EndNames, check_ends_exist, check_free, check_path, path_ends, path_inputs
+from hc_interp.interventions.sources import Source, check_source, site_of, source_values
+from hc_interp.models.forward import SiteEdit
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.site import Site
+
+
+@dataclass(frozen=True, eq=False)
+class PatchEdges(Intervention):
+    """Patch every direct path from `senders` to `receivers` at once: all of them in one pass.
+
+    Each receiver reads the residual stream in which the senders have the values of `source` and everything else is as
+    it is in this pass, other receivers' changes included; LayerNorms are recomputed. Everything that is no receiver
+    reads the actual stream. So no receiver sees the senders directly, nor through another receiver.
+
+    With one receiver this is `PatchPath` on the direct route. With several it is a `PatchPath` into those of the first
+    layer, then one into those of the next under it, and so on, at the cost of one pass. It is the ablation of edges of
+    Conmy et al. 2023 (arXiv 2304.14997), with the LayerNorms of the receivers' inputs recomputed.
+
+    `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. `through`
+    is some of q, k, v; a receiving MLP has one input. `source` is taken under the interventions before this one, as the
+    senders' own values are. A later one in the list that edits a sender's value reaches the receivers unpatched.
+
+    Raises `InterventionError` without a source, for ends or inputs that are impossible, for a receiver whose value a
+    `PatchPath` before it fixes, and for a model in training with dropout; `ComponentError` for components that the
+    model lacks.
+    """
+
+    senders: EndNames
+    receivers: EndNames
+    through: Sequence[str] = INPUTS
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        senders, receivers = path_ends(self.senders), path_ends(self.receivers)
+        object.__setattr__(self, "senders", senders)
+        object.__setattr__(self, "receivers", receivers)
+        object.__setattr__(self, "through", path_inputs(self.through, receivers))
+        check_path(senders, receivers, "direct")
+        if OUTPUT in receivers:
+            raise InterventionError(
+                "PatchEdges was given the receiver 'output', which computes nothing that could read another stream. "
+                "Use PatchPath(senders, 'output', source=...)."
+            )
+        if self.source is None:
+            raise InterventionError("PatchEdges has no source; pass source=pairs, means, hc.Donors(...) or 0.")
+
+    @property
+    def _ends(self) -> tuple[tuple[PathEnd, ...], tuple[Component, ...]]:
+        """The senders and receivers as components, as `__post_init__` has stored them."""
+        return self.senders, self.receivers  # type: ignore[return-value]
+
+    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        senders, receivers = self._ends
+        check_ends_exist(model, (*senders, *receivers))
+        assert self.source is not None
+        check_source(self.source, model, before)
+        check_free(receivers, before)
+        if getattr(model, "dropout", False):
+            raise InterventionError(
+                "PatchEdges was given with dropout, which would drop other values from the patched stream than from "
+                "the actual one. Train with dropout=False."
+            )
+
+    def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
+        senders, receivers = self._ends
+        assert self.source is not None
+        sites = [site_of(item).whole for item in senders]
+        values = source_values(self.source, model, batch, sites, before)
+        if values is None:  # the batch is itself the corrupt side: there is nothing to replace
+            return []
+        return TwoStreams(model, senders, receivers, tuple(self.through), values).edits()
+
+
+class TwoStreams:
+    """One pass with a second residual stream, kept as its difference from the actual one.
+
+    The edits of the pass record the actual values of each layer as they come. The difference is that of two values
+    which the same function computes, so that it is exactly 0 where the senders do not change.
+    """
+
+    def __init__(
+        self,
+        model: HookedModel,
+        senders: Sequence[PathEnd],
+        receivers: Sequence[Component],
+        through: tuple[str, ...],
+        values: dict[Site, Tensor],
+    ) -> None:
+        self.model, self.geometry = model, model.geometry
+        self.senders, self.receivers, self.through, self.values = senders, receivers, through, values
+        self.pre_norm = self.geometry.family.pre_norm
+        self.difference: Tensor | None = None  # of the patched stream from the actual one, at the current place
+        self.stream = torch.empty(0)  # the actual stream there
+        self.sent: Tensor | None = None  # what the layer's sending heads would add to the patched stream
+        self.attention = torch.empty(0)  # the actual output of the layer's attention
+
+    def edits(self) -> list[SiteEdit]:
+        first = min((item.layer for item in self.senders if not isinstance(item, End)), default=0)
+        first = 0 if EMBED in self.senders else first
+        last = max(item.layer for item in self.receivers)
+        edits = []
+        if EMBED in self.senders:
+            edits.append(SiteEdit(Site.embed(), self._embed))
+        for layer in range(first, last + 1):
+            edits += self._layer_edits(layer, last)
+        return edits
+
+    def _layer_edits(self, layer: int, last: int) -> list[SiteEdit]:
+        heads = [item for item in self.receivers if isinstance(item, Head) and item.layer == layer]
+        edits = [SiteEdit(Site(layer, "resid_pre"), self._keep)]
+        for head in heads:
+            edits += [SiteEdit(Site(layer, f"{name}_in", head.head), self._reader(layer, 0)) for name in self.through]
+        edits.append(SiteEdit(Site(layer, "z"), self._at_z(layer)))
+        edits.append(SiteEdit(Site(layer, "attn_out"), self._at_attention(layer)))
+        edits.append(SiteEdit(Site(layer, "resid_mid"), self._at_mid(layer)))
+        edits.append(SiteEdit(Site(layer, "mlp_out"), self._at_mlp(layer, MLP(layer) in self.receivers)))
+        return edits
+
+    def _keep(self, value: Tensor) -> Tensor:
+        self.stream = value
+        return value
+
+    def _embed(self, value: Tensor) -> Tensor:
+        self.difference = self.values[Site.embed()].expand_as(value) - value
+        return value
+
+    def _reader(self, layer: int, norm: int) -> Callable[[Tensor], Tensor]:
+        def read(value: Tensor) -> Tensor:
+            if self.difference is None:
+                return value
+            if not self.pre_norm:
+                return value + self.difference
+            return value + self._change(self.geometry.norms(layer)[norm], self.stream, self.difference)
+
+        return read
+
+    def _at_z(self, layer: int) -> Callable[[Tensor], Tensor]:
+        sending = [item for item in self.senders if isinstance(item, Head) and item.layer == layer]
+
+        def keep(value: Tensor) -> Tensor:
+            self.sent = None
+            if sending:
+                changed = torch.where(chosen_heads(sending, self.model), self.values[Site(layer, "z")], value)
+                self.sent = torch.einsum("bphd,hdm->bpm", changed - value, self.geometry.w_out(layer))
+            return value
+
+        return keep
+
+    def _at_attention(self, layer: int) -> Callable[[Tensor], Tensor]:
+        def keep(value: Tensor) -> Tensor:
+            self.attention = value
+            return value
+
+        return keep
+
+    def _at_mid(self, layer: int) -> Callable[[Tensor], Tensor]:
+        def keep(value: Tensor) -> Tensor:
+            if self.sent is not None:
+                self.difference = self.sent if self.difference is None else self.difference + self.sent
+            if self.difference is not None and not self.pre_norm:
+                norm = self.geometry.norms(layer)[0]
+                self.difference = self._change(norm, self.stream + self.attention, self.difference)
+            self.stream = value
+            return value
+
+        return keep
+
+    def _at_mlp(self, layer: int, receives: bool) -> Callable[[Tensor], Tensor]:
+        def patch(value: Tensor) -> Tensor:
+            if receives and self.difference is not None:
+                read, change = self.stream, self.difference
+                if self.pre_norm:
+                    norm = self.geometry.norms(layer)[1]
+                    read, change = norm(read), self._change(norm, read, change)
+                value = value + self._change(self._mlp(layer), read, change)
+            sent = self.difference
+            if MLP(layer) in self.senders:
+                own = self.values[Site(layer, "mlp_out")].expand_as(value) - value
+                sent = own if sent is None else sent + own
+            if sent is not None and not self.pre_norm:
+                sent = self._change(self.geometry.norms(layer)[1], self.stream + value, sent)
+            self.difference = sent
+            return value
+
+        return patch
+
+    def _mlp(self, layer: int) -> Callable[[Tensor], Tensor]:
+        """The layer's MLP, from its input to its output."""
+        if self.geometry.family.mlp_in is None:
+            return self.geometry.part("mlp", layer)
+        activation = attrgetter(self.geometry.path("activation", layer))(self.geometry.module)
+        mlp_in, mlp_out = self.geometry.part("mlp_in", layer), self.geometry.part("mlp_out", layer)
+        return lambda value: mlp_out(activation(mlp_in(value)))
+
+    @staticmethod
+    def _change(function: Callable[[Tensor], Tensor], value: Tensor, difference: Tensor) -> Tensor:
+        """How much the function's value changes with its argument; exactly 0 for a difference of 0."""
+        return function(value + difference) - function(value)
