@@ -136,6 +136,8 @@ _VERBS: dict[str, tuple[str, ...]] = {
     "Z": lexicon.GARDEN_PATH,
     "Y": lexicon.GARDEN_PATH,  # needs no object either, so that the two verbs can be exchanged
     "V": lexicon.REDUCED,
+    "R": lexicon.TRANSITIVE,
+    "X": lexicon.REDUCED,
     "N": lexicon.CLAUSE_TAKING,
     "F": lexicon.FACTIVE,
     "G": lexicon.NONFACTIVE,
@@ -201,7 +203,7 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
     tries = 0
     while len(rows) < n:
         inner, hypothesis = _draw(*templates[rng.integers(len(templates))], rng)
-        premise = _frame(case, rng).around(inner)
+        premise = frame_for(case, rng).around(inner)
         tries += 1
         if tries > _TRIES:
             raise DataError(
@@ -222,9 +224,10 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
     )
 
 
-def _frame(case: str, rng: np.random.Generator) -> Frame:
-    """A frame of a drawn kind. "Yesterday" and other adverbs of these cases may contradict a time."""
-    kinds = [kind for kind in BY_KIND if "TIME" not in kind or not case.endswith("_adverb")]
+def frame_for(template: str, rng: np.random.Generator) -> Frame:
+    """A frame of a drawn kind. "Yesterday" and other adverbs may contradict a time."""
+    adverb = template.endswith("_adverb") or any(word in ("SURELY", "MAYBE") for word in template.split())
+    kinds = [kind for kind in BY_KIND if "TIME" not in kind or not adverb]
     frames = BY_KIND[kinds[rng.integers(len(kinds))]]
     return frames[rng.integers(len(frames))]
 
@@ -236,6 +239,16 @@ def _proved_label(premise: Tokens, hypothesis: Tokens) -> int | None:
 
 def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[Tokens, Tokens]:
     """Fill the slots of one template with drawn words; a slot has the same word in premise and hypothesis."""
+    filled = words_of_slots(premise, rng)
+
+    def fill(pattern: str) -> Tokens:
+        return tuple(" ".join(filled.get(token, token) for token in pattern.split()).split())
+
+    return fill(premise), fill(hypothesis)
+
+
+def words_of_slots(premise: str, rng: np.random.Generator) -> dict[str, str]:
+    """Drawn words for the slots of a premise's template, its word classes (`REL`, ...) and the verb BE."""
 
     def pick(choices: tuple[str, ...]) -> str:
         return choices[rng.integers(len(choices))]
@@ -247,18 +260,15 @@ def _draw(premise: str, hypothesis: str, rng: np.random.Generator) -> tuple[Toke
             filled[slot] = pick(WORD_CLASSES[slot])
         elif slot in _VERBS:
             filled[slot] = pick(_VERBS[slot])
-        elif slot in set("ABCDP"):
+        elif slot in set("ABCDPS"):
             noun = lexicon.PEOPLE[next(people)]
-            filled[slot] = lexicon.plural(noun) if slot == "P" or rng.integers(2) else noun
+            many = slot == "P" or (slot != "S" and rng.integers(2))
+            filled[slot] = lexicon.plural(noun) if many else noun
         elif slot == "W":
             filled[slot] = pick(lexicon.UNDERSTOOD_OBJECTS[filled["O"]])
         elif slot == "BE":
             filled[slot] = "were" if lexicon.is_plural(filled["A"]) else "was"
-
-    def fill(pattern: str) -> Tokens:
-        return tuple(" ".join(filled.get(token, token) for token in pattern.split()).split())
-
-    return fill(premise), fill(hypothesis)
+    return filled
 
 
 def sentence(tokens: Tokens) -> str:
