@@ -95,9 +95,9 @@ def _all_claims(slots: list[str]) -> Iterator[Claim]:
     for verb in (slot for slot in slots if slot in VERB_SLOTS):
         for subject in nouns:
             if verb in WITHOUT_OBJECT:
-                yield (f"the {subject} {verb}",) * 2
+                yield f"the {subject} {verb}", f"the {subject} {verb}"
             if verb in PASSIVE and "L" in slots:
-                yield (f"the {subject} {verb} in the L",) * 2
+                yield f"the {subject} {verb} in the L", f"the {subject} {verb} in the L"
             for other in nouns if verb in WITH_OBJECT else ():
                 if other != subject:
                     active = f"the {subject} {verb} the {other}"
@@ -126,7 +126,11 @@ def form(premise: str, hypothesis: str) -> tuple[str, str]:
             kind = "noun" if slot in NOUN_SLOTS else "verb"
             names[slot] = f"{kind}{counts[kind]}" if slot not in "LE" else slot
             counts[kind] += slot not in "LE"
-    return tuple(" ".join(names.get(word, word) for word in text.split()) for text in (premise, hypothesis))  # type: ignore[return-value]
+
+    def renamed(text: str) -> str:
+        return " ".join(names.get(word, word) for word in text.split())
+
+    return renamed(premise), renamed(hypothesis)
 
 
 def _forms_of_case(case: str) -> set[tuple[str, str]]:
