@@ -122,3 +122,17 @@ def compute_dtype(dtype: Any, start: HookedModel) -> torch.dtype | None:
         f"dtype={dtype!r} was given for weights that are trained in {dtype_name(weights)}. Expected that type, or for "
         "float32 weights 'bfloat16', which computes matrix products in bfloat16. float16 overflows in gradients."
     )
+
+
+def stored_dtype(dtype: Any, export_rank: int | None, lora: Any) -> torch.dtype | None:
+    """The type of whole weights in the files of checkpoints; None if it is that of training.
+
+    Raises `ModelError` for a type without a floating point, `TrainingError` where files do not hold whole weights.
+    """
+    named = dtype_named(dtype)
+    if named is not None and (export_rank is not None or lora is not None):
+        raise TrainingError(
+            f"export_dtype={dtype!r} was given with {'lora' if export_rank is None else 'export_rank'}=, whose files "
+            "are of low rank and have a type of their own. Leave export_dtype= out."
+        )
+    return named

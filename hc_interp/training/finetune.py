@@ -19,6 +19,7 @@ from hc_interp.training.checks import (
     compute_dtype,
     frozen_components,
     held_out_cases,
+    stored_dtype,
     training_phases,
 )
 from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE
@@ -51,6 +52,7 @@ def finetune(
     dtype: torch.dtype | str | None = None,
     dropout: bool = True,
     export_rank: int | None = None,
+    export_dtype: torch.dtype | str | None = None,
     max_per_case: int | None = MAX_PER_CASE,
     pull_pairs: int = PULL_PAIRS,
     save_every: int | None = None,
@@ -86,6 +88,8 @@ def finetune(
             float32, or in float64 if `start` has it.
         dropout: whether the model's own dropout is on. All passes of a step drop the same values.
         export_rank: keep checkpoints as differences of this rank from the start, in float16, instead of whole weights.
+        export_dtype: keep whole weights in this type: "float16" or "bfloat16" halves the files. Training itself goes on
+            with unrounded weights, and what is measured at a checkpoint is the model of its file.
         max_per_case: examples of validation and of each case that a checkpoint is measured on. None: all.
         pull_pairs: overlap pairs of each case that its pull is measured on.
         save_every: save the state, by which a killed training goes on, also every so many steps.
@@ -109,7 +113,8 @@ def finetune(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),
         float(lr or (RATE if adapters is None else LORA_RATE)), int(seed), bool(dropout),
-        torch.device(device or model.device), compute_dtype(dtype, model), export_rank, max_per_case, int(pull_pairs),
+        torch.device(device or model.device), compute_dtype(dtype, model), export_rank,
+        stored_dtype(export_dtype, export_rank, lora), max_per_case, int(pull_pairs),
     )  # fmt: skip
     plan.check()
     folder = TrainingFolder.of(out, plan.recipe(), **plan.described())

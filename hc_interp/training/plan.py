@@ -46,6 +46,7 @@ class Plan:
     device: torch.device
     autocast: torch.dtype | None
     export_rank: int | None
+    export_dtype: torch.dtype | None
     max_per_case: int | None
     pull_pairs: int
 
@@ -87,6 +88,7 @@ class Plan:
             "device": self.device.type,
             "autocast": self.autocast and dtype_name(self.autocast),
             "export_rank": self.export_rank,
+            "export_dtype": self.export_dtype and dtype_name(self.export_dtype),
             "measured_on": fingerprint(measured_on),
             "max_per_case": self.max_per_case,
             "pull_pairs": self.pull_pairs,
@@ -125,7 +127,7 @@ class Plan:
             return self.lora.tensors(module)
         weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
         if self.export_rank is None:
-            return weights
+            return {name: value.to(self.export_dtype or value.dtype) for name, value in weights.items()}
         before = dict(self.start.module.named_parameters())
         difference = {name: value - before[name].detach().to(value) for name, value in weights.items()}
         return factored(difference, self.export_rank)

@@ -169,6 +169,21 @@ def test_a_low_rank_export_is_as_near_as_its_rank_allows(family, tmp_path) -> No
     assert sizes[0] < 0.5 * sizes[1]
 
 
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+def test_files_in_half_precision_hold_the_rounded_weights_and_change_nothing_in_training(stored, tmp_path) -> None:
+    start, options = start_of("bert"), {"steps": 4, "batch_size": 6, "lr": 3e-3, "checkpoints": [2]}
+    whole = hc.finetune(start, TASK, tmp_path / "whole", **options)
+    series = hc.finetune(start, TASK, tmp_path / "half", export_dtype=stored, **options)
+    for step in series:
+        half, full = weights(series[step]), weights(whole[step])
+        rounded = {name: value.to(getattr(torch, stored)).to(value) for name, value in full.items()}
+        assert same(half, rounded)
+        assert not same(half, full)
+    sizes = [item.card["checkpoints"]["4"]["bytes"] for item in (series, whole)]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert series.metrics["loss"].tolist()[1:] == whole.metrics["loss"].tolist()[1:]
+
+
 def test_factors_of_full_rank_give_the_difference_back() -> None:
     torch.manual_seed(0)
     base = {"w": torch.randn(30, 40), "b": torch.randn(7), "small": torch.randn(3, 2)}
