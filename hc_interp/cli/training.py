@@ -1,5 +1,6 @@
 """The command `finetune`: a series of checkpoints, made by fine-tuning a model on a task."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,6 +50,14 @@ def finetune(
     checkpoints: Annotated[
         str, typer.Option(help="Steps to keep, comma separated, or log: 0, 1, 2, 4, 8, ... The last is always kept.")
     ] = "log",
+    phase: Annotated[
+        list[str],
+        typer.Option(
+            help="What is trained on from a step: STEP:NAME=SHARE,NAME=SHARE. A name is train (the task's split) or a "
+            "file with the columns first, second and label. Repeat the option (default: 0:train=1).",
+            metavar="TEXT",
+        ),
+    ] = [],  # noqa: B006  (read only)
     batch_size: Annotated[int, typer.Option(help="Examples of each update.", min=1)] = BATCH_SIZE,
     lr: Annotated[
         float | None,
@@ -68,6 +77,10 @@ def finetune(
     export_rank: Annotated[
         int | None,
         typer.Option(help="Keep checkpoints as differences of this rank from the start (default: whole).", min=1),
+    ] = None,
+    export_dtype: Annotated[
+        Literal["float16", "bfloat16"] | None,
+        typer.Option(help="Keep checkpoints in this type, in half the space (default: as they are trained)."),
     ] = None,
     max_per_case: Annotated[
         int,
@@ -103,10 +116,11 @@ def finetune(
         )
     loaded, data = load(model, task, data_dir, labels, device, None, too_long)
     series = hc.finetune(
-        loaded, data, out, steps=steps, checkpoints=_steps(checkpoints), batch_size=batch_size, lr=lr, lora=lora,
+        loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
+        batch_size=batch_size, lr=lr, lora=lora,
         freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed, device=device,
-        dtype=dtype, dropout=dropout, export_rank=export_rank, max_per_case=max_per_case, pull_pairs=pull_pairs,
-        save_every=save_every,
+        dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
+        max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every,
     )  # fmt: skip
     table = series.metrics.to_string(index=False, float_format=lambda value: f"{value:.3f}")
     record = {"result": "ModelSeries", "summary": repr(series), "folder": str(out), "rows": records(series.metrics)}
@@ -116,3 +130,40 @@ def finetune(
 def _steps(text: str) -> str | list[int]:
     """The steps in a comma-separated text, or the text itself, which `hc.finetune` checks."""
     return [int(part) for part in text.split(",")] if text.replace(",", "").isdecimal() else text
+
+
+def _phases(texts: list[str], task: "hc.Task") -> list[tuple[int, list[tuple[Any, float]]]] | None:
+    """The phases that the texts name; None without texts. Raises `TrainingError` for a text of another form."""
+    read: dict[str, Any] = {"train": task.train}
+    phases = []
+    for text in texts:
+        match = re.fullmatch(r"(\d+):(.+)", text)
+        pairs = [part.rsplit("=", 1) for part in match[2].split(",")] if match else []
+        if not match or not all(len(pair) == 2 and _is_number(pair[1]) for pair in pairs):
+            raise TrainingError(
+                f"--phase {text!r} was given. Expected STEP:NAME=SHARE,NAME=SHARE, as in 0:train=1 or "
+                "2000:train=0.97,more.csv=0.03."
+            )
+        for name, _ in pairs:
+            if read.get(name) is None:
+                read[name] = _examples_in(name, task)
+        phases.append((int(match[1]), [(read[name], float(share)) for name, share in pairs]))
+    return phases or None
+
+
+def _examples_in(name: str, task: "hc.Task") -> "hc.Examples":
+    """The examples in a file, whose labels are those of the task. Raises `TrainingError` for a name that is no file."""
+    if name == "train" or not Path(name).is_file():
+        known = "train or " if task.train is not None else ""
+        raise TrainingError(f"--phase names {name!r}, which is no file. Expected {known}a file of examples.")
+    data = hc.Task.from_frames(name, train=name, groups=task.groups, classes=task.classes).train
+    assert isinstance(data, hc.Examples)
+    return data
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
