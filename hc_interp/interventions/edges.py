@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
@@ -35,9 +35,11 @@ class PatchEdges(Intervention):
     is some of q, k, v; a receiving MLP has one input. `source` is taken under the interventions before this one, as the
     senders' own values are. A later one in the list that edits a sender's value reaches the receivers unpatched.
 
+    Captures at a receiver's q_in, k_in and v_in show the actual stream, those at its q, k and v what it computes.
+
     Raises `InterventionError` without a source, for ends or inputs that are impossible, for a receiver whose value a
-    `PatchPath` before it fixes, and for a model in training with dropout; `ComponentError` for components that the
-    model lacks.
+    `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, and for a model in training
+    with dropout; `ComponentError` for components that the model lacks.
     """
 
     senders: EndNames
@@ -123,8 +125,10 @@ class TwoStreams:
     def _layer_edits(self, layer: int, last: int) -> list[SiteEdit]:
         heads = [item for item in self.receivers if isinstance(item, Head) and item.layer == layer]
         edits = [SiteEdit(Site(layer, "resid_pre"), self._keep)]
-        for head in heads:
-            edits += [SiteEdit(Site(layer, f"{name}_in", head.head), self._reader(layer, 0)) for name in self.through]
+        if heads:
+            edits += [
+                SiteEdit(Site(layer, name), self._at_input(layer, name, heads), early=True) for name in self.through
+            ]
         edits.append(SiteEdit(Site(layer, "z"), self._at_z(layer)))
         edits.append(SiteEdit(Site(layer, "attn_out"), self._at_attention(layer)))
         edits.append(SiteEdit(Site(layer, "resid_mid"), self._at_mid(layer)))
@@ -139,13 +143,22 @@ class TwoStreams:
         self.difference = self.values[Site.embed()].expand_as(value) - value
         return value
 
-    def _reader(self, layer: int, norm: int) -> Callable[[Tensor], Tensor]:
+    def _at_input(self, layer: int, name: str, heads: Sequence[Head]) -> Callable[[Tensor], Tensor]:
+        """The edit of all heads' q, k or v that lets these heads read the patched stream.
+
+        A projection is linear, so that it is the projection of the difference which is added.
+        """
+        reads = chosen_heads(heads, self.model)
+
         def read(value: Tensor) -> Tensor:
             if self.difference is None:
                 return value
-            if not self.pre_norm:
-                return value + self.difference
-            return value + self._change(self.geometry.norms(layer)[norm], self.stream, self.difference)
+            change = self.difference
+            if self.pre_norm:
+                change = self._change(self.geometry.norms(layer)[0], self.stream, change)
+            projected = nn.functional.linear(change, self.geometry.weight(layer, name))
+            projected = self.geometry.copies(projected.unflatten(-1, (-1, self.geometry.d_head)), 2)
+            return torch.where(reads, value + projected, value)
 
         return read
 

@@ -26,12 +26,14 @@ class SiteEdit:
     """`fn` maps the value of `site` to the value that replaces it: a new tensor of the same shape.
 
     For a site with `head=` that is the head's own value, without the head axis. `fn` must not write into its argument.
-    `display` marks an edit that no later value depends on. It is applied only where the site is captured.
+    `display` marks an edit that no later value depends on. It is applied only where the site is captured. `early` marks
+    one that stands for a change of the site's input, as a projection is linear: it is applied before all others.
     """
 
     site: Site
     fn: Callable[[Tensor], Tensor]
     display: bool = False
+    early: bool = False
 
 
 @dataclass
@@ -216,11 +218,22 @@ class LayerPass:
 
 
 def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[Site, list[Callable[[Tensor], Tensor]]]:
-    """The functions of the edits at each site, in list order. Display edits are left out where nothing is captured."""
+    """The functions of the edits at each site, early ones first, else in list order.
+
+    Display edits are left out where nothing is captured. Raises `InterventionError` for an early edit beside one of its
+    input, which it could not follow.
+    """
     grouped: dict[Site, list[Callable[[Tensor], Tensor]]] = {}
-    for edit in edits:
+    for edit in sorted(edits, key=lambda edit: not edit.early):
         if not edit.display or edit.site.whole in captured:
             grouped.setdefault(edit.site.whole, []).append(on_head(edit.site, edit.fn))
+    for edit in edits:
+        if edit.early and Site(edit.site.layer, f"{edit.site.kind}_in") in grouped:
+            raise InterventionError(
+                f"{edit.site.kind}_in of layer {edit.site.layer} is edited in a pass in which PatchEdges gives heads of "
+                f"that layer another stream. Such an edit would not see it: edit {edit.site.kind} instead, or use "
+                "PatchPath."
+            )
     return grouped
 
 

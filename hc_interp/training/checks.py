@@ -30,6 +30,9 @@ def check_numbers(**given: Any) -> None:
     lr = given["lr"]
     if lr is not None and (isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < float(lr) < float("inf")):
         raise TrainingError(f"lr={lr!r} was given. Expected a positive number, the peak of the learning rate.")
+    decay = given["weight_decay"]
+    if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= float(decay) < float("inf"):
+        raise TrainingError(f"weight_decay={decay!r} was given. Expected a number from 0.")
 
 
 def checkpoint_steps(checkpoints: Any, steps: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from hc_interp.training.checks import (
     stored_dtype,
     training_phases,
 )
-from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE
+from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE, WEIGHT_DECAY
 from hc_interp.training.folder import TrainingFolder
 from hc_interp.training.lora import LoraSettings
 from hc_interp.training.measures import in_words
@@ -43,6 +43,7 @@ def finetune(
     checkpoints: str | Iterable[int] = "log",
     batch_size: int = BATCH_SIZE,
     lr: float | None = None,
+    weight_decay: float = WEIGHT_DECAY,
     lora: int | Mapping[str, Any] | Any | None = None,
     freeze: Any = (),
     interventions: Iterable[Intervention] = (),
@@ -61,7 +62,7 @@ def finetune(
 
     The loss is the cross entropy of the label groups: on examples of two labels for a model of three classes, the
     probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the first tenth of the steps and then
-    falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by 0.01.
+    falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
 
     Called again with the same arguments, a killed training goes on from its last state and ends with the same weights,
     to the last bit on one machine at one number of threads; a finished one is read. Batches, dropout and LoRA's start
@@ -76,6 +77,7 @@ def finetune(
         steps: number of updates, each on `batch_size` examples.
         checkpoints: "log" (0, 1, 2, 4, 8, ... and the last step) or a list of steps, to which the last is added.
         lr: the peak of the learning rate. None: 5e-5, or 3e-4 with LoRA.
+        weight_decay: AdamW's decoupled decay of matrices; biases and the weights of norms do not decay.
         lora: None trains all weights. A rank, or fields of peft's `LoraConfig`, trains low-rank updates and the
             classifier, and only these are kept. A checkpoint is merged when it is loaded.
         freeze: components whose weights stand still: of a head its slices of W_Q, W_K, W_V, of their biases and of
@@ -103,6 +105,7 @@ def finetune(
     .035.
     """
     given = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "export_rank": export_rank}
+    given["weight_decay"] = weight_decay
     check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every)
     mixture = training_phases(phases, task, steps)
     kept = checkpoint_steps(checkpoints, steps)
@@ -112,7 +115,7 @@ def finetune(
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),
-        float(lr or (RATE if adapters is None else LORA_RATE)), int(seed), bool(dropout),
+        float(lr or (RATE if adapters is None else LORA_RATE)), float(weight_decay), int(seed), bool(dropout),
         torch.device(device or model.device), compute_dtype(dtype, model), export_rank,
         stored_dtype(export_dtype, export_rank, lora), max_per_case, int(pull_pairs),
     )  # fmt: skip

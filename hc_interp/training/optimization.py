@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hc_interp.training.defaults import WARM_UP, WEIGHT_DECAY
+from hc_interp.training.defaults import WARM_UP
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # AdamW's state of one parameter
 
@@ -16,11 +16,11 @@ def rate_at(step: int, steps: int, peak: float) -> float:
     return peak * min((step + 1) / warm_up, (steps - step) / max(1, steps - warm_up))
 
 
-def adamw(parameters: Mapping[str, nn.Parameter]) -> torch.optim.AdamW:
+def adamw(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101). Matrices decay; biases and the weights of norms do not."""
     matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
     others = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW([group for group in groups if group["params"]])
 
 

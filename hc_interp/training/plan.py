@@ -41,6 +41,7 @@ class Plan:
     steps: int
     batch_size: int
     lr: float
+    weight_decay: float
     seed: int
     dropout: bool
     device: torch.device
@@ -78,6 +79,7 @@ class Plan:
             "checkpoints": self.checkpoints,
             "batch_size": self.batch_size,
             "lr": self.lr,
+            "weight_decay": self.weight_decay,
             "lora": self.lora and self.lora.record(),
             "freeze": freeze_record(self.start, self.freeze),
             "interventions": [described(item) for item in self.interventions],
@@ -118,7 +120,7 @@ class Plan:
         draws = draw(self.phases, self.steps, self.batch_size, self.seed)
         data = TrainingData.of(model, distinct_parts(self.phases), draws)
         frozen = FrozenWeights.of(model, self.freeze)
-        return Trainer(model, data, self.interventions, frozen, self.steps, self.lr, self.seed)
+        return Trainer(model, data, self.interventions, frozen, self.steps, self.lr, self.weight_decay, self.seed)
 
     def tensors(self, trainer: Trainer) -> dict[str, Tensor]:
         """What the file of a checkpoint holds of the weights as they are now."""

@@ -37,6 +37,7 @@ class Trainer:
     frozen: FrozenWeights
     steps: int
     peak_rate: float
+    weight_decay: float
     seed: int
     done: int = 0
     losses: list[float] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Trainer:
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        return adamw(self.parameters)
+        return adamw(self.parameters, self.weight_decay)
 
     def loss(self) -> Tensor:
         """The loss of the next update's batch."""

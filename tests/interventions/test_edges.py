@@ -116,6 +116,25 @@ def test_it_composes_with_what_is_before_it(bert) -> None:
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
 
 
+@pytest.mark.parametrize("kind", ["q", "k", "v", "pattern", "z"])
+def test_an_edit_inside_a_receiver_sees_the_patched_input(kind, bert) -> None:
+    """Doubled queries are twice those of the patched stream, as in path patching; an order of its own at each site."""
+    edit = hc.Edit(hc.Site(1, kind, 0), lambda value: value * value.abs())
+    senders, receivers = ["L0H1"], [hc.Head(1, 0), hc.Head(2, 0)]
+    fast = bert.logits(BATCH, [edit, hc.PatchEdges(senders, receivers, source=0)])
+    slow = bert.logits(BATCH, [edit, *one_by_one(senders, receivers, "qkv", 0)])
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_an_edit_of_a_receivers_input_is_refused(later, bert) -> None:
+    edit, edges = hc.Edit(hc.Site(1, "q_in", 0), lambda value: 2 * value), hc.PatchEdges("L0H1", "L1H0", source=0)
+    with pytest.raises(InterventionError, match="q_in of layer 1 is edited"):
+        bert.logits(BATCH, [edges, edit] if later else [edit, edges])
+    elsewhere = hc.Edit(hc.Site(2, "q_in", 0), lambda value: 2 * value)
+    assert bert.logits(BATCH, [elsewhere, edges]).isfinite().all()
+
+
 def test_wrong_use_is_refused(bert) -> None:
     with pytest.raises(InterventionError, match="no source"):
         hc.PatchEdges("L0H0", "L1H0")

@@ -24,6 +24,7 @@ BAD = {
     "batch_size": ({"batch_size": 0}, TrainingError, "batch_size=0"),
     "seed": ({"seed": -1}, TrainingError, "seed=-1"),
     "lr": ({"lr": 0}, TrainingError, "lr=0"),
+    "weight_decay": ({"weight_decay": -0.1}, TrainingError, "weight_decay=-0.1"),
     "lr nan": ({"lr": float("nan")}, TrainingError, "lr=nan"),
     "save_every": ({"save_every": 0}, TrainingError, "save_every=0"),
     "checkpoints": ({"checkpoints": "linear"}, TrainingError, "checkpoints='linear'"),
