@@ -218,8 +218,8 @@ def make(seed: int, out: Path) -> hc.ModelSeries:
     task = hc.load_task("overlap-grammar", max_per_case=200)
     return hc.finetune(
         start(seed), task, out / name_of(seed), phases=phases(seed), steps=STEPS, checkpoints=CHECKPOINTS,
-        batch_size=BATCH_SIZE, lr=RATE, weight_decay=DECAY, held_out=ALL_HELD_OUT, seed=seed, dropout=False, export_dtype="float16",
-        max_per_case=100, pull_pairs=20, save_every=500,
+        batch_size=BATCH_SIZE, lr=RATE, weight_decay=DECAY, held_out=ALL_HELD_OUT, seed=seed, dropout=False,
+        export_dtype="float16", max_per_case=100, pull_pairs=20, save_every=500,
     )  # fmt: skip
 
 

@@ -230,8 +230,8 @@ def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[S
     for edit in edits:
         if edit.early and Site(edit.site.layer, f"{edit.site.kind}_in") in grouped:
             raise InterventionError(
-                f"{edit.site.kind}_in of layer {edit.site.layer} is edited in a pass in which PatchEdges gives heads of "
-                f"that layer another stream. Such an edit would not see it: edit {edit.site.kind} instead, or use "
+                f"{edit.site.kind}_in of layer {edit.site.layer} is edited in a pass in which PatchEdges gives heads "
+                f"of that layer another stream. Such an edit would not see it: edit {edit.site.kind} instead, or use "
                 "PatchPath."
             )
     return grouped
