@@ -1,0 +1,296 @@
+"""Does the model need its heuristic core to learn to generalize? Training under interventions.
+
+    python experiments/training_dynamics.py --series series --out dynamics --seeds 20   # goes on when called again
+    python experiments/training_dynamics.py --out dynamics --tables                     # the tables of what is there
+
+From the last heuristic checkpoint of `zoo:tiny-overlap` (`series/tiny_overlap.py`) training goes on for `STEPS`
+updates, in arms that differ by an intervention that stands in every pass. Within a seed all arms have the same
+weights, batches and a fresh optimizer; dropout is off. The core are the heads that all searched masks of the start
+keep.
+
+    a   free
+    b   the core's weights stand still
+    c   core -> q, k, v of all other heads at the start's means (`PatchEdges`); core -> MLPs and output as they are
+    c+  as c, and core -> MLPs too, since an MLP can hand on what heads no longer read
+    c0  the core's heads at their means (for description)
+    d   as c for a set of other heads with as many in each layer, 3 draws
+    e   as c for a set of other heads whose cut raises the in-domain loss at the start as much as c's does, within
+        20 %, 3 draws
+    f   c's model without the cut at the end; and a's model with c's cut at the end (no further training)
+
+Written down before the first run. g(x) is the mean separation on the held-out pairs of cases at the end of arm x, less
+that of the start; L(x) = (mean g(a) - mean g(x)) / mean g(a) over seeds, with the bootstrap interval over seeds.
+
+- "Generalization needs to read the core" (heuristic core): the 95 % lower bounds of L(c) and of L(c) - L(e) are above
+  .25.
+- "It does not" (competing subnetworks): the 90 % interval of L(c) lies inside +-.2.
+- Anything else is open. So it is if c is not clean: under the cut, before any training, the in-domain AUC - .5 must be
+  at least .9 of the uncut start's.
+
+g is also read where an arm first has a's last in-domain AUC within .01 (an arm that never has it is censored, and
+counted). Seeds in which a gains less than .1 stay in and are counted. What b shows is only whether the core's weights
+must change.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import hc_interp as hc
+from hc_interp.models.trainable import TrainableModel
+
+sys.path.insert(0, str(Path(__file__).parent / "series"))
+import tiny_overlap as recipe
+
+STEPS, SHIFT = 1500, 850  # updates of an arm; the third phase of the recipe begins at SHIFT
+CHECKPOINTS = (0, 150, 300, 500, 850, 1150, 1500)
+CORE_SPARSITY, CORE_SEEDS, CORE_STEPS = 0.5, 4, 150
+DRAWS = 3
+CANDIDATES = 300  # sets of which those are taken as e that raise the loss as c does
+WITHIN = 0.2
+CLEAN = 0.9
+NEEDS, EQUAL = 0.25, 0.2  # of L
+SAME_AUC = 0.01
+N_TEST, TEST_SEED = 300, 910_000
+N_MEANS = 512
+
+
+def arms(start: hc.HookedModel, seed: int) -> dict[str, dict[str, Any]]:
+    """What each arm gives `hc.finetune`, with what is known of it before training."""
+    task = hc.load_task("overlap-grammar", max_per_case=50)
+    means = hc.mean_activations(start, task.train.sample(N_MEANS, seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hc.HCWarning)
+        found = hc.search_masks(start, task.train, CORE_SPARSITY, CORE_SEEDS, means, steps=CORE_STEPS)
+        core = hc.heuristic_core(found).heads
+    heads = [item for item in start.components if isinstance(item, hc.Head)]
+    others = [head for head in heads if head not in core]
+
+    def cut(senders: Sequence[hc.Head], and_mlps: bool = False) -> list[hc.Intervention]:
+        first = min(head.layer for head in senders)
+        reads = [head for head in heads if head not in senders and head.layer > first]
+        mlps = [hc.MLP(layer) for layer in range(first, start.n_layers)] if and_mlps else []
+        return [hc.PatchEdges(senders, [*reads, *mlps], source=means)]
+
+    loss = partial(in_domain_loss, start, task.train.sample(300, seed + 1))
+    whole, rise = loss(()), loss(cut(core)) - loss(())
+    rng = np.random.default_rng([seed, 7])
+    matched = [drawn for _ in range(DRAWS) if (drawn := in_the_same_layers(core, others, rng))]
+    as_hard = sorted(
+        ((loss(cut(drawn)) - whole, drawn) for drawn in candidates(others, start.n_layers - 1, rng)),
+        key=lambda pair: abs(pair[0] - rise),
+    )[:DRAWS]
+    given: dict[str, dict[str, Any]] = {
+        "a": {}, "b": {"freeze": list(core)}, "c": {"interventions": cut(core)},
+        "c+": {"interventions": cut(core, and_mlps=True)},
+        "c0": {"interventions": [hc.Ablate(head, means) for head in core]},
+    }  # fmt: skip
+    given |= {f"d{i}": {"interventions": cut(drawn)} for i, drawn in enumerate(matched)}
+    given |= {f"e{i}": {"interventions": cut(drawn)} for i, (_, drawn) in enumerate(as_hard)}
+    about = {name: {"heads": " ".join(map(str, core))} for name in given}
+    about |= {f"d{i}": {"heads": " ".join(map(str, drawn))} for i, drawn in enumerate(matched)}
+    about |= {f"e{i}": {"heads": " ".join(map(str, drawn))} for i, (_, drawn) in enumerate(as_hard)}
+    for name in given:
+        above = loss(given[name].get("interventions", ())) - whole
+        unmatched = name.startswith("e") and abs(above - rise) > WITHIN * abs(rise)
+        about[name] |= {"rise": above, "unmatched": unmatched}
+    return {name: {"given": options, "about": about[name]} for name, options in given.items()}
+
+
+def in_the_same_layers(
+    core: Sequence[hc.Head], others: Sequence[hc.Head], rng: np.random.Generator
+) -> list[hc.Head] | None:
+    """As many other heads in each layer as the core has, or as many as there are; None if it has no others."""
+    drawn: list[hc.Head] = []
+    for layer in sorted({head.layer for head in core}):
+        free = [head for head in others if head.layer == layer]
+        many = min(len(free), sum(head.layer == layer for head in core))
+        drawn += [free[i] for i in rng.choice(len(free), many, replace=False)]
+    return sorted(drawn) or None
+
+
+def candidates(others: Sequence[hc.Head], last: int, rng: np.random.Generator) -> Iterator[list[hc.Head]]:
+    """Random sets of other heads below the last layer, of all sizes."""
+    free = [head for head in others if head.layer < last]
+    for _ in range(CANDIDATES):
+        many = int(rng.integers(1, len(free) + 1))
+        yield sorted(free[i] for i in rng.choice(len(free), many, replace=False))
+
+
+@torch.no_grad()
+def in_domain_loss(model: hc.HookedModel, examples: hc.Examples, interventions: Any) -> float:
+    logits = torch.cat([model.logits(batch, interventions) for batch in recipe.hc_batches(model, examples)])
+    return float(torch.nn.functional.cross_entropy(logits, torch.tensor(examples.label)))
+
+
+def continuation(seed: int) -> list[tuple[int, Any]]:
+    """The recipe's second and third phase."""
+    _, second, third = recipe.phases(seed)
+    return [(0, second[1]), (SHIFT, third[1])]
+
+
+def run_seed(seed: int, folder: Path, out: Path) -> None:
+    """All arms of a seed that have no rows yet. Each arm's rows are a file, which appears whole or not at all."""
+    torch.set_num_threads(1)
+    series = hc.load_series(folder / recipe.name_of(seed))
+    start = series[recipe.CASES_FROM]
+    task = hc.Task("none", train=hc.load_task("overlap-grammar").train)  # checkpoints are measured here, not there
+    mixture = continuation(seed)
+    all_arms = arms(start, seed)
+    data = TestData(start)
+    for name, arm in all_arms.items():
+        table = out / f"seed-{seed}-{name}.csv"
+        if table.exists():
+            continue
+        began = time.monotonic()
+        trained = hc.finetune(
+            start, task, out / f"seed-{seed}-{name}", phases=mixture, steps=STEPS, checkpoints=CHECKPOINTS,
+            batch_size=recipe.BATCH_SIZE, lr=recipe.RATE, weight_decay=recipe.DECAY, held_out=(), seed=seed,
+            dropout=False, save_every=250, **arm["given"],
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        stands = arm["given"].get("interventions", ())
+        rows = [{"system": "trained", "step": step, **data.measure(trained[step], stands)} for step in trained]
+        if stands:
+            rows.append({"system": "without the cut", "step": STEPS, **data.measure(trained[STEPS], ())})
+        if name == "a":
+            late = all_arms["c"]["given"]["interventions"]
+            rows.append({"system": "with c's cut", "step": STEPS, **data.measure(trained[STEPS], late)})
+        about = {"seed": seed, "arm": name, **arm["about"], "seconds": round(seconds)}
+        temporary = table.with_suffix(".part")
+        pd.DataFrame([{**about, **row} for row in rows]).to_csv(temporary, index=False, float_format="%.5f")
+        temporary.rename(table)
+
+
+class TestData:
+    """Examples drawn for the measures, and the start, whose means are the values of the cuts."""
+
+    def __init__(self, start: hc.HookedModel) -> None:
+        self.start = start
+        self.cases = {case: recipe.case_examples(case, N_TEST, TEST_SEED) for case in recipe.CASES}
+        self.in_domain = recipe.in_domain_examples(3 * N_TEST, TEST_SEED)
+
+    def measure(self, model: hc.HookedModel, interventions: Any) -> dict[str, float]:
+        """In-domain accuracy and AUC, and the separation on trained cases and on each held-out pair.
+
+        The model is read as the start is, so that the start's means are a source for it.
+        """
+        read = TrainableModel(self.start, model.module)
+        s = {case: self._margins(read, part, interventions) for case, part in self.cases.items()}
+        logits = self._logits(read, self.in_domain, interventions)
+        gold, margin = torch.tensor(self.in_domain.label), recipe.margins(logits)
+        held = {f"held_{case}": recipe.auc(s[twin], s[case]) for case, twin in recipe.HELD_OUT.items()}
+        trained = [case for case in recipe.CASES if case not in recipe.ALL_HELD_OUT]
+        separations = [
+            recipe.auc(s[a], s[b])
+            for a, b in itertools.product(trained, trained)
+            if recipe.right(a) and not recipe.right(b) and heuristic_of(a) == heuristic_of(b)
+        ]
+        return {
+            "in_domain": float((logits.argmax(1) == gold).double().mean()),
+            "in_domain_auc": recipe.auc(margin[gold == 0], margin[gold != 0]),
+            "held_out": float(np.mean([*held.values()])),
+            "trained": float(np.mean(separations)),
+            **held,
+        }
+
+    @torch.no_grad()
+    def _logits(self, model: hc.HookedModel, examples: hc.Examples, interventions: Any) -> torch.Tensor:
+        return torch.cat([model.logits(batch, interventions) for batch in recipe.hc_batches(model, examples)])
+
+    def _margins(self, model: hc.HookedModel, examples: hc.Examples, interventions: Any) -> torch.Tensor:
+        return recipe.margins(self._logits(model, examples, interventions))
+
+
+def heuristic_of(case: str) -> str:
+    known = recipe.case_of(case)
+    assert known is not None
+    return known.heuristic
+
+
+def rows_of(out: Path) -> pd.DataFrame:
+    """All rows that there are: of the committed table, or of the arms' files."""
+    files = sorted(out.glob("seed-*.csv"))
+    return pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
+
+
+def gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per seed, a column per arm: g at the end. Draws of d and of e are averaged."""
+    trained = frame[frame["system"] == "trained"]
+    started = trained[(trained["arm"] == "a") & (trained["step"] == 0)].set_index("seed")["held_out"]
+    last = trained[trained["step"] == STEPS].replace({"arm": {f"{x}{i}": x for x in "de" for i in range(DRAWS)}})
+    return last.pivot_table(index="seed", columns="arm", values="held_out", aggfunc="mean").sub(started, axis=0)
+
+
+def losses(g: pd.DataFrame, level: float, n: int = 10_000) -> dict[str, tuple[float, float, float]]:
+    """L of each arm, and L(c) - L(e), with intervals by resampling seeds."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(len(g), size=(n, len(g)))
+    mean = {arm: g[arm].to_numpy()[rows].mean(axis=1) for arm in g}
+    of = {arm: (mean["a"] - values) / mean["a"] for arm, values in mean.items()}
+    point = {arm: float((g["a"].mean() - g[arm].mean()) / g["a"].mean()) for arm in g}
+    if "e" in of:
+        of["c - e"], point["c - e"] = of["c"] - of["e"], point["c"] - point["e"]
+    ends = (1 - level) / 2, (1 + level) / 2
+    return {name: (point[name], *(float(x) for x in np.quantile(values, ends))) for name, values in of.items()}
+
+
+def outcome(frame: pd.DataFrame) -> str:
+    """The answer by the rule above."""
+    g = gains(frame).dropna()
+    first = frame[(frame["step"] == 0) & (frame["system"] == "trained")].set_index(["arm", "seed"])["in_domain_auc"]
+    clean = (first["c"] - 0.5) >= CLEAN * (first["a"] - 0.5)
+    wide, narrow = losses(g, 0.95), losses(g, 0.9)
+    if clean.mean() < 0.5:
+        return f"open: c is clean in {int(clean.sum())} of {len(clean)} seeds only"
+    if wide["c"][1] > NEEDS and wide.get("c - e", (0, 0))[1] > NEEDS:
+        return "generalization needs to read the core"
+    if narrow["c"][1] > -EQUAL and narrow["c"][2] < EQUAL:
+        return "generalization does not need to read the core"
+    return "open"
+
+
+def report(frame: pd.DataFrame) -> Iterator[str]:
+    g = gains(frame)
+    yield f"{len(g)} seeds; a gains less than .1 in {int((g['a'] < 0.1).sum())}; outcome: {outcome(frame)}"
+    for name, (point, low, high) in losses(g.dropna(), 0.95).items():
+        yield f"L({name}) = {point:.2f} [{low:.2f}, {high:.2f}]"
+    shown = frame[frame["system"] == "trained"].groupby(["arm", "step"])
+    yield shown[["in_domain", "in_domain_auc", "trained", "held_out"]].mean().round(3).to_string()
+    others = frame[frame["system"] != "trained"].groupby(["arm", "system"])
+    yield others[["in_domain", "trained", "held_out"]].mean().round(3).to_string()
+    known = frame.drop_duplicates(["seed", "arm"]).groupby("arm")
+    yield known[["rise", "unmatched", "seconds"]].mean().round(3).to_string()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--series", type=Path, help="folder of the series of all seeds")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--tables", action="store_true", help="train nothing")
+    given = parser.parse_args()
+    if not given.tables:
+        given.out.mkdir(parents=True, exist_ok=True)
+        seeds = range(given.first_seed, given.first_seed + given.seeds)
+        work = partial(run_seed, folder=given.series, out=given.out)
+        with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
+            pool.map(work, seeds, chunksize=1)
+    print("\n".join(report(rows_of(given.out))))
+
+
+if __name__ == "__main__":
+    main()
