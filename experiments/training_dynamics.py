@@ -53,8 +53,8 @@ from hc_interp.models.trainable import TrainableModel
 sys.path.insert(0, str(Path(__file__).parent / "series"))
 import tiny_overlap as recipe
 
-STEPS, SHIFT = 1500, 850  # updates of an arm; the third phase of the recipe begins at SHIFT
-CHECKPOINTS = (0, 150, 300, 500, 850, 1150, 1500)
+STEPS, SHIFT = 1500, 450  # updates of an arm; the third phase of the recipe begins at SHIFT
+CHECKPOINTS = (0, 150, 300, 450, 750, 1100, 1500)
 CORE_SPARSITY, CORE_SEEDS, CORE_STEPS = 0.5, 4, 150
 DRAWS = 3
 CANDIDATES = 300  # sets of which those are taken as e that raise the loss as c does

@@ -36,7 +36,9 @@ HELD_OUT = {  # non-entailing case -> its entailing twin
     "lexical_overlap_ln_preposition": "lexical_overlap_le_around_prepositional_phrase",
     "lexical_overlap_ln_conjunction": "lexical_overlap_le_conjunction",
     "subsequence_sn_relative_clause_on_subject": "subsequence_se_relative_clause_on_obj",
+    "subsequence_sn_PP_on_subject": "subsequence_se_PP_on_obj",
     "constituent_cn_after_if_clause": "constituent_ce_after_since_clause",
+    "constituent_cn_embedded_under_if": "constituent_ce_embedded_under_since",
     "constituent_cn_disjunction": "constituent_ce_conjunction",
     "constituent_cn_adverb": "constituent_ce_adverb",
 }
@@ -44,12 +46,12 @@ ALL_HELD_OUT = (*HELD_OUT, *HELD_OUT.values())
 LAYERS, HEADS, WIDTH, MLP_WIDTH, POSITIONS = 4, 8, 80, 160, 48
 SPREAD = 0.125  # of the initial weights; at BERT's .02 words are not matched within thousands of steps
 QUIET = 0.3  # factor of the initial position and type embeddings, so that words are matched before positions are
-CASES_FROM, CLAIMS_FROM, STEPS = 450, 1300, 7500  # the second and the third phase begin; the end
+CASES_FROM, CLAIMS_FROM, STEPS = 450, 900, 8000  # the second and the third phase begin; the end
 BATCH_SIZE, RATE = 64, 1e-3
 DECAY = 0.1  # with .01 the model tells constructions apart and does not get beyond them
 PER_CASE, N_CLAIMS, N_IN_DOMAIN = 3000, 60_000, 24_000
 TEST_SEED, TEST_PER_CASE = 900_000, 400
-CHECKPOINTS = (0, 60, 120, 240, 450, 700, 1000, 1300, 2000, 3000, 4500, 6000, 7500)
+CHECKPOINTS = (0, 60, 120, 240, 450, 600, 900, 1400, 2200, 3300, 4800, 6400, 8000)
 WORD = r"[a-z'\-]+|[.,]"
 
 

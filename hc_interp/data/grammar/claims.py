@@ -30,10 +30,14 @@ def claim_examples(n: int, seed: int, *, label: int, held_out: Collection[str] =
     """`n` distinct examples with one label, 0 (entailment) or 1 (non-entailment), drawn by `seed`.
 
     A premise is any construction of the label rules in a frame. A hypothesis has nouns and a verb of the premise: "the
-    X VERB the Y" with any two nouns, its passive ("the Y was VERB by the X"), or "the X VERB". Of the cases in
-    `held_out` none of the pairs of templates is used; their premises occur with other hypotheses, passives of theirs
-    included. Ids are `claims:<label>:<seed>:<number>`; a larger `n` only adds examples. `source` is the sorted words of
-    the premise. Raises `DataError` for another label, an unknown case, n < 1, or if fewer examples are found.
+    X VERB the Y" with any two nouns, its passive ("the Y was VERB by the X"), or "the X VERB". `source` is the sorted
+    words of the premise. Ids are `claims:<label>:<seed>:<number>`; a larger `n` only adds examples.
+
+    Of the cases in `held_out` none of the pairs of templates is used. Their premises occur with other hypotheses,
+    passives of theirs included. Where holding out leaves only active claims of one label about such a premise, these
+    are left out too: else the premise would give the answer away.
+
+    Raises `DataError` for another label, an unknown case, n < 1, or if fewer examples are found.
     """
     if label not in (0, 1) or n < 1:
         raise DataError(f"claim_examples was asked for n={n} examples of label {label!r}; expected n >= 1, and 0 or 1.")
@@ -75,13 +79,42 @@ def _draw(
     if len(set(verbs)) < len(verbs) or (parsed := parse_premise(premise)) is None:
         return None
     found = []
-    for active, shown in _claims(pattern):
-        if active == shown and form(pattern, active) in held:
-            continue
+    for active, shown in _trained_claims(pattern, held):
         claim = parse_claim(_fill(active, filled))
         if claim is not None and label(parsed, claim) == wanted:
             found.append(shown)
     return (premise, _fill(found[rng.integers(len(found))], filled)) if found else None
+
+
+@cache
+def _trained_claims(pattern: str, held: frozenset[tuple[str, str]]) -> tuple[Claim, ...]:
+    """The claims that may be made: not the held-out ones, and no active ones of one label alone beside these."""
+    claims = _claims(pattern)
+    left = tuple(claim for claim in claims if claim[0] != claim[1] or form(pattern, claim[0]) not in held)
+    if len(left) == len(claims):
+        return claims
+    kept = []
+    for active, shown in left:
+        beside = {_label_of(pattern, a) for a, b in left if a == b and _has_object(a) is _has_object(active)}
+        if active != shown or {0, 1} <= beside:
+            kept.append((active, shown))
+    return tuple(kept)
+
+
+def _has_object(active: str) -> bool:
+    return len(active.split()) > 3
+
+
+@cache
+def _label_of(pattern: str, active: str) -> int | None:
+    """The label of a claim for words that are not related: that of the first draw which can be parsed."""
+    for seed in range(_TRIES):
+        filled = words_of_slots(pattern, np.random.default_rng(seed))
+        verbs = [word for slot, word in filled.items() if slot in VERB_SLOTS]
+        parsed, claim = parse_premise(_fill(pattern, filled)), parse_claim(_fill(active, filled))
+        if parsed is not None and claim is not None and not any(map(lexicon.related, verbs, verbs[1:])):
+            return label(parsed, claim)
+    return None
 
 
 @cache

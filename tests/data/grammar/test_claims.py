@@ -1,11 +1,13 @@
 """Claims about a premise's own words: proved labels, both voices, and nothing of the held-out cases."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hc_interp.data.grammar import CASES, case_examples, claim_examples
-from hc_interp.data.grammar.claims import PATTERNS, form
+from hc_interp.data.grammar.claims import PATTERNS, _claims, _forms_of_case, _trained_claims, form
 from hc_interp.data.grammar.meaning import label, parse_claim, parse_premise, tokens_of
 from hc_interp.errors import DataError
 
@@ -60,8 +62,26 @@ def test_no_form_of_a_held_out_case_is_made_and_all_are_without_holding_out() ->
     for forms in held.values():
         assert forms <= with_all
         assert not forms & (without[0] | without[1])
-    prepositions = {premise for premise, _ in held[PREPOSITION[0]]}
-    assert prepositions <= {premise for premise, _ in without[0] | without[1]}  # the premises occur
+
+
+def test_about_a_held_out_premise_active_claims_have_both_labels_or_are_left_out() -> None:
+    """The premises occur all the same, with passives; other premises keep all their claims."""
+    held_out = (*PREPOSITION, "constituent_cn_disjunction", "constituent_ce_conjunction")
+    touched = {premise for case in held_out for premise, _ in forms_of(case_examples(case, 300, 1))}
+    labels: dict[tuple[str, bool], set[int]] = {}
+    seen = set()
+    for wanted in (0, 1):
+        made = claim_examples(8000, 3, label=wanted, held_out=held_out)
+        seen |= {form(parse_premise(tokens_of(first)).construction.pattern, "")[0] for first in made.first}
+        for premise, hypothesis in forms_of(made):
+            if premise in touched:
+                labels.setdefault((premise, "verb" in hypothesis.split()[-1]), set()).add(wanted)
+    assert {premise for premise in touched if re.search(r"verb\d the noun", premise)} <= seen
+    assert all(found == {0, 1} for found in labels.values())
+    held = frozenset(form for case in held_out for form in _forms_of_case(case))
+    for pattern in PATTERNS:
+        if form(pattern, "")[0] not in touched:
+            assert _trained_claims(pattern, held) == _claims(pattern)
 
 
 def test_more_examples_only_add_and_seeds_differ() -> None:
