@@ -30,6 +30,10 @@ from hc_interp.reading.verdict import Verdict
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.search_masks import search_masks
 
+__all__ = [
+    "accuracy", "attention", "core", "generalizing", "masks", "paths", "premises", "probes", "reading", "subnetworks",
+]  # fmt: skip
+
 MEAN_EXAMPLES = 256  # training examples that mean activations are taken over
 PAIRS = 64  # contrast pairs of each kind
 
