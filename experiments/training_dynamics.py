@@ -3,7 +3,7 @@
     python experiments/training_dynamics.py --series series --out dynamics --seeds 20   # goes on when called again
     python experiments/training_dynamics.py --out dynamics --tables                     # the tables of what is there
 
-From the last heuristic checkpoint of `zoo:tiny-overlap` (`series/tiny_overlap.py`) training goes on for `STEPS`
+From the last heuristic checkpoint of tiny-overlap (`series/tiny_overlap.py`) training goes on for `STEPS`
 updates, in arms that differ by an intervention that stands in every pass. Within a seed all arms have the same
 weights, batches and a fresh optimizer; dropout is off. The core are the heads that all searched masks of the start
 keep.

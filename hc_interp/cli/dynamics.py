@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,12 +19,16 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    a_file,
     option,
 )
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
 from hc_interp.errors import HCError
 
+Analysis = Literal[
+    "accuracy", "masks", "core", "generalizing", "premises", "reading", "paths", "probes", "attention"
+]  # fmt: skip
 NEED_HEADS = {"generalizing": ("core",), "premises": ("core", "generalizing"), "reading": ("core", "generalizing")}
 
 
@@ -33,10 +37,7 @@ def over_training(
     series: Annotated[str, typer.Option(help="The series: a folder that hc-interp finetune wrote, or zoo:NAME.")],
     task: TaskName,
     out: Out,
-    analysis: Annotated[
-        str,
-        typer.Option(help="accuracy, masks, core, generalizing, premises, reading, paths, probes or attention."),
-    ] = "accuracy",
+    analysis: Annotated[Analysis, typer.Option(help="What is measured at each checkpoint.")] = "accuracy",
     data_dir: DataDir = None,
     device: Device = None,
     steps: Annotated[str | None, typer.Option(help="Checkpoints to look at, comma separated (default: all).")] = None,
@@ -54,7 +55,11 @@ def over_training(
     pairs: Annotated[int, typer.Option(help="Number of contrast pairs.", min=1, rich_help_panel=PAIRS)] = 64,
     feature: Annotated[str, typer.Option(help="For probes: the feature that is predicted.")] = "token_overlap",
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw the figure to this file (.svg, .pdf, .png or .html).")
+        Path | None,
+        typer.Option(
+            help="Also draw the figure to this file (.svg, .pdf, .png or .html).",
+            callback=lambda path: path and a_file(path),
+        ),
     ] = None,
     sparsity: Annotated[
         float, typer.Option(help="For masks and core: share of components removed.")
@@ -87,16 +92,25 @@ def over_training(
             feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds), search_steps=search_steps,
             max_per_case=max_per_case, mean_examples=mean_examples, seed=seed,
         ),
-        steps=None if steps is None else [int(step) for step in names(steps) or ()],
+        steps=None if steps is None else _numbers(steps),
         resume=resume,
     )  # fmt: skip
+    shown = written(found, out, _by_step(found))  # before the figure, whose drawing may fail
     if figure is not None:
         hc.figures.over_training(found).write(figure)
-    return written(found, out, _by_step(found))
+    return shown
+
+
+def _numbers(text: str) -> list[int]:
+    """The steps in a comma-separated text. Raises `HCError` for anything else."""
+    parts = names(text) or []
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise HCError(f"--steps {text!r} was given. Expected steps of the series, comma separated, like 0,64,1024.")
+    return [int(part) for part in parts]
 
 
 def _analysis(name: str, task: Any, core: Any, generalizing: Any, **given: Any) -> Callable[[Any], Any]:
-    """The analysis of this name. Raises `HCError`, which lists the names, for any other."""
+    """The analysis of this name, one of `Analysis`."""
     make, seed = hc.analyses, given["seed"]
     search = {"seeds": given["seeds"], "steps": given["search_steps"]}
     made: dict[str, Callable[[], Any]] = {
@@ -116,8 +130,6 @@ def _analysis(name: str, task: Any, core: Any, generalizing: Any, **given: Any) 
         "probes": lambda: make.probes(split(task, "overlap").sample(given["max_per_case"], seed), given["feature"]),
         "attention": lambda: make.attention(split(task, "validation").sample(given["max_per_case"], seed)),
     }  # fmt: skip
-    if name not in made:
-        raise HCError(f"--analysis {name!r} is not known. Choose one of: {', '.join(made)}.")
     return made[name]()
 
 

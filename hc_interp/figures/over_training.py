@@ -51,7 +51,7 @@ def over_training(found: OverTraining, *, width: Width = "double", most: int = M
     draw = _lines if quantity.form == "lines" else _cells
     plot, left_out = draw(found, drawn, width, most)
     mark = f" Marked: {quantity.mark}." if quantity.mark and any_marked else ""
-    cut = f" Of {left_out + most} items the {most} with the largest values are drawn." if left_out else ""
+    cut = f" {left_out} further items are in the table and not drawn." if left_out else ""
     caption = f"{quantity.about}{mark}{cut} Training steps are evenly spaced, not to scale ({len(found)} checkpoints)."
     return Figure(plot, quantity.heading, caption, frame.to_dict("records"))
 
@@ -62,7 +62,8 @@ def _lines(found: OverTraining, frame: pd.DataFrame, width: Width, most: int) ->
     quantity = found.quantity
     rows = frame.to_dict("records")
     any_marked = any(row["marked"] for row in rows)
-    names = list(dict.fromkeys(row["item"] for row in rows))[: len(LINES)]
+    items = list(dict.fromkeys(row["item"] for row in rows))
+    names = items[: len(LINES)]
     key_rows = -(-len(names) // (3 if width == "double" else 1))
     low, high = quantity.limits
     limits = {} if low is None or high is None else {"range": [low - 0.03, high + 0.05]}
@@ -95,7 +96,7 @@ def _lines(found: OverTraining, frame: pd.DataFrame, width: Width, most: int) ->
                 },
             }
         )  # fmt: skip
-    return plot, 0
+    return plot, len(items) - len(names)
 
 
 def _cells(found: OverTraining, frame: pd.DataFrame, width: Width, most: int) -> tuple[Any, int]:

@@ -11,16 +11,16 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.nodes import chosen_heads
-from hc_interp.interventions.path_steps import INPUTS, PathEnd
-from hc_interp.interventions.paths import EndNames, check_ends_exist, check_free, check_path, path_ends, path_inputs
-from hc_interp.interventions.sources import Source, check_source, site_of, source_values
+from hc_interp.interventions.path_steps import PathEnd
+from hc_interp.interventions.paths import PathIntervention
+from hc_interp.interventions.sources import site_of, source_values
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 
 
 @dataclass(frozen=True, eq=False)
-class PatchEdges(Intervention):
+class PatchEdges(PathIntervention):
     """Patch every direct path from `senders` to `receivers` at once: all of them in one pass.
 
     Each receiver reads the residual stream in which the senders have the values of `source` and everything else is as
@@ -28,7 +28,7 @@ class PatchEdges(Intervention):
     reads the actual stream. So no receiver sees the senders directly, nor through another receiver.
 
     With one receiver this is `PatchPath` on the direct route. With several it is a `PatchPath` into those of the first
-    layer, then one into those of the next under it, and so on, at the cost of one pass. It is the ablation of edges of
+    layer, then one into those of the next under it, and so on, in a single pass. It is the ablation of edges of
     Conmy et al. 2023 (arXiv 2304.14997), with the LayerNorms of the receivers' inputs recomputed.
 
     `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. `through`
@@ -42,36 +42,16 @@ class PatchEdges(Intervention):
     with dropout; `ComponentError` for components that the model lacks.
     """
 
-    senders: EndNames
-    receivers: EndNames
-    through: Sequence[str] = INPUTS
-    source: Source | None = None
-
     def __post_init__(self) -> None:
-        senders, receivers = path_ends(self.senders), path_ends(self.receivers)
-        object.__setattr__(self, "senders", senders)
-        object.__setattr__(self, "receivers", receivers)
-        object.__setattr__(self, "through", path_inputs(self.through, receivers))
-        check_path(senders, receivers, "direct")
-        if OUTPUT in receivers:
+        super().__post_init__()
+        if OUTPUT in self._ends[1]:
             raise InterventionError(
                 "PatchEdges was given the receiver 'output', which computes nothing that could read another stream. "
                 "Use PatchPath(senders, 'output', source=...)."
             )
-        if self.source is None:
-            raise InterventionError("PatchEdges has no source; pass source=pairs, means, hc.Donors(...) or 0.")
-
-    @property
-    def _ends(self) -> tuple[tuple[PathEnd, ...], tuple[Component, ...]]:
-        """The senders and receivers as components, as `__post_init__` has stored them."""
-        return self.senders, self.receivers  # type: ignore[return-value]
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        senders, receivers = self._ends
-        check_ends_exist(model, (*senders, *receivers))
-        assert self.source is not None
-        check_source(self.source, model, before)
-        check_free(receivers, before)
+        super().check(model, before)
         if getattr(model, "dropout", False):
             raise InterventionError(
                 "PatchEdges was given with dropout, which would drop other values from the patched stream than from "
@@ -79,7 +59,8 @@ class PatchEdges(Intervention):
             )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
-        senders, receivers = self._ends
+        senders, ends = self._ends
+        receivers = [item for item in ends if not isinstance(item, End)]
         assert self.source is not None
         sites = [site_of(item).whole for item in senders]
         values = source_values(self.source, model, batch, sites, before)

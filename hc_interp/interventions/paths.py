@@ -17,7 +17,46 @@ EndNames = str | PathEnd | Subnetwork | HasHeads | Iterable[str | PathEnd]
 
 
 @dataclass(frozen=True, eq=False)
-class PatchPath(Intervention):
+class PathIntervention(Intervention):
+    """Base of interventions on paths from senders to receivers: their ends, inputs and source, and the checks of these.
+
+    `_route` is the route of the paths.
+    """
+
+    senders: EndNames
+    receivers: EndNames
+    through: Sequence[str] = INPUTS
+    source: Source | None = None
+
+    @property
+    def _route(self) -> str:
+        return "direct"
+
+    def __post_init__(self) -> None:
+        senders, receivers = path_ends(self.senders), path_ends(self.receivers)
+        object.__setattr__(self, "senders", senders)
+        object.__setattr__(self, "receivers", receivers)
+        object.__setattr__(self, "through", path_inputs(self.through, receivers))
+        check_path(senders, receivers, self._route)
+        if self.source is None:
+            name = type(self).__name__
+            raise InterventionError(f"{name} has no source; pass source=pairs, means, hc.Donors(...) or 0.")
+
+    @property
+    def _ends(self) -> tuple[tuple[PathEnd, ...], tuple[PathEnd, ...]]:
+        """The senders and receivers as components, as `__post_init__` has stored them."""
+        return self.senders, self.receivers  # type: ignore[return-value]
+
+    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
+        senders, receivers = self._ends
+        check_ends_exist(model, (*senders, *receivers))
+        assert self.source is not None
+        check_source(self.source, model, before)
+        check_free(receivers, before)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchPath(PathIntervention):
     """Patch the paths from `senders` into the named inputs of `receivers`: change what the receivers read from senders.
 
     1. In a clean run the senders take the values of `source`. The change reaches the receivers by the `route`:
@@ -38,32 +77,11 @@ class PatchPath(Intervention):
     `hc.path_effects` measures many paths.
     """
 
-    senders: EndNames
-    receivers: EndNames
-    through: Sequence[str] = INPUTS
-    source: Source | None = None
     route: str = "direct"
 
-    def __post_init__(self) -> None:
-        senders, receivers = path_ends(self.senders), path_ends(self.receivers)
-        object.__setattr__(self, "senders", senders)
-        object.__setattr__(self, "receivers", receivers)
-        object.__setattr__(self, "through", path_inputs(self.through, receivers))
-        check_path(senders, receivers, self.route)
-        if self.source is None:
-            raise InterventionError("PatchPath has no source; pass source=pairs, means, hc.Donors(...) or 0.")
-
     @property
-    def _ends(self) -> tuple[tuple[PathEnd, ...], tuple[PathEnd, ...]]:
-        """The senders and receivers as components, as `__post_init__` has stored them."""
-        return self.senders, self.receivers  # type: ignore[return-value]
-
-    def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
-        senders, receivers = self._ends
-        check_ends_exist(model, (*senders, *receivers))
-        assert self.source is not None
-        check_source(self.source, model, before)
-        check_free(receivers, before)
+    def _route(self) -> str:
+        return self.route
 
     def holds(self, item: PathEnd) -> bool:
         """Whether this path fixes the item's value, so that no other path can change it.

@@ -45,3 +45,29 @@ def test_a_phase_of_another_form_is_refused(text, words, hc_interp_call, small_t
 def test_a_name_that_is_no_file_and_shares_that_do_not_sum_to_1_are_refused(words, hc_interp_call, small_task) -> None:
     assert "is no file. Expected train or a file" in hc_interp_call(*words[0], "--phase", "0:nothing.csv=1").err
     assert "sum to 0.5" in hc_interp_call(*words[0], "--phase", "0:train=0.5").err
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        (["--steps", "first"], "--steps 'first' was given. Expected steps of the series"),
+        (["--steps", "0,9"], "no checkpoint at step 9"),
+        (["--analysis", "premises", "--core", "L0H0"], "without --generalizing"),
+        (["--analysis", "everything"], "everything"),
+        (["--figure", "nowhere/f.svg/g.svg"], "nowhere"),
+    ],
+)
+def test_over_training_refuses_before_any_work(more, error, hc_interp_call, finished_series, tmp_path) -> None:
+    (tmp_path / "nowhere").write_text("")
+    more = [word.replace("nowhere", str(tmp_path / "nowhere")) for word in more]
+    common = ["over-training", "--series", str(finished_series), "--task", "overlap-grammar"]
+    done = hc_interp_call(*common, "--out", str(tmp_path / "found.json"), *more)
+    assert done.code == 2, done.err
+    assert error in " ".join((done.out + done.err).split()).replace("│ ", "")
+    assert not (tmp_path / "found.json").exists()
+
+
+@pytest.fixture
+def finished_series(words, hc_interp_call, small_task, tmp_path):
+    assert hc_interp_call(*words[0]).code == 0
+    return tmp_path / "series"
