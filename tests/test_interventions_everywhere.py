@@ -84,6 +84,11 @@ def searched(model: hc.HookedModel, given: list[Any], **more: Any) -> hc.MaskSea
     return hc.search_masks(model, DATA, [0.5, 0], [0], interventions=given, steps=4, batch_size=8, **more)
 
 
+def sampled(model: hc.HookedModel, given: list[Any], **more: Any) -> hc.SubnetworkSample:
+    settings = {"chains": 2, "rows": 16, "warm_up": 10, "sweeps": 10, "steps": 2} | more
+    return hc.sample_subnetworks(model, DATA, 0.5, 1.0, interventions=given, **settings)
+
+
 def evaluated(model: hc.HookedModel, given: list[Any]) -> tuple[Any, ...]:
     """Without the names of its rows, which tell a model under interventions from one without."""
     found = hc.evaluate(model, TASK, SIX, means_of(model, given), interventions=given)
@@ -133,6 +138,7 @@ CASES: dict[str, Case] = {
     "HookedModel.check_interventions": lambda m, b: m.logits(BATCH, m.check_interventions(b)),
     "mean_activations": means_without_the_head,
     "search_masks": lambda m, b: searched(m, b, exchanges=2),
+    "sample_subnetworks": sampled,
     "search_masks, task": lambda m, b: searched(m, b, objective="task", exchanges=0, means=0),
     "gradient_importance": lambda m, b: hc.gradient_importance(m, DATA, interventions=b),
     "gradient_importance, task": lambda m, b: hc.gradient_importance(m, DATA, objective="task", interventions=b),
@@ -240,6 +246,7 @@ def test_zero_ablation_is_the_model_without_the_heads_rows_of_w_o(name: str) -> 
 
 RESUMED: dict[str, Case] = {
     "search_masks": lambda folder, b: searched(MODEL, b, means=0, exchanges=0, resume=folder),
+    "sample_subnetworks": lambda folder, b: sampled(MODEL, b, means=0, resume=folder),
     "path_effects": lambda folder, b: patched(MODEL, b, resume=folder),
 }
 

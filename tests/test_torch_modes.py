@@ -56,6 +56,9 @@ CALLS = {
     "reads_from": lambda m, means: hc.reads_from(
         m, PAIRS, core=CORE, generalizing=[READER], means=means, n_permutations=5, n_size_controls=2
     ),
+    "sample_subnetworks": lambda m, means: hc.sample_subnetworks(
+        m, SIGNS, 0.5, 1.0, 2, means, rows=16, warm_up=10, sweeps=10, steps=2
+    ),
     "search_masks": lambda m, means: hc.search_masks(m, SIGNS, means=means, exchanges=1, **SEARCH),
 }
 ELSEWHERE = {"run": "tests/experiment/test_run.py: its parts are the functions above"}

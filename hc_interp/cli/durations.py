@@ -18,6 +18,8 @@ N_KINDS, N_CASES, N_VALIDATION = 2, 31, 1000  # kinds of pairs, cases and valida
 HELD_OUT, TRAINED_ON = 512, 1024  # examples of one search
 TRAINING_STEP = 3  # passes for each example: a forward pass, and a backward pass that takes twice as long
 EXCHANGE_ROUND = 5  # passes for each example: a forward pass, and a backward pass for each of two classes
+TRAINING_STEPS, EXCHANGE_ROUNDS = 120, 16  # of a start, and of the best one
+LEVELS, NOT_GIVEN_UP = 4, 0.8  # of a chain, and the share of rows on which a proposed mask is run
 DIRECTIONS = 2  # of each pair
 HEURISTIC_CASES, PREMISE_ROWS = 10, 1200  # cases of a heuristic; in-domain examples and sides of pairs
 SET_SHARE, DISJOINT_SETS = (
@@ -42,6 +44,14 @@ def _search(arguments: Mapping[str, Any]) -> float:
 def _sparsities(arguments: Mapping[str, Any]) -> tuple[float, ...]:
     """The sparsities that a run searches."""
     return RunSettings(sparsity=arguments["sparsity"], beside=arguments["beside"]).sparsities
+
+
+def _subnetworks(arguments: Mapping[str, Any]) -> float:
+    """Starts, the best of them, and every move of every chain at every level, less what is given up early."""
+    chains, rows = arguments["chains"], arguments["rows"]
+    starts = -(-chains // 2) * TRAINING_STEPS * 16 * TRAINING_STEP + EXCHANGE_ROUNDS * rows * EXCHANGE_ROUND
+    moves = chains * LEVELS * (arguments["warm_up"] + arguments["sweeps"]) * rows * NOT_GIVEN_UP
+    return starts + moves + TRAINED_ON + arguments["mean_examples"]
 
 
 def _reads_from(arguments: Mapping[str, Any]) -> float:
@@ -94,6 +104,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "run": _run,
     "demo": lambda arguments: _run(DEMO.model_dump()),
     "search": _search,
+    "subnetworks": _subnetworks,
     "evaluate": _evaluate,
     "generalizing": lambda arguments: SINGLE_HEAD * arguments["max_pairs"] * CANDIDATES,
     "patch": _patch,

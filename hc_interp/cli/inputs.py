@@ -62,7 +62,7 @@ def heads_in(text: str) -> Any:
 
 
 def subnetworks_of(paths: list[Path]) -> "dict[str, hc.Subnetwork]":
-    """The subnetworks in files, by name: those of each `MaskSearch`, and single ones.
+    """The subnetworks in files, by name: those of each `MaskSearch` and `SubnetworkSample`, and single ones.
 
     Raises `ResultError` for a file that holds something else.
     """
@@ -72,12 +72,12 @@ def subnetworks_of(paths: list[Path]) -> "dict[str, hc.Subnetwork]":
         prefix = f"{path.stem}-" if len(paths) > 1 else ""
         if isinstance(result, hc.Subnetwork):
             subnetworks[path.stem] = result
-        elif isinstance(result, hc.MaskSearch):
+        elif isinstance(result, hc.MaskSearch | hc.SubnetworkSample):
             subnetworks |= {f"{prefix}{index}": item for index, item in enumerate(result.subnetworks)}
         else:
             raise ResultError(
-                f"{path} holds a {type(result).__name__}, not a MaskSearch or a Subnetwork. Expected a file of "
-                "hc-interp search, or a single subnetwork's."
+                f"{path} holds a {type(result).__name__}, not a MaskSearch, a SubnetworkSample or a Subnetwork. "
+                "Expected a file of hc-interp search or subnetworks, or a single subnetwork's."
             )
     return subnetworks
 

@@ -1,4 +1,4 @@
-"""The commands `search`, `evaluate`, `core` and `generalizing`: subnetworks, and the heads that are found by them."""
+"""The commands `search`, `subnetworks`, `evaluate`, `core` and `generalizing`: subnetworks, and heads found by them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,10 +29,12 @@ from hc_interp.cli.options import (
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
+from hc_interp.search.defaults import CHAINS, ROWS, SWEEPS, WARM_UP
 
 PANEL = "Step by step"
 Searches = Annotated[
-    list[Path], typer.Argument(help="Files that hc-interp search wrote, or files of single subnetworks.")
+    list[Path],
+    typer.Argument(help="Files that hc-interp search or subnetworks wrote, or files of single subnetworks."),
 ]
 
 
@@ -79,6 +81,50 @@ def search(
     return written(result, out)
 
 
+@command("subnetworks", panel=PANEL, interrupted=kept_in_folder("blocks of the sample"))
+def subnetworks(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    too_long: TooLong = "refuse",
+    sparsity: Annotated[float, typer.Option(help="Share of components removed.")] = DEFAULT.sparsity,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="How far the loss of a subnetwork may lie above the best (default: the loss at which in-domain "
+            "accuracy falls by a point)."
+        ),
+    ] = None,
+    chains: Annotated[int, typer.Option(help="Number of independent chains.", min=2)] = CHAINS,
+    sweeps: Annotated[int, typer.Option(help="Moves of every chain that are recorded.", min=10)] = SWEEPS,
+    warm_up: Annotated[int, typer.Option(help="Moves of every chain before that.", min=10)] = WARM_UP,
+    rows: Annotated[int, typer.Option(help="Number of examples that define the loss.", min=16)] = ROWS,
+    seed: Seed = DEFAULT.seed,
+    components: Annotated[
+        Literal["heads+mlps", "heads"], typer.Option(help="Components that may be removed.")
+    ] = "heads+mlps",
+    replace: Replace = "means",
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished parts. The same command then does only the rest.")
+    ] = None,
+    train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+) -> Shown:
+    """Sample all good subnetworks of a size, and the core that they really share (hc.sample_subnetworks)."""
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    sample = hc.sample_subnetworks(
+        loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
+        source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
+        warm_up=warm_up, sweeps=sweeps,
+    )  # fmt: skip
+    frame = sample.to_frame()
+    return written(sample, out, frame[frame["in_core"]])
+
+
 @command("evaluate", panel=PANEL)
 def evaluate(
     model: Model,
@@ -87,7 +133,8 @@ def evaluate(
     subnetworks: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Files that hc-interp search wrote, or files of single subnetworks (none: full model only)."
+            help="Files that hc-interp search or subnetworks wrote, or files of single subnetworks (none: full model "
+            "only)."
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -25,10 +25,11 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.search.result import MaskSearch
+from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-Subnetworks = MaskSearch | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
+Subnetworks = MaskSearch | SubnetworkSample | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
 
 
 @own_torch_modes
@@ -144,7 +145,7 @@ def named_subnetworks(subnetworks: Subnetworks | None) -> dict[str, Subnetwork]:
     """Subnetworks by name; without names they are named "0", "1" and so on. Raises `HCError` for anything else."""
     if subnetworks is None:
         return {}
-    if isinstance(subnetworks, MaskSearch):
+    if isinstance(subnetworks, MaskSearch | SubnetworkSample):
         subnetworks = subnetworks.subnetworks
     if isinstance(subnetworks, Subnetwork):
         subnetworks = [subnetworks]

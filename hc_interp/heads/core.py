@@ -15,6 +15,7 @@ from hc_interp.components import MLP, Component, Head, Subnetwork, component
 from hc_interp.errors import ComponentError, HCError, warn
 from hc_interp.records.result import Result
 from hc_interp.search.result import MaskSearch
+from hc_interp.search.sampling.sample import SubnetworkSample
 
 ONE_MASK = 0.75  # a larger mean Jaccard of heads means that the subnetworks are variants of one mask
 SHARE_ROUNDING = 1e-9  # so that a share of 7/25 needs 7 of 25 subnetworks and not 8 in binary floating point
@@ -111,13 +112,18 @@ class HeuristicCore(Result):
         )
 
 
-def heuristic_core(subnetworks: Iterable[Subnetwork] | MaskSearch, share: float = 1.0) -> HeuristicCore:
+def heuristic_core(
+    subnetworks: Iterable[Subnetwork] | MaskSearch | SubnetworkSample, share: float = 1.0
+) -> HeuristicCore:
     """The components that at least `share` of the subnetworks keep (1.0: all subnetworks).
+
+    Of a `SubnetworkSample` these are `sample.subnetworks`; 1.0 is then its shared core.
 
     Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. A single subnetwork is its own core, which
     shows nothing; the result notes it. It also notes, with an `HCWarning`, a mean Jaccard of heads above 0.75: the core
     is then hardly more than a single mask, found again and again. Raises `HCError` without subnetworks, for anything
-    that is not a subnetwork, and for a share outside (0, 1]; `ComponentError` for subnetworks of different universes.
+    that is not a subnetwork, for a sample that has not mixed, and for a share outside (0, 1]; `ComponentError` for
+    subnetworks of different universes.
     """
     items = _checked(subnetworks)
     if not 0 < share <= 1:
@@ -192,8 +198,14 @@ def core_size_by_chance(kept: Sequence[int], n_all: int, least: int) -> float:
     return float(n_all * inside[least:].sum())
 
 
-def _checked(subnetworks: Iterable[Subnetwork] | MaskSearch) -> list[Subnetwork]:
-    subnetworks = subnetworks.subnetworks if isinstance(subnetworks, MaskSearch) else subnetworks
+def _checked(subnetworks: Iterable[Subnetwork] | MaskSearch | SubnetworkSample) -> list[Subnetwork]:
+    if isinstance(subnetworks, SubnetworkSample) and not subnetworks.mixed:
+        raise HCError(
+            "The sample of subnetworks has not mixed, so its core is no result: what all draws keep may be what these "
+            "chains did not get around to removing. Expected more sweeps= (with resume= the sample goes on)."
+        )
+    if isinstance(subnetworks, MaskSearch | SubnetworkSample):
+        subnetworks = subnetworks.subnetworks
     items: list[Subnetwork] = [subnetworks] if isinstance(subnetworks, Subnetwork) else list(subnetworks)
     for item in items:
         if not isinstance(item, Subnetwork):

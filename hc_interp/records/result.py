@@ -47,7 +47,10 @@ MODULES = {
     "Ranking": "hc_interp.search.ranking",
     "Specificity": "hc_interp.reading.specificity",
     "ScoreRows": "hc_interp.evaluation.scores",
+    "SavedBlock": "hc_interp.search.sampling.store",
+    "SavedStarts": "hc_interp.search.sampling.store",
     "Scores": "hc_interp.evaluation.scores",
+    "SubnetworkSample": "hc_interp.search.sampling.sample",
     "Table": "hc_interp.dynamics.result",
     "Verdict": "hc_interp.reading.verdict",
 }

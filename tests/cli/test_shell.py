@@ -17,6 +17,7 @@ NAMES = [
     "run",
     "demo",
     "search",
+    "subnetworks",
     "evaluate",
     "core",
     "generalizing",

@@ -35,6 +35,12 @@ probe-examples = 60
 seeds = 2
 steps = 3
 exchanges = 1
+[subnetworks]
+chains = 2
+sweeps = 10
+warm-up = 10
+rows = 16
+epsilon = 1.0
 [evaluate]
 max-per-case = 6
 cases = ["lexical_overlap_ln_passive", "subsequence_sn_NP/S"]

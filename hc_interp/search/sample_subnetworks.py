@@ -1,0 +1,216 @@
+"""`sample_subnetworks`: a sample of all subnetworks of a size whose loss is near the lowest, by Markov chains."""
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+
+from hc_interp.components import Subnetwork
+from hc_interp.data.examples import Examples
+from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, pick
+from hc_interp.errors import SearchError
+from hc_interp.interventions.means import mean_activations
+from hc_interp.interventions.sources import Source, check_rows, check_source
+from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.progress import stage
+from hc_interp.records.digest import digest
+from hc_interp.records.provenance import provenance
+from hc_interp.search.defaults import CHAINS, ROWS, SPARSITY, STEPS, SWEEPS, WARM_UP
+from hc_interp.search.objective import Objective, check_choice, universe_of
+from hc_interp.search.plan import Plan, draw_plan, shaping
+from hc_interp.search.pool import build_pool
+from hc_interp.search.sampling.evaluator import losses_on
+from hc_interp.search.sampling.exclusion import lowest_without
+from hc_interp.search.sampling.levels import ladder
+from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bounds
+from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
+from hc_interp.search.sampling.starts import chosen_epsilon, draw_starts, n_trained
+from hc_interp.search.sampling.store import SampleFolder, SavedStarts
+from hc_interp.search.swaps import row_losses
+from hc_interp.search.training_run import EVAL_SIZE
+from hc_interp.shares import as_written, kept_count
+from hc_interp.torch_modes import own_torch_modes
+
+BATCH_SIZE = 16  # of the training that finds starts
+LEAST = {"chains": 2, "seed": 0, "rows": BATCH_SIZE, "warm_up": BLOCK, "sweeps": BLOCK, "steps": 1}
+FRESH = 64  # masks that are measured again on fresh examples
+
+
+@own_torch_modes
+def sample_subnetworks(
+    model: HookedModel,
+    data: Data,
+    sparsity: float = SPARSITY,
+    epsilon: float | None = None,
+    chains: int = CHAINS,
+    means: Source | None = None,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    *,
+    components: str = "heads+mlps",
+    objective: str = "kl",
+    interventions: Iterable[Intervention] = (),
+    rows: int = ROWS,
+    warm_up: int = WARM_UP,
+    sweeps: int = SWEEPS,
+    steps: int = STEPS,
+) -> SubnetworkSample:
+    """Sample all subnetworks that keep `floor((1 - sparsity) n + 0.5)` of n components and whose loss is near the best.
+
+    The set is all masks of this size whose mean loss on the rows of the sample is at most the lowest loss that a search
+    with swaps finds on them plus epsilon: a bound that is fixed before sampling. Chains walk on masks of exactly this
+    size (`search/sampling/moves.py`), on a ladder of tempered levels above the bounds with exchanges between
+    neighbours. Every loss that decides is measured. Half of the chains begin at what training finds, the others at
+    random masks.
+
+    Arguments:
+        data: the examples; `rows` of them, whose sources are not held out, define the loss.
+        epsilon: how far a loss may lie above the best. None: the loss at which accuracy on held-out examples falls by a
+            point, and at least 3 standard errors of a paired difference of two masks' losses (`settings["chosen_by"]`).
+        chains: independent chains; each has a mask at every level of the ladder.
+        means: what replaces a removed component (None: mean activations over all of `data`), or another source.
+        resume: a folder that keeps finished blocks; the same sample, also with more sweeps, goes on where it was.
+        components, objective, interventions: as in `search_masks`.
+        warm_up, sweeps: moves of every mask before and after the surrogate is fixed; only the latter are recorded.
+        steps: training steps of a start.
+
+    Returns a sample that says whether it has mixed; one that has not is no result. Raises `SearchError` for settings
+    without meaning, and `ResultError` for a folder of another sample.
+
+    Sources: Bhaskar et al. 2024 (the claim about a set of subnetworks), Zanella 2020 (locally balanced proposals), Liu
+    2001 (proposals by a surrogate), Vehtari et al. 2021 (R-hat).
+    """
+    share = _checked(
+        sparsity, epsilon, chains=chains, seed=seed, rows=rows, warm_up=warm_up, sweeps=sweeps, steps=steps
+    )
+    check_choice(components, objective)
+    parts = as_parts(data)
+    if means is not None:
+        check_source(means, model)
+    before = tuple(model.check_interventions(interventions))
+    items = universe_of(model, components)
+    if not 0 < kept_count(len(items), share) < len(items):
+        raise SearchError(
+            f"sparsity={share:g} keeps {kept_count(len(items), share)} of {len(items)} components, and there is one "
+            "such mask. Expected a sparsity at which some are kept and some removed."
+        )
+    plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
+    settings: dict[str, Any] = {
+        "components": components, "objective": objective, "sparsity": share, "chains": int(chains), "seed": int(seed),
+        "rows": int(rows), "warm_up": int(warm_up), "steps": int(steps), "epsilon": epsilon,
+    }  # fmt: skip
+    source = mean_activations(model, parts, interventions=before) if means is None else means
+    folder = None
+    if resume is not None:
+        used = shaping(parts, with_labels=_labelled(parts))  # epsilon is chosen by accuracy
+        folder = SampleFolder(Path(resume), digest(model, used, source, list(before), settings))
+        folder.check()
+    goal = _objective(model, parts, plan, source, components, objective, before)
+    starts = _starts(goal, plan, settings, folder)
+    measured = losses_on(goal, plan.train_index(seed), starts.best)
+    levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])
+    run = SampleRun(measured, levels, starts.masks.numpy(), starts.best.numpy(), seed, folder)
+    n_warm, n_blocks = -(-int(warm_up) // BLOCK), -(-int(sweeps) // BLOCK)
+    with stage("sampling subnetworks", (n_warm + n_blocks) * BLOCK) as progress:
+        chains_there, surrogate = run.warm_up(n_warm, progress)
+        blocks = run.record(chains_there, surrogate, n_warm, n_blocks, progress)
+    masks, losses = at_bounds(blocks, len(MULTIPLES))
+    with stage("repairs", len(items)) as progress:
+        last = masks[MULTIPLES.index(1.0), :, -1].numpy()
+        without = lowest_without(measured, surrogate, last, levels[-1].bound, progress)
+    return SubnetworkSample(
+        universe=items,
+        sparsity=share,
+        epsilon=starts.epsilon,
+        best=Subnetwork(frozenset(item for item, kept in zip(items, starts.best.tolist(), strict=True) if kept), items),
+        best_loss=starts.best_loss,
+        multiples=MULTIPLES,
+        masks=masks,
+        losses=losses,
+        without=pd.DataFrame(
+            {
+                "component": [str(item) for item in items],
+                "loss": [found.loss for found in without],
+                "repairs": [found.repairs for found in without],
+            }
+        ),
+        without_masks=torch.from_numpy(np.stack([found.mask for found in without])),
+        fresh=_fresh(goal, plan, masks[MULTIPLES.index(1.0)], losses[MULTIPLES.index(1.0)]),
+        steps=acceptance(blocks, levels),
+        settings=settings
+        | {
+            "sweeps": n_blocks * BLOCK, "rows": len(plan.train[seed]), "held_out": len(plan.held_out),
+            "chosen_by": starts.chosen_by, "masks_measured": len(measured.known), "rows_run": measured.runs,
+            "surrogate_error": surrogate.error, "surrogate_explained": surrogate.explained,
+        },
+        provenance=provenance(model, fingerprint(parts), means=source, interventions=list(before), **settings),
+    )  # fmt: skip
+
+
+def _starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: SampleFolder | None) -> SavedStarts:
+    """Starts, the best mask and epsilon, from the folder where they are."""
+    if folder is not None and (saved := folder.starts()) is not None:
+        return saved
+    chains, seed, steps = settings["chains"], settings["seed"], settings["steps"]
+    with stage("starts", steps * n_trained(chains)) as progress:
+        drawn = draw_starts(goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress)
+    epsilon, chosen = settings["epsilon"], {}
+    if epsilon is None:
+        epsilon, chosen = chosen_epsilon(goal, drawn.best, plan.train_index(seed), plan.held_out_index, seed)
+    best = torch.from_numpy(drawn.best)
+    starts = SavedStarts(torch.from_numpy(drawn.masks), drawn.trained, best, drawn.best_loss, float(epsilon), chosen)
+    if folder is not None:
+        folder.write_starts(starts)
+    return starts
+
+
+def _fresh(
+    goal: Objective,
+    plan: Plan,
+    masks: Bool[torch.Tensor, "chain draw component"],
+    losses: Float[torch.Tensor, "chain draw"],
+) -> pd.DataFrame:
+    """Some of the masks, evenly over chains and draws, measured again on the held-out rows."""
+    flat, known = masks.transpose(0, 1).flatten(0, 1), losses.T.flatten()
+    some = evenly(len(flat), FRESH)
+    by_row = row_losses(goal, flat[some], plan.held_out_index)
+    error = by_row.std(1) / by_row.shape[1] ** 0.5
+    return pd.DataFrame({"loss": known[some], "fresh_loss": by_row.mean(1), "standard_error": error})
+
+
+def _objective(
+    model: HookedModel,
+    parts: list[DataPart],
+    plan: Plan,
+    source: Source,
+    components: str,
+    objective: str,
+    before: tuple[Intervention, ...],
+) -> Objective:
+    """Labels are read wherever there are some, for epsilon, also if the loss does not use them."""
+    chosen = [part for group in plan.groups for part in pick(parts, group)]
+    with_gold = objective == "task" or _labelled(parts)
+    pool = build_pool(model, chosen, with_gold=with_gold, interventions=before, size=EVAL_SIZE)
+    check_rows(source, model, pool.batch)
+    return Objective(model, universe_of(model, components), source, pool, objective, before)
+
+
+def _labelled(parts: Iterable[DataPart]) -> bool:
+    return all((part.label if isinstance(part, Examples) else part.labels) is not None for part in parts)
+
+
+def _checked(sparsity: Any, epsilon: Any, **counts: Any) -> float:
+    if not isinstance(sparsity, Real) or not 0 < as_written(sparsity) < 1:
+        raise SearchError(f"sparsity={sparsity!r} was given. Expected the share of components to remove, like 0.5.")
+    if epsilon is not None and not (isinstance(epsilon, Real) and 0 < float(epsilon) < float("inf")):
+        raise SearchError(f"epsilon={epsilon!r} was given. Expected a loss above 0, or None to have it chosen.")
+    for name, value in counts.items():
+        least = LEAST[name]
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise SearchError(f"{name}={value!r} was given. Expected a whole number from {least}.")
+    return as_written(sparsity)

@@ -1,0 +1,120 @@
+"""The lowest loss that was found without a component: the test of whether every good mask needs it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hc_interp.progress import Stage
+from hc_interp.search.sampling.evaluator import MeasuredLosses
+from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
+
+REPAIRS = 3  # masks from which a component is removed, at least
+TRIED = 8  # swaps that are measured in one round of a repair, the best by the surrogate
+ROUNDS = 12  # of a repair, at most
+IDLE = 2  # rounds without a gain after which a repair ends
+
+Masks = Bool[np.ndarray, "mask component"]
+
+
+@dataclass(frozen=True)
+class Without:
+    """The mask of the lowest loss that was measured without a component, and how many repairs looked for a lower one.
+
+    0 repairs: a mask that the chains had measured is within the bound already. Without any mask the loss is `inf`.
+    """
+
+    mask: Bool[np.ndarray, " component"]
+    loss: float
+    repairs: int
+
+
+def lowest_without(
+    measured: MeasuredLosses,
+    surrogate: QuadraticSurrogate,
+    states: Masks,
+    bound: float,
+    progress: Stage,
+) -> list[Without]:
+    """For every component the lowest loss of a mask without it; where none within the bound is known, it is looked for.
+
+    A repair removes the component from a mask, adds the best other one and goes on with swaps, each of which is
+    measured, until it is within the bound or finds no gain. It begins at `states` that lie apart, and at the best mask
+    measured so far that lacks the component. A loss above the bound is then an upper bound of the lowest one.
+    """
+    n = states.shape[1]
+    masks, losses = measured.table(n)
+    found = []
+    for lost in range(n):
+        best = _lowest(masks, losses, lost)
+        if best.loss > bound:
+            starts = [*_without(surrogate, states, lost, REPAIRS - 1), *([best.mask] if best.loss < np.inf else [])]
+            for number, start in enumerate(starts, 1):
+                mask, loss = repaired(measured, surrogate, start, lost, bound)
+                best = Without(mask, loss, number) if loss < best.loss else replace(best, repairs=number)
+                if best.loss <= bound:
+                    break
+        found.append(best)
+        progress.advance()
+    return found
+
+
+def _lowest(masks: Masks, losses: Float[np.ndarray, " mask"], lost: int) -> Without:
+    """The best measured mask without the component."""
+    lacking = np.flatnonzero(~masks[:, lost])
+    if not len(lacking):
+        return Without(np.zeros(masks.shape[1], dtype=bool), np.inf, 0)
+    best = lacking[losses[lacking].argmin()]
+    return Without(masks[best], float(losses[best]), 0)
+
+
+def _without(surrogate: QuadraticSurrogate, states: Masks, lost: int, n: int) -> list[np.ndarray]:
+    """The states with the component swapped for the best other one, the `n` that lie furthest apart."""
+    having = states[states[:, lost]]
+    chosen: list[np.ndarray] = []
+    for _ in range(min(n, len(having))):
+        if not chosen:
+            chosen.append(having[0])
+        else:
+            apart = np.min([(having != other).sum(1) for other in chosen], axis=0)
+            chosen.append(having[int(apart.argmax())])
+    changes = surrogate.swap_changes(np.stack(chosen))[:, lost] if chosen else []
+    return [
+        swapped(mask[None], [lost], [int(np.where(mask, np.inf, row).argmin())])[0]
+        for mask, row in zip(chosen, changes, strict=True)
+    ]
+
+
+def repaired(
+    measured: MeasuredLosses,
+    surrogate: QuadraticSurrogate,
+    start: Bool[np.ndarray, " component"],
+    lost: int,
+    bound: float,
+) -> tuple[Bool[np.ndarray, " component"], float]:
+    """The mask of the lowest loss that swaps find from `start` without adding the component, and its loss."""
+    mask, loss = start, float(measured(start[None])[0])
+    tried: set[bytes] = {start.tobytes()}
+    idle = 0
+    for _ in range(ROUNDS):
+        if loss <= bound or idle == IDLE:
+            break
+        changes = surrogate.swap_changes(mask[None])[0]
+        changes = np.where(mask[:, None] & ~mask[None, :], changes, np.inf)
+        changes[:, lost] = np.inf
+        next_masks = []
+        for flat in np.argsort(changes, axis=None, kind="stable")[: TRIED * (IDLE + 2)]:
+            if len(next_masks) == TRIED or not np.isfinite(changes.flat[flat]):
+                break
+            after = swapped(mask[None], *([int(i)] for i in np.unravel_index(flat, changes.shape)))[0]
+            if after.tobytes() not in tried:
+                next_masks.append(after)
+        if not next_masks:
+            break
+        tried |= {item.tobytes() for item in next_masks}
+        losses = measured(np.stack(next_masks), np.full(len(next_masks), loss))
+        if losses.min() < loss:
+            mask, loss, idle = next_masks[int(losses.argmin())], float(losses.min()), 0
+        else:
+            idle += 1
+    return mask, loss

@@ -1,0 +1,123 @@
+"""Where chains begin, the lowest loss known before sampling, and the bound that follows from it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from hc_interp.errors import SearchError
+from hc_interp.progress import Stage
+from hc_interp.search.objective import Objective
+from hc_interp.search.plan import STREAMS, Plan, RandomStreams
+from hc_interp.search.ranking import binary
+from hc_interp.search.swaps import mask_losses, row_losses, swap_components
+from hc_interp.search.training import Training
+
+POINT = 0.01  # of in-domain accuracy, that a mask at the bound may lose
+STANDARD_ERRORS = 3  # of a paired difference of two masks' losses, that the bound must at least lie above the best
+BEST_ROUNDS = 16  # of swaps, at most, for the best mask
+STARTS_OF_A_SEED = 1_000  # so that no two seeds of the sampler train the same start
+AT_ONCE = 64  # rows of one pass
+PATH_MASKS = 32  # masks between the best and random ones, on which accuracy is compared with the loss
+
+Mask = Bool[np.ndarray, " component"]
+
+
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """A mask for each chain, the best mask, and its loss on the rows of the sample."""
+
+    masks: Bool[np.ndarray, "chain component"]
+    trained: int
+    best: Mask
+    best_loss: float
+
+
+def draw_starts(
+    goal: Objective, plan: Plan, sparsity: float, chains: int, seed: int, steps: int, batch_size: int, progress: Stage
+) -> Starts:
+    """Half of the starts are what training finds, the others are random masks; they are made to lie apart.
+
+    The best mask is the best of the trained ones after rounds of swaps on all rows.
+    """
+    rows = plan.train_index(seed)
+    n = len(goal.universe)
+    trained = n_trained(chains)
+    masks = []
+    for i in range(trained):
+        own = STARTS_OF_A_SEED * seed + i
+        streams = RandomStreams(own, seed, tuple(name for name in STREAMS if name != "data"))
+        log_alpha = Training(goal, rows, sparsity, streams, steps, batch_size).run(progress)
+        kept = binary(log_alpha, sparsity, goal.universe).kept
+        masks.append([item in kept for item in goal.universe])
+        progress.part(f"start {i}")
+    found = torch.tensor(masks)
+    first = found[int(mask_losses(goal, found, rows).argmin())]
+    rng = np.random.default_rng([seed, 0])
+    best, _ = swap_components(goal, first, rows, BEST_ROUNDS, rng)
+    n_kept = int(best.sum())
+    random = np.zeros((chains - trained, n), dtype=bool)
+    for mask in random:
+        mask[rng.choice(n, n_kept, replace=False)] = True
+    loss = float(mask_losses(goal, best[None], rows)[0])
+    return Starts(np.concatenate([found.numpy(), random]), trained, best.numpy(), loss)
+
+
+def n_trained(chains: int) -> int:
+    """How many chains begin at what training finds."""
+    return -(-chains // 2)
+
+
+def swaps_away(mask: Mask, n: int, rng: np.random.Generator) -> Mask:
+    """The mask after `n` random swaps of different components."""
+    after = mask.copy()
+    after[rng.choice(np.flatnonzero(mask), n, replace=False)] = False
+    after[rng.choice(np.flatnonzero(~mask), n, replace=False)] = True
+    return after
+
+
+@torch.no_grad()
+def chosen_epsilon(
+    goal: Objective,
+    best: Mask,
+    rows: Int[Tensor, " n"],
+    fresh: Int[Tensor, " m"],
+    seed: int,
+) -> tuple[float, dict[str, float]]:
+    """How far the loss may lie above the best, and the two numbers it is the larger of.
+
+    "by_accuracy": the loss at which accuracy on `fresh` rows falls by a point, on masks that are a few random swaps
+    from the best one: a line through the best mask, by least squares. In data without labels it is agreement with the
+    full model. "by_error": `STANDARD_ERRORS` standard errors of the difference between two such masks' losses on the
+    rows of the sample.
+    """
+    rng = np.random.default_rng([seed, 1])
+    most = max(1, min(int(best.sum()), int((~best).sum())) // 4)
+    masks = np.stack([best, *(swaps_away(best, 1 + i * most // PATH_MASKS, rng) for i in range(PATH_MASKS))])
+    kept = torch.from_numpy(masks)
+    losses = row_losses(goal, kept, fresh).mean(1).numpy()
+    right = np.array([float(_right(goal, mask, fresh).double().mean()) for mask in kept])
+    rise, fall = losses - losses[0], right[0] - right
+    slope = float(rise @ fall / (rise @ rise)) if rise @ rise > 0 else 0.0
+    near = np.argsort(rise)[1 : 1 + PATH_MASKS // 2]
+    pairs = row_losses(goal, kept[[0, *near.tolist()]], rows).numpy()
+    error = float(np.median((pairs[1:] - pairs[:1]).std(1, ddof=1))) / math.sqrt(len(rows))
+    found = {"by_accuracy": POINT / slope if slope > 0 else math.inf, "by_error": STANDARD_ERRORS * error}
+    epsilon = max(found.values())
+    if not math.isfinite(epsilon):
+        raise SearchError(
+            "epsilon was not given, and accuracy does not fall on masks of a larger loss, so that no loss can be named "
+            "at which it has fallen by a point. Give epsilon=, how far the loss of a mask may lie above the best."
+        )
+    return epsilon, found
+
+
+def _right(goal: Objective, mask: Tensor, rows: Int[Tensor, " m"]) -> Bool[Tensor, " m"]:
+    """Whether each row's answer under the mask is in its label group; without labels: is the full model's."""
+    gates = mask.to(goal.model.dtype)
+    answer = torch.cat([goal.logits(gates, part).argmax(-1) for part in rows.split(AT_ONCE)])
+    gold = goal.pool.gold
+    return (answer == goal.pool.reference[rows].argmax(-1) if gold is None else gold[rows, answer]).cpu()

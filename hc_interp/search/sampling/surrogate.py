@@ -1,0 +1,93 @@
+"""`QuadraticSurrogate`: the log loss of a mask as a quadratic function of its gates, fitted to measured masks.
+
+It proposes swaps and never decides: a chain accepts by measured losses (`moves.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge, in multiples of the mean squared kernel diagonal
+PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the rest is linear
+FAR = 0.5  # a measured log loss so far above the bound counts half
+SMALLEST = 1e-12  # losses below it are set to it before their logarithm is taken
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticSurrogate:
+    """`log loss = constant + linear . g + g . pairs . g`, with g the mask less the share that it keeps.
+
+    `error` is the root mean square of its leave-one-out errors near the bound, in log loss. `explained` is the share
+    of the variance of all measured log losses that leave-one-out predictions explain.
+    """
+
+    share: float
+    constant: float
+    linear: Float[np.ndarray, " component"]
+    pairs: Float[np.ndarray, "component component"]
+    error: float
+    explained: float
+
+    @classmethod
+    def fit(cls, masks: Bool[np.ndarray, "mask component"], losses: Float[np.ndarray, " mask"], bound: float) -> Self:
+        """Kernel ridge regression with linear and quadratic terms; penalty and kernel by leave-one-out error.
+
+        Masks far above the bound, where no chain of a bound goes, count less. All masks keep equally many components.
+        """
+        share = float(masks[0].mean())
+        gates = masks - share
+        log_loss = np.log(np.maximum(losses, SMALLEST))
+        excess = np.maximum(0.0, log_loss - np.log(bound))
+        weight = 1 / (1 + (excess / FAR) ** 2)
+        mean = float(np.average(log_loss, weights=weight))
+        best = None
+        inner = gates @ gates.T
+        scale = float(np.diag(inner).mean())
+        for pair_share in PAIR_SHARES:
+            kernel = (1 - pair_share) * inner / scale + pair_share * (inner / scale) ** 2
+            root = np.sqrt(weight)
+            values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
+            projected = vectors.T @ (root * (log_loss - mean))
+            for penalty in PENALTIES:
+                inverse = 1 / (np.maximum(values, 0) + penalty)
+                dual = vectors @ (inverse * projected)
+                left_out = dual / (vectors**2 @ inverse) / root  # residuals of predictions without the mask itself
+                score = float(np.average(left_out**2, weights=weight))
+                if best is None or score < best[0]:
+                    best = score, pair_share, root * dual, left_out
+        assert best is not None
+        _, pair_share, dual, left_out = best
+        near = weight >= 0.5
+        error = float(np.sqrt(np.mean(left_out[near] ** 2))) if near.any() else float(np.sqrt(np.mean(left_out**2)))
+        explained = (
+            1 - float(np.sum(left_out**2) / np.sum((log_loss - log_loss.mean()) ** 2)) if len(masks) > 1 else 0.0
+        )
+        linear = (1 - pair_share) / scale * (dual @ gates)
+        pairs = pair_share / scale**2 * (gates.T @ (dual[:, None] * gates))
+        return cls(share, mean, linear, pairs, error, explained)
+
+    def log_losses(self, masks: Bool[np.ndarray, "*mask component"]) -> Float[np.ndarray, "*mask"]:
+        gates = masks - self.share
+        return self.constant + gates @ self.linear + ((gates @ self.pairs) * gates).sum(-1)
+
+    def swap_changes(self, masks: Bool[np.ndarray, "mask component"]) -> Float[np.ndarray, "mask component component"]:
+        """The change of the log loss when the first component is removed and the second added, for every pair.
+
+        Only entries of a kept and a removed component mean something.
+        """
+        slopes = self.linear + 2 * (masks - self.share) @ self.pairs
+        own = np.diag(self.pairs)
+        return (own - slopes)[:, :, None] + (own + slopes)[:, None, :] - 2 * self.pairs
+
+
+def swapped(
+    masks: Bool[np.ndarray, "mask component"], removed: Sequence[int] | np.ndarray, added: Sequence[int] | np.ndarray
+) -> Bool[np.ndarray, "mask component"]:
+    """Each mask after its own swap."""
+    after = masks.copy()
+    index = np.arange(len(masks))
+    after[index, removed], after[index, added] = False, True
+    return after
