@@ -44,7 +44,7 @@ def accuracies(evaluation: hc.Evaluation, search: hc.MaskSearch) -> pd.DataFrame
     """KL, accuracy in domain, and the mean accuracy over the cases of each heuristic and label."""
     wide = evaluation.by_heuristic().pivot(index="subnetwork", columns=["heuristic", "label"], values="accuracy")
     table = evaluation.to_frame().set_index("subnetwork")
-    held_out = dict(zip(map(str, range(len(search.kl))), search.kl.tolist(), strict=True))
+    held_out = dict(zip(evaluation.names[1:], search.kl.tolist(), strict=True))  # the first row is the full model's
     found = pd.DataFrame({"": table.index, "KL": [f"{held_out.get(name, 0.0):.3f}" for name in table.index]})
     found["in domain"] = [f"{value:.3f}" for value in table["validation"]]
     for heuristic, label in wide.columns:

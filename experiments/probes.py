@@ -17,7 +17,7 @@ import hc_interp as hc
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup
 
 MODEL = "zoo:minilm-nli"
-# What the first real run found (experiments/README.md).
+# What an earlier run of six searches found.
 CORE = (
     "L0H5", "L1H1", "L1H2", "L1H6", "L2H0", "L2H3", "L2H4", "L2H9", "L2H10", "L3H2", "L3H3", "L3H5", "L3H9", "L5H1",
     "L5H8", "L5H10",

@@ -23,6 +23,7 @@ from hc_interp.reading.specificity import Specificity
 from hc_interp.reading.verdict import Verdict
 from hc_interp.runs.results import RunResults
 from hc_interp.search.result import ROUNDS, MaskSearch
+from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.tests import Interval
 
 PROVENANCE = {
@@ -131,6 +132,37 @@ def mask_search(n=12, steps=120, seed=0):
         settings={"steps": steps},
         provenance=PROVENANCE,
     )
+
+
+def subnetwork_sample(chains=8, draws=50, n_layers=6, n_heads=12, seed=0):
+    """Of half of all components: the MLPs and three heads are in every mask, one head nearly."""
+    rng = np.random.default_rng(seed)
+    items = universe(n_layers, n_heads)
+    weight = rng.normal(0, 1.5, len(items))
+    weight[[i for i, item in enumerate(items) if isinstance(item, MLP) or item in CORE[:3]]] = 50
+    weight[items.index(CORE[3])] = 6
+    n_kept = len(items) // 2
+    noise = rng.gumbel(size=(3, chains, draws, len(items)))
+    order = np.argsort(-(weight + noise), axis=-1)[..., :n_kept]
+    masks = np.zeros_like(noise, dtype=bool)
+    np.put_along_axis(masks, order, True, axis=-1)
+    spared = [0.3 if value == 50 else 0.08 for value in weight]
+    return SubnetworkSample(
+        universe=items,
+        sparsity=0.5,
+        epsilon=0.02,
+        best=Subnetwork([item for item, kept in zip(items, masks[0, 0, 0], strict=True) if kept], items),
+        best_loss=0.075,
+        multiples=(0.5, 1.0, 2.0),
+        masks=torch.from_numpy(masks),
+        losses=torch.from_numpy(rng.uniform(0.075, 0.085, (3, chains, draws))),
+        without=pd.DataFrame(
+            {"component": map(str, items), "loss": spared, "repairs": [3 * (loss > 0.1) for loss in spared]}
+        ),
+        without_masks=torch.from_numpy(~np.eye(len(items), dtype=bool)),
+        fresh=pd.DataFrame({"loss": [0.08], "fresh_loss": [0.082], "standard_error": [0.004]}),
+        steps=pd.DataFrame({"bound": [0.085], "swaps": [4], "accepted": [0.3], "exchanged": [0.2]}),
+    )  # fmt: skip
 
 
 def interval(value, half=0.03, n=64):
@@ -286,5 +318,5 @@ def run_results(**changes):
 MAKERS = SimpleNamespace(
     edges=path_effects, subnetworks=subnetworks, evaluation=evaluation, search=mask_search, record=kind_record,
     verdict=verdict, probe=probe, premises=premises, generalizing=generalizing_heads, run=run_results,
-    core=heuristic_core, cases=CASES,
+    core=heuristic_core, cases=CASES, sample=subnetwork_sample,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
 from hc_interp.figures.draw import draw
 from hc_interp.figures.effective_size import effective_size
 from hc_interp.figures.figure import Figure, write_all
+from hc_interp.figures.good_subnetworks import good_subnetworks
 from hc_interp.figures.head_frequency import head_frequency
 from hc_interp.figures.over_training import over_training
 from hc_interp.figures.path_matrix import path_matrix
@@ -36,6 +37,7 @@ __all__ = [
     "circuit_graph",
     "draw",
     "effective_size",
+    "good_subnetworks",
     "head_frequency",
     "over_training",
     "path_matrix",

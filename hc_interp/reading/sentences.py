@@ -78,4 +78,4 @@ def reading_text(reading: Reading, reason: str, heads: str, core: str, margin: s
         return f"{heads} do not depend on {core}, to a margin of {margin} of their effect"
     if reading == "specificity_open":
         return f"{heads} depend on {core}; whether more than other heads do is open, because {REASONS[reason]}"
-    return f"whether {heads} depend on {core} is open, because {REASONS[reason]}"
+    return f"whether {heads} depend on {core} is undecided, because {REASONS[reason]}"

@@ -30,10 +30,11 @@ def makers(results):
         "probes": lambda **o: figures.probe_scores(run.probes, **o),
         "reading": lambda **o: figures.reading(run.verdict, **o),
         "search": lambda **o: figures.search_curves(run.search, **o),
+        "subnetworks": lambda **o: figures.good_subnetworks(results.sample(), **o),
     }
 
 
-NAMES = ("accuracy", "core", "paths", "probes", "reading", "search")
+NAMES = ("accuracy", "core", "paths", "probes", "reading", "search", "subnetworks")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -99,6 +100,30 @@ def test_frequencies_stand_in_their_cells_and_dots_on_the_core(results):
     assert np.array(heat.z)[0][3] == core.frequency[Head(0, 3)] == 1
     assert set(zip(dots.x, dots.y, strict=True)) >= {(3, 0), (7, 0)}
     assert len(dots.x) == len(core.components)
+
+
+def test_good_subnetworks_mark_what_all_need_and_what_can_be_spared(results):
+    sample = results.sample()
+    figure = figures.good_subnetworks(sample)
+    heat, dots, rings = figure.plot.data
+    frequency = sample.to_frame().set_index("component")["frequency"]
+    assert np.array(heat.z)[0][0] == frequency["L0H0"]
+    assert len(dots.x) == len(sample.shared_core()) == 9
+    spared = [item for item in sample.typical_core(0.9) if item not in sample.shared_core()]
+    assert len(rings.x) == len(spared) > 0
+    assert "the share of all subnetworks of 39 components, with a loss of at most 0.095" in figure.caption
+    assert "can be spared" in str(heat.hovertext)
+    assert "not enough" not in figure.caption
+
+
+def test_a_sample_that_has_not_mixed_is_drawn_as_such(results):
+    sample = results.sample()
+    stuck = sample.masks.clone()
+    stuck[:, 0] = stuck[:, 0, :1]
+    figure = figures.good_subnetworks(replace(sample, masks=stuck))
+    assert "This is not enough: the figure describes these chains and not the set." in figure.caption
+    same = replace(sample, masks=sample.masks[:, :1, :1].expand_as(sample.masks))
+    assert "No component varies" in figures.good_subnetworks(same).caption
 
 
 def test_signs_stand_exactly_where_q_is_small(results, small):
