@@ -20,7 +20,7 @@ def good_subnetworks(sample: SubnetworkSample, *, multiple: float = 1.0, width: 
     A ring marks components that nine of ten draws keep, or more, and that a good subnetwork can spare. `multiple` is
     the bound, in multiples of epsilon. A frequency shows how often a component is needed in domain, not what it does.
     """
-    frame = sample.to_frame(multiple)
+    frame: Any = sample.to_frame(multiple)
     core = sample.shared_core(multiple)
     hover = {row["component"]: _hover(row, sample.bound(multiple)) for row in frame.to_dict("records")}
     often = [item for item in sample.typical_core(0.9, multiple) if item not in core]

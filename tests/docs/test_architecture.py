@@ -56,7 +56,7 @@ def test_walks_lead_from_public_calls_along_imports() -> None:
         "evaluate",
         "over_training",
     )
-    assert calls == names.split()
+    assert tuple(calls) == names
     assert len(found) >= len(calls)
     assert max(map(len, found)) <= LONGEST
     wrong = [
