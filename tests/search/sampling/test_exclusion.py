@@ -1,0 +1,68 @@
+"""Repairs: they find the lowest loss without a component where swaps lead there, and never add it again."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from hc_interp.progress import SILENT
+from hc_interp.search.sampling.evaluator import MeasuredLosses
+from hc_interp.search.sampling.exclusion import lowest_without, repaired
+from hc_interp.search.sampling.surrogate import QuadraticSurrogate
+
+N, KEPT = 8, 4
+ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
+WEIGHTS = np.array([2.0, 1.5, 1.2, 1.0, 0.9, 0.3, 0.2, 0.1])
+
+
+def losses_of(masks: np.ndarray) -> np.ndarray:
+    return np.exp(-(masks @ WEIGHTS))
+
+
+@pytest.fixture
+def measured() -> MeasuredLosses:
+    return MeasuredLosses(lambda masks, part: losses_of(masks)[:, None], parts=1, n_rows=1)
+
+
+@pytest.fixture(scope="module")
+def surrogate() -> QuadraticSurrogate:
+    """It knows the slopes but not how large they are."""
+    return QuadraticSurrogate(KEPT / N, 0.0, -0.5 * WEIGHTS, np.zeros((N, N)), 0.1, 0.9)
+
+
+@pytest.mark.parametrize("lost", range(N))
+def test_a_repair_never_adds_the_component(measured, surrogate, lost):
+    start = ALL[~ALL[:, lost]][-1]
+    mask, loss = repaired(measured, surrogate, start, lost, bound=0.0)
+    without = ALL[~ALL[:, lost]]
+    assert not mask[lost]
+    assert loss == pytest.approx(losses_of(without).min())
+    assert loss == pytest.approx(losses_of(mask[None])[0])
+
+
+def test_a_repair_ends_at_the_bound(measured, surrogate):
+    start = ALL[~ALL[:, 7]][-1]
+    bound = float(np.median(losses_of(ALL)))
+    _, loss = repaired(measured, surrogate, start, 7, bound)
+    assert losses_of(ALL).min() < loss <= bound
+
+
+def test_masks_that_were_measured_need_no_repair(measured, surrogate):
+    measured(ALL)
+    found = lowest_without(measured, surrogate, ALL[:3], float(losses_of(ALL).max()), SILENT)
+    assert [item.repairs for item in found] == [0] * N
+    for lost, item in enumerate(found):
+        assert item.loss == pytest.approx(losses_of(ALL[~ALL[:, lost]]).min())
+        assert not item.mask[lost]
+
+
+def test_what_no_mask_lacks_is_looked_for_from_several_masks(measured, surrogate):
+    """All masks measured so far keep the first component; the bound asks for it and for nothing else."""
+    states = ALL[ALL[:, 0]]
+    measured(states)
+    bound = float(losses_of(ALL[~ALL[:, 0]]).min()) * 0.99
+    found = lowest_without(measured, surrogate, states, bound, SILENT)
+    assert found[0].loss == pytest.approx(losses_of(ALL[~ALL[:, 0]]).min())
+    assert found[0].loss > bound
+    assert found[0].repairs == 2  # no mask without it was known, so that there is no third start
+    assert max(item.loss for item in found[1:]) <= bound
