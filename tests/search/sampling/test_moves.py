@@ -121,7 +121,7 @@ def test_sweeps_leave_every_level_its_distribution(seed):
 def test_exchanges_alone_leave_every_level_its_distribution():
     rng = np.random.default_rng(5)
     losses = losses_of(ALL)
-    levels = (Level(1.2, 0.8), Level(1.2), Level(0.9))
+    levels = (Level(0.9, 0.8), Level(0.9, 0.2), Level(0.9))
     weights = [np.exp(level.log_weight(losses)) for level in levels]
     masks = np.stack([drawn(weight, WALKERS, rng) for weight in weights], axis=1)
     values = losses_of(masks)
