@@ -1,6 +1,6 @@
 """How often is the verdict right? Premises, readings, answers and intervals on worlds whose circuit is known.
 
-    python experiments/calibration.py --out calibration --quick     # 40 worlds of each kind
+    python experiments/calibration.py --out calibration --quick     # 16 worlds of each kind
     python experiments/calibration.py --out calibration             # as many as each kind asks for; also coverage
 
 Every world is one row of `worlds.csv` for each arm (`calibration_worlds`): who names the core and the generalizing
@@ -32,7 +32,7 @@ import torch
 from calibration_coverage import coverage
 from calibration_tables import DELTA, figure, report
 from calibration_truth import AT_ONCE, TRUTH_PAIRS, build, truth, truth_of_S
-from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS
+from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS, SOME
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
@@ -209,7 +209,7 @@ def run(
     cover = []
     for i in range(max(n for by_arm in asked.values() for n in by_arm.values())):
         for kind, by_arm in asked.items():
-            exact = not quick and i < QUICK_WORLDS and i % EXACT_OF == 0
+            exact = not quick and i < SOME and i % EXACT_OF == 0
             for without_noise in (True, False) if exact else (False,):
                 wanted = [arm for arm, n in by_arm.items() if i < n and (arm == BUILT or not without_noise)]
                 missing = [arm for arm in wanted if (kind, str(first + i), str(without_noise), arm) not in done]

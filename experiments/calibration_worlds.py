@@ -12,7 +12,8 @@ ARMS = (BUILT, SEARCHED, LARGEST)
 S_GRID = (0.0, 0.15, 0.3, 0.45, 0.7)
 R_G_TURNS = (0.2, 0.5, 0.95)  # graded worlds take turns in R(G)
 RANDOM_SCALES = (4.0, 8.0, 12.0)  # random BERTs take turns in the size of their weights
-QUICK_WORLDS = 40  # of each kind and arm
+SOME = 40  # worlds of a kind and arm of which no share is asked for
+QUICK_WORLDS = 16  # of each kind and arm in the quick form
 LOWER, UPPER = 200, 400  # worlds of a kind of which an answer is asked in at least, or in at most, a share of them
 GRADED = {0.3: UPPER, 0.7: 300}  # S = delta, and two of three with R(G) of at least .5
 
@@ -26,7 +27,7 @@ class Kind:
     """
 
     make: Callable[[int, float], World]
-    built: int = QUICK_WORLDS
+    built: int = SOME
     searched: int = 0
     largest: int = 0
 
@@ -46,17 +47,17 @@ def graded(s: float, **settings: Any) -> Callable[[int, float], World]:
 
 KINDS: dict[str, Kind] = {
     "heuristic core": Kind(
-        lambda seed, noise: testbeds.heuristic_core(seed, turn(testbeds.THROUGH, seed), noise), LOWER, QUICK_WORLDS
+        lambda seed, noise: testbeds.heuristic_core(seed, turn(testbeds.THROUGH, seed), noise), LOWER, SOME
     ),
-    "competing subnetworks": Kind(lambda seed, noise: testbeds.competing_subnetworks(seed, noise), UPPER, QUICK_WORLDS),
-    "mixed": Kind(lambda seed, noise: testbeds.mixed(seed, noise), QUICK_WORLDS, QUICK_WORLDS),
-    "exchangeable": Kind(lambda seed, noise: testbeds.exchangeable(seed, noise), UPPER, QUICK_WORLDS),
-    "null": Kind(lambda seed, noise: testbeds.null(seed, noise), LOWER, QUICK_WORLDS),
-    "trunk": Kind(lambda seed, noise: testbeds.trunk(seed, noise), UPPER, QUICK_WORLDS),
+    "competing subnetworks": Kind(lambda seed, noise: testbeds.competing_subnetworks(seed, noise), UPPER, SOME),
+    "mixed": Kind(lambda seed, noise: testbeds.mixed(seed, noise), SOME, SOME),
+    "exchangeable": Kind(lambda seed, noise: testbeds.exchangeable(seed, noise), UPPER, SOME),
+    "null": Kind(lambda seed, noise: testbeds.null(seed, noise), LOWER, SOME),
+    "trunk": Kind(lambda seed, noise: testbeds.trunk(seed, noise), UPPER, SOME),
     "trunk, one other head": Kind(lambda seed, noise: testbeds.trunk(seed, noise, others=1)),
     "trunk, relays": Kind(lambda seed, noise: testbeds.trunk(seed, noise, relays=True)),
     "half trunk": Kind(lambda seed, noise: testbeds.half_trunk(seed, noise)),
-    **{f"graded, S = {s:g}": Kind(graded(s), GRADED.get(s, QUICK_WORLDS)) for s in S_GRID},
+    **{f"graded, S = {s:g}": Kind(graded(s), GRADED.get(s, SOME)) for s in S_GRID},
     "graded, one other head": Kind(graded(0.7, others=1)),
     "graded, relays": Kind(graded(0.7, relays=True)),
     "weak but exclusive": Kind(lambda seed, noise: testbeds.graded(seed, noise, S=1.0, R_G=0.2)),
@@ -66,13 +67,11 @@ KINDS: dict[str, Kind] = {
     "three others read": Kind(
         lambda seed, noise: testbeds.heuristic_core(seed, turn(testbeds.THROUGH, seed), noise, live_decoys=3)
     ),
-    "moved threshold": Kind(lambda seed, noise: testbeds.moved_threshold(seed, noise), QUICK_WORLDS, QUICK_WORLDS),
+    "moved threshold": Kind(lambda seed, noise: testbeds.moved_threshold(seed, noise), SOME, SOME),
     "constant answer": Kind(lambda seed, noise: testbeds.constant_answer(seed, noise)),
     "chance core": Kind(lambda seed, noise: testbeds.chance_core(seed, noise)),
     "answer carriers": Kind(lambda seed, noise: testbeds.answer_carriers(seed, noise)),
     "redundant heads": Kind(lambda seed, noise: testbeds.redundant_heads(seed, noise)),
     "generalizing core": Kind(lambda seed, noise: testbeds.generalizing_core(seed, noise)),
-    "random BERT": Kind(
-        lambda seed, noise: testbeds.random_bert(seed, turn(RANDOM_SCALES, seed)), 0, QUICK_WORLDS, UPPER
-    ),
+    "random BERT": Kind(lambda seed, noise: testbeds.random_bert(seed, turn(RANDOM_SCALES, seed)), 0, SOME, UPPER),
 }
