@@ -78,11 +78,16 @@ def _without(surrogate: QuadraticSurrogate, states: Masks, lost: int, n: int) ->
         else:
             apart = np.min([(having != other).sum(1) for other in chosen], axis=0)
             chosen.append(having[int(apart.argmax())])
-    changes = surrogate.swap_changes(np.stack(chosen))[:, lost] if chosen else []
-    return [
-        swapped(mask[None], [lost], [int(np.where(mask, np.inf, row).argmin())])[0]
-        for mask, row in zip(chosen, changes, strict=True)
-    ]
+    return [_best_swap_of(surrogate, mask, lost) for mask in chosen]
+
+
+def _best_swap_of(
+    surrogate: QuadraticSurrogate, mask: Bool[np.ndarray, " component"], lost: int
+) -> Bool[np.ndarray, " component"]:
+    """The mask with the component swapped for the one that the surrogate likes best."""
+    table = surrogate.swaps(mask[None])
+    of_lost = table.changes[0, table.inside[0] == lost][0]
+    return swapped(mask[None], [lost], [int(table.outside[0, of_lost.argmin()])])[0]
 
 
 def repaired(
@@ -99,14 +104,13 @@ def repaired(
     for _ in range(ROUNDS):
         if loss <= bound or idle == IDLE:
             break
-        changes = surrogate.swap_changes(mask[None])[0]
-        changes = np.where(mask[:, None] & ~mask[None, :], changes, np.inf)
-        changes[:, lost] = np.inf
+        table = surrogate.swaps(mask[None])
+        changes = np.where(table.outside == lost, np.inf, table.changes[0]).reshape(-1)
         next_masks = []
-        for flat in np.argsort(changes, axis=None, kind="stable")[: TRIED * (IDLE + 2)]:
-            if len(next_masks) == TRIED or not np.isfinite(changes.flat[flat]):
+        for swap in np.argsort(changes, kind="stable")[: TRIED * (IDLE + 2)]:
+            if len(next_masks) == TRIED or not np.isfinite(changes[swap]):
                 break
-            after = swapped(mask[None], *([int(i)] for i in np.unravel_index(flat, changes.shape)))[0]
+            after = swapped(mask[None], *table.chosen(np.array([swap])))[0]
             if after.tobytes() not in tried:
                 next_masks.append(after)
         if not next_masks:

@@ -13,12 +13,13 @@ the surrogate dislikes is out of reach.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hc_interp.search.sampling.levels import Level
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
+from hc_interp.search.sampling.surrogate import QuadraticSurrogate, SwapTable, swapped
 
 UNIFORM_SHARE = 0.1  # of the moves
 
@@ -106,40 +107,46 @@ def surrogate_walk(
 class _Steps:
     """The swaps open to each mask: the log of their roots, and the log of the roots' sum."""
 
+    table: SwapTable
     predicted: Float[np.ndarray, " mask"]
     log_root: Float[np.ndarray, "mask swap"]
     log_total: Float[np.ndarray, " mask"]
 
     @classmethod
     def at(
-        cls, surrogate: QuadraticSurrogate, masks: Masks, predicted: np.ndarray, bound: np.ndarray, heat: np.ndarray
-    ):
-        after = predicted[:, None, None] + surrogate.swap_changes(masks)
-        roots = (
-            log_q(after, bound[:, None, None], heat[:, None, None]) - log_q(predicted, bound, heat)[:, None, None]
-        ) / 2
-        roots = np.where(masks[:, :, None] & ~masks[:, None, :], roots, -np.inf).reshape(len(masks), -1)
+        cls,
+        surrogate: QuadraticSurrogate,
+        masks: Masks,
+        predicted: Float[np.ndarray, " mask"],
+        bound: Float[np.ndarray, " mask"],
+        heat: Float[np.ndarray, " mask"],
+    ) -> Self:
+        table = surrogate.swaps(masks)
+        there = predicted[:, None] + table.changes.reshape(len(masks), -1)
+        here = log_q(predicted, bound, heat)[:, None]
+        roots = (log_q(there, bound[:, None], heat[:, None]) - here) / 2
         most = roots.max(1, initial=-np.inf)
         total = most + np.log(np.exp(roots - most[:, None]).sum(1))
-        return cls(predicted, roots, total)
+        return cls(table, predicted, roots, total)
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, rng: np.random.Generator) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
         """The components that are removed and added, one swap for each mask."""
-        n = round(self.log_root.shape[1] ** 0.5)
         cumulative = np.exp(self.log_root - self.log_total[:, None]).cumsum(1)
-        drawn = (cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(1)
-        return drawn // n, drawn % n
+        return self.table.chosen((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(1))
 
     def where(self, mine: Bool[np.ndarray, " mask"], other: "_Steps") -> "_Steps":
-        pick = mine[:, None]
-        return _Steps(
-            np.where(mine, self.predicted, other.predicted),
-            np.where(pick, self.log_root, other.log_root),
-            np.where(mine, self.log_total, other.log_total),
-        )
+        """These steps for the masks of `mine`, and others for the rest."""
+        arrays = zip(self._arrays(), other._arrays(), strict=True)
+        picked = [np.where(mine.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in arrays]
+        return _Steps(SwapTable(*picked[:3]), *picked[3:])
 
     def take(self, rows: Bool[np.ndarray, " mask"]) -> "_Steps":
-        return _Steps(self.predicted[rows], self.log_root[rows], self.log_total[rows])
+        picked = [array[rows] for array in self._arrays()]
+        return _Steps(SwapTable(*picked[:3]), *picked[3:])
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        table = self.table
+        return table.inside, table.outside, table.changes, self.predicted, self.log_root, self.log_total
 
 
 def uniform_swaps(masks: Masks, rng: np.random.Generator) -> Masks:

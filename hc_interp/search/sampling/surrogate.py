@@ -4,11 +4,11 @@ It proposes swaps and never decides: a chain accepts by measured losses (`moves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge, in multiples of the mean squared kernel diagonal
 PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the rest is linear
@@ -73,14 +73,38 @@ class QuadraticSurrogate:
         gates = masks - self.share
         return self.constant + gates @ self.linear + ((gates @ self.pairs) * gates).sum(-1)
 
-    def swap_changes(self, masks: Bool[np.ndarray, "mask component"]) -> Float[np.ndarray, "mask component component"]:
-        """The change of the log loss when the first component is removed and the second added, for every pair.
-
-        Only entries of a kept and a removed component mean something.
-        """
+    def swaps(self, masks: Bool[np.ndarray, "mask component"]) -> "SwapTable":
+        """The change of the log loss by each swap of each mask. All masks keep equally many components."""
+        table = SwapTable.of(masks)
         slopes = self.linear + 2 * (masks - self.share) @ self.pairs
         own = np.diag(self.pairs)
-        return (own - slopes)[:, :, None] + (own + slopes)[:, None, :] - 2 * self.pairs
+        row = np.arange(len(masks))[:, None]
+        removed = own[table.inside] - slopes[row, table.inside]
+        added = own[table.outside] + slopes[row, table.outside]
+        both = self.pairs[table.inside[:, :, None], table.outside[:, None, :]]
+        return replace(table, changes=removed[:, :, None] + added[:, None, :] - 2 * both)
+
+
+@dataclass(frozen=True, eq=False)
+class SwapTable:
+    """All swaps of each mask: which components it keeps, which not, and a number for each swap of one for another."""
+
+    inside: Int[np.ndarray, "mask kept"]
+    outside: Int[np.ndarray, "mask removed"]
+    changes: Float[np.ndarray, "mask kept removed"]
+
+    @classmethod
+    def of(cls, masks: Bool[np.ndarray, "mask component"]) -> Self:
+        """With a 0 for each swap."""
+        order = np.argsort(~masks, axis=1, kind="stable")
+        n_kept = int(masks[0].sum()) if len(masks) else 0
+        inside, outside = order[:, :n_kept], order[:, n_kept:]
+        return cls(inside, outside, np.zeros((*inside.shape, outside.shape[1])))
+
+    def chosen(self, swap: Int[np.ndarray, " mask"]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
+        """The removed and the added component of one swap of each mask, by its place in the flat table."""
+        row, n = np.arange(len(swap)), self.outside.shape[1]
+        return self.inside[row, swap // n], self.outside[row, swap % n]
 
 
 def swapped(

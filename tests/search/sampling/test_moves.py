@@ -49,13 +49,14 @@ def assert_distributed(masks: np.ndarray, probability: np.ndarray) -> None:
 
 def test_changes_of_swaps_are_those_of_the_function():
     surrogate = some_surrogate(0)
-    changes = surrogate.swap_changes(ALL)
-    for mask, row in zip(ALL, changes, strict=True):
-        for removed in np.flatnonzero(mask):
-            for added in np.flatnonzero(~mask):
-                after = swapped(mask[None], [removed], [added])
-                there = surrogate.log_losses(after)[0] - surrogate.log_losses(mask[None])[0]
-                assert row[removed, added] == pytest.approx(there)
+    table = surrogate.swaps(ALL)
+    for swap in range(KEPT * (N - KEPT)):
+        removed, added = table.chosen(np.full(len(ALL), swap))
+        after = swapped(ALL, removed, added)
+        assert ((after != ALL).sum(1) == 2).all()
+        there = surrogate.log_losses(after) - surrogate.log_losses(ALL)
+        np.testing.assert_allclose(table.changes.reshape(len(ALL), -1)[:, swap], there)
+    assert len({mask.tobytes() for mask in after}) > 1
 
 
 @pytest.mark.parametrize("swaps", [1, 4])
