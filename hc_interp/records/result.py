@@ -20,6 +20,7 @@ from hc_interp.errors import ChecksumError, HCError, ResultError
 
 # The module that defines each kind of result, as text, so that a file is read without importing every module first.
 MODULES = {
+    "Alternatives": "hc_interp.search.sampling.alternatives",
     "AttentionProfile": "hc_interp.attention.result",
     "Block": "hc_interp.patching.shards",
     "Concept": "hc_interp.probing.concept",

@@ -1,6 +1,6 @@
 """`SubnetworkSample`: all good subnetworks of one size, by a sample of them that says whether it has mixed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +9,10 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Component, Head, Subnetwork
+from hc_interp.components import Component, Head, Subnetwork, components
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
+from hc_interp.search.sampling.alternatives import SMALLEST, Alternatives, Group, contrast_table, grouped
 from hc_interp.search.sampling.pairs import pair_table
 from hc_interp.statistics.chains import Mixing, mixing
 
@@ -107,6 +108,46 @@ class SubnetworkSample(Result):
         compute the same.
         """
         return pair_table(self.masks[self._at(multiple)].numpy(), [str(item) for item in self.universe], alpha, level)
+
+    def alternatives(
+        self, groups: tuple[Iterable[Component | str], Iterable[Component | str]] | None = None, multiple: float = 1.0
+    ) -> Alternatives:
+        """Whether good subnetworks keep one group of components or the other.
+
+        `groups` are two circuits named beforehand; without them two groups are found on half of the chains and tested
+        on the other half. Raises `SearchError` for groups that share a component, that have fewer than two, and for a
+        component that does not vary over the sample.
+        """
+        masks = self.masks[self._at(multiple)].numpy()
+        if groups is None:
+            first, second = grouped(masks[::2])
+            if not len(first) or not len(second):
+                return Alternatives((), (), pd.DataFrame(columns=["contrast", "value", "error", "p"]), 1.0, 0, True)
+            masks = masks[1::2]
+        else:
+            first, second = (self._group(group, masks) for group in groups)
+            if both := set(first.tolist()) & set(second.tolist()):
+                raise SearchError(
+                    f"{self.universe[min(both)]} is in both groups. Expected groups without a common one."
+                )
+        named = [tuple(self.universe[i] for i in group) for group in (first, second)]
+        contrasts = contrast_table(masks, first, second)
+        return Alternatives(*named, contrasts, float(contrasts["p"].max()), len(masks), chosen=groups is None)
+
+    def _group(self, group: Iterable[Component | str], masks: Bool[np.ndarray, "chain draw component"]) -> Group:
+        items = components(group)
+        if unknown := [item for item in items if item not in self.universe]:
+            raise SearchError(f"{unknown[0]} is not among the {len(self.universe)} components of this sample.")
+        places = np.array(sorted({self.universe.index(item) for item in items}), dtype=int)
+        if len(places) < SMALLEST:
+            raise SearchError(f"A group of {len(places)} was given. Expected at least {SMALLEST} components of each.")
+        frequency = masks[..., places].mean((0, 1))
+        if len(still := places[(frequency == 0) | (frequency == 1)]):
+            raise SearchError(
+                f"{self.universe[still[0]]} is in every mask or in none, so that nothing tells what it comes with. "
+                "Expected components that vary over the sample."
+            )
+        return places
 
     def to_frame(self, multiple: float = 1.0) -> pd.DataFrame:
         """A row per component: component, kind, layer, head, frequency with its Monte-Carlo interval (low, high), rhat,
