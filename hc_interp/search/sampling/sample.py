@@ -132,7 +132,8 @@ class SubnetworkSample(Result):
                 )
         named = [tuple(self.universe[i] for i in group) for group in (first, second)]
         contrasts = contrast_table(masks, first, second)
-        return Alternatives(*named, contrasts, float(contrasts["p"].max()), len(masks), chosen=groups is None)
+        largest = float(contrasts["p"].to_numpy().max())
+        return Alternatives(named[0], named[1], contrasts, largest, len(masks), chosen=groups is None)
 
     def _group(self, group: Iterable[Component | str], masks: Bool[np.ndarray, "chain draw component"]) -> Group:
         items = components(group)
