@@ -12,6 +12,7 @@ GROWS = {
             "permutations", "probe_examples", "comparison_sets", "premise_examples"),
     "demo": (),
     "search": ("seeds", "steps", "exchanges", "mean_examples"),
+    "subnetworks": ("chains", "rows", "warm_up", "sweeps", "mean_examples"),
     "evaluate": ("max_per_case", "mean_examples"),
     "generalizing": ("max_pairs",),
     "patch": ("pairs",),

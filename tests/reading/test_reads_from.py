@@ -299,7 +299,7 @@ def test_nothing_to_test(built) -> None:
     assert coreless.reading_reason == "no core upstream"
     for verdict in (none, early, coreless):
         assert len(verdict.to_frame()) == 0
-        assert "is open, because" in verdict.sentence()
+        assert "is undecided, because" in verdict.sentence()
         assert len(verdict.numbers()) == 0
         assert verdict._repr_html_()
 

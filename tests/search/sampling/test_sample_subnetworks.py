@@ -94,19 +94,18 @@ def test_every_draw_is_within_its_bound_and_of_the_same_size(sample, every_loss)
         np.testing.assert_allclose(losses, [by_mask[mask.tobytes()] for mask in masks], rtol=1e-4, atol=1e-9)
 
 
-def test_the_same_seed_gives_the_same_sample_and_another_seed_another(model, rows, means, epsilon):
-    def drawn(seed: int) -> SubnetworkSample:
-        return sample_subnetworks(model, rows, 0.5, epsilon, means=means, seed=seed, **SMALL)
-
-    first, again, other = drawn(0), drawn(0), drawn(1)
-    assert (first.masks == again.masks).all()
-    assert (first.losses == again.losses).all()
-    assert (first.masks != other.masks).any()
+@pytest.fixture(scope="module")
+def whole(model, rows, means, epsilon) -> SubnetworkSample:
+    """A short sample, made in one go."""
+    return sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL)
 
 
-def test_a_sample_that_was_stopped_goes_on_to_the_same_masks(model, rows, means, epsilon, tmp_path, monkeypatch):
-    whole = sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL)
+def test_another_seed_gives_another_sample(whole, model, rows, means, epsilon):
+    other = sample_subnetworks(model, rows, 0.5, epsilon, means=means, seed=1, **SMALL)
+    assert (whole.masks != other.masks).any()
 
+
+def test_a_sample_that_was_stopped_goes_on_to_the_same_masks(whole, model, rows, means, epsilon, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
 
