@@ -96,7 +96,7 @@ def subnetworks(
         float | None,
         typer.Option(
             help="How far the loss of a subnetwork may lie above the best (default: the loss at which in-domain "
-            "accuracy falls by a point)."
+            "accuracy falls by a point, and at least 3 standard errors)."
         ),
     ] = None,
     chains: Annotated[int, typer.Option(help="Number of independent chains.", min=2)] = CHAINS,

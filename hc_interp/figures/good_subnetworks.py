@@ -26,6 +26,7 @@ def good_subnetworks(sample: SubnetworkSample, *, multiple: float = 1.0, width: 
     often = [item for item in sample.typical_core(0.9, multiple) if item not in core]
     frequency = dict(zip(frame["component"], frame["frequency"], strict=True))
     plot = component_grid(sample.universe, frequency, hover, bar="kept by", full=core, hollow=often, width=width)
+    searches = int(frame["repairs"][frame["in_core"]].min()) if core else 0
     found = sample.mixing(multiple)
     chains, draws = sample.masks.shape[1:3]
     mixed = found.share_mixed(RHAT, ESS)
@@ -35,7 +36,7 @@ def good_subnetworks(sample: SubnetworkSample, *, multiple: float = 1.0, width: 
         else f"{percent(mixed, 0)} of the components that vary have mixed (split R-hat of at most {RHAT:g}, effective "
         f"sample of at least {ESS}; largest R-hat {np.nanmax(found.rhat):.2f})."
     )
-    if not sample.mixed:
+    if not sample.is_mixed(multiple):
         state += " This is not enough: the figure describes these chains and not the set."
     return Figure(
         plot,
@@ -43,9 +44,9 @@ def good_subnetworks(sample: SubnetworkSample, *, multiple: float = 1.0, width: 
         caption=(
             f"Each cell is an attention head or an MLP, with layers upward; its colour is the share of all subnetworks "
             f"of {len(sample.best)} components, with a loss of at most {sample.bound(multiple):.3g}, that keep it "
-            f"({sample.best_loss:.3g} is the lowest known loss). The share is estimated from {chains} chains of "
+            f"({sample.lowest_loss:.3g} is the lowest known loss). The share is estimated from {chains} chains of "
             f"{draws} draws. Dots mark the shared core: no such subnetwork without the component was found, in "
-            f"{int(frame['repairs'].max())} searches for one; a search may miss one, so the core may be smaller. Rings "
+            f"{searches} searches for one; a search may miss one, so the core may be smaller. Rings "
             f"mark components that nine of ten keep although they can be spared. {state} A frequency shows how often a "
             "component is needed on these data, not what it computes."
         ),

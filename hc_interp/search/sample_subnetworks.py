@@ -31,11 +31,13 @@ from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bound
 from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
 from hc_interp.search.sampling.starts import chosen_epsilon, draw_starts, n_trained
 from hc_interp.search.sampling.store import SampleFolder, SavedStarts
+from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.shares import as_written, kept_count
 from hc_interp.torch_modes import own_torch_modes
 
+SAMPLE_VERSION = 1  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
 BATCH_SIZE = 16  # of the training that finds starts
 LEAST = {"chains": 2, "seed": 0, "rows": BATCH_SIZE, "warm_up": BLOCK, "sweeps": BLOCK, "steps": 1}
 FRESH = 64  # masks that are measured again on fresh examples
@@ -71,7 +73,8 @@ def sample_subnetworks(
     Arguments:
         data: the examples; `rows` of them, whose sources are not held out, define the loss.
         epsilon: how far a loss may lie above the best. None: the loss at which accuracy on held-out examples falls by a
-            point, and at least 3 standard errors of a paired difference of two masks' losses (`settings["chosen_by"]`).
+            point, and at least 3 standard errors of a paired difference of two masks' losses (`settings["chosen_by"]`
+            has both).
         chains: independent chains; each has a mask at every level of the ladder.
         means: what replaces a removed component (None: mean activations over all of `data`), or another source.
         resume: a folder that keeps finished blocks; the same sample, also with more sweeps, goes on where it was.
@@ -79,8 +82,9 @@ def sample_subnetworks(
         warm_up, sweeps: moves of every mask before and after the surrogate is fixed; only the latter are recorded.
         steps: training steps of a start.
 
-    Returns a sample that says whether it has mixed; one that has not is no result. Raises `SearchError` for settings
-    without meaning, and `ResultError` for a folder of another sample.
+    Returns a sample that says whether it has mixed; one that has not is no result. Mixing covers what the chains
+    reached: a set of good masks that no chain found leaves no trace. Raises `SearchError` for settings without meaning,
+    where epsilon cannot be chosen, and for a loss that is not finite; `ResultError` for a folder of another sample.
 
     Sources: Bhaskar et al. 2024 (the claim about a set of subnetworks), Zanella 2020 (locally balanced proposals), Liu
     2001 (proposals by a surrogate), Vehtari et al. 2021 (R-hat).
@@ -102,17 +106,22 @@ def sample_subnetworks(
     plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
     settings: dict[str, Any] = {
         "components": components, "objective": objective, "sparsity": share, "chains": int(chains), "seed": int(seed),
-        "rows": int(rows), "warm_up": int(warm_up), "steps": int(steps), "epsilon": epsilon,
+        "rows": int(rows), "warm_up": int(warm_up), "steps": int(steps),
+        "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
     folder = None
     if resume is not None:
-        used = shaping(parts, with_labels=_labelled(parts))  # epsilon is chosen by accuracy
-        folder = SampleFolder(Path(resume), digest(model, used, source, list(before), settings))
+        used = shaping(parts, with_labels=_uses_labels(parts, objective, epsilon))
+        versions = {"sample": SAMPLE_VERSION, "swaps": SWAP_VERSION}
+        folder = SampleFolder(Path(resume), digest(model, used, source, list(before), settings | versions))
         folder.check()
-    goal = _objective(model, parts, plan, source, components, objective, before)
+    goal = _objective(
+        model, parts, plan, source, components, objective, before, _uses_labels(parts, objective, epsilon)
+    )
     starts = _starts(goal, plan, settings, folder)
     measured = losses_on(goal, plan.train_index(seed), starts.best)
+    measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
     levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])
     run = SampleRun(measured, levels, starts.masks.numpy(), starts.best.numpy(), seed, folder)
     n_warm, n_blocks = -(-int(warm_up) // BLOCK), -(-int(sweeps) // BLOCK)
@@ -121,8 +130,8 @@ def sample_subnetworks(
         blocks = run.record(chains_there, surrogate, n_warm, n_blocks, progress)
     masks, losses = at_bounds(blocks, len(MULTIPLES))
     with stage("repairs", len(items)) as progress:
-        last = masks[MULTIPLES.index(1.0), :, -1].numpy()
-        without = lowest_without(measured, surrogate, last, levels[-1].bound, progress)
+        drawn = np.unique(masks[MULTIPLES.index(1.0)].flatten(0, 1).numpy(), axis=0)
+        without = lowest_without(measured, run.surrogate(), drawn, levels[-1].bound, progress)
     return SubnetworkSample(
         universe=items,
         sparsity=share,
@@ -141,7 +150,7 @@ def sample_subnetworks(
         ),
         without_masks=torch.from_numpy(np.stack([found.mask for found in without])),
         fresh=_fresh(goal, plan, masks[MULTIPLES.index(1.0)], losses[MULTIPLES.index(1.0)]),
-        steps=acceptance(blocks, levels),
+        steps=acceptance(blocks, run),
         settings=settings
         | {
             "sweeps": n_blocks * BLOCK, "rows": len(plan.train[seed]), "held_out": len(plan.held_out),
@@ -191,13 +200,17 @@ def _objective(
     components: str,
     objective: str,
     before: tuple[Intervention, ...],
+    with_gold: bool,
 ) -> Objective:
-    """Labels are read wherever there are some, for epsilon, also if the loss does not use them."""
     chosen = [part for group in plan.groups for part in pick(parts, group)]
-    with_gold = objective == "task" or _labelled(parts)
     pool = build_pool(model, chosen, with_gold=with_gold, interventions=before, size=EVAL_SIZE)
     check_rows(source, model, pool.batch)
     return Objective(model, universe_of(model, components), source, pool, objective, before)
+
+
+def _uses_labels(parts: Iterable[DataPart], objective: str, epsilon: float | None) -> bool:
+    """Labels are read for the loss, and for epsilon by accuracy, where all parts have them."""
+    return objective == "task" or (epsilon is None and _labelled(parts))
 
 
 def _labelled(parts: Iterable[DataPart]) -> bool:

@@ -7,7 +7,7 @@ from arviz_stats.base.array import array_stats
 from jaxtyping import Bool, Float
 from scipy.stats import norm
 
-RULE_OF_THREE = 3.0  # an event never seen in n independent draws has a probability of at most 3 / n, at 95 %
+FEW = 5  # draws that differ from the others, below which a column tells nothing of mixing
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class Mixing:
 
     R-hat compares chains, and halves of chains, with each other (Vehtari et al. 2021); 1 is agreement. A column that is
     `constant`, the same in every draw, has neither R-hat nor error: chains that never saw another value cannot tell
-    whether there is one.
+    whether there is one. A column is `rare` if fewer than five draws differ from the others.
     """
 
     mean: Float[np.ndarray, " column"]
@@ -24,23 +24,35 @@ class Mixing:
     ess: Float[np.ndarray, " column"]
     error: Float[np.ndarray, " column"]
     constant: Bool[np.ndarray, " column"]
+    rare: Bool[np.ndarray, " column"]
+    draws: int
 
     def share_mixed(self, rhat: float, ess: float) -> float:
-        """The share of columns with at most this R-hat and at least this effective sample, among those that vary."""
-        varies = ~self.constant
-        mixed = (self.rhat[varies] <= rhat) & (self.ess[varies] >= ess)
-        return float(mixed.mean()) if varies.any() else np.nan
+        """The share of columns with at most this R-hat and at least this effective sample; NaN without any.
+
+        Columns that are constant or `rare` are left out: they would pass by hardly varying.
+        """
+        judged = ~(self.constant | self.rare)
+        mixed = (self.rhat[judged] <= rhat) & (self.ess[judged] >= ess)
+        return float(mixed.mean()) if judged.any() else np.nan
+
+    @property
+    def worst(self) -> float:
+        """The largest R-hat of a column that varies; NaN without any."""
+        return float(self.rhat[~self.constant].max()) if (~self.constant).any() else np.nan
 
     def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:
-        """Monte-Carlo intervals of the means, cut to [0, 1].
+        """Monte-Carlo intervals of the means: Wilson's, for as many independent draws as the effective sample.
 
-        A constant column has the rule of three with the smallest effective sample of the others.
+        Constant and rare columns tell too little of their own effective sample: they have the smallest of the others.
         """
-        half = norm.ppf((1 + level) / 2) * self.error
-        varying = self.ess[~self.constant]
-        unseen = min(1.0, RULE_OF_THREE / varying.min()) if len(varying) else 1.0
-        half = np.where(self.constant, unseen, half)
-        return np.clip(self.mean - half, 0, 1), np.clip(self.mean + half, 0, 1)
+        judged = ~(self.constant | self.rare)
+        least = self.ess[judged].min() if judged.any() else 1.0
+        n = np.where(judged, np.minimum(self.ess, self.draws), min(least, self.draws))
+        z = norm.ppf((1 + level) / 2)
+        middle = (self.mean + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(self.mean * (1 - self.mean) / n + z**2 / (4 * n**2))
+        return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
 
 
 def mixing(draws: Bool[np.ndarray, "chain draw column"]) -> Mixing:
@@ -57,4 +69,7 @@ def mixing(draws: Bool[np.ndarray, "chain draw column"]) -> Mixing:
             error[varying] = array_stats.mcse(values[..., varying], chain_axis=0, draw_axis=1, method="mean")
         never = np.isnan(rhat) & ~constant  # constant within every half of a chain, and not the same in all
         rhat[never] = np.inf
-    return Mixing(values.mean((0, 1)), rhat, ess, error, constant)
+    count = draws.sum((0, 1))
+    n_draws = draws.shape[0] * draws.shape[1]
+    rare = ~constant & (np.minimum(count, n_draws - count) < FEW)
+    return Mixing(values.mean((0, 1)), rhat, ess, error, constant, rare, n_draws)

@@ -122,6 +122,7 @@ def test_a_sample_that_has_not_mixed_is_drawn_as_such(results):
     stuck[:, 0] = stuck[:, 0, :1]
     figure = figures.good_subnetworks(replace(sample, masks=stuck))
     assert "This is not enough: the figure describes these chains and not the set." in figure.caption
+    assert "This is not enough" not in figures.good_subnetworks(sample, multiple=0.5).caption
     same = replace(sample, masks=sample.masks[:, :1, :1].expand_as(sample.masks))
     assert "No component varies" in figures.good_subnetworks(same).caption
 

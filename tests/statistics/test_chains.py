@@ -42,20 +42,41 @@ def test_chains_that_each_stand_still_have_not_mixed():
     assert found.share_mixed(1.05, 50) == 0
 
 
-def test_a_constant_has_no_rhat_and_the_rule_of_three():
+def test_a_constant_has_no_rhat_and_the_interval_of_the_smallest_effective_sample():
     found = mixing(np.concatenate([draws(0.5), np.ones((4, 400, 1), bool), np.zeros((4, 400, 1), bool)], axis=-1))
     assert found.constant.tolist() == [False, True, True]
     assert np.isnan(found.rhat[1:]).all()
     assert found.share_mixed(1.05, 50) == 1  # constants are no part of it
     low, high = found.interval()
+    z2, n = 1.96**2, min(found.ess[0], 1600)
     assert high[1] == 1
-    assert low[1] == pytest.approx(1 - 3 / found.ess[0])
-    assert high[2] == pytest.approx(3 / found.ess[0])
+    assert low[1] == pytest.approx(1 - z2 / (n + z2), rel=1e-3)
+    assert high[2] == pytest.approx(z2 / (n + z2), rel=1e-3)
+
+
+def test_what_was_seen_once_is_no_surer_than_what_was_never_seen():
+    once = np.zeros((4, 400, 1), bool)
+    once[0, 7] = True
+    slow = np.repeat(draws(0.5, n=40), 10, axis=1)
+    found = mixing(np.concatenate([slow, once, np.zeros_like(once)], axis=-1))
+    assert found.rare.tolist() == [False, True, False]
+    _, high = found.interval()
+    assert high[1] > high[2] > 0.01
+    assert found.share_mixed(1.05, 50) == 1
+    assert np.isnan(mixing(once).share_mixed(1.05, 50))
+
+
+def test_one_column_that_chains_disagree_on_is_the_worst():
+    values = np.concatenate([draws(*[0.5] * 19), (np.arange(4) < 2)[:, None, None].repeat(400, 1)], axis=-1)
+    found = mixing(values)
+    assert found.share_mixed(1.05, 50) == pytest.approx(0.95)
+    assert found.worst == np.inf
 
 
 def test_nothing_that_varies_shows_no_mixing():
     found = mixing(np.ones((4, 100, 2), bool))
     assert np.isnan(found.share_mixed(1.05, 50))
+    assert np.isnan(found.worst)
     low, high = found.interval()
-    assert low.tolist() == [0, 0]
-    assert high.tolist() == [1, 1]
+    assert (low < 0.5).all()
+    assert (high == 1).all()

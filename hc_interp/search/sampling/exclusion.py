@@ -9,7 +9,7 @@ from hc_interp.progress import Stage
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
 
-REPAIRS = 3  # masks from which a component is removed, at least
+REPAIRS = 3  # masks from which a repair begins, at most
 TRIED = 8  # swaps that are measured in one round of a repair, the best by the surrogate
 ROUNDS = 12  # of a repair, at most
 IDLE = 2  # rounds without a gain after which a repair ends
@@ -43,20 +43,23 @@ def lowest_without(
     measured so far that lacks the component. A loss above the bound is then an upper bound of the lowest one.
     """
     n = states.shape[1]
-    masks, losses = measured.table(n)
-    found = []
+    repairs = np.zeros(n, dtype=int)
     for lost in range(n):
-        best = _lowest(masks, losses, lost)
+        best = _lowest(*measured.table(n), lost)
         if best.loss > bound:
-            starts = [*_without(surrogate, states, lost, REPAIRS - 1), *([best.mask] if best.loss < np.inf else [])]
-            for number, start in enumerate(starts, 1):
-                mask, loss = repaired(measured, surrogate, start, lost, bound)
-                best = Without(mask, loss, number) if loss < best.loss else replace(best, repairs=number)
-                if best.loss <= bound:
+            for start in _starts(surrogate, states, best, lost):
+                repairs[lost] += 1
+                if repaired(measured, surrogate, start, lost, bound)[1] <= bound:
                     break
-        found.append(best)
         progress.advance()
-    return found
+    table = measured.table(n)  # a repair for one component may have found a mask that lacks another one
+    return [replace(_lowest(*table, lost), repairs=int(repairs[lost])) for lost in range(n)]
+
+
+def _starts(surrogate: QuadraticSurrogate, states: Masks, best: Without, lost: int) -> list[np.ndarray]:
+    """Different masks without the component: of states that lie apart, and the best one that was measured."""
+    starts = _without(surrogate, states, lost, REPAIRS - 1) + ([best.mask] if best.loss < np.inf else [])
+    return list({start.tobytes(): start for start in starts}.values())
 
 
 def _lowest(masks: Masks, losses: Float[np.ndarray, " mask"], lost: int) -> Without:
@@ -72,12 +75,11 @@ def _without(surrogate: QuadraticSurrogate, states: Masks, lost: int, n: int) ->
     """The states with the component swapped for the best other one, the `n` that lie furthest apart."""
     having = states[states[:, lost]]
     chosen: list[np.ndarray] = []
-    for _ in range(min(n, len(having))):
-        if not chosen:
-            chosen.append(having[0])
-        else:
-            apart = np.min([(having != other).sum(1) for other in chosen], axis=0)
-            chosen.append(having[int(apart.argmax())])
+    while len(having) and len(chosen) < n:
+        apart = np.min([(having != other).sum(1) for other in chosen], axis=0) if chosen else np.ones(len(having))
+        if not apart.any():
+            break
+        chosen.append(having[int(apart.argmax())])
     return [_best_swap_of(surrogate, mask, lost) for mask in chosen]
 
 

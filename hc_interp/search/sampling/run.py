@@ -1,7 +1,7 @@
 """One sample: chains cool down to the bounds while the surrogate learns, then they are recorded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,10 @@ LEARNT_AT_FIRST = 2  # masks near the starts that are measured before the first 
 
 @dataclass(eq=False)
 class SampleRun:
-    """The warm-up and the recorded sweeps of all chains; blocks that `folder` has are taken from it."""
+    """The warm-up and the recorded sweeps of all chains; blocks that `folder` has are taken from it.
+
+    `moved` counts, for each bound, the chains that the cooling did not bring inside it.
+    """
 
     measured: MeasuredLosses
     levels: tuple[Level, ...]
@@ -34,6 +37,7 @@ class SampleRun:
     best: Bool[np.ndarray, " component"]
     seed: int
     folder: SampleFolder | None = None
+    moved: dict[float, int] = field(default_factory=dict)
 
     def warm_up(self, n_blocks: int, progress: Stage) -> tuple[Chains, QuadraticSurrogate]:
         """Chains at their levels, and the surrogate that stays fixed from now on.
@@ -57,7 +61,7 @@ class SampleRun:
             chains.levels = cooled if number < cooling else self.levels
             if number == cooling:
                 self._move_inside(chains)
-            self._block(number, chains, self.surrogate(), progress, learn=True)
+            self._block(number, chains, self.surrogate, progress, learn=True)
         if n_blocks <= cooling:
             chains.levels = self.levels
             self._move_inside(chains)
@@ -67,18 +71,18 @@ class SampleRun:
         self, chains: Chains, surrogate: QuadraticSurrogate, first: int, n_blocks: int, progress: Stage
     ) -> list[SavedBlock]:
         """The recorded blocks; `first` is the number of the first one."""
-        return [self._block(first + i, chains, surrogate, progress, learn=False) for i in range(n_blocks)]
+        return [self._block(first + i, chains, lambda: surrogate, progress, learn=False) for i in range(n_blocks)]
 
     def surrogate(self) -> QuadraticSurrogate:
         masks, losses = self.measured.table(self.starts.shape[1])
         return QuadraticSurrogate.fit(masks, losses, self.levels[0].bound)
 
     def _block(
-        self, number: int, chains: Chains, surrogate: QuadraticSurrogate, progress: Stage, learn: bool
+        self, number: int, chains: Chains, surrogate: Callable[[], QuadraticSurrogate], progress: Stage, learn: bool
     ) -> SavedBlock:
         done = None if self.folder is None else self.folder.block(number)
         if done is None:
-            done = self._swept(number, chains, surrogate, learn, progress)
+            done = self._swept(number, chains, surrogate(), learn, progress)
             if self.folder is not None:
                 self.folder.write_block(number, done)
         else:
@@ -113,7 +117,9 @@ class SampleRun:
             if level.temperature > 0:
                 continue
             inside = losses <= level.bound
-            for chain in np.flatnonzero(chains.losses[:, i] > level.bound):
+            outside = np.flatnonzero(chains.losses[:, i] > level.bound)
+            self.moved[level.bound] = len(outside)
+            for chain in outside:
                 nearest = (masks[inside] != chains.masks[chain, i]).sum(1).argmin()
                 chains.masks[chain, i] = masks[inside][nearest]
                 chains.losses[chain, i] = losses[inside][nearest]
@@ -128,9 +134,10 @@ def at_bounds(
     return masks.permute(2, 1, 0, 3).flip(0).contiguous(), losses.permute(2, 1, 0).flip(0).contiguous()
 
 
-def acceptance(blocks: Sequence[SavedBlock], levels: Sequence[Level]) -> pd.DataFrame:
-    """A row for each level, from hot to cold: its moves, and how often these and exchanges with the next level were
-    accepted."""
+def acceptance(blocks: Sequence[SavedBlock], run: SampleRun) -> pd.DataFrame:
+    """A row for each level, from hot to cold: its moves, how often these and exchanges with the next level were
+    accepted, and how many chains were moved inside the bound after the cooling."""
+    levels = run.levels
     exchanged = torch.cat([block.exchanged for block in blocks]).nanmean(0).tolist()
     return pd.DataFrame(
         {
@@ -139,5 +146,6 @@ def acceptance(blocks: Sequence[SavedBlock], levels: Sequence[Level]) -> pd.Data
             "swaps": blocks[0].swaps.tolist(),
             "accepted": torch.cat([block.accepted for block in blocks]).mean(0).tolist(),
             "exchanged": [*exchanged, float("nan")],
+            "moved": [0 if level.temperature > 0 else run.moved.get(level.bound, 0) for level in levels],
         }
     )

@@ -21,6 +21,8 @@ RHAT, ESS = (
     50,
 )  # a component has mixed with a split R-hat of at most this, and an effective sample of at least that
 MOST = 0.9  # of the components that vary must have mixed
+WORST_RHAT = 1.1  # that any of them may have
+LEAST_CHAINS = 4  # of which two halves find and test groups
 MULTIPLES = (0.5, 1.0, 2.0)  # of epsilon, whose bounds are sampled
 
 
@@ -65,15 +67,29 @@ class SubnetworkSample(Result):
 
     @property
     def mixed(self) -> bool:
-        """Whether nine of ten components that vary have mixed at epsilon itself: else the sample is no result."""
-        return self.mixing().share_mixed(RHAT, ESS) >= MOST
+        """`is_mixed` at epsilon itself; a sample that has not mixed is no result."""
+        return self.is_mixed()
+
+    def is_mixed(self, multiple: float = 1.0) -> bool:
+        """Whether the chains agree: an R-hat of at most 1.1 for every component that varies, and for nine of ten an
+        R-hat of at most 1.05 with an effective sample of at least 50.
+
+        Chains can agree only on what they reached: that they agree does not show that no other good masks exist.
+        """
+        found = self.mixing(multiple)
+        return bool(found.worst <= WORST_RHAT and found.share_mixed(RHAT, ESS) >= MOST)
+
+    @property
+    def lowest_loss(self) -> float:
+        """The lowest loss found by anything: chains and repairs may go below `best_loss`, which set the bound."""
+        return min(self.best_loss, float(self.losses.min()), float(self.without["loss"].to_numpy().min()))
 
     @property
     def subnetworks(self) -> tuple[Subnetwork, ...]:
         """At most 100 masks of multiple 1, evenly over chains and draws, and masks that lack what all of these keep.
 
         The latter are within the bound, too: of each component that could be spared, the best mask without it. So what
-        all of these subnetworks keep is the shared core.
+        all of these subnetworks keep is the shared core. For shares of the set use `draws`, which has nothing chosen.
         """
         drawn = self.draws(100)
         always = frozenset.intersection(*(item.kept for item in drawn)) - set(self.shared_core())
@@ -115,11 +131,16 @@ class SubnetworkSample(Result):
         """Whether good subnetworks keep one group of components or the other.
 
         `groups` are two circuits named beforehand; without them two groups are found on half of the chains and tested
-        on the other half. Raises `SearchError` for groups that share a component, that have fewer than two, and for a
-        component that does not vary over the sample.
+        on the other half. Raises `SearchError` for groups that share a component, that have fewer than two, for a
+        component that does not vary over the sample, and for fewer than four chains without named groups.
         """
         masks = self.masks[self._at(multiple)].numpy()
         if groups is None:
+            if len(masks) < LEAST_CHAINS:
+                raise SearchError(
+                    f"The sample has {len(masks)} chains. Expected at least {LEAST_CHAINS} where no groups are named: "
+                    "half of them find groups, and the others test them. Name groups=, or sample with more chains."
+                )
             first, second = grouped(masks[::2])
             if not len(first) or not len(second):
                 return Alternatives((), (), pd.DataFrame(columns=["contrast", "value", "error", "p"]), 1.0, 0, True)
@@ -191,9 +212,12 @@ class SubnetworkSample(Result):
         n_draws = self.masks.shape[1] * self.masks.shape[2]
         rhat, ess = np.nanmax(found.rhat, initial=1.0), np.nanmin(found.ess, initial=n_draws)
         state = "mixed" if self.mixed else "NOT mixed, so no result: give more sweeps"
+        if found.constant.all():
+            state = "NO component varies, so no result: give a larger epsilon"
+        lower = f" ({self.lowest_loss:.3g} was found later)" if self.lowest_loss < self.best_loss else ""
         return (
             f"SubnetworkSample({n_draws} masks of {len(self.best)} of {len(self.universe)} components within "
-            f"{self.epsilon:.3g} of the lowest loss, {self.best_loss:.3g}; {state} (split R-hat up to {rhat:.2f}, "
+            f"{self.epsilon:.3g} of the best loss, {self.best_loss:.3g}{lower}; {state} (split R-hat up to {rhat:.2f}, "
             f"effective sample from {ess:.0f}, {int(found.constant.sum())} constant); {len(self.shared_core())} "
             "components in the shared core)"
         )

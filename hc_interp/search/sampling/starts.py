@@ -13,6 +13,7 @@ from hc_interp.progress import Stage
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import STREAMS, Plan, RandomStreams
 from hc_interp.search.ranking import binary
+from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.swaps import mask_losses, row_losses, swap_components
 from hc_interp.search.training import Training
 
@@ -39,9 +40,10 @@ class Starts:
 def draw_starts(
     goal: Objective, plan: Plan, sparsity: float, chains: int, seed: int, steps: int, batch_size: int, progress: Stage
 ) -> Starts:
-    """Half of the starts are what training finds, the others are random masks; they are made to lie apart.
+    """Half of the starts are what training finds, the others are random masks.
 
-    The best mask is the best of the trained ones after rounds of swaps on all rows.
+    The best mask is the best of the trained ones after rounds of swaps on all rows. Its loss is measured as the chains
+    measure losses, so that it is within every bound.
     """
     rows = plan.train_index(seed)
     n = len(goal.universe)
@@ -62,7 +64,7 @@ def draw_starts(
     random = np.zeros((chains - trained, n), dtype=bool)
     for mask in random:
         mask[rng.choice(n, n_kept, replace=False)] = True
-    loss = float(mask_losses(goal, best[None], rows)[0])
+    loss = float(losses_on(goal, rows, best)(best.numpy()[None])[0])
     return Starts(np.concatenate([found.numpy(), random]), trained, best.numpy(), loss)
 
 
@@ -89,10 +91,11 @@ def chosen_epsilon(
 ) -> tuple[float, dict[str, float]]:
     """How far the loss may lie above the best, and the two numbers it is the larger of.
 
-    "by_accuracy": the loss at which accuracy on `fresh` rows falls by a point, on masks that are a few random swaps
-    from the best one: a line through the best mask, by least squares. In data without labels it is agreement with the
-    full model. "by_error": `STANDARD_ERRORS` standard errors of the difference between two such masks' losses on the
-    rows of the sample.
+    "by_accuracy": the loss at which accuracy on `fresh` rows falls by a point, on masks that are up to a quarter of all
+    swaps from the best one: mean fall over mean rise. In data without labels it is "by_agreement", with the full
+    model's answers. "by_error": `STANDARD_ERRORS` standard errors of the difference between two such masks' losses on
+    the rows of the sample, which count as independent. Raises `SearchError` if accuracy has not fallen by a point on
+    any of these masks.
     """
     rng = np.random.default_rng([seed, 1])
     most = max(1, min(int(best.sum()), int((~best).sum())) // 4)
@@ -100,17 +103,19 @@ def chosen_epsilon(
     kept = torch.from_numpy(masks)
     losses = row_losses(goal, kept, fresh).mean(1).numpy()
     right = np.array([float(_right(goal, mask, fresh).double().mean()) for mask in kept])
-    rise, fall = losses - losses[0], right[0] - right
-    slope = float(rise @ fall / (rise @ rise)) if rise @ rise > 0 else 0.0
-    near = np.argsort(rise)[1 : 1 + PATH_MASKS // 2]
+    rise, fall = losses[1:] - losses[0], right[0] - right[1:]
+    slope = float(fall.sum() / rise.sum()) if rise.sum() > 0 else 0.0
+    near = 1 + np.argsort(rise)[: PATH_MASKS // 2]
     pairs = row_losses(goal, kept[[0, *near.tolist()]], rows).numpy()
     error = float(np.median((pairs[1:] - pairs[:1]).std(1, ddof=1))) / math.sqrt(len(rows))
-    found = {"by_accuracy": POINT / slope if slope > 0 else math.inf, "by_error": STANDARD_ERRORS * error}
+    by = "by_agreement" if goal.pool.gold is None else "by_accuracy"
+    found = {by: POINT / slope if slope > 0 else math.inf, "by_error": STANDARD_ERRORS * error}
     epsilon = max(found.values())
-    if not math.isfinite(epsilon):
+    if not found[by] <= rise.max():
         raise SearchError(
-            "epsilon was not given, and accuracy does not fall on masks of a larger loss, so that no loss can be named "
-            "at which it has fallen by a point. Give epsilon=, how far the loss of a mask may lie above the best."
+            "epsilon was not given, and accuracy falls by less than a point on the masks of the largest loss that were "
+            "measured for it, so that no loss can be named at which it has fallen by a point. Give epsilon=, how far "
+            "the loss of a mask may lie above the best."
         )
     return epsilon, found
 

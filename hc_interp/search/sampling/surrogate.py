@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge, in multiples of the mean squared kernel diagonal
 PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the rest is linear
 FAR = 0.5  # a measured log loss so far above the bound counts half
+MOST_FITTED = 3_000  # masks that are fitted, the nearest to the bound: the work grows with the third power
+LEAST_ERROR = 1e-3  # of the surrogate, so that its own distribution has a temperature
 SMALLEST = 1e-12  # losses below it are set to it before their logarithm is taken
 
 
@@ -37,6 +39,8 @@ class QuadraticSurrogate:
 
         Masks far above the bound, where no chain of a bound goes, count less. All masks keep equally many components.
         """
+        nearest = np.argsort(np.abs(losses - bound), kind="stable")[:MOST_FITTED]
+        masks, losses = masks[nearest], losses[nearest]
         share = float(masks[0].mean())
         gates = masks - share
         log_loss = np.log(np.maximum(losses, SMALLEST))
@@ -60,11 +64,10 @@ class QuadraticSurrogate:
                     best = score, pair_share, root * dual, left_out
         assert best is not None
         _, pair_share, dual, left_out = best
-        near = weight >= 0.5
-        error = float(np.sqrt(np.mean(left_out[near] ** 2))) if near.any() else float(np.sqrt(np.mean(left_out**2)))
-        explained = (
-            1 - float(np.sum(left_out**2) / np.sum((log_loss - log_loss.mean()) ** 2)) if len(masks) > 1 else 0.0
-        )
+        near = weight >= 0.5 if (weight >= 0.5).any() else weight > 0
+        error = max(LEAST_ERROR, float(np.sqrt(np.mean(left_out[near] ** 2))))
+        spread = float(np.sum((log_loss - log_loss.mean()) ** 2))
+        explained = 1 - float(np.sum(left_out**2)) / spread if spread > 0 else 0.0
         linear = (1 - pair_share) / scale * (dual @ gates)
         pairs = pair_share / scale**2 * (gates.T @ (dual[:, None] * gates))
         return cls(share, mean, linear, pairs, error, explained)

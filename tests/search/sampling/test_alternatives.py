@@ -1,6 +1,7 @@
 """Alternatives between groups: found where masks keep one circuit or the other, and nowhere else."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_a_sample_names_its_alternatives(sample):
     assert found.chains == 4  # the other half chose the groups
     assert given.p == given.to_frame()["p"].max()
     assert len(given.to_frame()) == 4
+
+
+def test_few_chains_find_no_groups(sample):
+    few = replace(sample, masks=sample.masks[:, :3], losses=sample.losses[:, :3])
+    with pytest.raises(SearchError, match="at least 4 where no groups are named"):
+        few.alternatives()
+    assert few.alternatives(([Head(0, 0), "L1H0"], [Head(0, 5), Head(2, 5)])).chains == 3
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,25 @@ def test_what_no_mask_lacks_is_looked_for_from_several_masks(measured, surrogate
     assert found[0].loss > bound
     assert found[0].repairs == 2  # no mask without it was known, so that there is no third start
     assert max(item.loss for item in found[1:]) <= bound
+
+
+def test_equal_states_are_one_start(measured, surrogate):
+    states = ALL[ALL[:, 0]][[3, 3, 3]]
+    measured(states)
+    assert lowest_without(measured, surrogate, states, 1e-9, SILENT)[0].repairs == 1
+
+
+def test_what_one_repair_finds_counts_for_every_component(measured, surrogate):
+    """A repair of the second component that also spares the first one, whose own repairs find nothing."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        losses = {mask.tobytes(): float(loss) for mask, loss in zip(ALL, rng.exponential(size=len(ALL)), strict=True)}
+        evaluator = MeasuredLosses(
+            lambda masks, part, losses=losses: np.array([[losses[mask.tobytes()]] for mask in masks]), parts=1, n_rows=1
+        )
+        evaluator(ALL[rng.integers(len(ALL), size=10)])
+        bound = float(np.quantile(list(losses.values()), 0.1))
+        found = lowest_without(evaluator, surrogate, ALL[rng.integers(len(ALL), size=4)], bound, SILENT)
+        known, values = evaluator.table(N)
+        for lost, item in enumerate(found):
+            assert item.loss == values[~known[:, lost]].min()

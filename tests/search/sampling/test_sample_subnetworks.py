@@ -1,5 +1,6 @@
 """The sample equals the list of all masks where there are few, resumes to the same masks, and says what it is not."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import combinations
 
@@ -9,7 +10,7 @@ import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import MLP, Head
-from hc_interp.errors import HCError, ResultError, SearchError
+from hc_interp.errors import HCError, LabelError, ResultError, SearchError
 from hc_interp.heads.core import heuristic_core
 from hc_interp.interventions.means import mean_activations
 from hc_interp.models.load import load
@@ -44,7 +45,7 @@ def means(model, rows):
 def every_loss(model, rows, means) -> np.ndarray:
     """The loss of every mask on the rows of the sample of seed 0."""
     plan = draw_plan([rows], [0], ROWS, module.BATCH_SIZE)
-    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", ())
+    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", (), False)
     return row_losses(goal, torch.from_numpy(ALL), plan.train_index(0)).mean(1).numpy()
 
 
@@ -168,7 +169,7 @@ def test_fresh_losses_are_of_rows_that_were_held_out(sample, model, rows, means)
     assert not set(plan.held_out) & set(plan.train[0])
     assert len(sample.fresh) == module.FRESH
     assert sample.settings["held_out"] == len(plan.held_out)
-    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", ())
+    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", (), False)
     last = torch.tensor([[item in sample.draws(10**6)[-1].kept for item in sample.universe]])
     again = row_losses(goal, last, plan.held_out_index)[0]
     assert sample.fresh["fresh_loss"].iloc[-1] == pytest.approx(float(again.mean()), rel=1e-5)
@@ -188,15 +189,18 @@ def test_what_all_of_its_subnetworks_keep_is_the_shared_core(sample):
     always[..., 0] = True
     lacking = sample.without_masks.clone()
     lacking[0] = torch.tensor([i >= KEPT for i in range(N)])
-    without = sample.without.assign(loss=[sample.best_loss, *[np.inf] * (N - 1)])
+    assert not lacking[0, 0]
+    without = sample.without.assign(loss=[sample.best_loss, *sample.without["loss"][1:]])
     made = replace(sample, masks=always, without=without, without_masks=lacking)
     assert sample.universe[0] not in made.shared_core()
     assert sample.universe[0] not in made.subnetworks[-1].kept
     for item in (sample, made):
         shared = set.intersection(*(set(subnetwork.kept) for subnetwork in item.subnetworks))
-        assert shared <= set(item.shared_core())
+        assert shared == set(item.shared_core())
         assert set(heuristic_core(item).components) == shared
-    assert len(replace(made, without=without.assign(loss=np.inf)).subnetworks) == 100
+    needed = replace(made, without=without.assign(loss=[np.inf, *without["loss"][1:]]))
+    assert sample.universe[0] in needed.shared_core()
+    assert len(needed.subnetworks) == len(made.subnetworks) - 1
 
 
 def test_a_sample_that_has_not_mixed_says_so(sample):
@@ -217,12 +221,52 @@ def test_a_bound_that_hardly_any_mask_reaches_is_no_result(model, rows, means):
     assert not found.mixed
 
 
-def test_epsilon_is_chosen_by_accuracy_and_by_error(model, rows, means):
-    found = sample_subnetworks(model, rows, 0.5, means=means, **SMALL)
-    chosen = found.settings["chosen_by"]
-    assert found.epsilon == max(chosen.values())
-    assert set(chosen) == {"by_accuracy", "by_error"}
-    assert min(chosen.values()) > 0
+@pytest.fixture(scope="module")
+def unsure(planted_model):
+    """Half of the components matter, and any of these changes answers."""
+    module = deepcopy(planted_model.module)
+    with torch.no_grad():
+        module.classifier.weight.mul_(30)
+        module.classifier.bias.zero_()
+        logits = load(module, labels=LABELS).logits(replace(tiny_batch(80, 9), labels=None))
+        module.classifier.bias.sub_(logits.mean(0))
+    return load(module, labels=LABELS)
+
+
+def test_epsilon_is_chosen_by_accuracy_and_by_error(unsure, rows):
+    """Without labels it is agreement with the full model."""
+    unlabelled = replace(rows, labels=None)
+    labels = unsure.logits(unlabelled).argmax(-1)
+    found = {}
+    for by, given in (("by_accuracy", replace(rows, labels=labels)), ("by_agreement", unlabelled)):
+        found[by] = sample_subnetworks(unsure, given, 0.5, **SMALL)
+        chosen = found[by].settings["chosen_by"]
+        assert found[by].epsilon == max(chosen.values())
+        assert set(chosen) == {by, "by_error"}
+        assert min(chosen.values()) > 0
+    assert found["by_accuracy"].epsilon == found["by_agreement"].epsilon  # these labels are the full model's answers
+
+
+def test_epsilon_is_not_chosen_where_accuracy_does_not_fall(model, rows, means):
+    """All labels are of a class that no mask answers."""
+    never = int(model.logits(replace(rows, labels=None)).sum(0).argmin())
+    labels = torch.full((len(rows),), never)
+    with pytest.raises(SearchError, match=r"accuracy falls by less than a point .* Give epsilon="):
+        sample_subnetworks(model, replace(rows, labels=labels), 0.5, means=means, **SMALL)
+
+
+def test_labels_are_not_read_where_nothing_needs_them(whole, model, rows, means, epsilon):
+    unknown = replace(rows, labels=torch.full((len(rows),), 7))
+    found = sample_subnetworks(model, unknown, 0.5, epsilon, means=means, **SMALL)
+    assert (found.masks == whole.masks).all()
+    with pytest.raises(LabelError):
+        sample_subnetworks(model, unknown, 0.5, means=means, **SMALL)
+
+
+def test_the_best_mask_is_within_every_bound(whole):
+    assert whole.lowest_loss <= whole.best_loss
+    lower = replace(whole, losses=whole.losses - whole.best_loss / 2)
+    assert "was found later" in repr(lower)
 
 
 def test_heads_alone_can_be_sampled(model, rows, means, epsilon):
