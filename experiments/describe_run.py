@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 import hc_interp as hc
 
+SWAP = "lexical_overlap_ln_subject/object_swap"
 PREMISE_COLUMNS = ("separation", "pull", "in_domain_auc", "order_sensitivity")
 
 
@@ -72,14 +74,18 @@ def shifts(evaluation: hc.Evaluation) -> list[str]:
     found_by = [name for name in wide.index if name != evaluation.names[0]]
     for heuristic in dict.fromkeys(wide.columns.get_level_values(0)):
         right, wrong = (wide.loc[found_by, (heuristic, label)] for label in ("entailment", "non-entailment"))
-        apart = scores[(scores["heuristic"] == heuristic) & scores["subnetwork"].isin(found_by)]["separation"]
+        about = scores[scores["heuristic"] == heuristic].set_index("subnetwork").loc[found_by]
+        apart, recentred = about["separation"], about["recentred_wrong"]
         correlation = np.corrcoef(right, wrong)[0, 1]
         found.append(
             f"- {heuristic}: entailment and non-entailment accuracy are correlated at {correlation:.2f} over "
             f"{len(found_by)} subnetworks (non-entailment {wrong.min():.3f} to {wrong.max():.3f}); separation "
-            f"{apart.min():.3f} to {apart.max():.3f}."
+            f"{apart.min():.3f} to {apart.max():.3f}, rank correlation with non-entailment accuracy "
+            f"{spearmanr(wrong, apart)[0]:.2f}; non-entailment at a threshold re-centred in domain "
+            f"{recentred.min():.3f} to {recentred.max():.3f}."
         )
-    return found
+    swap = evaluation.to_frame().set_index("subnetwork").loc[found_by, SWAP]
+    return [*found, f"- {SWAP}: {swap.min():.3f} to {swap.max():.3f}."]
 
 
 def systems(premises: hc.Premises) -> pd.DataFrame:

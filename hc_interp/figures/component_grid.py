@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hc_interp.components import MLP, Component
+from hc_interp.components import MLP, Component, Head
 from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
 from hc_interp.figures.style import Width, layout, pixels, points
 
@@ -31,12 +31,12 @@ def component_grid(
     import plotly.graph_objects as go
 
     layers = sorted({item.layer for item in universe})
-    heads = sorted({item.head for item in universe if not isinstance(item, MLP)})  # type: ignore[union-attr]
+    heads = sorted({item.head for item in universe if isinstance(item, Head)})
     with_mlps = any(isinstance(item, MLP) for item in universe)
     columns = [float(index) for index in range(len(heads))] + [len(heads) + MLP_GAP] * with_mlps
     words = [str(head) for head in heads] + ["MLP"] * with_mlps
     centre = {
-        item: (columns[-1] if isinstance(item, MLP) else columns[heads.index(item.head)], item.layer)  # type: ignore[union-attr]
+        item: (columns[heads.index(item.head)] if isinstance(item, Head) else columns[-1], item.layer)
         for item in universe
     }
     size = (points(width) - BESIDE) / (columns[-1] + 1)

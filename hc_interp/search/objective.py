@@ -62,12 +62,17 @@ class Objective:
         name: str,
         interventions: Sequence[Intervention],
         size: int,
+        *,
+        with_gold: bool = False,
     ) -> Self:
         """Encode the data and run the full model on them once, `size` examples at a time.
 
+        `with_gold` reads labels, also where the loss does not use them.
+
         Raises an `HCError` for data that do not fit the source, and for logits that are not finite.
         """
-        pool = build_pool(model, parts, with_gold=name == "task", interventions=interventions, size=size)
+        with_gold = with_gold or name == "task"
+        pool = build_pool(model, parts, with_gold=with_gold, interventions=interventions, size=size)
         check_rows(source, model, pool.batch)
         return cls(model, universe_of(model, components), source, pool, name, tuple(interventions))
 

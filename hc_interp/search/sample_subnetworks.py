@@ -15,7 +15,7 @@ from hc_interp.data.examples import Examples
 from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, pick
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
-from hc_interp.interventions.sources import Source, check_rows, check_source
+from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.digest import digest
@@ -23,7 +23,6 @@ from hc_interp.records.provenance import provenance
 from hc_interp.search.defaults import CHAINS, ROWS, SPARSITY, STEPS, SWEEPS, WARM_UP
 from hc_interp.search.objective import Objective, check_choice, universe_of
 from hc_interp.search.plan import Plan, draw_plan, shaping
-from hc_interp.search.pool import build_pool
 from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.exclusion import lowest_without
 from hc_interp.search.sampling.levels import ladder
@@ -110,15 +109,15 @@ def sample_subnetworks(
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
+    reads_labels = objective == "task" or (epsilon is None and _labelled(parts))  # epsilon is chosen by accuracy
     folder = None
     if resume is not None:
-        used = shaping(parts, with_labels=_uses_labels(parts, objective, epsilon))
+        used = shaping(parts, with_labels=reads_labels)
         versions = {"sample": SAMPLE_VERSION, "swaps": SWAP_VERSION}
         folder = SampleFolder(Path(resume), digest(model, used, source, list(before), settings | versions))
         folder.check()
-    goal = _objective(
-        model, parts, plan, source, components, objective, before, _uses_labels(parts, objective, epsilon)
-    )
+    chosen = [part for group in plan.groups for part in pick(parts, group)]
+    goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
     starts = _starts(goal, plan, settings, folder)
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
@@ -167,12 +166,13 @@ def _starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: Sampl
         return saved
     chains, seed, steps = settings["chains"], settings["seed"], settings["steps"]
     with stage("starts", steps * n_trained(chains)) as progress:
-        drawn = draw_starts(goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress)
+        masks, best, best_loss = draw_starts(
+            goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress
+        )
     epsilon, chosen = settings["epsilon"], {}
     if epsilon is None:
-        epsilon, chosen = chosen_epsilon(goal, drawn.best, plan.train_index(seed), plan.held_out_index, seed)
-    best = torch.from_numpy(drawn.best)
-    starts = SavedStarts(torch.from_numpy(drawn.masks), drawn.trained, best, drawn.best_loss, float(epsilon), chosen)
+        epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed)
+    starts = SavedStarts(torch.from_numpy(masks), torch.from_numpy(best), best_loss, epsilon, chosen)
     if folder is not None:
         folder.write_starts(starts)
     return starts
@@ -190,27 +190,6 @@ def _fresh(
     by_row = row_losses(goal, flat[some], plan.held_out_index)
     error = by_row.std(1) / by_row.shape[1] ** 0.5
     return pd.DataFrame({"loss": known[some], "fresh_loss": by_row.mean(1), "standard_error": error})
-
-
-def _objective(
-    model: HookedModel,
-    parts: list[DataPart],
-    plan: Plan,
-    source: Source,
-    components: str,
-    objective: str,
-    before: tuple[Intervention, ...],
-    with_gold: bool,
-) -> Objective:
-    chosen = [part for group in plan.groups for part in pick(parts, group)]
-    pool = build_pool(model, chosen, with_gold=with_gold, interventions=before, size=EVAL_SIZE)
-    check_rows(source, model, pool.batch)
-    return Objective(model, universe_of(model, components), source, pool, objective, before)
-
-
-def _uses_labels(parts: Iterable[DataPart], objective: str, epsilon: float | None) -> bool:
-    """Labels are read for the loss, and for epsilon by accuracy, where all parts have them."""
-    return objective == "task" or (epsilon is None and _labelled(parts))
 
 
 def _labelled(parts: Iterable[DataPart]) -> bool:

@@ -1,5 +1,6 @@
 """Whether Markov chains of indicators have mixed, and how well they tell a mean."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,20 @@ class Mixing:
         middle = (self.mean + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(self.mean * (1 - self.mean) / n + z**2 / (4 * n**2))
         return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+
+
+def chain_jackknife(
+    draws: Bool[np.ndarray, "chain draw column"],
+    statistic: Callable[[Bool[np.ndarray, "row column"]], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of the draws of all chains, and its standard error by leaving out one chain at a time.
+
+    With `chains - 1` degrees of freedom. Chains are independent, and draws of one chain are not.
+    """
+    n_chains, columns = len(draws), draws.shape[-1]
+    left_out = np.stack([statistic(np.delete(draws, i, axis=0).reshape(-1, columns)) for i in range(n_chains)])
+    error = np.sqrt((n_chains - 1) / n_chains * ((left_out - left_out.mean(0)) ** 2).sum(0))
+    return statistic(draws.reshape(-1, columns)), error
 
 
 def mixing(draws: Bool[np.ndarray, "chain draw column"]) -> Mixing:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hc_interp.statistics.chains import mixing
+from hc_interp.statistics.chains import chain_jackknife, mixing
 
 
 def draws(*shares: float, n: int = 400, chains: int = 4) -> np.ndarray:
@@ -80,3 +80,12 @@ def test_nothing_that_varies_shows_no_mixing():
     low, high = found.interval()
     assert (low < 0.5).all()
     assert (high == 1).all()
+
+
+def test_a_jackknife_over_chains_is_the_standard_error_of_their_mean():
+    """Of a mean, where it is the spread of the chains' own means; chains that stand still count once."""
+    values = draws(0.5, 0.2, n=50, chains=6)
+    mean, error = chain_jackknife(values, lambda flat: flat.mean(0))
+    by_chain = values.mean(1)
+    np.testing.assert_allclose(mean, by_chain.mean(0))
+    np.testing.assert_allclose(error, by_chain.std(0, ddof=1) / np.sqrt(6))

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from hc_interp.components import Component
 from hc_interp.records.result import Result
 from hc_interp.search.sampling.pairs import pairs_beyond_size
+from hc_interp.statistics.chains import chain_jackknife
 
 SMALLEST = 2  # components of a group: single components that stand in for each other are pairs
 WEIGHT = 0.5  # of the largest weight of its side, that a component of a group has at least
@@ -17,6 +18,7 @@ WEIGHT = 0.5  # of the largest weight of its side, that a component of a group h
 Group = Int[np.ndarray, " _"]
 Masks = Bool[np.ndarray, "chain draw component"]
 Flat = Bool[np.ndarray, "mask component"]
+COLUMNS = ["contrast", "value", "error", "p"]
 CONTRASTS = (
     "within the first group, beyond the others",
     "within the second group, beyond the others",
@@ -66,20 +68,15 @@ class Alternatives(Result):
 
 def contrast_table(masks: Masks, first: Group, second: Group) -> pd.DataFrame:
     """The questions of `Alternatives` about two groups, on these chains. Without other components p is 1."""
-    n_chains, n = len(masks), masks.shape[-1]
     frequency = masks.mean((0, 1))
     varies = np.flatnonzero((frequency > 0) & (frequency < 1))
     others = np.setdiff1d(varies, np.concatenate([first, second]))
     rest = others if len(others) >= SMALLEST else None
-    whole = _contrasts(masks.reshape(-1, n), first, second, rest)
-    left_out = np.stack(
-        [_contrasts(np.delete(masks, i, axis=0).reshape(-1, n), first, second, rest) for i in range(n_chains)]
-    )
-    error = np.sqrt((n_chains - 1) / n_chains * ((left_out - left_out.mean(0)) ** 2).sum(0))
+    whole, error = chain_jackknife(masks, lambda flat: _contrasts(flat, first, second, rest))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = student.sf(whole * np.array([1, 1, -1, -1]) / error, n_chains - 1)
+        p = student.sf(whole * np.array([1, 1, -1, -1]) / error, len(masks) - 1)
     p = np.where(np.isnan(p), 1.0, p)
-    return pd.DataFrame({"contrast": CONTRASTS, "value": whole, "error": error, "p": p})
+    return pd.DataFrame(dict(zip(COLUMNS, (CONTRASTS, whole, error, p), strict=True)))
 
 
 def _contrasts(masks: Flat, first: Group, second: Group, rest: Group | None) -> Float[np.ndarray, " 4"]:

@@ -43,10 +43,11 @@ class Chains:
         flat, losses = self.masks.reshape(-1, n), self.losses.reshape(-1)
         proposal = propose(surrogate, self.levels, flat, at_level, self.swaps[at_level], rng)
         luck = np.log(rng.random(len(flat)))
-        needed = self._log_weight(losses, at_level) - proposal.correction + luck  # the log weight that is accepted
+        here = log_weights(self.levels, losses, at_level)
+        needed = here - proposal.correction + luck  # the log weight above which a mask is accepted
         limits = largest_loss(self.levels, at_level, needed)
         found = measure(proposal.masks, None if learn else limits)
-        accepted = self._log_weight(found, at_level) > needed
+        accepted = log_weights(self.levels, found, at_level) > needed
         self.masks = np.where(accepted[:, None], proposal.masks, flat).reshape(self.masks.shape)
         self.losses = np.where(accepted, found, losses).reshape(self.losses.shape)
         by_surrogate = (~proposal.uniform).reshape(self.losses.shape)
@@ -60,9 +61,6 @@ class Chains:
         n_kept = int(self.masks[0, 0].sum())
         most = min(MOST_SWAPS, 2 * min(n_kept, self.masks.shape[-1] - n_kept))
         self.swaps = np.clip((self.swaps * factor).astype(int), 1, most)
-
-    def _log_weight(self, losses: np.ndarray, at_level: np.ndarray) -> np.ndarray:
-        return log_weights(self.levels, losses, at_level)
 
 
 def log_weights(

@@ -88,7 +88,7 @@ def _best_swap_of(
 ) -> Bool[np.ndarray, " component"]:
     """The mask with the component swapped for the one that the surrogate likes best."""
     table = surrogate.swaps(mask[None])
-    of_lost = table.changes[0, table.inside[0] == lost][0]
+    of_lost = table.values[0].reshape(table.inside.shape[1], -1)[table.inside[0] == lost][0]
     return swapped(mask[None], [lost], [int(table.outside[0, of_lost.argmin()])])[0]
 
 
@@ -107,7 +107,8 @@ def repaired(
         if loss <= bound or idle == IDLE:
             break
         table = surrogate.swaps(mask[None])
-        changes = np.where(table.outside == lost, np.inf, table.changes[0]).reshape(-1)
+        adds_it = np.tile(table.outside[0] == lost, table.inside.shape[1])
+        changes = np.where(adds_it, np.inf, table.values[0])
         next_masks = []
         for swap in np.argsort(changes, kind="stable")[: TRIED * (IDLE + 2)]:
             if len(next_masks) == TRIED or not np.isfinite(changes[swap]):

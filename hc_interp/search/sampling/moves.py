@@ -12,11 +12,12 @@ the surrogate dislikes is out of reach.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import logsumexp
 
 from hc_interp.search.sampling.levels import Level
 from hc_interp.search.sampling.surrogate import QuadraticSurrogate, SwapTable, swapped
@@ -88,6 +89,8 @@ def surrogate_walk(
     start = log_q(predicted, bound, heat)
     walking = np.flatnonzero(swaps > 0)
     done = np.zeros(len(masks), dtype=int)
+    if not len(walking):
+        return current, np.zeros(len(masks))
     steps = _Steps.at(surrogate, current[walking], predicted[walking], bound[walking], heat[walking])
     while len(walking):
         removed, added = steps.draw(rng)
@@ -105,11 +108,10 @@ def surrogate_walk(
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """The swaps open to each mask: the log of their roots, and the log of the roots' sum."""
+    """The swaps open to each mask: `roots` has the log of sqrt(q(y) / q(x)) of each, `log_total` that of their sum."""
 
-    table: SwapTable
+    roots: SwapTable
     predicted: Float[np.ndarray, " mask"]
-    log_root: Float[np.ndarray, "mask swap"]
     log_total: Float[np.ndarray, " mask"]
 
     @classmethod
@@ -122,31 +124,31 @@ class _Steps:
         heat: Float[np.ndarray, " mask"],
     ) -> Self:
         table = surrogate.swaps(masks)
-        there = predicted[:, None] + table.changes.reshape(len(masks), -1)
         here = log_q(predicted, bound, heat)[:, None]
-        roots = (log_q(there, bound[:, None], heat[:, None]) - here) / 2
-        most = roots.max(1, initial=-np.inf)
-        total = most + np.log(np.exp(roots - most[:, None]).sum(1))
-        return cls(table, predicted, roots, total)
+        there = log_q(predicted[:, None] + table.values, bound[:, None], heat[:, None])
+        roots = (there - here) / 2
+        return cls(replace(table, values=roots), predicted, np.asarray(logsumexp(roots, axis=1)))
 
     def draw(self, rng: np.random.Generator) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
         """The components that are removed and added, one swap for each mask."""
-        cumulative = np.exp(self.log_root - self.log_total[:, None]).cumsum(1)
-        return self.table.chosen((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(1))
+        cumulative = np.exp(self.roots.values - self.log_total[:, None]).cumsum(1)
+        return self.roots.chosen((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(1))
 
     def where(self, mine: Bool[np.ndarray, " mask"], other: "_Steps") -> "_Steps":
         """These steps for the masks of `mine`, and others for the rest."""
-        arrays = zip(self._arrays(), other._arrays(), strict=True)
-        picked = [np.where(mine.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in arrays]
-        return _Steps(SwapTable(*picked[:3]), *picked[3:])
+        pick = mine[:, None]
+        ours, theirs = self.roots, other.roots
+        table = SwapTable(
+            np.where(pick, ours.inside, theirs.inside),
+            np.where(pick, ours.outside, theirs.outside),
+            np.where(pick, ours.values, theirs.values),
+        )
+        predicted = np.where(mine, self.predicted, other.predicted)
+        return _Steps(table, predicted, np.where(mine, self.log_total, other.log_total))
 
     def take(self, rows: Bool[np.ndarray, " mask"]) -> "_Steps":
-        picked = [array[rows] for array in self._arrays()]
-        return _Steps(SwapTable(*picked[:3]), *picked[3:])
-
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        table = self.table
-        return table.inside, table.outside, table.changes, self.predicted, self.log_root, self.log_total
+        table = SwapTable(self.roots.inside[rows], self.roots.outside[rows], self.roots.values[rows])
+        return _Steps(table, self.predicted[rows], self.log_total[rows])
 
 
 def uniform_swaps(masks: Masks, rng: np.random.Generator) -> Masks:

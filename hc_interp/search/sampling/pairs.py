@@ -5,6 +5,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from scipy.stats import t as student
 
+from hc_interp.statistics.chains import chain_jackknife
 from hc_interp.statistics.fixed_size import pair_inclusion
 from hc_interp.statistics.tests import fdr
 
@@ -15,20 +16,16 @@ def pair_table(
     masks: Bool[np.ndarray, "chain draw component"], names: list[str], alpha: float, level: float
 ) -> pd.DataFrame:
     """A row for each pair of components that vary; the columns are those of `SubnetworkSample.pairs`."""
-    chains = len(masks)
-    apart = pairs_beyond_size(masks.reshape(-1, masks.shape[-1]))
-    left_out = np.stack(
-        [pairs_beyond_size(np.delete(masks, chain, axis=0).reshape(-1, masks.shape[-1])) for chain in range(chains)]
-    )
-    error = np.sqrt((chains - 1) / chains * ((left_out - left_out.mean(0)) ** 2).sum(0))
+    apart, error = chain_jackknife(masks, pairs_beyond_size)
+    degrees = len(masks) - 1
     frequency = masks.mean((0, 1))
     varies = np.flatnonzero((frequency > 0) & (frequency < 1))
     first, second = (varies[index] for index in np.triu_indices(len(varies), 1))
     together = (masks[..., first] & masks[..., second]).mean((0, 1))
     difference, error = apart[first, second], error[first, second]
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * student.sf(np.abs(difference / error), chains - 1)
-    half = student.ppf((1 + level) / 2, chains - 1) * error
+        p = 2 * student.sf(np.abs(difference / error), degrees)
+    half = student.ppf((1 + level) / 2, degrees) * error
     frame = pd.DataFrame(
         {
             "first": [names[i] for i in first],

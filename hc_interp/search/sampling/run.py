@@ -13,7 +13,7 @@ from hc_interp.progress import Stage
 from hc_interp.search.sampling.chains import Chains
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.levels import Level
-from hc_interp.search.sampling.starts import swaps_away
+from hc_interp.search.sampling.starts import random_masks, swaps_away
 from hc_interp.search.sampling.store import SampleFolder, SavedBlock
 from hc_interp.search.sampling.surrogate import QuadraticSurrogate
 
@@ -21,7 +21,7 @@ BLOCK = 10  # sweeps between two files, and between two fits of the surrogate in
 COOLING = 0.6  # share of the warm-up in which the bounds are tempered
 HOTTEST, COLDEST = 0.5, 0.03  # temperatures of the bounds at the start and at the end of the cooling
 FIRST_SWAPS = 3  # of a surrogate move, before they are tuned
-LEARNT_AT_FIRST = 2  # masks near the starts that are measured before the first sweep, in multiples of the components
+LEARNT_AT_FIRST = 1  # masks near the starts, and as many random ones, measured first, in multiples of the components
 
 
 @dataclass(eq=False)
@@ -47,10 +47,11 @@ class SampleRun:
         """
         n_chains, n = self.starts.shape
         rng = np.random.default_rng([self.seed, 2])
+        n_kept = int(self.best.sum())
         some = self.starts[rng.integers(n_chains, size=LEARNT_AT_FIRST * n)]
-        most = max(1, min(int(some[0].sum()), int((~some[0]).sum())) // 2)
+        most = max(1, min(n_kept, n - n_kept) // 2)
         near = [swaps_away(mask, int(rng.integers(1, most + 1)), rng) for mask in some]
-        self.measured(np.stack([self.best, *self.starts, *near]))
+        self.measured(np.stack([self.best, *self.starts, *near, *random_masks(LEARNT_AT_FIRST * n, n, n_kept, rng)]))
         masks = np.repeat(self.starts[:, None], len(self.levels), axis=1)
         losses = self.measured(masks.reshape(-1, n)).reshape(masks.shape[:2])
         chains = Chains(self.levels, masks, losses, np.full(len(self.levels), FIRST_SWAPS))

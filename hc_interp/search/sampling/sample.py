@@ -12,14 +12,12 @@ from torch import Tensor
 from hc_interp.components import Component, Head, Subnetwork, components
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
-from hc_interp.search.sampling.alternatives import SMALLEST, Alternatives, Group, contrast_table, grouped
+from hc_interp.search.sampling.alternatives import COLUMNS, SMALLEST, Alternatives, Group, contrast_table, grouped
 from hc_interp.search.sampling.pairs import pair_table
 from hc_interp.statistics.chains import Mixing, mixing
 
-RHAT, ESS = (
-    1.05,
-    50,
-)  # a component has mixed with a split R-hat of at most this, and an effective sample of at least that
+# A component has mixed with a split R-hat of at most this, and an effective sample of at least that.
+RHAT, ESS = 1.05, 50
 MOST = 0.9  # of the components that vary must have mixed
 WORST_RHAT = 1.1  # that any of them may have
 LEAST_CHAINS = 4  # of which two halves find and test groups
@@ -143,7 +141,7 @@ class SubnetworkSample(Result):
                 )
             first, second = grouped(masks[::2])
             if not len(first) or not len(second):
-                return Alternatives((), (), pd.DataFrame(columns=["contrast", "value", "error", "p"]), 1.0, 0, True)
+                return Alternatives((), (), pd.DataFrame(columns=COLUMNS), 1.0, 0, True)
             masks = masks[1::2]
         else:
             first, second = (self._group(group, masks) for group in groups)

@@ -1,7 +1,6 @@
 """Where chains begin, the lowest loss known before sampling, and the bound that follows from it."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,26 +26,16 @@ PATH_MASKS = 32  # masks between the best and random ones, on which accuracy is 
 Mask = Bool[np.ndarray, " component"]
 
 
-@dataclass(frozen=True, eq=False)
-class Starts:
-    """A mask for each chain, the best mask, and its loss on the rows of the sample."""
-
-    masks: Bool[np.ndarray, "chain component"]
-    trained: int
-    best: Mask
-    best_loss: float
-
-
 def draw_starts(
     goal: Objective, plan: Plan, sparsity: float, chains: int, seed: int, steps: int, batch_size: int, progress: Stage
-) -> Starts:
-    """Half of the starts are what training finds, the others are random masks.
+) -> tuple[Bool[np.ndarray, "chain component"], Mask, float]:
+    """A mask for each chain, the best mask, and its loss on the rows of the sample.
 
-    The best mask is the best of the trained ones after rounds of swaps on all rows. Its loss is measured as the chains
-    measure losses, so that it is within every bound.
+    Half of the starts are what training finds, the others are random masks. The best mask is the best of the trained
+    ones after rounds of swaps on all rows. Its loss is measured as the chains measure losses, so that it is within
+    every bound.
     """
     rows = plan.train_index(seed)
-    n = len(goal.universe)
     trained = n_trained(chains)
     masks = []
     for i in range(trained):
@@ -60,17 +49,22 @@ def draw_starts(
     first = found[int(mask_losses(goal, found, rows).argmin())]
     rng = np.random.default_rng([seed, 0])
     best, _ = swap_components(goal, first, rows, BEST_ROUNDS, rng)
-    n_kept = int(best.sum())
-    random = np.zeros((chains - trained, n), dtype=bool)
-    for mask in random:
-        mask[rng.choice(n, n_kept, replace=False)] = True
+    random = random_masks(chains - trained, len(goal.universe), int(best.sum()), rng)
     loss = float(losses_on(goal, rows, best)(best.numpy()[None])[0])
-    return Starts(np.concatenate([found.numpy(), random]), trained, best.numpy(), loss)
+    return np.concatenate([found.numpy(), random]), best.numpy(), loss
 
 
 def n_trained(chains: int) -> int:
     """How many chains begin at what training finds."""
     return -(-chains // 2)
+
+
+def random_masks(n_masks: int, n: int, n_kept: int, rng: np.random.Generator) -> Bool[np.ndarray, "mask component"]:
+    """Masks that each keep `n_kept` of `n` components, drawn uniformly."""
+    masks = np.zeros((n_masks, n), dtype=bool)
+    for mask in masks:
+        mask[rng.choice(n, n_kept, replace=False)] = True
+    return masks
 
 
 def swaps_away(mask: Mask, n: int, rng: np.random.Generator) -> Mask:

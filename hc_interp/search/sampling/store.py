@@ -16,16 +16,14 @@ class SavedStarts(Result):
     """The masks where chains begin, the best mask with its loss, and how epsilon was chosen."""
 
     masks: Bool[Tensor, "chain component"]
-    trained: int
     best: Bool[Tensor, " component"]
     best_loss: float
     epsilon: float
     chosen_by: dict[str, float]
 
     def to_frame(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            {"chain": range(len(self.masks)), "trained": [i < self.trained for i in range(len(self.masks))]}
-        )
+        """A row per chain: chain, and the number of components by which its start differs from the best mask."""
+        return pd.DataFrame({"chain": range(len(self.masks)), "differs": (self.masks != self.best).sum(1).tolist()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +43,7 @@ class SavedBlock(Result):
     runs: int
 
     def to_frame(self) -> pd.DataFrame:
+        """A row per sweep: the share of moves accepted at each level."""
         return pd.DataFrame(self.accepted.numpy()).add_prefix("accepted_at_level_")
 
 

@@ -4,13 +4,13 @@ It proposes swaps and never decides: a chain accepts by measured losses (`moves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge, in multiples of the mean squared kernel diagonal
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge; the kernel's diagonal is about 1
 PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the rest is linear
 FAR = 0.5  # a measured log loss so far above the bound counts half
 MOST_FITTED = 3_000  # masks that are fitted, the nearest to the bound: the work grows with the third power
@@ -78,34 +78,32 @@ class QuadraticSurrogate:
 
     def swaps(self, masks: Bool[np.ndarray, "mask component"]) -> "SwapTable":
         """The change of the log loss by each swap of each mask. All masks keep equally many components."""
-        table = SwapTable.of(masks)
+        n_kept = int(masks[0].sum()) if len(masks) else 0
+        order = np.argsort(~masks, axis=1, kind="stable")
+        inside, outside = order[:, :n_kept], order[:, n_kept:]
         slopes = self.linear + 2 * (masks - self.share) @ self.pairs
         own = np.diag(self.pairs)
         row = np.arange(len(masks))[:, None]
-        removed = own[table.inside] - slopes[row, table.inside]
-        added = own[table.outside] + slopes[row, table.outside]
-        both = self.pairs[table.inside[:, :, None], table.outside[:, None, :]]
-        return replace(table, changes=removed[:, :, None] + added[:, None, :] - 2 * both)
+        removed = own[inside] - slopes[row, inside]
+        added = own[outside] + slopes[row, outside]
+        both = self.pairs[inside[:, :, None], outside[:, None, :]]
+        changes = removed[:, :, None] + added[:, None, :] - 2 * both
+        return SwapTable(inside, outside, changes.reshape(len(masks), -1))
 
 
 @dataclass(frozen=True, eq=False)
 class SwapTable:
-    """All swaps of each mask: which components it keeps, which not, and a number for each swap of one for another."""
+    """All swaps of each mask: the components that it keeps and that it lacks, and a number for each swap.
+
+    The swap of `inside[i]` for `outside[j]` is number `i * n_outside + j`.
+    """
 
     inside: Int[np.ndarray, "mask kept"]
     outside: Int[np.ndarray, "mask removed"]
-    changes: Float[np.ndarray, "mask kept removed"]
-
-    @classmethod
-    def of(cls, masks: Bool[np.ndarray, "mask component"]) -> Self:
-        """With a 0 for each swap."""
-        order = np.argsort(~masks, axis=1, kind="stable")
-        n_kept = int(masks[0].sum()) if len(masks) else 0
-        inside, outside = order[:, :n_kept], order[:, n_kept:]
-        return cls(inside, outside, np.zeros((*inside.shape, outside.shape[1])))
+    values: Float[np.ndarray, "mask swap"]
 
     def chosen(self, swap: Int[np.ndarray, " mask"]) -> tuple[Int[np.ndarray, " mask"], Int[np.ndarray, " mask"]]:
-        """The removed and the added component of one swap of each mask, by its place in the flat table."""
+        """The removed and the added component of one swap of each mask, by its number."""
         row, n = np.arange(len(swap)), self.outside.shape[1]
         return self.inside[row, swap // n], self.outside[row, swap % n]
 

@@ -10,12 +10,14 @@ import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import MLP, Head
+from hc_interp.data.parts import pick
 from hc_interp.errors import HCError, LabelError, ResultError, SearchError
 from hc_interp.heads.core import heuristic_core
 from hc_interp.interventions.means import mean_activations
 from hc_interp.models.load import load
 from hc_interp.records.result import read
 from hc_interp.search import sample_subnetworks as module
+from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
 from hc_interp.search.sample_subnetworks import sample_subnetworks
 from hc_interp.search.sampling.sample import ESS, SubnetworkSample
@@ -24,6 +26,11 @@ from hc_interp.search.swaps import row_losses
 N, KEPT, ROWS = 12, 6, 24
 SMALL = {"chains": 4, "rows": ROWS, "warm_up": 20, "sweeps": 20, "steps": 4}
 ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
+
+
+def objective_of(model, rows, means, plan) -> Objective:
+    parts = [part for group in plan.groups for part in pick([rows], group)]
+    return Objective.of(model, parts, means, "heads+mlps", "kl", (), 16)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def means(model, rows):
 def every_loss(model, rows, means) -> np.ndarray:
     """The loss of every mask on the rows of the sample of seed 0."""
     plan = draw_plan([rows], [0], ROWS, module.BATCH_SIZE)
-    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", (), False)
+    goal = objective_of(model, rows, means, plan)
     return row_losses(goal, torch.from_numpy(ALL), plan.train_index(0)).mean(1).numpy()
 
 
@@ -169,7 +176,7 @@ def test_fresh_losses_are_of_rows_that_were_held_out(sample, model, rows, means)
     assert not set(plan.held_out) & set(plan.train[0])
     assert len(sample.fresh) == module.FRESH
     assert sample.settings["held_out"] == len(plan.held_out)
-    goal = module._objective(model, [rows], plan, means, "heads+mlps", "kl", (), False)
+    goal = objective_of(model, rows, means, plan)
     last = torch.tensor([[item in sample.draws(10**6)[-1].kept for item in sample.universe]])
     again = row_losses(goal, last, plan.held_out_index)[0]
     assert sample.fresh["fresh_loss"].iloc[-1] == pytest.approx(float(again.mean()), rel=1e-5)
