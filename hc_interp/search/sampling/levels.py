@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-# Of the levels above the bounds, in multiples of the loosest bound. One is hot enough to cross between sets of good masks
-# that single swaps do not connect (experiments/subnetwork_sets.py).
+# Of the levels above the bounds, in multiples of the loosest bound. One is hot enough to cross between sets of good
+# masks that single swaps do not connect (experiments/subnetwork_sets.py).
 TEMPERATURES = (3.0, 0.2)
 
 
