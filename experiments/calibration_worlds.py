@@ -13,7 +13,7 @@ S_GRID = (0.0, 0.15, 0.3, 0.45, 0.7)
 R_G_TURNS = (0.2, 0.5, 0.95)  # graded worlds take turns in R(G)
 RANDOM_SCALES = (4.0, 8.0, 12.0)  # random BERTs take turns in the size of their weights
 SOME = 40  # worlds of a kind and arm of which no share is asked for
-QUICK_WORLDS = 16  # of each kind and arm in the quick form
+QUICK_WORLDS = 8  # of each kind and arm in the quick form
 LOWER, UPPER = 200, 400  # worlds of a kind of which an answer is asked in at least, or in at most, a share of them
 GRADED = {0.3: UPPER, 0.7: 300}  # S = delta, and two of three with R(G) of at least .5
 

@@ -22,7 +22,16 @@ from hc_interp.cli.options import (
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown, records
 from hc_interp.errors import TrainingError
-from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE, WEIGHT_DECAY
+from hc_interp.training.defaults import (
+    BATCH_SIZE,
+    BETAS,
+    LORA_RATE,
+    MAX_PER_CASE,
+    PULL_PAIRS,
+    RATE,
+    WARM_UP,
+    WEIGHT_DECAY,
+)
 
 
 def _how_to_resume(arguments: dict[str, Any]) -> str:
@@ -64,6 +73,12 @@ def finetune(
         typer.Option(help=f"Peak of the learning rate (default: {RATE:g}, or {LORA_RATE:g} with --lora)."),
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="AdamW's decay of matrices.", min=0)] = WEIGHT_DECAY,
+    warm_up: Annotated[
+        float, typer.Option(help="Share of the steps in which the learning rate rises.", min=0, max=1)
+    ] = WARM_UP,
+    betas: Annotated[
+        tuple[float, float], typer.Option(help="How slowly AdamW's means of the gradient and of its square forget.")
+    ] = BETAS,
     lora: Annotated[
         int | None, typer.Option(help="Rank of LoRA updates to train instead of all weights.", min=1)
     ] = None,
@@ -118,7 +133,7 @@ def finetune(
     loaded, data = load(model, task, data_dir, labels, device, None, too_long)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
-        batch_size=batch_size, lr=lr, weight_decay=weight_decay, lora=lora,
+        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, betas=betas, lora=lora,
         freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed, device=device,
         dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
         max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every,

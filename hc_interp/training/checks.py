@@ -12,6 +12,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError, ModelError, TrainingError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.precision import dtype_name, dtype_named
+from hc_interp.training.optimization import Optimization
 from hc_interp.training.phases import Phase, as_phases
 
 _WHOLE = {"steps": 1, "batch_size": 1, "seed": 0}  # the least value of each whole number
@@ -27,12 +28,28 @@ def check_numbers(**given: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             more = ", or None" if name in _OPTIONAL else ""
             raise TrainingError(f"{name}={value!r} was given. Expected a whole number from {least}{more}.")
-    lr = given["lr"]
-    if lr is not None and (isinstance(lr, bool) or not isinstance(lr, Real) or not 0 < float(lr) < float("inf")):
+
+
+def optimization(steps: int, lr: Any, weight_decay: Any, warm_up: Any, betas: Any, usual_lr: float) -> Optimization:
+    """AdamW's settings, with `usual_lr` where `lr` is None. Raises `TrainingError` for numbers without meaning."""
+    if lr is not None and not (_is_number(lr) and 0 < lr < float("inf")):
         raise TrainingError(f"lr={lr!r} was given. Expected a positive number, the peak of the learning rate.")
-    decay = given["weight_decay"]
-    if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= float(decay) < float("inf"):
-        raise TrainingError(f"weight_decay={decay!r} was given. Expected a number from 0.")
+    if not (_is_number(weight_decay) and 0 <= weight_decay < float("inf")):
+        raise TrainingError(f"weight_decay={weight_decay!r} was given. Expected a number from 0.")
+    if not (_is_number(warm_up) and 0 <= warm_up <= 1):
+        raise TrainingError(
+            f"warm_up={warm_up!r} was given. Expected a number from 0 to 1, the share of the steps in which the "
+            "learning rate rises."
+        )
+    listed = tuple(betas) if isinstance(betas, Iterable) and not isinstance(betas, str) else ()
+    if len(listed) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in listed):
+        raise TrainingError(f"betas={betas!r} was given. Expected two numbers from 0 to below 1, like (0.9, 0.999).")
+    rate = float(usual_lr if lr is None else lr)
+    return Optimization(int(steps), rate, float(weight_decay), float(warm_up), (float(listed[0]), float(listed[1])))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def checkpoint_steps(checkpoints: Any, steps: int) -> tuple[int, ...]:

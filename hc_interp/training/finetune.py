@@ -19,10 +19,20 @@ from hc_interp.training.checks import (
     compute_dtype,
     frozen_components,
     held_out_cases,
+    optimization,
     stored_dtype,
     training_phases,
 )
-from hc_interp.training.defaults import BATCH_SIZE, LORA_RATE, MAX_PER_CASE, PULL_PAIRS, RATE, WEIGHT_DECAY
+from hc_interp.training.defaults import (
+    BATCH_SIZE,
+    BETAS,
+    LORA_RATE,
+    MAX_PER_CASE,
+    PULL_PAIRS,
+    RATE,
+    WARM_UP,
+    WEIGHT_DECAY,
+)
 from hc_interp.training.folder import TrainingFolder
 from hc_interp.training.lora import LoraSettings
 from hc_interp.training.measures import in_words
@@ -44,6 +54,8 @@ def finetune(
     batch_size: int = BATCH_SIZE,
     lr: float | None = None,
     weight_decay: float = WEIGHT_DECAY,
+    warm_up: float = WARM_UP,
+    betas: tuple[float, float] = BETAS,
     lora: int | Mapping[str, Any] | Any | None = None,
     freeze: Any = (),
     interventions: Iterable[Intervention] = (),
@@ -61,8 +73,8 @@ def finetune(
     """Fine-tune a copy of `start` and keep checkpoints of it in the folder `out`.
 
     The loss is the cross entropy of the label groups: on examples of two labels for a model of three classes, the
-    probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the first tenth of the steps and then
-    falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
+    probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the share `warm_up` of the steps and
+    then falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
 
     Called again with the same arguments, a killed training goes on from its last state and ends with the same weights,
     to the last bit on one machine at one number of threads; a finished one is read. Batches, dropout and LoRA's start
@@ -78,6 +90,8 @@ def finetune(
         checkpoints: "log" (0, 1, 2, 4, 8, ... and the last step) or a list of steps, to which the last is added.
         lr: the peak of the learning rate. None: 5e-5, or 3e-4 with LoRA.
         weight_decay: AdamW's decoupled decay of matrices; biases and the weights of norms do not decay.
+        warm_up: share of the steps in which the learning rate rises.
+        betas: how slowly AdamW's means of the gradient and of its square forget, as in torch.
         lora: None trains all weights. A rank, or fields of peft's `LoraConfig`, trains low-rank updates and the
             classifier, and only these are kept. A checkpoint is merged when it is loaded.
         freeze: components whose weights stand still: of a head its slices of W_Q, W_K, W_V, of their biases and of
@@ -104,9 +118,9 @@ def finetune(
     Accuracies at checkpoints are of at most `max_per_case` examples a case: a case of 200 has a standard error of up to
     .035.
     """
-    given = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "export_rank": export_rank}
-    given["weight_decay"] = weight_decay
+    given = {"steps": steps, "batch_size": batch_size, "seed": seed, "export_rank": export_rank}
     check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every)
+    optimizer = optimization(steps, lr, weight_decay, warm_up, betas, LORA_RATE if lora is not None else RATE)
     mixture = training_phases(phases, task, steps)
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))
@@ -115,7 +129,7 @@ def finetune(
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),
-        float(lr or (RATE if adapters is None else LORA_RATE)), float(weight_decay), int(seed), bool(dropout),
+        optimizer, int(seed), bool(dropout),
         torch.device(device or model.device), compute_dtype(dtype, model), export_rank,
         stored_dtype(export_dtype, export_rank, lora), max_per_case, int(pull_pairs),
     )  # fmt: skip

@@ -1,27 +1,38 @@
 """AdamW with a linear warm-up and a linear decay of its rate, and its state as tensors that a file can hold."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hc_interp.training.defaults import WARM_UP
-
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # AdamW's state of one parameter
 
 
-def rate_at(step: int, steps: int, peak: float) -> float:
-    """The learning rate of the update from `step` to `step + 1`: it rises to `peak`, then falls towards 0."""
-    warm_up = max(1, round(WARM_UP * steps))
-    return peak * min((step + 1) / warm_up, (steps - step) / max(1, steps - warm_up))
+@dataclass(frozen=True)
+class Optimization:
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) and its rate in a training of `steps` updates.
 
+    `lr` is the peak of the rate, and `warm_up` the share of the steps in which it rises to that.
+    """
 
-def adamw(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101). Matrices decay; biases and the weights of norms do not."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
-    others = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]])
+    steps: int
+    lr: float
+    weight_decay: float
+    warm_up: float
+    betas: tuple[float, float]
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of the update from `step` to `step + 1`: it rises to its peak, then falls towards 0."""
+        warm_up = max(1, round(self.warm_up * self.steps))
+        return self.lr * min((step + 1) / warm_up, (self.steps - step) / max(1, self.steps - warm_up))
+
+    def adamw(self, parameters: Mapping[str, nn.Parameter]) -> torch.optim.AdamW:
+        """The optimizer at its start. Matrices decay; biases and the weights of norms do not."""
+        matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
+        others = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW([group for group in groups if group["params"]], betas=self.betas)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -1,6 +1,6 @@
 """`Plan`: the checked arguments of one fine-tuning, and what follows from them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from hc_interp.training.data import TrainingData
 from hc_interp.training.frozen import FrozenWeights, freeze_record
 from hc_interp.training.lora import LoraSettings
 from hc_interp.training.measures import measured
+from hc_interp.training.optimization import Optimization
 from hc_interp.training.phases import Phase, distinct_parts, draw
 from hc_interp.training.trainer import Trainer
 
@@ -40,8 +41,7 @@ class Plan:
     held_out: tuple[str, ...]
     steps: int
     batch_size: int
-    lr: float
-    weight_decay: float
+    optimization: Optimization
     seed: int
     dropout: bool
     device: torch.device
@@ -75,11 +75,9 @@ class Plan:
         return {
             "start": digest(self.start),
             "phases": [phase.record() for phase in self.phases],
-            "steps": self.steps,
             "checkpoints": self.checkpoints,
             "batch_size": self.batch_size,
-            "lr": self.lr,
-            "weight_decay": self.weight_decay,
+            **asdict(self.optimization),
             "lora": self.lora and self.lora.record(),
             "freeze": freeze_record(self.start, self.freeze),
             "interventions": [described(item) for item in self.interventions],
@@ -120,7 +118,7 @@ class Plan:
         draws = draw(self.phases, self.steps, self.batch_size, self.seed)
         data = TrainingData.of(model, distinct_parts(self.phases), draws)
         frozen = FrozenWeights.of(model, self.freeze)
-        return Trainer(model, data, self.interventions, frozen, self.steps, self.lr, self.weight_decay, self.seed)
+        return Trainer(model, data, self.interventions, frozen, self.optimization, self.seed)
 
     def tensors(self, trainer: Trainer) -> dict[str, Tensor]:
         """What the file of a checkpoint holds of the weights as they are now."""

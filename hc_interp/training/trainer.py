@@ -18,7 +18,7 @@ from hc_interp.models.trainable import TrainableModel
 from hc_interp.training.data import TrainingData
 from hc_interp.training.defaults import CLIP
 from hc_interp.training.frozen import FrozenWeights
-from hc_interp.training.optimization import adamw, moments, rate_at, set_moments, set_rate
+from hc_interp.training.optimization import Optimization, moments, set_moments, set_rate
 
 _WEIGHT = "weight:"
 
@@ -35,9 +35,7 @@ class Trainer:
     data: TrainingData
     interventions: Sequence[Intervention]
     frozen: FrozenWeights
-    steps: int
-    peak_rate: float
-    weight_decay: float
+    optimization: Optimization
     seed: int
     done: int = 0
     losses: list[float] = field(default_factory=list)
@@ -50,7 +48,7 @@ class Trainer:
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        return adamw(self.parameters, self.weight_decay)
+        return self.optimization.adamw(self.parameters)
 
     def loss(self) -> Tensor:
         """The loss of the next update's batch."""
@@ -67,7 +65,7 @@ class Trainer:
         loss.backward(inputs=list(self.parameters.values()))
         self.frozen.mask_gradients(self.model.module)
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)
-        set_rate(self.optimizer, rate_at(self.done, self.steps, self.peak_rate))
+        set_rate(self.optimizer, self.optimization.rate_at(self.done))
         self.optimizer.step()
         self.frozen.restore(self.model.module)
         self.losses.append(loss.item())
@@ -77,8 +75,9 @@ class Trainer:
         """Raise `TrainingError` for a loss that is not finite."""
         if not bool(torch.isfinite(loss)):
             raise TrainingError(
-                f"The loss is {loss.item()} at step {self.done} of {self.steps} (peak rate {self.peak_rate:g}, seed "
-                f"{self.seed}). Expected a finite number; check the interventions, and try a smaller lr=."
+                f"The loss is {loss.item()} at step {self.done} of {self.optimization.steps} (peak rate "
+                f"{self.optimization.lr:g}, seed {self.seed}). Expected a finite number; check the interventions, "
+                "and try a smaller lr=."
             )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -80,13 +80,14 @@ def test_dropout_differs_from_step_to_step(train, monkeypatch) -> None:
     assert len(seeds) == 6
 
 
-def plain_loop(start, steps: int, peak: float, decay: float, rows) -> torch.nn.Module:
+def plain_loop(start, steps: int, peak: float, decay: float, warm_up: int, betas, rows) -> torch.nn.Module:
     """Fine-tuning written down once more, on the plain module, without dropout."""
     module = copy.deepcopy(start.module).requires_grad_(True)
     matrices = [parameter for parameter in module.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in module.parameters() if parameter.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0}])
-    rates = [min((i + 1) / 2, (steps - i) / (steps - 2)) * peak for i in range(steps)]  # two steps of warm-up of 20
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0}]
+    optimizer = torch.optim.AdamW(groups, betas=betas)
+    rates = [min((i + 1) / warm_up, (steps - i) / (steps - warm_up)) * peak for i in range(steps)]
     for rate, index in zip(rates, rows, strict=True):
         batch = start.tokenize(TASK.train.rows(index))
         probabilities = module(batch.input_ids, **start.geometry.inputs(batch)).logits.softmax(-1)
@@ -103,12 +104,18 @@ def plain_loop(start, steps: int, peak: float, decay: float, rows) -> torch.nn.M
     return module
 
 
-@pytest.mark.parametrize("decay", [None, 0.0, 0.5])
-def test_updates_are_those_of_a_plain_loop(decay, train) -> None:
-    start, more = start_of("bert", torch.float64), {} if decay is None else {"weight_decay": decay}
+USUAL = {"weight_decay": 0.01, "warm_up": 0.1, "betas": (0.9, 0.999)}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"weight_decay": 0.0}, {"weight_decay": 0.5}, {"warm_up": 0.3}, {"betas": (0.8, 0.9)}]
+)
+def test_updates_are_those_of_a_plain_loop(more, train) -> None:
+    start, told = start_of("bert", torch.float64), USUAL | more
     series = train(start=start, steps=20, checkpoints=[], dropout=False, **more)
-    decay = 0.01 if decay is None else decay
-    module = plain_loop(start, 20, RATE["lr"], decay, draw(as_phases([(0, TASK.train)], 20), 20, RATE["batch_size"], 0))
+    rows = draw(as_phases([(0, TASK.train)], 20), 20, RATE["batch_size"], 0)
+    warm_up = round(20 * told["warm_up"])
+    module = plain_loop(start, 20, RATE["lr"], told["weight_decay"], warm_up, told["betas"], rows)
     expected, found = dict(module.named_parameters()), dict(series[20].module.named_parameters())
     before = dict(start.module.named_parameters())
     for name, value in expected.items():
