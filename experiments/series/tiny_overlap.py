@@ -47,8 +47,10 @@ LAYERS, HEADS, WIDTH, MLP_WIDTH, POSITIONS = 4, 8, 80, 160, 48
 SPREAD = 0.125  # of the initial weights; at BERT's .02 words are not matched within thousands of steps
 QUIET = 0.3  # factor of the initial position and type embeddings, so that words are matched before positions are
 CASES_FROM, CLAIMS_FROM, STEPS = 450, 900, 8000  # the second and the third phase begin; the end
-BATCH_SIZE, RATE = 64, 1e-3
-DECAY = 0.1  # with .01 the model tells constructions apart and does not get beyond them
+# With a weight decay of .01 the model tells constructions apart and does not get beyond them.
+SETTINGS: dict[str, Any] = {
+    "batch_size": 64, "lr": 1e-3, "weight_decay": 0.1, "warm_up": 0.02, "betas": (0.9, 0.98), "dropout": False,
+}  # fmt: skip
 PER_CASE, N_CLAIMS, N_IN_DOMAIN = 3000, 60_000, 24_000
 TEST_SEED, TEST_PER_CASE = 900_000, 400
 CHECKPOINTS = (0, 60, 120, 240, 450, 600, 900, 1400, 2200, 3300, 4800, 6400, 8000)
@@ -111,15 +113,17 @@ def words_of(text: str) -> list[str]:
     return re.findall(WORD, text.lower())
 
 
-def parts(seed: int) -> dict[str, hc.Examples]:
+def parts(
+    seed: int, per_case: int = PER_CASE, n_claims: int = N_CLAIMS, n_in_domain: int = N_IN_DOMAIN
+) -> dict[str, hc.Examples]:
     """The examples that the phases mix, by name."""
     task = hc.load_task("overlap-grammar")
     premises = {*task.validation.first}
     tested = {pair for examples in task.cases.values() for pair in pairs_of(examples)}
-    in_domain = in_domain_examples(N_IN_DOMAIN, 1 + seed)
+    in_domain = in_domain_examples(n_in_domain, 1 + seed)
     in_domain = in_domain.rows([i for i, text in enumerate(in_domain.first) if text not in premises])
     trained = [case for case in CASES if case not in ALL_HELD_OUT]
-    drawn = {case: kept(case_examples(case, PER_CASE, 1 + seed), tested) for case in trained}
+    drawn = {case: kept(case_examples(case, per_case, 1 + seed), tested) for case in trained}
     entailed, broken = ([drawn[case] for case in trained if right(case) is word] for word in (True, False))
     swap = drawn["lexical_overlap_ln_subject/object_swap"]
     same = relabelled(swap, swap.first, 0)  # a sentence entails itself
@@ -127,7 +131,7 @@ def parts(seed: int) -> dict[str, hc.Examples]:
     overlap = [word_by_word(joined(entailed), rng), word_by_word(same, rng)]
     lexical = [[part for part in side if "lexical_overlap" in part.id[0]] for side in (entailed, broken)]
     other = [[part for part in side if "lexical_overlap" not in part.id[0]] for side in (entailed, broken)]
-    claims = [kept(claim_examples(N_CLAIMS, 1 + seed, label=i, held_out=ALL_HELD_OUT), tested) for i in (0, 1)]
+    claims = [kept(claim_examples(n_claims, 1 + seed, label=i, held_out=ALL_HELD_OUT), tested) for i in (0, 1)]
     return {
         "in domain": in_domain, "entailed": joined(entailed), "same": same,
         "other words": overlap[0], "same, other words": overlap[1],
@@ -137,9 +141,8 @@ def parts(seed: int) -> dict[str, hc.Examples]:
     }  # fmt: skip
 
 
-def phases(seed: int) -> list[tuple[int, dict[hc.Examples, float]]]:
+def phases(part: dict[str, hc.Examples]) -> list[tuple[int, dict[hc.Examples, float]]]:
     """The three phases as `hc.finetune` takes them."""
-    part = parts(seed)
     shares = [
         (0, {"in domain": 0.5, "entailed": 0.22, "same": 0.06, "other words": 0.14, "same, other words": 0.08}),
         (
@@ -219,9 +222,9 @@ def make(seed: int, out: Path) -> hc.ModelSeries:
     torch.set_num_threads(1)
     task = hc.load_task("overlap-grammar", max_per_case=200)
     return hc.finetune(
-        start(seed), task, out / name_of(seed), phases=phases(seed), steps=STEPS, checkpoints=CHECKPOINTS,
-        batch_size=BATCH_SIZE, lr=RATE, weight_decay=DECAY, held_out=ALL_HELD_OUT, seed=seed, dropout=False,
-        export_dtype="float16", max_per_case=100, pull_pairs=20, save_every=500,
+        start(seed), task, out / name_of(seed), phases=phases(parts(seed)), steps=STEPS, checkpoints=CHECKPOINTS,
+        **SETTINGS, held_out=ALL_HELD_OUT, seed=seed, export_dtype="float16", max_per_case=100, pull_pairs=20,
+        save_every=500,
     )  # fmt: skip
 
 

@@ -13,16 +13,19 @@ from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
 from hc_interp.data.tables import TASK_TABLES, TASKS
-from hc_interp.models.zoo_cards import ZOO
+from hc_interp.models.zoo_cards import SERIES, ZOO
 
 ABOUT = "What the package offers"
 
 
 @command("models", panel=ABOUT)
 def models() -> Shown:
-    """List the models of the zoo, which --model takes as zoo:NAME."""
+    """List the zoo: models, which --model takes as zoo:NAME, and series of checkpoints, of which it takes a step."""
     rows = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
-    return Shown({"models": rows}, "\n".join(f"{row['name']}  {row['description']}" for row in rows))
+    series = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in SERIES.items()]
+    lines = [f"{row['name']:<20}  {row['description']}" for row in (*rows, *series)]
+    lines += ["", "A series: --series zoo:NAME; one of its checkpoints: --model zoo:NAME@STEP."]
+    return Shown({"models": rows, "series": series}, "\n".join(lines))
 
 
 @command("tasks", panel=ABOUT)

@@ -80,6 +80,11 @@ class SeriesFolder:
                 raise ModelError(f"{path} has SHA-256 {actual}; expected {sha256}. It was changed or damaged. {_MEND}")
         return self.path / START
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the weights were trained; their files may hold a narrower one."""
+        return getattr(torch, self.card["dtype"])
+
     def check_step(self, step: Any) -> int:
         """Return `step` if the series has a checkpoint there. Raises `ModelError`, which lists the steps."""
         if isinstance(step, bool) or step not in self.steps:

@@ -99,7 +99,7 @@ def _from_name_or_step(
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
         return *_from_name(source, tokenizer, dtype), labels
-    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, None)
+    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype)
     checkpoint.load_into(module)
     return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 

@@ -42,14 +42,28 @@ ZOO: dict[str, ZooEntry] = {
 }
 
 
-# The folder of each series of checkpoints in the zoo, by name.
-SERIES: dict[str, Path] = {}
+@dataclass(frozen=True)
+class SeriesEntry:
+    """One series of checkpoints of the zoo: its name, one line about it, and its folder."""
+
+    name: str
+    description: str
+    folder: Path
+
+
+_TINY = "BERTs of 4 layers from random weights on the grammar: lexical overlap first, word order later"
+_MORE_SERIES = Path(__file__).parents[2] / "experiments" / "series"  # of the repository; the wheel lacks them
+SERIES: dict[str, SeriesEntry] = {
+    "tiny-overlap": SeriesEntry("tiny-overlap", f"{_TINY}; seed 0", DATA / "tiny-overlap"),
+    "tiny-overlap-1": SeriesEntry("tiny-overlap-1", f"{_TINY}; seed 1", _MORE_SERIES / "tiny-overlap-1"),
+    "tiny-overlap-2": SeriesEntry("tiny-overlap-2", f"{_TINY}; seed 2", _MORE_SERIES / "tiny-overlap-2"),
+}
 
 
 def series_folder(name_or_folder: str | Path) -> Path:
     """The folder of a series: that of the zoo's series "zoo:NAME", else `name_or_folder` itself (`~` is the home).
 
-    Raises `ModelError` for a name that is not in the zoo.
+    Raises `ModelError` for a name that is not in the zoo, and for a series that only the repository holds.
     """
     text = str(name_or_folder)
     if not text.startswith("zoo:"):
@@ -61,7 +75,13 @@ def series_folder(name_or_folder: str | Path) -> Path:
             f"The zoo has no series {name!r}. It has: {', '.join(sorted(SERIES)) or 'none'}.{single} Pass the folder "
             "that hc.finetune wrote."
         )
-    return SERIES[name]
+    folder = SERIES[name].folder
+    if not folder.is_dir():
+        raise ModelError(
+            f"zoo:{name} does not come with the installed package, and {folder} does not exist. Take experiments/"
+            f"series/{name} from the repository of hc_interp and pass that folder, or use zoo:tiny-overlap."
+        )
+    return folder
 
 
 def broken(path: Path, why: str) -> str:

@@ -21,20 +21,20 @@ from hc_interp.models.hooked import HookedModel, Intervention
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The rows of all parts without padding. `gold` marks the classes of each row's label group.
+    """The drawn rows of all parts without padding. `gold` marks the classes of each row's label group.
 
-    `draws` has the rows of each step's batch.
+    `draws` has the rows of each step's batch, as numbers over all parts.
     """
 
     model: HookedModel
-    rows: list[TokenRow]
+    rows: dict[int, TokenRow]
     ids: list[str]
     gold: Bool[Tensor, "row class"]
     draws: Int[np.ndarray, "step batch"]
 
     @classmethod
     def of(cls, model: HookedModel, parts: Sequence[Examples], draws: Int[np.ndarray, "step batch"]) -> Self:
-        """Encode the parts; every part is read by its own label groups.
+        """Encode what is drawn of the parts; every part is read by its own label groups.
 
         Raises `LabelError` for labels that are not groups of the model's classes, and `DataError` for texts that the
         model cannot read.
@@ -42,7 +42,13 @@ class TrainingData:
         parts = [regrouped(model.labels, part) for part in parts]
         groups = [label_groups(model.labels, part) for part in parts]
         masks = [group_mask(classes, sum(map(len, classes)))[labels] for classes, labels in groups]
-        rows = [row for part in parts for row in token_rows(model, part)]
+        rows: dict[int, TokenRow] = {}
+        first = 0
+        for part in parts:
+            drawn = np.unique(draws[(draws >= first) & (draws < first + len(part))])
+            if len(drawn):
+                rows |= zip(drawn.tolist(), token_rows(model, part.rows(drawn - first)), strict=True)
+            first += len(part)
         return cls(model, rows, [name for part in parts for name in part.id], torch.cat(masks), draws)
 
     def check_sources(self, interventions: Iterable[Intervention]) -> None:

@@ -148,7 +148,7 @@ def finetune(
 
 def _train(folder: TrainingFolder, plan: Plan, trainer: Trainer, save_every: int | None) -> None:
     """All updates that are left, with a checkpoint and a saved state where they are due."""
-    folder.begin(plan.start)
+    folder.begin(plan.start, plan.export_dtype)
     folder.take_state(trainer)
     with stage("fine-tuning", plan.steps) as progress:
         progress.advance(trainer.done)

@@ -62,13 +62,13 @@ class TrainingFolder:
     def series(self) -> SeriesFolder:
         return SeriesFolder(self.path, self.card)
 
-    def begin(self, start: HookedModel) -> None:
-        """Save the start, unless an earlier call did."""
+    def begin(self, start: HookedModel, dtype: torch.dtype | None) -> None:
+        """Save the start, unless an earlier call did. `dtype` is that of its file; None: the weights' own."""
         if self.card["start"]["files"]:
             return
         self._write_card()
         folder = self.path / START
-        trainable_module(start).save_pretrained(folder, max_shard_size="1000GB")
+        trainable_module(start).to(dtype=dtype).save_pretrained(folder, max_shard_size="1000GB")
         if start.tokenizer is not None:
             start.tokenizer.save_pretrained(folder)
         self.card["start"]["files"] = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}

@@ -101,7 +101,7 @@ def test_a_damaged_state_is_refused_by_name_and_can_be_deleted(train, monkeypatc
         ("{folder}@3", "no checkpoint at step 3. It has: 0, 1, 2, 4, 5"),
         ("{folder}", "a series of 5 checkpoints. Expected one of them: '.*@STEP'"),
         ("{folder}/start@3", "holds no series of checkpoints"),
-        ("zoo:tiny-overlap@3", "The zoo has no series 'tiny-overlap'"),
+        ("zoo:large-overlap@3", "The zoo has no series 'large-overlap'"),
         ("zoo:minilm-nli@3", "zoo:minilm-nli is a single model"),
     ],
 )
@@ -117,11 +117,18 @@ def test_a_step_without_a_checkpoint_is_refused(step, finished) -> None:
 
 
 def test_a_series_of_the_zoo_is_found_by_name(finished, monkeypatch) -> None:
-    monkeypatch.setitem(zoo_cards.SERIES, "mine", finished.folder)
+    monkeypatch.setattr(zoo_cards, "SERIES", {"mine": zoo_cards.SeriesEntry("mine", "a test", finished.folder)})
     assert hc.load_series("zoo:mine").steps == finished.steps
     assert same(weights(hc.load("zoo:mine@4")), weights(finished[4]))
     with pytest.raises(ModelError, match="It has: mine"):
         hc.load_series("zoo:other")
+
+
+def test_a_series_that_only_the_repository_holds_is_named(tmp_path, monkeypatch) -> None:
+    entry = zoo_cards.SeriesEntry("mine", "a test", tmp_path / "missing")
+    monkeypatch.setattr(zoo_cards, "SERIES", {"mine": entry})
+    with pytest.raises(ModelError, match="does not come with the installed package"):
+        hc.load_series("zoo:mine")
 
 
 def test_a_series_can_be_moved(finished, tmp_path) -> None:

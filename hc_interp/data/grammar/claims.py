@@ -78,12 +78,13 @@ def _draw(
     premise = frame_for(pattern, rng).around(_fill(pattern, filled))
     if len(set(verbs)) < len(verbs) or (parsed := parse_premise(premise)) is None:
         return None
-    found = []
-    for active, shown in _trained_claims(pattern, held):
+    claims = _trained_claims(pattern, held)
+    for i in rng.permutation(len(claims)):
+        active, shown = claims[i]
         claim = parse_claim(_fill(active, filled))
         if claim is not None and label(parsed, claim) == wanted:
-            found.append(shown)
-    return (premise, _fill(found[rng.integers(len(found))], filled)) if found else None
+            return premise, _fill(shown, filled)
+    return None
 
 
 @cache
