@@ -18,13 +18,14 @@ FRESH_SEED, PER_CASE = 5_000_000, 100
 def recipe():
     """The script that made the series."""
     spec = importlib.util.spec_from_file_location("tiny_overlap", ROOT / "experiments/series/tiny_overlap.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture(scope="module", params=[name for name in SERIES])
+@pytest.fixture(scope="module", params=list(SERIES))
 def series(request):
     return hc.load_series(f"zoo:{request.param}")
 
@@ -35,7 +36,9 @@ def test_the_heuristic_comes_first_and_generalization_later(series, monkeypatch)
     monkeypatch.setattr(made, "TEST_PER_CASE", PER_CASE)
     heuristics = ("lexical_overlap", "subsequence", "constituent")
     early, late = (made.at(series[step], step) for step in (made.CASES_FROM, made.STEPS))
-    assert early["in_domain"] >= 0.9 and early["pull"] >= 0.9 and early["entailment_at_low_overlap"] <= 0.3
+    assert early["in_domain"] >= 0.9
+    assert early["pull"] >= 0.9
+    assert early["entailment_at_low_overlap"] <= 0.3
     assert all(early[f"separation_{name}"] <= 0.6 for name in heuristics)
     assert late["in_domain"] >= 0.95
     assert all(late[f"separation_{name}"] >= 0.95 for name in heuristics)
@@ -80,5 +83,5 @@ def test_a_damaged_checkpoint_is_refused(series, tmp_path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(hc.ModelError, match="was changed or damaged|SHA-256"):
+    with pytest.raises(hc.ModelError, match=r"SHA-256"):
         hc.load_series(copied)[series.steps[-1]]
