@@ -116,6 +116,9 @@ def finetune(
     save_every: Annotated[
         int | None, typer.Option(help="Steps between saved states, beside those at checkpoints (default: none).", min=1)
     ] = None,
+    until: Annotated[
+        int | None, typer.Option(help="Stop after this step; --resume goes on later (default: the last).", min=1)
+    ] = None,
     seed: Seed = DEFAULT.seed,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an earlier training of the same settings in the folder.")
@@ -136,7 +139,7 @@ def finetune(
         batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, betas=betas, lora=lora,
         freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed, device=device,
         dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
-        max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every,
+        max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until,
     )  # fmt: skip
     table = series.metrics.to_string(index=False, float_format=lambda value: f"{value:.3f}")
     record = {"result": "ModelSeries", "summary": repr(series), "folder": str(out), "rows": records(series.metrics)}

@@ -16,7 +16,7 @@ from hc_interp.training.optimization import Optimization
 from hc_interp.training.phases import Phase, as_phases
 
 _WHOLE = {"steps": 1, "batch_size": 1, "seed": 0}  # the least value of each whole number
-_OPTIONAL = {"export_rank": 1, "max_per_case": 1, "save_every": 1}
+_OPTIONAL = {"export_rank": 1, "max_per_case": 1, "save_every": 1, "until": 1}
 
 
 def check_numbers(**given: Any) -> None:

@@ -69,6 +69,7 @@ def finetune(
     max_per_case: int | None = MAX_PER_CASE,
     pull_pairs: int = PULL_PAIRS,
     save_every: int | None = None,
+    until: int | None = None,
 ) -> ModelSeries:
     """Fine-tune a copy of `start` and keep checkpoints of it in the folder `out`.
 
@@ -109,6 +110,7 @@ def finetune(
         max_per_case: examples of validation and of each case that a checkpoint is measured on. None: all.
         pull_pairs: overlap pairs of each case that its pull is measured on.
         save_every: save the state, by which a killed training goes on, also every so many steps.
+        until: stop after this step in this call, as where a cluster limits its time. The next call goes on.
 
     Returns the `ModelSeries`. `.metrics` has what was measured at each checkpoint, on the model as it is loaded from
     its file; with interventions also under these.
@@ -119,7 +121,7 @@ def finetune(
     .035.
     """
     given = {"steps": steps, "batch_size": batch_size, "seed": seed, "export_rank": export_rank}
-    check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every)
+    check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until)
     optimizer = optimization(steps, lr, weight_decay, warm_up, betas, LORA_RATE if lora is not None else RATE)
     mixture = training_phases(phases, task, steps)
     kept = checkpoint_steps(checkpoints, steps)
@@ -142,26 +144,28 @@ def finetune(
                 trainer.data.check_sources(plan.interventions)
                 trainer.check(trainer.loss())  # whatever else does not fit together fails here, in the first batch
             with locked(folder.path, lambda line: None):
-                _train(TrainingFolder.of(out, plan.recipe(), **plan.described()), plan, trainer, save_every)
+                folder = TrainingFolder.of(out, plan.recipe(), **plan.described())
+                _train(folder, plan, trainer, save_every, int(steps) if until is None else min(int(until), int(steps)))
     return load_series(folder.path, device=plan.device)
 
 
-def _train(folder: TrainingFolder, plan: Plan, trainer: Trainer, save_every: int | None) -> None:
-    """All updates that are left, with a checkpoint and a saved state where they are due."""
+def _train(folder: TrainingFolder, plan: Plan, trainer: Trainer, save_every: int | None, until: int) -> None:
+    """All updates that are left to the step `until`, with a checkpoint and a saved state where they are due."""
     folder.begin(plan.start, plan.export_dtype)
     folder.take_state(trainer)
     with stage("fine-tuning", plan.steps) as progress:
         progress.advance(trainer.done)
         if trainer.done == 0:
             _checkpoint(folder, plan, trainer, progress)
-        while trainer.done < plan.steps:
+        while trainer.done < until:
             trainer.update()
             progress.advance()
             if trainer.done in plan.checkpoints:
                 _checkpoint(folder, plan, trainer, progress)
-            elif save_every is not None and trainer.done % save_every == 0:
+            elif trainer.done == until or (save_every is not None and trainer.done % save_every == 0):
                 folder.keep_state(trainer)
-    folder.finish()
+    if trainer.done == plan.steps:
+        folder.finish()
 
 
 def _checkpoint(folder: TrainingFolder, plan: Plan, trainer: Trainer, progress: Stage) -> None:

@@ -31,6 +31,7 @@ BAD = {
     "one beta": ({"betas": 0.9}, TrainingError, "betas=0.9"),
     "lr nan": ({"lr": float("nan")}, TrainingError, "lr=nan"),
     "save_every": ({"save_every": 0}, TrainingError, "save_every=0"),
+    "until": ({"until": 0}, TrainingError, "until=0"),
     "checkpoints": ({"checkpoints": "linear"}, TrainingError, "checkpoints='linear'"),
     "checkpoint beyond": ({"checkpoints": [9]}, TrainingError, r"checkpoints=\[9\]"),
     "held_out unknown": ({"held_out": "harder"}, DataError, "no case 'harder'"),

@@ -211,6 +211,20 @@ def test_a_resumed_training_does_not_repeat_what_was_saved(train, monkeypatch) -
     assert done == [0, 1, 2, 3, 4]
 
 
+def test_a_training_in_parts_is_the_whole_one(whole, train, monkeypatch) -> None:
+    done = []
+    real = Trainer.update
+    monkeypatch.setattr(Trainer, "update", lambda self: (done.append(self.done), real(self)))
+    calls = [(2, (0, 2), 2), (3, (0, 2), 3), (1, (0, 2), 3), (None, (0, 2, 4), 4), (2, (0, 2, 4), 4)]
+    for until, steps, updates in calls:
+        series = train(**SHORT, until=until)
+        assert series.steps == steps
+        assert series.card["finished"] is (4 in steps)
+        assert done == list(range(updates))
+    assert series.card["checkpoints"] == whole().card["checkpoints"]
+    pd.testing.assert_frame_equal(series.metrics, whole().metrics, check_exact=True)
+
+
 SCRIPT = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
