@@ -76,6 +76,9 @@ def finetune(
     warm_up: Annotated[
         float, typer.Option(help="Share of the steps in which the learning rate rises.", min=0, max=1)
     ] = WARM_UP,
+    decay_to: Annotated[
+        float, typer.Option(help="Share of its peak that the learning rate then falls to.", min=0, max=1)
+    ] = 0.0,
     betas: Annotated[
         tuple[float, float], typer.Option(help="How slowly AdamW's means of the gradient and of its square forget.")
     ] = BETAS,
@@ -136,9 +139,9 @@ def finetune(
     loaded, data = load(model, task, data_dir, labels, device, None, too_long)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
-        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, betas=betas, lora=lora,
-        freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed, device=device,
-        dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
+        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to, betas=betas,
+        lora=lora, freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed,
+        device=device, dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
         max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until,
     )  # fmt: skip
     table = series.metrics.to_string(index=False, float_format=lambda value: f"{value:.3f}")

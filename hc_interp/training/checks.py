@@ -30,22 +30,26 @@ def check_numbers(**given: Any) -> None:
             raise TrainingError(f"{name}={value!r} was given. Expected a whole number from {least}{more}.")
 
 
-def optimization(steps: int, lr: Any, weight_decay: Any, warm_up: Any, betas: Any, usual_lr: float) -> Optimization:
+def optimization(
+    steps: int, lr: Any, weight_decay: Any, warm_up: Any, decay_to: Any, betas: Any, usual_lr: float
+) -> Optimization:
     """AdamW's settings, with `usual_lr` where `lr` is None. Raises `TrainingError` for numbers without meaning."""
     if lr is not None and not (_is_number(lr) and 0 < lr < float("inf")):
         raise TrainingError(f"lr={lr!r} was given. Expected a positive number, the peak of the learning rate.")
     if not (_is_number(weight_decay) and 0 <= weight_decay < float("inf")):
         raise TrainingError(f"weight_decay={weight_decay!r} was given. Expected a number from 0.")
-    if not (_is_number(warm_up) and 0 <= warm_up <= 1):
-        raise TrainingError(
-            f"warm_up={warm_up!r} was given. Expected a number from 0 to 1, the share of the steps in which the "
-            "learning rate rises."
-        )
+    shares = {"warm_up": (warm_up, "of the steps in which the learning rate rises")}
+    shares["decay_to"] = (decay_to, "of its peak that the learning rate falls to")
+    for name, (value, meaning) in shares.items():
+        if not (_is_number(value) and 0 <= value <= 1):
+            raise TrainingError(f"{name}={value!r} was given. Expected a number from 0 to 1, the share {meaning}.")
     listed = tuple(betas) if isinstance(betas, Iterable) and not isinstance(betas, str) else ()
     if len(listed) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in listed):
         raise TrainingError(f"betas={betas!r} was given. Expected two numbers from 0 to below 1, like (0.9, 0.999).")
     rate = float(usual_lr if lr is None else lr)
-    return Optimization(int(steps), rate, float(weight_decay), float(warm_up), (float(listed[0]), float(listed[1])))
+    return Optimization(
+        int(steps), rate, float(weight_decay), float(warm_up), float(decay_to), (float(listed[0]), float(listed[1]))
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -55,6 +55,7 @@ def finetune(
     lr: float | None = None,
     weight_decay: float = WEIGHT_DECAY,
     warm_up: float = WARM_UP,
+    decay_to: float = 0.0,
     betas: tuple[float, float] = BETAS,
     lora: int | Mapping[str, Any] | Any | None = None,
     freeze: Any = (),
@@ -75,7 +76,7 @@ def finetune(
 
     The loss is the cross entropy of the label groups: on examples of two labels for a model of three classes, the
     probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the share `warm_up` of the steps and
-    then falls linearly to 0. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
+    then falls linearly to `decay_to` times that. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
 
     Called again with the same arguments, a killed training goes on from its last state and ends with the same weights,
     to the last bit on one machine at one number of threads; a finished one is read. Batches, dropout and LoRA's start
@@ -92,6 +93,7 @@ def finetune(
         lr: the peak of the learning rate. None: 5e-5, or 3e-4 with LoRA.
         weight_decay: AdamW's decoupled decay of matrices; biases and the weights of norms do not decay.
         warm_up: share of the steps in which the learning rate rises.
+        decay_to: share of its peak that the learning rate then falls to; 1 keeps it where it is.
         betas: how slowly AdamW's means of the gradient and of its square forget, as in torch.
         lora: None trains all weights. A rank, or fields of peft's `LoraConfig`, trains low-rank updates and the
             classifier, and only these are kept. A checkpoint is merged when it is loaded.
@@ -122,7 +124,7 @@ def finetune(
     """
     given = {"steps": steps, "batch_size": batch_size, "seed": seed, "export_rank": export_rank}
     check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until)
-    optimizer = optimization(steps, lr, weight_decay, warm_up, betas, LORA_RATE if lora is not None else RATE)
+    optimizer = optimization(steps, lr, weight_decay, warm_up, decay_to, betas, LORA_RATE if lora is not None else RATE)
     mixture = training_phases(phases, task, steps)
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))

@@ -13,19 +13,22 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # AdamW's state of one parameter
 class Optimization:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) and its rate in a training of `steps` updates.
 
-    `lr` is the peak of the rate, and `warm_up` the share of the steps in which it rises to that.
+    `lr` is the peak of the rate, `warm_up` the share of the steps in which it rises to that, and `decay_to` the share
+    of the peak that it falls to.
     """
 
     steps: int
     lr: float
     weight_decay: float
     warm_up: float
+    decay_to: float
     betas: tuple[float, float]
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of the update from `step` to `step + 1`: it rises to its peak, then falls towards 0."""
+        """The learning rate of the update from `step` to `step + 1`: it rises to its peak, then falls."""
         warm_up = max(1, round(self.warm_up * self.steps))
-        return self.lr * min((step + 1) / warm_up, (self.steps - step) / max(1, self.steps - warm_up))
+        left = (self.steps - step) / max(1, self.steps - warm_up)
+        return self.lr * min((step + 1) / warm_up, self.decay_to + (1 - self.decay_to) * left)
 
     def adamw(self, parameters: Mapping[str, nn.Parameter]) -> torch.optim.AdamW:
         """The optimizer at its start. Matrices decay; biases and the weights of norms do not."""

@@ -27,6 +27,7 @@ BAD = {
     "weight_decay": ({"weight_decay": -0.1}, TrainingError, "weight_decay=-0.1"),
     "warm_up": ({"warm_up": 1.5}, TrainingError, "warm_up=1.5"),
     "warm_up nan": ({"warm_up": float("nan")}, TrainingError, "warm_up=nan"),
+    "decay_to": ({"decay_to": -1}, TrainingError, "decay_to=-1"),
     "betas": ({"betas": (0.9, 1)}, TrainingError, r"betas=\(0.9, 1\)"),
     "one beta": ({"betas": 0.9}, TrainingError, "betas=0.9"),
     "lr nan": ({"lr": float("nan")}, TrainingError, "lr=nan"),
