@@ -46,10 +46,10 @@ def optimization(
     listed = tuple(betas) if isinstance(betas, Iterable) and not isinstance(betas, str) else ()
     if len(listed) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in listed):
         raise TrainingError(f"betas={betas!r} was given. Expected two numbers from 0 to below 1, like (0.9, 0.999).")
-    rate = float(usual_lr if lr is None else lr)
     return Optimization(
-        int(steps), rate, float(weight_decay), float(warm_up), float(decay_to), (float(listed[0]), float(listed[1]))
-    )
+        steps=int(steps), lr=float(usual_lr if lr is None else lr), weight_decay=float(weight_decay),
+        warm_up=float(warm_up), decay_to=float(decay_to), betas=(float(listed[0]), float(listed[1])),
+    )  # fmt: skip
 
 
 def _is_number(value: Any) -> bool:

@@ -76,7 +76,8 @@ def finetune(
 
     The loss is the cross entropy of the label groups: on examples of two labels for a model of three classes, the
     probabilities of a group's classes are summed. AdamW's rate rises to `lr` in the share `warm_up` of the steps and
-    then falls linearly to `decay_to` times that. Gradients are clipped to norm 1. Matrices decay by `weight_decay` times the rate.
+    then falls linearly to `decay_to` times that. Gradients are clipped to norm 1. Matrices decay by `weight_decay`
+    times the rate.
 
     Called again with the same arguments, a killed training goes on from its last state and ends with the same weights,
     to the last bit on one machine at one number of threads; a finished one is read. Batches, dropout and LoRA's start

@@ -80,15 +80,14 @@ def test_dropout_differs_from_step_to_step(train, monkeypatch) -> None:
     assert len(seeds) == 6
 
 
-def plain_loop(
-    start, steps: int, peak: float, decay: float, warm_up: int, decay_to: float, betas, rows
-) -> torch.nn.Module:
+def plain_loop(start, steps: int, peak: float, told: dict, rows) -> torch.nn.Module:
     """Fine-tuning written down once more, on the plain module, without dropout."""
     module = copy.deepcopy(start.module).requires_grad_(True)
     matrices = [parameter for parameter in module.parameters() if parameter.ndim == 2]
     others = [parameter for parameter in module.parameters() if parameter.ndim == 1]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, betas=betas)
+    warm_up, decay_to = round(steps * told["warm_up"]), told["decay_to"]
+    groups = [{"params": matrices, "weight_decay": told["weight_decay"]}, {"params": others, "weight_decay": 0}]
+    optimizer = torch.optim.AdamW(groups, betas=told["betas"])
     falling = [decay_to + (1 - decay_to) * (steps - i) / (steps - warm_up) for i in range(steps)]
     rates = [min((i + 1) / warm_up, falling[i]) * peak for i in range(steps)]
     for rate, index in zip(rates, rows, strict=True):
@@ -118,8 +117,7 @@ def test_updates_are_those_of_a_plain_loop(more, train) -> None:
     start, told = start_of("bert", torch.float64), USUAL | more
     series = train(start=start, steps=20, checkpoints=[], dropout=False, **more)
     rows = draw(as_phases([(0, TASK.train)], 20), 20, RATE["batch_size"], 0)
-    warm_up = round(20 * told["warm_up"])
-    module = plain_loop(start, 20, RATE["lr"], told["weight_decay"], warm_up, told["decay_to"], told["betas"], rows)
+    module = plain_loop(start, 20, RATE["lr"], told, rows)
     expected, found = dict(module.named_parameters()), dict(series[20].module.named_parameters())
     before = dict(start.module.named_parameters())
     for name, value in expected.items():
