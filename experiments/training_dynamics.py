@@ -53,9 +53,10 @@ from hc_interp.models.trainable import TrainableModel
 sys.path.insert(0, str(Path(__file__).parent / "series"))
 import tiny_overlap as recipe
 
-STEPS, SHIFT = 1500, 150  # updates of an arm; the third phase of the recipe begins at SHIFT
-CHECKPOINTS = (0, 150, 300, 500, 750, 1100, 1500)
-PER_CASE, N_CLAIMS, N_IN_DOMAIN = 1000, 26_000, 8000  # what the arms draw from; no claim is drawn twice
+STEPS, SHIFT = 4800, 150  # updates of an arm; the third phase of the recipe begins at SHIFT
+CHECKPOINTS = (0, 150, 300, 600, 1200, 2400, 3600, 4800)
+DECAY_TO = 0.3  # of the learning rate: at its end the recipe's own is still there
+PER_CASE, N_CLAIMS, N_IN_DOMAIN = 2000, 60_000, 8000  # what the arms draw from
 CORE_SPARSITY, CORE_SEEDS, CORE_STEPS = 0.5, 4, 150
 DRAWS = 3
 CANDIDATES = 300  # sets of which those are taken as e that raise the loss as c does
@@ -142,23 +143,30 @@ def continuation(seed: int) -> list[tuple[int, Any]]:
     return [(0, second[1]), (SHIFT, third[1])]
 
 
-def run_seed(seed: int, folder: Path, out: Path) -> None:
+def start_of(seed: int, folder: Path) -> hc.HookedModel:
+    """The last heuristic checkpoint: of the series in the folder, or trained until there."""
+    path = folder / recipe.name_of(seed)
+    found = (path / "card.json").exists() and recipe.CASES_FROM in hc.load_series(path)
+    series = hc.load_series(path) if found else recipe.make(seed, folder, until=recipe.CASES_FROM)
+    return series[recipe.CASES_FROM]
+
+
+def run_seed(seed: int, folder: Path, out: Path, only: Sequence[str] = ()) -> None:
     """All arms of a seed that have no rows yet. Each arm's rows are a file, which appears whole or not at all."""
     torch.set_num_threads(1)
-    series = hc.load_series(folder / recipe.name_of(seed))
-    start = series[recipe.CASES_FROM]
+    start = start_of(seed, folder)
     task = hc.Task("none", train=hc.load_task("overlap-grammar").train)  # checkpoints are measured here, not there
     mixture = continuation(seed)
     all_arms = arms(start, seed)
     data = TestData(start)
     for name, arm in all_arms.items():
         table = out / f"seed-{seed}-{name}.csv"
-        if table.exists():
+        if table.exists() or (only and name not in only):
             continue
         began = time.monotonic()
         trained = hc.finetune(
             start, task, out / f"seed-{seed}-{name}", phases=mixture, steps=STEPS, checkpoints=CHECKPOINTS,
-            **recipe.SETTINGS, seed=seed, save_every=250, **arm["given"],
+            **recipe.SETTINGS, decay_to=DECAY_TO, seed=seed, save_every=500, **arm["given"],
         )  # fmt: skip
         seconds = time.monotonic() - began
         stands = arm["given"].get("interventions", ())
@@ -303,12 +311,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--arms", nargs="*", default=(), help="run these only, for example: a c e0 e1 e2")
     parser.add_argument("--tables", action="store_true", help="train nothing")
     given = parser.parse_args()
     if not given.tables:
         given.out.mkdir(parents=True, exist_ok=True)
         seeds = range(given.first_seed, given.first_seed + given.seeds)
-        work = partial(run_seed, folder=given.series, out=given.out)
+        work = partial(run_seed, folder=given.series, out=given.out, only=given.arms)
         with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
             pool.map(work, seeds, chunksize=1)
     print("\n".join(report(rows_of(given.out))))
