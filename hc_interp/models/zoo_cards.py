@@ -51,7 +51,7 @@ class SeriesEntry:
     folder: Path
 
 
-_TINY = "BERTs of 4 layers from random weights on the grammar: lexical overlap first, word order later"
+_TINY = "BERTs of 4 layers from random weights on the grammar: lexical overlap first, held-out constructions later"
 _MORE_SERIES = Path(__file__).parents[2] / "experiments" / "series"  # of the repository; the wheel lacks them
 SERIES: dict[str, SeriesEntry] = {
     "tiny-overlap": SeriesEntry("tiny-overlap", f"{_TINY}; seed 0", DATA / "tiny-overlap"),
