@@ -163,4 +163,3 @@ def _fresh(
     by_row = row_losses(goal, flat[some], plan.held_out_index)
     error = by_row.std(1) / by_row.shape[1] ** 0.5
     return pd.DataFrame({"loss": known[some], "fresh_loss": by_row.mean(1), "standard_error": error})
-
