@@ -19,10 +19,11 @@ from hc_interp.evaluation.result import Evaluation
 from hc_interp.evaluation.score_data import Classes, examples_block, heuristic_classes, heuristic_named, score_rows
 from hc_interp.evaluation.scores import Scores
 from hc_interp.evaluation.systems import EncodedBlocks, score_systems
+from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_ROWS
 from hc_interp.extremes.labelings import draw_labelings
 from hc_interp.extremes.result import BEST, FULL, HIGH, LOW, Extremes
 from hc_interp.extremes.rounds import Masks, Rounds
-from hc_interp.extremes.rows import SELECT, Blocks, split_rows
+from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows
 from hc_interp.extremes.store import ExtremesFolder
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
@@ -46,7 +47,15 @@ STARTS = 4  # masks with which round 0 begins: half of them are what training fi
 SCORED_TO = 2.0  # in multiples of epsilon: masks up to there are scored, and the surrogates learn from them
 HELD_OUT_SHARE = 3  # of this many cases of a kind, one is held out
 MASKS_AT_ONCE = 32  # systems that share a pass
-LEAST = {"seed": 0, "rows": BATCH_SIZE, "max_per_case": 5, "rounds": 1, "permutations": 20, "fresh": 2, "steps": 1}
+LEAST = {
+    "seed": 0,
+    "rows": BATCH_SIZE,
+    "max_per_case": LEAST_ROWS,
+    "rounds": 1,
+    "permutations": LABELINGS,
+    "fresh": 2,
+    "steps": 1,
+}
 
 
 @own_torch_modes
@@ -66,10 +75,10 @@ def search_extremes(
     objective: str = "kl",
     interventions: Iterable[Intervention] = (),
     rows: int = ROWS,
-    max_per_case: int = 50,
-    rounds: int = 10,
-    permutations: int = 20,
-    fresh: int = 5000,
+    max_per_case: int = SELECT_ROWS,
+    rounds: int = ROUNDS,
+    permutations: int = LABELINGS,
+    fresh: int = FRESH_ROWS,
     steps: int = STEPS,
     batch_size: int = 64,
     level: float = 0.95,
