@@ -15,7 +15,7 @@ from hc_interp.evaluation.scores import Scores
 from hc_interp.extremes.rows import HELD_OUT, SELECT, TEST
 from hc_interp.records.result import Result
 from hc_interp.statistics.estimate import Estimate
-from hc_interp.statistics.tests import Interval, clopper_pearson
+from hc_interp.statistics.tests import TIE, Interval, clopper_pearson
 from hc_interp.statistics.units import SOURCE, Units
 
 FULL, BEST, LOW, HIGH = "full", "best", "low", "high"
@@ -108,14 +108,13 @@ class Extremes(Result):
     @property
     def p(self) -> dict[str, float]:
         """For each end the share of all searches, the true one included, whose end is at least as far from `best`."""
-        frame = self.control
-        return {LOW: _share(frame["below_best"]), HIGH: _share(frame["above_best"])}
+        best = self.control_best
+        return {LOW: _share(best - self.control_low), HIGH: _share(self.control_high - best)}
 
     @property
     def p_beyond_half(self) -> dict[str, float]:
         """For each end the share of all searches whose end is at least as low, or as high."""
-        frame = self.control
-        return {LOW: _share(-frame["low"]), HIGH: _share(frame["high"])}
+        return {LOW: _share(-self.control_low), HIGH: _share(self.control_high)}
 
     def counts(self, end: str) -> bool:
         """Whether an end ("low" or "high") lies further from the best mask than the ends of permuted searches do."""
@@ -234,10 +233,9 @@ class Extremes(Result):
         )
 
 
-def _share(distances: pd.Series) -> float:
+def _share(distances: Float[np.ndarray, " labeling"]) -> float:
     """The share of the searches that are at least as far as the true one, which is the first."""
-    values = distances.to_numpy()
-    return float((values >= values[0] - 1e-12).mean())
+    return float((distances >= distances[0] - TIE).mean())
 
 
 def _signed(found: Interval) -> str:

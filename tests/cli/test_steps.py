@@ -41,6 +41,12 @@ sweeps = 10
 warm-up = 10
 rows = 16
 epsilon = 1.0
+[extremes]
+rounds = 1
+rows = 16
+epsilon = 1.0
+fresh = 40
+max-per-case = 5
 [evaluate]
 max-per-case = 6
 cases = ["lexical_overlap_ln_passive", "subsequence_sn_NP/S"]

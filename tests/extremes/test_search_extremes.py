@@ -8,6 +8,7 @@ import pytest
 import torch
 from extremes_world import ALL, ROWS, made_task
 
+from hc_interp import testbeds
 from hc_interp.components import Head, Subnetwork
 from hc_interp.errors import DataError, HCError, ResultError, SearchError
 from hc_interp.evaluation.result import VALIDATION
@@ -256,3 +257,29 @@ def test_tasks_on_which_nothing_can_be_searched_are_refused(world):
     refused(DataError, "give data= another split", replace(task, validation=task.validation.rows([0])))
     with pytest.raises(HCError, match="level"):
         search_extremes(world.model, world.data, task, None, 0.5, 0.1, level=95)
+
+
+def test_an_end_counts_where_a_circuit_for_the_order_of_words_was_built_in():
+    """The best mask does not need it, so it separates as a coin; some good masks keep it."""
+    built = testbeds.competing_subnetworks(seed=0)
+    found = search_extremes(
+        built.model,
+        built.task.train,
+        built.task,
+        None,
+        0.5,
+        0.014,
+        built.means,
+        rows=32,
+        rounds=2,
+        steps=20,
+        max_per_case=30,
+    )  # fmt: skip
+    full, best, low, high = np.asarray(found.separation().value)
+    assert full == high == 1
+    assert best < 0.7
+    assert low < 0.7
+    assert found.counts("high")
+    assert not found.counts("low")
+    assert float(found.difference().low) > 0
+    assert "The high end separates 1.00 [1.00, 1.00] on test rows" in found.summary
