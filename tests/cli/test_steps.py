@@ -41,12 +41,6 @@ sweeps = 10
 warm-up = 10
 rows = 16
 epsilon = 1.0
-[extremes]
-rounds = 1
-rows = 16
-epsilon = 1.0
-fresh = 40
-max-per-case = 5
 [evaluate]
 max-per-case = 6
 cases = ["lexical_overlap_ln_passive", "subsequence_sn_NP/S"]
@@ -69,8 +63,9 @@ max-per-case = 6
 pairs = 12
 permutations = 9
 """
-# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), the other changes the user's shell (`test_completion`).
-NOT_HERE = ("demo", "--install-completion")
+# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), `extremes` needs more examples (tests/cli/test_extremes.py), and
+# the last one changes the user's shell (`test_completion`).
+NOT_HERE = ("demo", "extremes", "--install-completion")
 
 
 def commands() -> list[list[str]]:
