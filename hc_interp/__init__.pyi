@@ -80,6 +80,8 @@ from .evaluation.result import Evaluation as Evaluation
 from .evaluation.scores import Scores as Scores
 from .experiment.run import run as run
 from .experiment.settings import RunSettings as RunSettings
+from .extremes.result import Extremes as Extremes
+from .extremes.search_extremes import search_extremes as search_extremes
 from .heads.core import HeuristicCore as HeuristicCore
 from .heads.core import heuristic_core as heuristic_core
 from .heads.generalizing import GeneralizingHeads as GeneralizingHeads

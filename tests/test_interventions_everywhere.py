@@ -89,6 +89,13 @@ def sampled(model: hc.HookedModel, given: list[Any], **more: Any) -> hc.Subnetwo
     return hc.sample_subnetworks(model, DATA, 0.5, 1.0, interventions=given, **settings)
 
 
+def extremes(model: hc.HookedModel, given: list[Any], **more: Any) -> tuple[Any, ...]:
+    """Without the names of its rows in domain, as in `evaluated`."""
+    settings = {"rows": 16, "rounds": 1, "steps": 2} | more
+    found = hc.search_extremes(model, DATA, JUDGED, None, 0.5, 1.0, interventions=given, **settings)
+    return found.to_frame(), found.control, found.equality, found.masks, found.losses
+
+
 def evaluated(model: hc.HookedModel, given: list[Any]) -> tuple[Any, ...]:
     """Without the names of its rows, which tell a model under interventions from one without."""
     found = hc.evaluate(model, TASK, SIX, means_of(model, given), interventions=given)
@@ -139,6 +146,7 @@ CASES: dict[str, Case] = {
     "mean_activations": means_without_the_head,
     "search_masks": lambda m, b: searched(m, b, exchanges=2),
     "sample_subnetworks": sampled,
+    "search_extremes": extremes,
     "search_masks, task": lambda m, b: searched(m, b, objective="task", exchanges=0, means=0),
     "gradient_importance": lambda m, b: hc.gradient_importance(m, DATA, interventions=b),
     "gradient_importance, task": lambda m, b: hc.gradient_importance(m, DATA, objective="task", interventions=b),
@@ -247,6 +255,7 @@ def test_zero_ablation_is_the_model_without_the_heads_rows_of_w_o(name: str) -> 
 RESUMED: dict[str, Case] = {
     "search_masks": lambda folder, b: searched(MODEL, b, means=0, exchanges=0, resume=folder),
     "sample_subnetworks": lambda folder, b: sampled(MODEL, b, means=0, resume=folder),
+    "search_extremes": lambda folder, b: extremes(MODEL, b, means=0, resume=folder),
     "path_effects": lambda folder, b: patched(MODEL, b, resume=folder),
 }
 

@@ -36,6 +36,9 @@ JUDGED = replace(
     heuristic_label=0,
 )
 
+OTHERS = concatenate([examples(24, word, label, seed=7 + label, prefix=f"x{word}") for label, word in enumerate("pn")])
+EXTREME = replace(JUDGED, validation=OTHERS, cases={"shifted": OTHERS, "other": OTHERS})
+
 # Every public function that takes a model, called on (model, means).
 CALLS = {
     "attention_profile": lambda m, means: hc.attention_profile(m, TEXT_PAIRS),
@@ -58,6 +61,9 @@ CALLS = {
     ),
     "sample_subnetworks": lambda m, means: hc.sample_subnetworks(
         m, SIGNS, 0.5, 1.0, 2, means, rows=16, warm_up=10, sweeps=10, steps=2
+    ),
+    "search_extremes": lambda m, means: hc.search_extremes(
+        m, SIGNS, EXTREME, None, 0.5, 1.0, means, rows=16, rounds=1, steps=2
     ),
     "search_masks": lambda m, means: hc.search_masks(m, SIGNS, means=means, exchanges=1, **SEARCH),
 }

@@ -20,6 +20,9 @@ TRAINING_STEP = 3  # passes for each example: a forward pass, and a backward pas
 EXCHANGE_ROUND = 5  # passes for each example: a forward pass, and a backward pass for each of two classes
 TRAINING_STEPS, EXCHANGE_ROUNDS = 120, 16  # of a start, and of the best one
 LEVELS, NOT_GIVEN_UP = 5, 0.8  # of a chain, and the share of rows on which a proposed mask is run
+PROPOSED, NEW_MASKS = 3, 0.6  # masks that a search proposes in a round, and the share that no other one proposes
+NEAR, SHARED = 0.5, 0.7  # the share of masks that are scored, and the share of layers that are not common to masks
+SELECT_CASES, REPORT_ROWS = 8, 60  # cases of a heuristic that are searched on; rows of each case that are reported
 DIRECTIONS = 2  # of each pair
 HEURISTIC_CASES, PREMISE_ROWS = 10, 1200  # cases of a heuristic; in-domain examples and sides of pairs
 SET_SHARE, DISJOINT_SETS = (
@@ -52,6 +55,16 @@ def _subnetworks(arguments: Mapping[str, Any]) -> float:
     starts = -(-chains // 2) * TRAINING_STEPS * 16 * TRAINING_STEP + EXCHANGE_ROUNDS * rows * EXCHANGE_ROUND
     moves = chains * LEVELS * (arguments["warm_up"] + arguments["sweeps"]) * rows * NOT_GIVEN_UP
     return starts + moves + TRAINED_ON + arguments["mean_examples"]
+
+
+def _extremes(arguments: Mapping[str, Any]) -> float:
+    """Starts, then the losses of all proposed masks and the scores of those near the bound, and the report."""
+    rows, n = arguments["rows"], sum(COUNTS.values())
+    starts = 2 * TRAINING_STEPS * 16 * TRAINING_STEP + EXCHANGE_ROUNDS * rows * EXCHANGE_ROUND
+    masks = 3 * n + 2 * (arguments["permutations"] + 1) * arguments["rounds"] * PROPOSED * NEW_MASKS
+    scored = NEAR * SELECT_CASES * arguments["max_per_case"]
+    report = 4 * (HEURISTIC_CASES * REPORT_ROWS + arguments["fresh"])
+    return starts + masks * (rows + scored) * SHARED + report + TRAINED_ON + arguments["mean_examples"]
 
 
 def _reads_from(arguments: Mapping[str, Any]) -> float:
@@ -105,6 +118,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "demo": lambda arguments: _run(DEMO.model_dump()),
     "search": _search,
     "subnetworks": _subnetworks,
+    "extremes": _extremes,
     "evaluate": _evaluate,
     "generalizing": lambda arguments: SINGLE_HEAD * arguments["max_pairs"] * CANDIDATES,
     "patch": _patch,

@@ -1,4 +1,4 @@
-"""The commands `search`, `subnetworks`, `evaluate`, `core` and `generalizing`: subnetworks, and heads found by them."""
+"""The commands `search`, `subnetworks`, `extremes`, `evaluate`, `core` and `generalizing`: subnetworks and heads."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ from hc_interp.cli.options import (
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
+from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_ROWS
 from hc_interp.search.defaults import CHAINS, ROWS, SWEEPS, WARM_UP
 
 PANEL = "Step by step"
@@ -123,6 +124,56 @@ def subnetworks(
     )  # fmt: skip
     frame = sample.to_frame()
     return written(sample, out, frame[frame["in_core"]])
+
+
+@command("extremes", panel=PANEL, interrupted=kept_in_folder("rounds of the search"))
+def extremes(
+    model: Model,
+    task: TaskName,
+    out: Out,
+    data_dir: DataDir = None,
+    labels: Labels = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    too_long: TooLong = "refuse",
+    heuristic: Annotated[
+        str | None,
+        typer.Option(help="Heuristic whose cases are told apart (default: the only one, or lexical_overlap)."),
+    ] = None,
+    sparsity: Annotated[float, typer.Option(help="Share of components removed.")] = DEFAULT.sparsity,
+    epsilon: Annotated[
+        float | None, typer.Option(help="How far the loss of an end may lie above the best (default: see subnetworks).")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds in which every search proposes masks.", min=1)] = ROUNDS,
+    permutations: Annotated[
+        int, typer.Option(help="Searches with permuted labels, beyond which an end counts.", min=20)
+    ] = LABELINGS,
+    max_per_case: Annotated[
+        int, typer.Option(help="Largest number of examples of a case on which ends are searched.", min=5)
+    ] = SELECT_ROWS,
+    fresh: Annotated[
+        int, typer.Option(help="Largest number of validation examples on which the ends are compared.", min=2)
+    ] = FRESH_ROWS,
+    rows: Annotated[int, typer.Option(help="Number of examples that define the loss.", min=16)] = ROWS,
+    seed: Seed = DEFAULT.seed,
+    components: Annotated[
+        Literal["heads+mlps", "heads"], typer.Option(help="Components that may be removed.")
+    ] = "heads+mlps",
+    replace: Replace = "means",
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished rounds. The same command then does only the rest.")
+    ] = None,
+    train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
+    mean_examples: MeanExamples = DEFAULT.mean_examples,
+) -> Shown:
+    """Find the good subnetworks that generalize least and most (hc.search_extremes)."""
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    found = hc.search_extremes(
+        loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
+        source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
+        permutations=permutations, max_per_case=max_per_case, fresh=fresh, rows=rows,
+    )  # fmt: skip
+    return written(found, out)
 
 
 @command("evaluate", panel=PANEL)

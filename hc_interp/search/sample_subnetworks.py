@@ -1,7 +1,6 @@
 """`sample_subnetworks`: a sample of all subnetworks of a size whose loss is near the lowest, by Markov chains."""
 
 from collections.abc import Iterable
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from hc_interp.components import Subnetwork
-from hc_interp.data.examples import Examples
-from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, pick
-from hc_interp.errors import SearchError
+from hc_interp.data.parts import Data, as_parts, fingerprint, labelled, pick
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -23,21 +20,20 @@ from hc_interp.records.provenance import provenance
 from hc_interp.search.defaults import CHAINS, ROWS, SPARSITY, STEPS, SWEEPS, WARM_UP
 from hc_interp.search.objective import Objective, check_choice, universe_of
 from hc_interp.search.plan import Plan, draw_plan, shaping
+from hc_interp.search.sampling.checks import check_counts, check_kept, checked_bound
 from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.exclusion import lowest_without
 from hc_interp.search.sampling.levels import ladder
 from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bounds
 from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
-from hc_interp.search.sampling.starts import chosen_epsilon, draw_starts, n_trained
-from hc_interp.search.sampling.store import SampleFolder, SavedStarts
+from hc_interp.search.sampling.starts import BATCH_SIZE, known_starts
+from hc_interp.search.sampling.store import SampleFolder
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
-from hc_interp.shares import as_written, kept_count
 from hc_interp.torch_modes import own_torch_modes
 
 SAMPLE_VERSION = 1  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
-BATCH_SIZE = 16  # of the training that finds starts
 LEAST = {"chains": 2, "seed": 0, "rows": BATCH_SIZE, "warm_up": BLOCK, "sweeps": BLOCK, "steps": 1}
 FRESH = 64  # masks that are measured again on fresh examples
 
@@ -88,20 +84,15 @@ def sample_subnetworks(
     Sources: Bhaskar et al. 2024 (the claim about a set of subnetworks), Zanella 2020 (locally balanced proposals), Liu
     2001 (proposals by a surrogate), Vehtari et al. 2021 (R-hat).
     """
-    share = _checked(
-        sparsity, epsilon, chains=chains, seed=seed, rows=rows, warm_up=warm_up, sweeps=sweeps, steps=steps
-    )
+    share = checked_bound(sparsity, epsilon)
+    check_counts(LEAST, chains=chains, seed=seed, rows=rows, warm_up=warm_up, sweeps=sweeps, steps=steps)
     check_choice(components, objective)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
     before = tuple(model.check_interventions(interventions))
     items = universe_of(model, components)
-    if not 0 < kept_count(len(items), share) < len(items):
-        raise SearchError(
-            f"sparsity={share:g} keeps {kept_count(len(items), share)} of {len(items)} components, and there is one "
-            "such mask. Expected a sparsity at which some are kept and some removed."
-        )
+    check_kept(len(items), share)
     plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
     settings: dict[str, Any] = {
         "components": components, "objective": objective, "sparsity": share, "chains": int(chains), "seed": int(seed),
@@ -109,7 +100,7 @@ def sample_subnetworks(
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
-    reads_labels = objective == "task" or (epsilon is None and _labelled(parts))  # epsilon is chosen by accuracy
+    reads_labels = objective == "task" or (epsilon is None and labelled(parts))  # epsilon is chosen by accuracy
     folder = None
     if resume is not None:
         used = shaping(parts, with_labels=reads_labels)
@@ -118,7 +109,7 @@ def sample_subnetworks(
         folder.check()
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = _starts(goal, plan, settings, folder)
+    starts = known_starts(goal, plan, settings, folder)
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
     levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])
@@ -160,24 +151,6 @@ def sample_subnetworks(
     )  # fmt: skip
 
 
-def _starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: SampleFolder | None) -> SavedStarts:
-    """Starts, the best mask and epsilon, from the folder where they are."""
-    if folder is not None and (saved := folder.starts()) is not None:
-        return saved
-    chains, seed, steps = settings["chains"], settings["seed"], settings["steps"]
-    with stage("starts", steps * n_trained(chains)) as progress:
-        masks, best, best_loss = draw_starts(
-            goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress
-        )
-    epsilon, chosen = settings["epsilon"], {}
-    if epsilon is None:
-        epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed)
-    starts = SavedStarts(torch.from_numpy(masks), torch.from_numpy(best), best_loss, epsilon, chosen)
-    if folder is not None:
-        folder.write_starts(starts)
-    return starts
-
-
 def _fresh(
     goal: Objective,
     plan: Plan,
@@ -190,19 +163,3 @@ def _fresh(
     by_row = row_losses(goal, flat[some], plan.held_out_index)
     error = by_row.std(1) / by_row.shape[1] ** 0.5
     return pd.DataFrame({"loss": known[some], "fresh_loss": by_row.mean(1), "standard_error": error})
-
-
-def _labelled(parts: Iterable[DataPart]) -> bool:
-    return all((part.label if isinstance(part, Examples) else part.labels) is not None for part in parts)
-
-
-def _checked(sparsity: Any, epsilon: Any, **counts: Any) -> float:
-    if not isinstance(sparsity, Real) or not 0 < as_written(sparsity) < 1:
-        raise SearchError(f"sparsity={sparsity!r} was given. Expected the share of components to remove, like 0.5.")
-    if epsilon is not None and not (isinstance(epsilon, Real) and 0 < float(epsilon) < float("inf")):
-        raise SearchError(f"epsilon={epsilon!r} was given. Expected a loss above 0, or None to have it chosen.")
-    for name, value in counts.items():
-        least = LEAST[name]
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise SearchError(f"{name}={value!r} was given. Expected a whole number from {least}.")
-    return as_written(sparsity)

@@ -13,6 +13,7 @@ GROWS = {
     "demo": (),
     "search": ("seeds", "steps", "exchanges", "mean_examples"),
     "subnetworks": ("chains", "rows", "warm_up", "sweeps", "mean_examples"),
+    "extremes": ("rounds", "permutations", "max_per_case", "fresh", "rows", "mean_examples"),
     "evaluate": ("max_per_case", "mean_examples"),
     "generalizing": ("max_pairs",),
     "patch": ("pairs",),

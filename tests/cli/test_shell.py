@@ -18,6 +18,7 @@ NAMES = [
     "demo",
     "search",
     "subnetworks",
+    "extremes",
     "evaluate",
     "core",
     "generalizing",

@@ -63,8 +63,9 @@ max-per-case = 6
 pairs = 12
 permutations = 9
 """
-# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), the other changes the user's shell (`test_completion`).
-NOT_HERE = ("demo", "--install-completion")
+# `demo` takes minutes (`test_demo_is_a_run_of_the_zoo`), `extremes` needs more examples (tests/cli/test_extremes.py),
+# the last one changes the user's shell (`test_completion`).
+NOT_HERE = ("demo", "extremes", "--install-completion")
 
 
 def commands() -> list[list[str]]:

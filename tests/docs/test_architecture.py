@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "hc_interp/extremes/README.md",
     "hc_interp/patching/engine/README.md",
     "hc_interp/reading/README.md",
     "hc_interp/search/README.md",
@@ -50,6 +51,7 @@ def test_walks_lead_from_public_calls_along_imports() -> None:
     names = (
         "search_masks",
         "sample_subnetworks",
+        "search_extremes",
         "path_effects",
         "reads_from",
         "fit_probe",

@@ -1,6 +1,7 @@
 """Where chains begin, the lowest loss known before sampling, and the bound that follows from it."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,14 +9,16 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from hc_interp.errors import SearchError
-from hc_interp.progress import Stage
+from hc_interp.progress import Stage, stage
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import STREAMS, Plan, RandomStreams
 from hc_interp.search.ranking import binary
 from hc_interp.search.sampling.evaluator import losses_on
+from hc_interp.search.sampling.store import SampleFolder, SavedStarts
 from hc_interp.search.swaps import mask_losses, row_losses, swap_components
 from hc_interp.search.training import Training
 
+BATCH_SIZE = 16  # of the training that finds starts
 POINT = 0.01  # of in-domain accuracy, that a mask at the bound may lose
 STANDARD_ERRORS = 3  # of a paired difference of two masks' losses, that the bound must at least lie above the best
 BEST_ROUNDS = 16  # of swaps, at most, for the best mask
@@ -24,6 +27,27 @@ AT_ONCE = 64  # rows of one pass
 PATH_MASKS = 32  # masks between the best and random ones, on which accuracy is compared with the loss
 
 Mask = Bool[np.ndarray, " component"]
+
+
+def known_starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: SampleFolder | None) -> SavedStarts:
+    """Starts, the best mask and epsilon, from the folder where they are.
+
+    `settings` has chains, seed, steps, sparsity and epsilon, which is chosen where it is None.
+    """
+    if folder is not None and (saved := folder.starts()) is not None:
+        return saved
+    chains, seed, steps = settings["chains"], settings["seed"], settings["steps"]
+    with stage("starts", steps * n_trained(chains)) as progress:
+        masks, best, best_loss = draw_starts(
+            goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress
+        )
+    epsilon, chosen = settings["epsilon"], {}
+    if epsilon is None:
+        epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed)
+    starts = SavedStarts(torch.from_numpy(masks), torch.from_numpy(best), best_loss, epsilon, chosen)
+    if folder is not None:
+        folder.write_starts(starts)
+    return starts
 
 
 def draw_starts(
