@@ -3,10 +3,25 @@
 from torch import nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.families import bert, distilbert, electra, gemma, gpt2, llama, mistral, qwen2, qwen3, roberta
+from hc_interp.models.families import (
+    bert,
+    camembert,
+    distilbert,
+    electra,
+    gemma,
+    gpt2,
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    roberta,
+    xlm_roberta,
+)
 from hc_interp.models.families.family import Family
 
-_FILES = (bert, roberta, electra, distilbert, gpt2, llama, mistral, qwen2, qwen3, gemma)
+_FILES = (
+    bert, roberta, xlm_roberta, camembert, electra, distilbert, gpt2, llama, mistral, qwen2, qwen3, gemma
+)  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
 
