@@ -18,7 +18,7 @@ LAYERS = {
     "electra.encoder.layer": ("Electra",),
     "distilbert.transformer.layer": ("DistilBert",),
     "transformer.h": ("GPT2",),
-    "model.layers": ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma"),
+    "model.layers": ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Olmo", "SmolLM3"),
 }
 PATHS = {family: path for path, families in LAYERS.items() for family in families}
 
@@ -153,6 +153,8 @@ class Twin:
             if hasattr(a, "q_norm"):
                 q, k = a.q_norm(q), a.k_norm(k)
             cos, sin = self.module.model.rotary_emb(v, torch.arange(n)[None])
+            if getattr(a, "use_rope", 1) == 0:
+                cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
             q, k = (x.transpose(1, 2) for x in apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin))
         if self.decoder:
             hidden = hidden | torch.ones(n, n).triu(1).bool()
