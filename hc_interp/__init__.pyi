@@ -99,6 +99,7 @@ from .interventions.paths import PatchPath as PatchPath
 from .interventions.sites import Edit as Edit
 from .interventions.sites import Patch as Patch
 from .interventions.sites import Steer as Steer
+from .models.families.family import Family as Family
 from .models.forward import SiteEdit as SiteEdit
 from .models.hooked import HookedModel as HookedModel
 from .models.hooked import Intervention as Intervention

@@ -4,32 +4,32 @@ Nothing here comes from the package but the nouns: module paths, attention and t
 """
 
 import math
+import re
 from contextlib import ExitStack
 
 import torch
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 
-PATHS = {
-    "BertForSequenceClassification": "bert.encoder.layer",
-    "BertForMaskedLM": "bert.encoder.layer",
-    "RobertaForSequenceClassification": "roberta.encoder.layer",
-    "ElectraForSequenceClassification": "electra.encoder.layer",
-    "DistilBertForSequenceClassification": "distilbert.transformer.layer",
-    "GPT2ForSequenceClassification": "transformer.h",
-    "GPT2LMHeadModel": "transformer.h",
-    "LlamaForSequenceClassification": "model.layers",
-    "Qwen3ForCausalLM": "model.layers",
+# Of the same layers: every family of a line has the attributes of its first.
+LAYERS = {
+    "bert.encoder.layer": ("Bert",),
+    "roberta.encoder.layer": ("Roberta", "XLMRoberta", "Camembert"),
+    "electra.encoder.layer": ("Electra",),
+    "distilbert.transformer.layer": ("DistilBert",),
+    "transformer.h": ("GPT2",),
+    "model.layers": ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Olmo", "SmolLM3"),
 }
+PATHS = {family: path for path, families in LAYERS.items() for family in families}
 
 
 class Twin:
     def __init__(self, module):
         self.module = module
         name = type(module).__name__
-        self.layers = module.get_submodule(PATHS[name])
-        self.distil, self.gpt2 = "Distil" in name, "GPT2" in name
-        self.llama = "Llama" in name or "Qwen" in name
+        path = PATHS[re.sub("(For|LMHead).*", "", name)]
+        self.layers = module.get_submodule(path)
+        self.distil, self.gpt2, self.llama = "Distil" in name, "GPT2" in name, path == "model.layers"
         self.decoder = self.gpt2 or self.llama
         config = module.config
         self.n_heads = config.num_attention_heads
@@ -153,9 +153,13 @@ class Twin:
             if hasattr(a, "q_norm"):
                 q, k = a.q_norm(q), a.k_norm(k)
             cos, sin = self.module.model.rotary_emb(v, torch.arange(n)[None])
+            if getattr(a, "use_rope", 1) == 0:
+                cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
             q, k = (x.transpose(1, 2) for x in apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin))
         if self.decoder:
             hidden = hidden | torch.ones(n, n).triu(1).bool()
+            if (window := getattr(self.module.config, "sliding_window", None)) is not None:
+                hidden = hidden | torch.ones(n, n).tril(-window).bool()
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(self.d_head)
         return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -181,7 +180,7 @@ class TwoStreams:
                 if self.pre_norm:
                     norm = self.geometry.norms(layer)[1]
                     read, change = norm(read), self._change(norm, read, change)
-                value = value + self._change(self._mlp(layer), read, change)
+                value = value + self._change(self.geometry.mlp_function(layer), read, change)
             sent = self.difference
             if MLP(layer) in self.senders:
                 own = self.values[Site(layer, "mlp_out")].expand_as(value) - value
@@ -192,14 +191,6 @@ class TwoStreams:
             return value
 
         return patch
-
-    def _mlp(self, layer: int) -> Callable[[Tensor], Tensor]:
-        """The layer's MLP, from its input to its output."""
-        if self.geometry.family.mlp_in is None:
-            return self.geometry.part("mlp", layer)
-        activation = attrgetter(self.geometry.path("activation", layer))(self.geometry.module)
-        mlp_in, mlp_out = self.geometry.part("mlp_in", layer), self.geometry.part("mlp_out", layer)
-        return lambda value: mlp_out(activation(mlp_in(value)))
 
     @staticmethod
     def _change(function: Callable[[Tensor], Tensor], value: Tensor, difference: Tensor) -> Tensor:

@@ -59,6 +59,10 @@ def settle_config(config: Any, family: Family, name: str) -> None:
             f"The config of {name} says is_decoder=True, so that no position attends to a later one. Expected an "
             f"encoder. Set is_decoder to false {_IN_CONFIG} if it was fine-tuned as one."
         )
+    for field, value in family.requires.items():
+        if getattr(config, field, value) != value:
+            expected = f"{value!r}: with another value its layers compute what hc_interp does not know"
+            raise _wrong(name, field, getattr(config, field), expected, "Load another checkpoint.")
     if family.padded_positions and config.pad_token_id is None:
         raise ModelError(
             f"The config of {name} has no pad_token_id, from which its positions are counted. Set it {_IN_CONFIG}: in "
@@ -158,5 +162,5 @@ def _are_texts(values: Any) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
 
 
-def _wrong(name: str, field: str, value: Any, expected: str) -> ModelError:
-    return ModelError(f"The config of {name} says {field}={value!r}; expected {expected}. Correct it {_IN_CONFIG}.")
+def _wrong(name: str, field: str, value: Any, expected: str, mend: str = f"Correct it {_IN_CONFIG}.") -> ModelError:
+    return ModelError(f"The config of {name} says {field}={value!r}; expected {expected}. {mend}")

@@ -1,7 +1,9 @@
 """`Geometry`: the sizes, projection weights and attention rule of a model, which taps do not show."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -105,6 +107,19 @@ class Geometry:
         weight = weight.T  # transformers' Conv1D
         return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
 
+    def mlp(self, layer: int, mid: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """What the MLP of a layer adds to the stream `mid` (`resid_mid`)."""
+        return self.mlp_function(layer)(self.part("norm_2", layer)(mid) if self.family.pre_norm else mid)
+
+    def mlp_function(self, layer: int) -> Callable[[Tensor], Tensor]:
+        """The MLP of a layer, from its input (normalised in a pre-LN family) to its output."""
+        if self.family.mlp_in is None:
+            return self.part("mlp", layer)
+        # attrgetter, because an activation may be a function, which get_submodule does not find.
+        activation = attrgetter(self.path("activation", layer))(self.module)
+        mlp_in, mlp_out = self.part("mlp_in", layer), self.part("mlp_out", layer)
+        return lambda value: mlp_out(activation(mlp_in(value)))
+
     def mlp_projections(self, layer: int) -> list[str]:
         """Dotted paths of the MLP's projections: all modules with a weight in it, where a family has such a module."""
         if self.family.mlp_in is not None:
@@ -170,7 +185,7 @@ class Geometry:
         """
         if self.family.q_norm is not None:
             q, k = self.part("q_norm", layer)(q), self.part("k_norm", layer)(k)
-        if self.family.rotary is not None:
+        if self.family.rotary is not None and self.rotates(layer):
             cos, sin = self.part("rotary")(k, torch.arange(k.shape[1], device=k.device)[None])
             n = q.shape[1]
             q, k = rotate(q, cos[:, -n:], sin[:, -n:]), rotate(k, cos, sin)
@@ -178,7 +193,14 @@ class Geometry:
 
     def scale(self, layer: int) -> float:
         """The factor of attention scores: `1 / sqrt(d_head)`, unless the module names another."""
-        return getattr(self.part("block", layer).get_submodule(self.attention), "scaling", self.d_head**-0.5)
+        return getattr(self._attention_module(layer), "scaling", self.d_head**-0.5)
+
+    def rotates(self, layer: int) -> bool:
+        """Whether a layer rotates q and k, where the family does: all layers do, unless the module says otherwise."""
+        return bool(getattr(self._attention_module(layer), "use_rope", True))
+
+    def _attention_module(self, layer: int) -> nn.Module:
+        return self.part("block", layer).get_submodule(self.attention)
 
     @cached_property
     def attention(self) -> str:

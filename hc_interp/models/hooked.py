@@ -17,6 +17,8 @@ from hc_interp.components import MLP, Component, Head, universe
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
+from hc_interp.models.families import family_of
+from hc_interp.models.families.family import Family
 from hc_interp.models.foreign_hooks import refuse_foreign_hooks
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
@@ -31,12 +33,12 @@ from hc_interp.models.wrapped_tree import WrappedTree
 from hc_interp.torch_modes import no_autocast, own_torch_modes
 
 BACKENDS = ("transformer_lens", "nnsight")
-
 # Settings that change what the same weights compute, by the names that families give them.
 _RULES = (
     "hidden_act", "activation", "activation_function", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps",
     "rope_parameters", "sliding_window", "layer_types", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
 )  # fmt: skip
+_RULES_OF_SOME = ("no_rope_layers",)  # count only where a config has them
 
 
 class Intervention(Protocol):
@@ -79,8 +81,8 @@ class HookedModel:
     `.module` is the Hugging Face module (a copy, weights frozen, in evaluation mode); `.bridge` is a TransformerLens
     `TransformerBridge` and `.nnsight` an `NNsight` object over the same parameters. The passes of this class run in
     other copies of the module tree over these parameters, always in evaluation mode. So after `.module.train()` only
-    calls of `.module` itself have dropout. `.labels` names the classes in logit order. It is None for a language model
-    that is not read at label words.
+    calls of `.module` itself have dropout. `.family` says where the parts of the module are. `.labels` names the
+    classes in logit order. It is None for a language model that is not read at label words.
 
     A weight of `.module` may be edited in place, under `torch.no_grad()`: all passes use the new value, and
     `.fingerprint` changes. After a part was replaced, or hooked, the next pass raises `ModelError` (`WrappedTree`).
@@ -94,9 +96,11 @@ class HookedModel:
         labels: Sequence[str] | None,
         backend: str = "transformer_lens",
         name: str = "model",
+        family: Family | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
+        self.family = family or family_of(module)
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -107,7 +111,7 @@ class HookedModel:
     def _wrap(self) -> None:
         """Build what is derived from the module: at first, and again in each process that the model is sent to."""
         refuse_foreign_hooks(self.module, self.name)
-        self.geometry = Geometry.of(share_tree(self.module))
+        self.geometry = Geometry(share_tree(self.module), self.family)
         self._tree = WrappedTree.of(self.module)
         self._tails: dict[int, HookedModel] = {}
         self._fingerprint: tuple[tuple[int, ...], str] | None = None
@@ -152,7 +156,7 @@ class HookedModel:
 
     @cached_property
     def _bridge(self) -> Any:
-        return build_bridge(self.module, self.geometry.family.adapter, self.tokenizer)
+        return build_bridge(self.module, self.family, self.tokenizer)
 
     @property
     def nnsight(self) -> Any:
@@ -171,7 +175,7 @@ class HookedModel:
         self.readout.allow_batches(tree)
         if self.backend_name == "nnsight":
             return NNsightBackend(build_nnsight(tree), self.geometry)
-        return TransformerLensBackend(build_bridge(tree, self.geometry.family.adapter), self.geometry)
+        return TransformerLensBackend(build_bridge(tree, self.family), self.geometry)
 
     @property
     def device(self) -> torch.device:
@@ -196,6 +200,7 @@ class HookedModel:
     def _digest(self) -> str:
         config = self.module.config
         rules = [getattr(config, name, None) for name in _RULES]
+        rules += [(name, getattr(config, name)) for name in _RULES_OF_SOME if hasattr(config, name)]
         digest = hashlib.sha256(repr((type(self.module).__name__, self.n_layers, self.n_heads, *rules)).encode())
         for name, tensor in self.module.state_dict().items():
             digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
@@ -356,10 +361,8 @@ class HookedModel:
         """A model of the layers from `layer` on, over the same parameters. Its `embed` is the input of that layer."""
         if layer not in self._tails:
             tree = share_tree(self.module)
-            cut_layers(tree, self.geometry.family, layer)
-            self._tails[layer] = HookedModel(
-                tree, self.tokenizer, labels=self.labels, backend=self.backend_name, name=f"{self.name} from L{layer}"
-            )
+            cut_layers(tree, self.family, layer)
+            self._tails[layer] = HookedModel(tree, name=f"{self.name} from L{layer}", **self.settings())
         return self._tails[layer]
 
     def logits(self, batch: Batch, interventions: Iterable[Intervention] = ()) -> Float[Tensor, "batch *class"]:
@@ -371,7 +374,7 @@ class HookedModel:
 
         As in a `copy()`, the restored weights are frozen and the module is in evaluation mode.
         """
-        kept = ("module", "tokenizer", "readout", "name", "backend_name")
+        kept = ("module", "tokenizer", "readout", "name", "backend_name", "family")
         return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -381,9 +384,11 @@ class HookedModel:
 
     def copy(self) -> "HookedModel":
         """An independent copy with its own weights, frozen, in evaluation mode."""
-        return HookedModel(
-            copy.deepcopy(self.module), self.tokenizer, labels=self.labels, backend=self.backend_name, name=self.name
-        )
+        return HookedModel(copy.deepcopy(self.module), name=self.name, **self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of `HookedModel` that another module of the same class is wrapped with."""
+        return {k: getattr(self, k) for k in ("tokenizer", "labels", "family")} | {"backend": self.backend_name}
 
 
 def _as_list(interventions: Any) -> list[Intervention]:

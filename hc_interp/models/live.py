@@ -9,6 +9,7 @@ from torch import nn
 
 from hc_interp.errors import ModelError, in_one_line
 from hc_interp.models.families import FAMILIES, family_of
+from hc_interp.models.families.family import Family
 from hc_interp.models.geometry import Geometry
 
 # The attributes in which wrappers, torch's and others, keep the module that they wrap.
@@ -19,9 +20,12 @@ _ONCE = ("norm_final", "rotary", "head")
 _ANY_SHAPE = ("mlp_in", "mlp_out", "head")
 
 
-def refuse_wrapped(module: nn.Module, name: str) -> None:
-    """Raise `ModelError` for a wrapper around a module, with the attribute to pass, and for weights not in memory."""
-    inside, inner = _inside(module)
+def refuse_wrapped(module: nn.Module, name: str, family: Family | None = None) -> None:
+    """Raise `ModelError` for a wrapper around a module, with the attribute to pass, and for weights not in memory.
+
+    A module for which the user gives a `family` is taken as it is, unless it is peft's.
+    """
+    inside, inner = ("", module) if family is not None else _inside(module)
     if _is_peft(type(inner)):
         what = "adapters that are not merged into the weights"
         mend = f"Merge them into the weights: pass hc.load(module{inside}.merge_and_unload())."
@@ -35,11 +39,12 @@ def refuse_wrapped(module: nn.Module, name: str) -> None:
         raise ModelError(
             f"{name} wraps a {type(inner).__name__}. Expected that module itself. Pass hc.load(module{inside})."
         )
-    family_of(module, name)
+    if family is None:
+        family_of(module, name)
     _check_tensors(module, name)
 
 
-def check_parts(module: nn.Module, name: str) -> None:
+def check_parts(module: nn.Module, name: str, family: Family) -> None:
     """Raise `ModelError` for a part that is not what the module's class makes of its config.
 
     A part may have been replaced (by a low-rank, quantized, adapted or compiled one), or its weight may have lost rows.
@@ -53,8 +58,9 @@ def check_parts(module: nn.Module, name: str) -> None:
             f"The config of {name} does not build a {type(module).__name__} ({in_one_line(error)}). Expected the one "
             "that the module was made from. Put module.config right."
         ) from error
-    expected = Geometry.of(built)
-    blocks: Any = module.get_submodule(expected.family.blocks)
+    expected = Geometry(built, family)
+    _check_paths(expected, name)
+    blocks: Any = module.get_submodule(family.blocks)
     n_layers = len(blocks)
     if n_layers != expected.n_layers:
         raise ModelError(
@@ -67,6 +73,22 @@ def check_parts(module: nn.Module, name: str) -> None:
             "since their weights are read one by one. Put a plain part with the same product in its place; adapters "
             "are merged by peft's merge_and_unload(), heads are removed by hc.Ablate."
         )
+
+
+def _check_paths(built: Geometry, name: str) -> None:
+    """Raise `ModelError` for a part of the family that its module class does not have, however it is built."""
+    kind = type(built.module).__name__
+    if not isinstance(_submodule(built.module, built.family.blocks), nn.ModuleList):
+        raise ModelError(
+            f"The family of {name} says that the list of layers is {built.family.blocks}, and {kind} has no list of "
+            "modules there. Correct trunk= and block= of hc.Family: named_modules() of the module lists its paths."
+        )
+    for path, part in _part_paths(built):
+        if _submodule(built.module, path) is None:
+            raise ModelError(
+                f"The family of {name} says that its {part} is {path}, and {kind} has no module there. Correct {part}= "
+                "of hc.Family: named_modules() of the module lists its paths."
+            )
 
 
 def _other_parts(module: nn.Module, expected: Geometry) -> Iterator[tuple[str, str]]:

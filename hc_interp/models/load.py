@@ -14,6 +14,7 @@ from hc_interp.models.adapter import Adapter
 from hc_interp.models.checkpoints import Checkpoint
 from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
+from hc_interp.models.families.family import Family
 from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.live import check_parts, refuse_wrapped
@@ -44,6 +45,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     foreign_hooks: Literal["refuse", "strip"] = "refuse",
+    family: Family | None = None,
 ) -> HookedModel:
     """Load a sequence classifier or a language model and wrap a copy of it.
 
@@ -68,29 +70,39 @@ def load(
     it, weights keep the type that the config names, which may be half precision: `repr(model)` and every result name
     the type. Before the wrapper is returned, it is compared with the unwrapped module at every site.
 
+    `family` says where the parts of a module are whose class hc_interp does not know, or knows otherwise. The
+    comparison then proves it: a family that does not fit is refused with the first site that is off.
+
     Raises `ModelError` for a source that cannot be wrapped, and `LabelError` for labels that are not named.
     """
+    if family is not None and not isinstance(family, Family):
+        raise ModelError(
+            f"family={family!r} was given. Expected an hc.Family, which says where the parts of a module are."
+        )
     precision = dtype_named(dtype)
     tokenizer = given_tokenizer(tokenizer)
     if isinstance(source, nn.Module):
         name = type(source).__name__
-        refuse_wrapped(source, name)
+        refuse_wrapped(source, name, family)
         module = copy_without_hooks(source, name, foreign_hooks)
-        settle_config(module.config, family_of(module, name), name)
-        check_parts(module, name)
+        family = family or family_of(module, name)
+        settle_config(module.config, family, name)
+        check_parts(module, name, family)
     else:
-        module, tokenizer, name, labels = _from_name_or_step(source, tokenizer, precision, labels)
+        module, tokenizer, name, labels = _from_name_or_step(source, tokenizer, precision, labels, family)
+        if family is not None:
+            check_parts(module, name, family)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     module = _moved(module, device, precision, name)
     _check_weights(module, name)
     tokenizer = with_padding(tokenizer, module.config.pad_token_id)
-    model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name)
+    model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name, family=family)
     validate(model)
     return model
 
 
 def _from_name_or_step(
-    source: Any, tokenizer: Any, dtype: torch.dtype | None, labels: Sequence[str] | None
+    source: Any, tokenizer: Any, dtype: torch.dtype | None, labels: Sequence[str] | None, family: Family | None
 ) -> tuple[nn.Module, Any, str, Sequence[str] | None]:
     """Load the model of a name or of a step of a series. The labels of a series replace `labels` that are None.
 
@@ -98,14 +110,20 @@ def _from_name_or_step(
     """
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
-        return *_from_name(source, tokenizer, dtype), labels
-    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype)
+        return *_from_name(source, tokenizer, dtype, family=family), labels
+    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
     checkpoint.load_into(module)
     return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 
 
-def _from_name(source: Any, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None = None) -> Loaded:
-    """Load a zoo model, a folder or a hub id, as the base of `adapter` if there is one.
+def _from_name(
+    source: Any,
+    tokenizer: Any,
+    dtype: torch.dtype | None,
+    adapter: Adapter | None = None,
+    family: Family | None = None,
+) -> Loaded:
+    """Load a zoo model, a folder or a hub id, as the base of `adapter` if there is one, or as one of `family`.
 
     `tokenizer`, unless it is None, replaces the checkpoint's own.
     """
@@ -114,11 +132,17 @@ def _from_name(source: Any, tokenizer: Any, dtype: torch.dtype | None, adapter: 
         return module, zoo_tokenizer if tokenizer is None else tokenizer, source
     folder_or_id, local = folder_or_hub_id(source)
     name = Path(folder_or_id).resolve().name if local else folder_or_id
-    return *_from_pretrained(folder_or_id, tokenizer, dtype, adapter, local=local), name
+    return *_from_pretrained(folder_or_id, tokenizer, dtype, adapter, family, local=local), name
 
 
 def _from_pretrained(
-    source: str, tokenizer: Any, dtype: torch.dtype | None, adapter: Adapter | None, *, local: bool
+    source: str,
+    tokenizer: Any,
+    dtype: torch.dtype | None,
+    adapter: Adapter | None,
+    family: Family | None,
+    *,
+    local: bool,
 ) -> tuple[nn.Module, Any]:
     import transformers
 
@@ -131,15 +155,21 @@ def _from_pretrained(
     )
     with _reading(source, mend):
         if (inner := Adapter.find(source, local=local)) is not None:
+            if family is not None:
+                raise ModelError(
+                    f"{source} is an adapter, and family= was given. Expected a whole model. Merge the adapter first: "
+                    "model.merge_and_unload().save_pretrained(folder)."
+                )
             return _merged(inner, source, tokenizer, dtype, adapter, local=local)
         config = read_config(source, local=local, dtype=dtype)
         if adapter is not None:
             architecture = adapter.architecture(config, source)
         else:
-            architecture = next((name for name in config.architectures or () if name in FAMILIES), None)
+            known = FAMILIES if family is None else dir(transformers)
+            architecture = next((name for name in config.architectures or () if name in known), None)
         if architecture is None:
             raise ModelError(_without_class(config, source))
-        family = FAMILIES[architecture]
+        family = family or FAMILIES[architecture]
         settle_config(config, family, source)
         n_labels = None if adapter is None else adapter.n_labels(family)
         if n_labels not in (None, config.num_labels):
@@ -197,7 +227,7 @@ def _merged(
         tokenizer = read_tokenizer(source, local=local)
     base, tokenizer, _ = _from_name(adapter.base, tokenizer, dtype, adapter)
     module = adapter.merge(base)
-    check_parts(module, source)
+    check_parts(module, source, family_of(module, source))
     return module, tokenizer
 
 
@@ -215,7 +245,10 @@ def _reading(source: str, mend: str) -> Iterator[None]:
 def _without_class(config: Any, source: str) -> str:
     import transformers
 
-    held = unsupported(f"{source} holds {config.architectures or 'no named architecture'}")
+    held = unsupported(
+        f"{source} holds {config.architectures or 'no named architecture'}",
+        next(iter(config.architectures or ()), None),
+    )
     fitting = [name for name in FAMILIES if isinstance(config, getattr(transformers, name).config_class)]
     if config.architectures or not fitting:
         return held

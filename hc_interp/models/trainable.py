@@ -39,7 +39,7 @@ class TrainableModel(HookedModel):
     def __init__(
         self, start: HookedModel, module: nn.Module, *, dropout: bool = False, autocast: torch.dtype | None = None
     ) -> None:
-        super().__init__(module, start.tokenizer, labels=start.labels, backend=start.backend_name, name=start.name)
+        super().__init__(module, name=start.name, **start.settings())
         self.module.requires_grad_(True)
         self.dropout, self.autocast = dropout, autocast
         self._start_fingerprint = start.fingerprint

@@ -26,8 +26,10 @@ from transformer_lens.model_bridge.supported_architectures.gemma1 import Gemma1A
 from transformer_lens.model_bridge.supported_architectures.gpt2 import GPT2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.llama import LlamaArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.mistral import MistralArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.olmo import OlmoArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
 
@@ -143,6 +145,27 @@ class GemmaAdapter(FullPrecision, Gemma1ArchitectureAdapter):
     """`GemmaForCausalLM`."""
 
 
+class OlmoAdapter(FullPrecision, OlmoArchitectureAdapter):
+    """`OlmoForCausalLM`."""
+
+
+class UnrotatedLayers(FullPrecisionAttention):
+    """Attention that rotates q and k only where the module's `use_rope` says so, as SmolLM3's does."""
+
+    rope_optional = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if not getattr(self.original_component, "use_rope", True):
+            kwargs["position_embeddings"] = None
+        return super().forward(*args, **kwargs)
+
+
+class SmolLM3Adapter(FullPrecision, SmolLM3ArchitectureAdapter):
+    """`SmolLM3ForCausalLM`."""
+
+    _attention_bridge_cls = UnrotatedLayers
+
+
 class Scored(ArchitectureAdapter):
     """A decoder with a classifier: `score` replaces the head of the language model."""
 
@@ -174,3 +197,7 @@ class Qwen3ClassifierAdapter(Scored, Qwen3Adapter):
 
 class GemmaClassifierAdapter(Scored, GemmaAdapter):
     """`GemmaForSequenceClassification`."""
+
+
+class SmolLM3ClassifierAdapter(Scored, SmolLM3Adapter):
+    """`SmolLM3ForSequenceClassification`."""

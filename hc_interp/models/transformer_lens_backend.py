@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
+from hc_interp.errors import ModelError
+from hc_interp.models.families.family import Family
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import Handler, Tap
 
@@ -27,18 +29,23 @@ HOOK_NAMES = {
 }
 
 
-def build_bridge(module: nn.Module, adapter: str, tokenizer: Any = None) -> Any:
+def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> Any:
     """A `TransformerBridge` over the parameters of `module`, which itself is not changed.
 
-    `adapter` is the import path of the module's TransformerLens adapter, as a `Family` names it.
+    Raises `ModelError` if the family names no TransformerLens adapter.
     """
     from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
     architecture = type(module).__name__
+    if family.adapter is None:
+        raise ModelError(
+            f"The family of {architecture} names no TransformerLens adapter, so there is no .bridge. Use "
+            "hc.load(..., backend='nnsight') and .nnsight, or name an adapter: hc.Family(adapter=...)."
+        )
     # A separate name, so that other code still gets TransformerLens' own adapter for this architecture.
     registered = f"hc_interp.{architecture}"
-    ArchitectureAdapterFactory.register_adapter(registered, pkgutil.resolve_name(adapter))
+    ArchitectureAdapterFactory.register_adapter(registered, pkgutil.resolve_name(family.adapter))
     bridge = build_bridge_from_module(share_tree(module), registered, hf_config=copy.deepcopy(module.config))
     bridge.cfg.architecture = architecture
     if tokenizer is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import HCError, ModelError, in_one_line
+from hc_interp.models.families import FAMILIES
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Run
@@ -38,7 +39,8 @@ def validate(model: HookedModel) -> None:
     except HCError:
         raise
     except Exception as error:  # a tap of another shape, or one that is never reached, fails in any way
-        raise ModelError(_wrong(model, f"a site that cannot be read ({in_one_line(error)})")) from error
+        where = _first_unreadable(model, batch)
+        raise ModelError(_wrong(model, f"{where}, which cannot be read ({in_one_line(error)})")) from error
 
 
 def _check_module(model: HookedModel, batch: Batch) -> None:
@@ -59,17 +61,45 @@ def _check_module(model: HookedModel, batch: Batch) -> None:
         )
 
 
-def _compare(model: HookedModel, batch: Batch) -> None:
+def _all_sites(model: HookedModel) -> list[Site]:
     sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
-    sites = [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
+    return [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
+
+
+def _first_unreadable(model: HookedModel, batch: Batch) -> str:
+    """The first site, in execution order, that cannot be read together with those before it."""
+    sites = _all_sites(model)
+    for n, site in enumerate(sites, start=1):
+        try:
+            model.run(batch, capture=sites[:n])
+        except Exception:  # of any kind: the caller has it
+            return str(site)
+    return "a site after an edit"
+
+
+def _compare(model: HookedModel, batch: Batch) -> None:
+    sites = _all_sites(model)
     run = model.run(batch, capture=sites)
-    real = batch.attention_mask.bool()  # the positions without padding
+    _check_shapes(model, batch, run)
     _check_blocks(model, batch, run)
-    _check_sites(model, run, 0, real)
+    _check_sites(model, batch, run, 0)
     # The sites are checked again with a ripple (numbers that differ at every entry) added at each of them but the
     # pattern, which no tap shows. If a backend ignores edits of a site, the values computed from it do not fit.
     edits = [SiteEdit(site, lambda value: value + _ripple(value, SHIFT)) for site in sites if site.kind != "pattern"]
-    _check_sites(model, model.run_edits(batch, edits, sites), SHIFT, real)
+    _check_sites(model, batch, model.run_edits(batch, edits, sites), SHIFT)
+
+
+def _check_shapes(model: HookedModel, batch: Batch, run: Run) -> None:
+    rows, n = batch.input_ids.shape
+    by_head, copies = (rows, n, model.n_heads, model.d_head), (rows, n, model.n_heads, model.d_model)
+    shapes: dict[str, tuple[int, ...]] = {}
+    shapes |= dict.fromkeys(("q", "k", "v", "z"), by_head)
+    shapes |= dict.fromkeys(("q_in", "k_in", "v_in", "result"), copies)
+    shapes["pattern"] = (rows, model.n_heads, n, n)
+    for site in _all_sites(model):
+        expected = shapes.get(site.kind, (rows, n, model.d_model))
+        if site != Site.pooled() and run.captured[site].shape != expected:
+            raise ModelError(_wrong(model, f"{site}: shape {tuple(run.captured[site].shape)}, expected {expected}"))
 
 
 def _check_blocks(model: HookedModel, batch: Batch, run: Run) -> None:
@@ -134,22 +164,41 @@ def _check_logits(model: HookedModel, batch: Batch, wrapped: Tensor, plain: Tens
     _agree(model, "the logits", wrapped, plain)
 
 
-def _check_sites(model: HookedModel, run: Run, shift: float, real: Tensor) -> None:
+def _check_sites(model: HookedModel, batch: Batch, run: Run, shift: float) -> None:
     """Check that the value of every site follows from those of the sites before it, plus the ripple added there.
 
     `z` is compared at positions without padding (`real`) only: a padded query in a window may see no key at all.
     """
     at = run.captured
+    real = batch.attention_mask.bool()
     for layer in range(model.n_layers):
         before = at[Site(layer - 1, "resid_post") if layer else Site.embed()]
         _agree(model, f"L{layer}.resid_pre", before, _unshifted(at[Site(layer, "resid_pre")], shift))
         _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in LAYER_KINDS}, shift, real)
+    _check_head(model, batch, run, shift)
     if model.readout.pooled:
         head = model.geometry.part("head")
         projected = head(at[Site.pooled()])
         if model.readout.tokens is not None:
             projected = projected[:, list(model.readout.tokens)]
         _agree(model, "pooled projected to logits", projected, run.logits)
+
+
+def _check_head(model: HookedModel, batch: Batch, run: Run, shift: float) -> None:
+    """Check what the family says of the way from the last stream to the logits, which the fast engine computes."""
+    family, last = model.family, run.captured[Site(model.n_layers - 1, "resid_post")]
+    if family.classify is not None and shift == 0:
+        _agree(model, "classify of the last stream", family.classify(model.geometry.module, last[:, 0]), run.logits)
+    if not family.pre_norm:
+        return
+    normed = model.geometry.part("norm_final")(last)
+    if model.readout.at_one_position:
+        normed = normed[torch.arange(len(batch), device=normed.device), model.readout.positions(batch)]
+        _agree(model, "last stream normalised to pooled", normed, _unshifted(run.captured[Site.pooled()], shift))
+    else:
+        real = batch.attention_mask.bool()
+        logits = model.geometry.part("head")(normed)
+        _agree(model, "last stream normalised and projected to logits", logits[real], run.logits[real])
 
 
 def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float, real: Tensor) -> None:
@@ -168,6 +217,10 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
     _agree(model, f"L{layer}.pattern applied to v", z, computed["z"][real], _softmax_rounding(model, layer, at, real))
     _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), computed["attn_out"])
     mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
+    if pre_norm or geometry.family.mlp_in is not None:
+        through = "mlp_in, activation and mlp_out" if geometry.family.mlp_in is not None else "the MLP"
+        added = geometry.mlp(layer, at["resid_mid"])
+        _agree(model, f"L{layer}.resid_mid through {'norm_2 and ' * pre_norm}{through}", added, computed["mlp_out"])
     how = "added" if pre_norm else "normalised"
     _agree(
         model,
@@ -247,6 +300,11 @@ def disagreement(model: HookedModel, actual: Tensor, expected: Tensor, rounding:
 
 def _wrong(model: HookedModel, where: str) -> str:
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "transformers", "transformer-lens", "nnsight"))
+    if model.family is not FAMILIES.get(type(model.module).__name__):
+        return (
+            f"The family given for {model.name} does not fit a {type(model.module).__name__}: it is off at {where}. "
+            "Correct the parts of hc.Family from which this site is computed."
+        )
     return (
         f"The wrapper of {model.name} ({type(model.module).__name__}, backend {model.backend_name}) is wrong at "
         f"{where} (Python {platform.python_version()}, {versions}). Install the versions in constraints.txt, and "

@@ -33,7 +33,8 @@ NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
     """Whether the fast engine can measure this model under these interventions; the general engine can always."""
     family = model.geometry.family
-    known = family.causal or family.classify is not None
+    decoder = family.causal and family.pre_norm
+    known = decoder or (family.classify is not None and family.mlp_in is not None and not family.pre_norm)
     return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
 
 

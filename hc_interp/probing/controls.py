@@ -66,7 +66,7 @@ def untrained_copy(model: HookedModel, seed: int) -> HookedModel:
         module = type(model.module)(model.module.config)
     module = module.to(device=model.device, dtype=model.dtype)
     name = f"{model.name}, untrained"
-    return HookedModel(module, model.tokenizer, labels=model.labels, backend=model.backend_name, name=name)
+    return HookedModel(module, name=name, **model.settings())
 
 
 def _types(word: Sequence[str]) -> tuple[Int[np.ndarray, " place"], Int[np.ndarray, " type"]]:

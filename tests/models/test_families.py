@@ -9,7 +9,7 @@ from tiny import FAMILIES as TINY
 from tiny import LANGUAGE_MODELS, WINDOWED, tiny_batch, tiny_module
 
 from hc_interp.errors import ModelError
-from hc_interp.models.families import FAMILIES, family_of
+from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.families.family import Family
 from hc_interp.models.geometry import Geometry
 
@@ -62,5 +62,24 @@ def test_only_encoders_with_a_classifier_classify() -> None:
 
 
 def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
-    with pytest.raises(ModelError, match=r"probe is a Linear, which hc_interp cannot wrap. Supported: BertFor"):
+    with pytest.raises(ModelError, match=r"probe is a Linear, which hc_interp cannot wrap. If its layers.*hc\.Family"):
         family_of(torch.nn.Linear(2, 2), "probe")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("GPTNeoXForCausalLM", "side by side"),
+        ("T5ForConditionalGeneration", "two stacks"),
+        ("DebertaV2ForSequenceClassification", "relative positions"),
+        ("AlbertForSequenceClassification", "one module"),
+        ("RobertaForTokenClassification", "RobertaForSequenceClassification or RobertaForMaskedLM"),
+        ("BertModel", "BertForSequenceClassification or BertForMaskedLM"),
+        ("GPT2DoubleHeadsModel", "GPT2"),
+    ],
+)
+def test_a_refusal_is_short_and_about_the_class(name, why) -> None:
+    said = unsupported(f"mine is a {name}", name)
+    assert said.startswith(f"mine is a {name}, which hc_interp cannot wrap")
+    assert why in said
+    assert len(said) < 240

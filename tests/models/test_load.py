@@ -195,9 +195,9 @@ def test_damaged_folders(saved, damage, message) -> None:
         (torch.nn.Linear(2, 2), "is a Linear, which hc_interp cannot wrap"),
         (
             BertModel(tiny_module().config),
-            "BertModel, which hc_interp cannot wrap. Supported: BertForSequenceClassification",
+            "BertModel, which hc_interp cannot wrap. Load the checkpoint with the class that has its head: BertFor",
         ),
-        (GPTNeoXForCausalLM(TINY_NEOX), "are computed in parallel"),
+        (GPTNeoXForCausalLM(TINY_NEOX), "read the same stream, side by side"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else None,
 )
@@ -255,8 +255,8 @@ def test_an_unknown_backend() -> None:
         ("mid", "blocks.{}.ln2.hook_out", "resid_mid"),
         ("mlp_out", "blocks.{}.attn.o.hook_out", "mlp_out"),
         ("block_out", "blocks.{}.ln1.hook_out", "resid_post|resid_mid"),
-        ("head_in", "classifier.hook_out", "a site that cannot be read"),
-        ("z", "blocks.{}.attn.gone", "a site that cannot be read"),
+        ("head_in", "classifier.hook_out", "a site after an edit, which cannot be read"),
+        ("z", "blocks.{}.attn.gone", "L0.pattern, which cannot be read"),
     ],
 )
 def test_a_tap_at_a_wrong_hook_is_caught(monkeypatch, tap, wrong, where) -> None:

@@ -1,12 +1,32 @@
 """The families of Hugging Face modules that can be wrapped, each in its own file, and a table of their classes."""
 
+import re
+
 from torch import nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.families import bert, distilbert, electra, gemma, gpt2, llama, mistral, qwen2, qwen3, roberta
+from hc_interp.models.families import (
+    bert,
+    camembert,
+    distilbert,
+    electra,
+    gemma,
+    gpt2,
+    llama,
+    mistral,
+    olmo,
+    qwen2,
+    qwen3,
+    roberta,
+    smollm3,
+    xlm_roberta,
+)
 from hc_interp.models.families.family import Family
 
-_FILES = (bert, roberta, electra, distilbert, gpt2, llama, mistral, qwen2, qwen3, gemma)
+_FILES = (
+    bert, roberta, xlm_roberta, camembert, electra, distilbert, gpt2, llama, mistral, qwen2, qwen3, gemma,
+    olmo, smollm3,
+)  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
 
@@ -14,14 +34,37 @@ def family_of(module: nn.Module, name: str = "The module") -> Family:
     """The family of a module's class. Raises `ModelError` for a class that hc_interp cannot wrap."""
     architecture = type(module).__name__
     if architecture not in FAMILIES:
-        raise ModelError(unsupported(f"{name} is a {architecture}"))
+        raise ModelError(unsupported(f"{name} is a {architecture}", architecture))
     return FAMILIES[architecture]
 
 
-def unsupported(what: str) -> str:
-    """The message for an architecture that is not in `FAMILIES`. `what` names the object and its class."""
+# Why a class is refused whose layers are no variant of those that can be described, by how its name begins.
+_REASONS = {
+    ("GPTNeoXFor", "GPTJFor", "PhiFor", "FalconFor"): "its attention and MLP read the same stream, side by side",
+    ("T5For", "MT5For", "BartFor", "MBartFor", "PegasusFor"): "it has two stacks, an encoder and a decoder",
+    ("AlbertFor",): "all its layers are one module",
+    ("DebertaFor", "DebertaV2For"): "its scores have terms of relative positions",
+    ("MPNetFor",): "its scores have a bias for each distance",
+    ("ModernBertFor",): "its attention has windows to both sides and rotations of two bases",
+    ("Gemma2For", "Gemma3For"): "its layers have norms before and after attention and MLP",
+    ("Olmo2For",): "its layers have norms after attention and MLP only, inside the sum",
+}
+
+
+def unsupported(what: str, architecture: str | None = None) -> str:
+    """The message for a class that is not in `FAMILIES`. `what` names the object, `architecture` its class."""
+    reason = next((why for starts, why in _REASONS.items() if (architecture or "").startswith(starts)), None)
+    if reason is not None:
+        return f"{what}, which hc_interp cannot wrap: {reason}. Take a model of another family (README, Limits)."
+    if heads := [name for name in FAMILIES if architecture and _model(name) == _model(architecture)]:
+        classes = " or ".join(heads)
+        return f"{what}, which hc_interp cannot wrap. Load the checkpoint with the class that has its head: {classes}."
     return (
-        f"{what}, which hc_interp cannot wrap. Supported: {', '.join(FAMILIES)}. Load the checkpoint with the class "
-        "that has its head. Decoders whose attention and MLP are computed in parallel (GPT-NeoX, GPT-J) are "
-        "not supported: they have no stream between the two."
+        f"{what}, which hc_interp cannot wrap. If its layers are those of a known family under other names, describe "
+        "them: hc.load(..., family=hc.Family(...)). Otherwise take a model of another family (README, Limits)."
     )
+
+
+def _model(architecture: str) -> str:
+    """The name of the model in that of a class: "Bert" of "BertForMaskedLM" and of "BertModel"."""
+    return re.sub("(For[A-Z]|LMHeadModel$|DoubleHeadsModel$|Model$).*", "", architecture)

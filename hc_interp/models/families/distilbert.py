@@ -1,6 +1,16 @@
 """DistilBERT (Sanh et al. 2019), with a classifier."""
 
+from typing import Any
+
+from torch import Tensor
+
 from hc_interp.models.families.family import OWN_ADAPTERS, Family
+
+
+def classified(module: Any, first: Tensor) -> Tensor:
+    """The class logits of DistilBERT's head."""
+    return module.classifier(module.pre_classifier(first).relu())
+
 
 DISTILBERT = Family(
     adapter=f"{OWN_ADAPTERS}:DistilBertClassifierAdapter",
@@ -16,6 +26,15 @@ DISTILBERT = Family(
     activation="transformer.layer.{}.ffn.activation",
     mlp_out="transformer.layer.{}.ffn.lin2",
     norm_2="transformer.layer.{}.output_layer_norm",
-    classify=lambda module, first: module.classifier(module.pre_classifier(first).relu()),
+    classify=classified,
+    tiny={
+        "dim": 24,
+        "n_layers": 3,
+        "n_heads": 3,
+        "hidden_dim": 32,
+        "vocab_size": 60,
+        "max_position_embeddings": 40,
+        "num_labels": 3,
+    },
 )
 CLASSES = {"DistilBertForSequenceClassification": DISTILBERT}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hc_interp.models.families.bert import BERT
+from hc_interp.models.families.bert import BERT, classified
 from hc_interp.models.families.family import OWN_ADAPTERS
 
 ELECTRA = replace(
@@ -10,6 +10,7 @@ ELECTRA = replace(
     adapter=f"{OWN_ADAPTERS}:ElectraClassifierAdapter",
     trunk="electra",
     head="classifier.out_proj",
-    classify=lambda module, first: module.classifier(first[:, None]),
+    classify=classified,
+    tiny={**BERT.tiny, "embedding_size": 12},
 )
 CLASSES = {"ElectraForSequenceClassification": ELECTRA}

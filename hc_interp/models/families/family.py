@@ -1,7 +1,7 @@
 """`Family`: the paths of the parts in the Hugging Face modules of one class, and how the logits are read."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -14,12 +14,17 @@ TRANSFORMER_LENS = "transformer_lens.model_bridge.supported_architectures"
 class Family:
     """Dotted paths of a family's parts, in which `{}` is the layer. They start at `trunk`, except that of `head`.
 
-    - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`.
+    A family describes one class of Hugging Face modules: `hc.load(module, family=hc.Family(...))` wraps a class that
+    hc_interp does not know. Loading compares every site with the module, and raises `ModelError` with the first one
+    that differs.
+
     - `trunk`: the path of the module without its head.
     - `q`, `k`, `v`, `o`: the projections of attention. `joint`: q, k and v are thirds of one projection.
     - `norm_1`, `norm_2`: the norms of a block. `norm_final`: the norm after the last block of a pre-LN family.
     - `q_norm`, `k_norm`: norms of one head's q and k, before the rotation by `rotary`.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
+    - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
+      no `.bridge`, and `backend="nnsight"` runs it.
     - `padded_positions`: whether the position table starts after the padding index.
     - `causal`: whether a position attends to earlier positions only.
     - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.
@@ -27,9 +32,11 @@ class Family:
       position (a decoder's classifier), "vocabulary" if they are those of every position (a language model).
     - `mlp_in`, `activation`, `classify`: needed by the fast engine of path patching, of encoders only. `classify` maps
       a module and the last stream at the first position, `[row, d_model]`, to class logits.
+    - `requires`: values that fields of the config must have. With another value the module computes what the family
+      does not say.
+    - `tiny`: the fields of a config of a small model, on which the tests compare the family with its module.
     """
 
-    adapter: str
     trunk: str
     block: str
     q: str
@@ -42,6 +49,7 @@ class Family:
     head: str = "classifier"
     head_hook: str = "classifier"
     readout: str = "classifier"
+    adapter: str | None = None
     norm_final: str | None = None
     q_norm: str | None = None
     k_norm: str | None = None
@@ -53,6 +61,8 @@ class Family:
     mlp_in: str | None = None
     activation: str | None = None
     classify: Callable[[Any, Tensor], Tensor] | None = None
+    requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    tiny: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def blocks(self) -> str:
@@ -68,6 +78,18 @@ class Family:
     def pre_norm(self) -> bool:
         """Whether attention and MLP are applied to a normalised copy of the stream, which itself is not normalised."""
         return self.norm_final is not None
+
+
+TINY_SIZES = {
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 32,
+    "vocab_size": 60,
+    "max_position_embeddings": 40,
+    "num_labels": 3,
+}
+TINY_DECODER = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2}
 
 
 def scored(decoder: Family, adapter: str) -> Family:

@@ -1,6 +1,6 @@
 """GPT-2 (Radford et al. 2019), as a language model or with a classifier."""
 
-from hc_interp.models.families.family import OWN_ADAPTERS, TRANSFORMER_LENS, Family, scored
+from hc_interp.models.families.family import OWN_ADAPTERS, TINY_DECODER, TRANSFORMER_LENS, Family, scored
 
 GPT2 = Family(
     adapter=f"{TRANSFORMER_LENS}.gpt2:GPT2ArchitectureAdapter",
@@ -20,6 +20,16 @@ GPT2 = Family(
     readout="vocabulary",
     joint=True,
     causal=True,
+    tiny={
+        **TINY_DECODER,
+        "n_embd": 24,
+        "n_layer": 3,
+        "n_head": 3,
+        "n_inner": 32,
+        "vocab_size": 60,
+        "n_positions": 40,
+        "num_labels": 3,
+    },
 )
 CLASSES = {
     "GPT2ForSequenceClassification": scored(GPT2, f"{OWN_ADAPTERS}:GPT2ClassifierAdapter"),

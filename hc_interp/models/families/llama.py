@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hc_interp.models.families.family import OWN_ADAPTERS, Family, scored
+from hc_interp.models.families.family import OWN_ADAPTERS, TINY_DECODER, TINY_SIZES, Family, scored
 
 LLAMA = Family(
     adapter=f"{OWN_ADAPTERS}:LlamaAdapter",
@@ -21,6 +21,7 @@ LLAMA = Family(
     readout="vocabulary",
     rotary="rotary_emb",
     causal=True,
+    tiny={**TINY_SIZES, **TINY_DECODER, "head_dim": 8, "num_key_value_heads": 1},
 )
 
 

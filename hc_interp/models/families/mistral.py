@@ -1,5 +1,7 @@
 """Mistral (Jiang et al. 2023): Llama's layers, whose attention may have a sliding window."""
 
-from hc_interp.models.families.llama import llama_like
+from dataclasses import replace
 
-CLASSES = llama_like("Mistral")
+from hc_interp.models.families.llama import LLAMA, llama_like
+
+CLASSES = llama_like("Mistral", replace(LLAMA, tiny={**LLAMA.tiny, "sliding_window": 3}))

@@ -1,9 +1,9 @@
-"""RoBERTa (Liu et al. 2019): BERT's layers, and a head that reads the first position of the sequence."""
+"""RoBERTa (Liu et al. 2019): BERT's layers, with a classifier that reads the first position, or as a masked LM."""
 
 from dataclasses import replace
 
-from hc_interp.models.families.bert import BERT
-from hc_interp.models.families.family import OWN_ADAPTERS
+from hc_interp.models.families.bert import BERT, classified, masked
+from hc_interp.models.families.family import OWN_ADAPTERS, TRANSFORMER_LENS, Family
 
 ROBERTA = replace(
     BERT,
@@ -11,6 +11,14 @@ ROBERTA = replace(
     trunk="roberta",
     head="classifier.out_proj",
     padded_positions=True,
-    classify=lambda module, first: module.classifier(first[:, None]),
+    classify=classified,
 )
-CLASSES = {"RobertaForSequenceClassification": ROBERTA}
+CLASSES = {
+    "RobertaForSequenceClassification": ROBERTA,
+    "RobertaForMaskedLM": masked(ROBERTA, f"{TRANSFORMER_LENS}.roberta:RobertaArchitectureAdapter", "lm_head.decoder"),
+}
+
+
+def roberta_like(name: str) -> dict[str, Family]:
+    """The two module classes of a family with RoBERTa's layers and names of parts."""
+    return {name + head.removeprefix("Roberta"): family for head, family in CLASSES.items()}

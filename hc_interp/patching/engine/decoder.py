@@ -24,11 +24,10 @@ class DecoderStack(Stack):
         self.at = at
         geometry, layers = model.geometry, range(model.n_layers)
         self._qkv = [{name: (geometry.weight(i, name), geometry.bias(i, name)) for name in "qkv"} for i in layers]
-        self._mlp = [geometry.part("mlp", i) for i in layers]
-        self._norms = [geometry.norms(i) for i in layers]
+        self._norms = [geometry.norms(i)[0] for i in layers]
 
     def attention_input(self, layer: int, x: Tensor) -> Tensor:
-        return self._norms[layer][0](x)
+        return self._norms[layer](x)
 
     def after_attention(self, layer: int, total: Tensor) -> Tensor:
         return total
@@ -67,7 +66,7 @@ class DecoderStack(Stack):
         return self.attention(layer, self._heads(layer, "q", x[..., -1:, :]), k, v)
 
     def mlp(self, layer: int, mid: Tensor) -> Tensor:
-        return self._mlp[layer](self._norms[layer][1](mid))
+        return self.geometry.mlp(layer, mid)
 
     def logits(self, row: Tensor) -> Tensor:
         head, tokens = self.geometry.part("head"), self.model.readout.tokens

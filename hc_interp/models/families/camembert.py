@@ -1,0 +1,5 @@
+"""CamemBERT (Martin et al. 2020): RoBERTa's layers."""
+
+from hc_interp.models.families.roberta import roberta_like
+
+CLASSES = roberta_like("Camembert")
