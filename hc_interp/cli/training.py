@@ -79,9 +79,10 @@ def finetune(
     decay_to: Annotated[
         float, typer.Option(help="Share of its peak that the learning rate then falls to.", min=0, max=1)
     ] = 0.0,
-    betas: Annotated[
-        tuple[float, float], typer.Option(help="How slowly AdamW's means of the gradient and of its square forget.")
-    ] = BETAS,
+    beta1: Annotated[float, typer.Option(help="How slowly AdamW's mean of the gradient forgets.", min=0)] = BETAS[0],
+    beta2: Annotated[
+        float, typer.Option(help="How slowly AdamW's mean of the squared gradient forgets.", min=0)
+    ] = BETAS[1],
     lora: Annotated[
         int | None, typer.Option(help="Rank of LoRA updates to train instead of all weights.", min=1)
     ] = None,
@@ -139,7 +140,7 @@ def finetune(
     loaded, data = load(model, task, data_dir, labels, device, None, too_long)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
-        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to, betas=betas,
+        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to, betas=(beta1, beta2),
         lora=lora, freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed,
         device=device, dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
         max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until,
