@@ -140,10 +140,11 @@ def finetune(
     loaded, data = load(model, task, data_dir, labels, device, None, too_long)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
-        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to, betas=(beta1, beta2),
-        lora=lora, freeze=heads_in(freeze) if freeze else (), held_out=names(held_out) or (), seed=seed,
-        device=device, dtype=dtype, dropout=dropout, export_rank=export_rank, export_dtype=export_dtype,
-        max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until,
+        batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to,
+        betas=(beta1, beta2), lora=lora, freeze=heads_in(freeze) if freeze else (),
+        held_out=names(held_out) or (), seed=seed, device=device, dtype=dtype, dropout=dropout,
+        export_rank=export_rank, export_dtype=export_dtype, max_per_case=max_per_case, pull_pairs=pull_pairs,
+        save_every=save_every, until=until,
     )  # fmt: skip
     table = series.metrics.to_string(index=False, float_format=lambda value: f"{value:.3f}")
     record = {"result": "ModelSeries", "summary": repr(series), "folder": str(out), "rows": records(series.metrics)}
