@@ -48,6 +48,7 @@ def let_hooks_in(monkeypatch) -> None:
     monkeypatch.setattr(foreign_hooks, "foreign_hooks", lambda module: [])
     monkeypatch.setattr(foreign_hooks, "_is_known", lambda hook: True)
     monkeypatch.setattr(hooked.WrappedTree, "check", lambda self, name: None)
+    monkeypatch.setattr("hc_interp.models.load.validate", lambda model: None)  # it sees a hook in an MLP
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_weights_that_another_class_uses_otherwise(monkeypatch, family, place, s
     module.get_submodule(place).__class__ = Adapted
     with pytest.raises(ModelError, match=rf"{place} of .* is a .*Adapted"):
         load(module, labels=LABELS)
-    monkeypatch.setattr("hc_interp.models.load.check_parts", lambda module, name: None)
+    monkeypatch.setattr("hc_interp.models.load.check_parts", lambda module, name, family: None)
     model = load(module, labels=LABELS)
     with pytest.raises(ModelError, match=r"differ at L1\.mlp_out"):
         hc.path_effects(model, *ARGS)
