@@ -152,7 +152,7 @@ def test_a_kind_has_as_many_worlds_as_it_asks_for(calibration, tmp_path, monkeyp
     asked.clear()
     covered.clear()
     calibration.run(tmp_path, None, 1, calibration.ARMS, 5, ("trunk", "mixed"), quick=True)
-    assert (len(asked), covered) == (32, [])
+    assert (len(asked), covered) == (2 * calibration.QUICK_WORLDS, [])
 
 
 def test_plain_hooks_equal_the_backend(calibration) -> None:
