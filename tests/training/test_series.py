@@ -183,11 +183,14 @@ def test_files_in_half_precision_hold_the_rounded_weights_and_change_nothing_in_
     series = hc.finetune(start, TASK, tmp_path / "half", export_dtype=stored, **options)
     for step in series:
         half, full = weights(series[step]), weights(whole[step])
+        assert series[step].dtype == start.dtype
         rounded = {name: value.to(getattr(torch, stored)).to(value) for name, value in full.items()}
         assert same(half, rounded)
         assert not same(half, full)
     sizes = [item.card["checkpoints"]["4"]["bytes"] for item in (series, whole)]
     assert sizes[0] < 0.6 * sizes[1]
+    starts = [(item.folder / "start" / "model.safetensors").stat().st_size for item in (series, whole)]
+    assert starts[0] < 0.6 * starts[1]
     assert series.metrics["loss"].tolist()[1:] == whole.metrics["loss"].tolist()[1:]
 
 
