@@ -55,8 +55,12 @@ _TINY = "BERTs of 4 layers from random weights on the grammar: lexical overlap f
 _MORE_SERIES = Path(__file__).parents[2] / "experiments" / "series"  # of the repository; the wheel lacks them
 SERIES: dict[str, SeriesEntry] = {
     "tiny-overlap": SeriesEntry("tiny-overlap", f"{_TINY}; seed 0", DATA / "tiny-overlap"),
-    "tiny-overlap-1": SeriesEntry("tiny-overlap-1", f"{_TINY}; seed 1", _MORE_SERIES / "tiny-overlap-1"),
-    "tiny-overlap-2": SeriesEntry("tiny-overlap-2", f"{_TINY}; seed 2", _MORE_SERIES / "tiny-overlap-2"),
+    "tiny-overlap-1": SeriesEntry(
+        "tiny-overlap-1", f"{_TINY}; seed 1, repository only", _MORE_SERIES / "tiny-overlap-1"
+    ),
+    "tiny-overlap-2": SeriesEntry(
+        "tiny-overlap-2", f"{_TINY}; seed 2, repository only", _MORE_SERIES / "tiny-overlap-2"
+    ),
 }
 
 

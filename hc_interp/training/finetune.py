@@ -125,7 +125,7 @@ def finetune(
     """
     given = {"steps": steps, "batch_size": batch_size, "seed": seed, "export_rank": export_rank}
     check_numbers(**given, max_per_case=max_per_case, pull_pairs=pull_pairs, save_every=save_every, until=until)
-    optimizer = optimization(steps, lr, weight_decay, warm_up, decay_to, betas, LORA_RATE if lora is not None else RATE)
+    adamw = optimization(steps, lr, weight_decay, warm_up, decay_to, betas, LORA_RATE if lora is not None else RATE)
     mixture = training_phases(phases, task, steps)
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))
@@ -134,7 +134,7 @@ def finetune(
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),
-        optimizer, int(seed), bool(dropout),
+        adamw, int(seed), bool(dropout),
         torch.device(device or model.device), compute_dtype(dtype, model), export_rank,
         stored_dtype(export_dtype, export_rank, lora), max_per_case, int(pull_pairs),
     )  # fmt: skip
