@@ -155,7 +155,7 @@ def test_what_a_notebook_keeps_fetches_nothing(figure, renderer, name):
 def test_a_notebooks_page_that_is_opened_offline_shows_the_figure(figure, renderer, tmp_path):
     renderer("notebook_connected")  # whose own HTML needs the network
     page = tmp_path / "notebook.html"
-    look = (  # the frame grows to its page as soon as the browser draws a frame: looked for up to 10 s
+    look = (  # looked for up to 10 s
         "let left = 200; const wait = setInterval(() => { const f = document.querySelector('iframe'), "
         "d = f.contentDocument; if (d.documentElement.dataset.figures !== 'drawn') return; "
         "const inside = d.body.scrollHeight <= f.clientHeight; if (!inside && left-- > 0) return; clearInterval(wait); "

@@ -89,9 +89,10 @@ def page(template: str, figures: Mapping[str, Sequence[Captioned]], **values: An
 def frame(figure: Captioned) -> str:
     """The page of one figure as an `iframe` that is as high as its content and fetches nothing from the network."""
     text = figure_page(figure).replace("&", "&amp;").replace('"', "&quot;")
-    grow = (
-        "const body = this.contentDocument.body; "
-        "const fit = () => { this.style.height = `${body.scrollHeight + 24}px`; }; "
+    grow = (  # once loaded, once the page says that its figures are drawn, and whenever its body changes its size
+        "const root = this.contentDocument.documentElement, body = this.contentDocument.body; "
+        "const fit = () => { this.style.height = `${body.scrollHeight + 24}px`; }; fit(); "
+        "new MutationObserver(fit).observe(root, {attributes: true}); "
         "new ResizeObserver(() => requestAnimationFrame(fit)).observe(body)"
     )
     height = int(figure.plot.layout.height or 450) + 120
