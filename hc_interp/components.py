@@ -130,18 +130,18 @@ def execution_order(item: Component) -> tuple[int, int, int]:
     return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
 
 
-def is_upstream(sender: "Component | End", receiver: "Component | End") -> bool:
+def is_upstream(sender: "Component | End", receiver: "Component | End", *, parallel: bool = False) -> bool:
     """Whether what `sender` adds to the stream can be read by `receiver`.
 
-    The MLP of the same layer and all later layers read a head's output. All later layers read an MLP's output.
+    All later layers read a head's output, and so does the MLP of its own layer, unless heads and MLP of a layer are
+    `parallel`: then both read the stream that enters the layer. All later layers read an MLP's output.
     """
     if sender == OUTPUT or receiver == EMBED:
         return False
     if isinstance(sender, End) or isinstance(receiver, End):
         return True
-    return sender.layer < receiver.layer or (
-        sender.layer == receiver.layer and isinstance(sender, Head) and isinstance(receiver, MLP)
-    )
+    after = not parallel and isinstance(sender, Head) and isinstance(receiver, MLP)
+    return sender.layer < receiver.layer or (after and sender.layer == receiver.layer)
 
 
 def universe(n_layers: int, n_heads: int, *, mlps: bool = True) -> tuple[Component, ...]:

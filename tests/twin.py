@@ -3,75 +3,56 @@
 Nothing here comes from the package but the nouns: module paths, attention and the three steps are written again.
 """
 
-import math
-import re
 from contextlib import ExitStack
 
 import torch
+from twin_layers import ENCODERS, LAYERS, attention, family_of
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
-
-# Of the same layers: every family of a line has the attributes of its first.
-LAYERS = {
-    "bert.encoder.layer": ("Bert",),
-    "roberta.encoder.layer": ("Roberta", "XLMRoberta", "Camembert"),
-    "electra.encoder.layer": ("Electra",),
-    "distilbert.transformer.layer": ("DistilBert",),
-    "transformer.h": ("GPT2",),
-    "model.layers": ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Olmo", "SmolLM3"),
-}
-PATHS = {family: path for path, families in LAYERS.items() for family in families}
 
 
 class Twin:
     def __init__(self, module):
-        self.module = module
-        name = type(module).__name__
-        path = PATHS[re.sub("(For|LMHead).*", "", name)]
+        self.module, self.family = module, family_of(module)
+        path, self.names = LAYERS[self.family]
         self.layers = module.get_submodule(path)
-        self.distil, self.gpt2, self.llama = "Distil" in name, "GPT2" in name, path == "model.layers"
-        self.decoder = self.gpt2 or self.llama
+        self.decoder = self.family not in ENCODERS
         config = module.config
+        self.parallel = self.family == "GPTJ" or getattr(config, "use_parallel_residual", False)
         self.n_heads = config.num_attention_heads
-        self.n_kv = config.num_key_value_heads if self.llama else self.n_heads
+        self.n_kv = getattr(config, "num_key_value_heads", None) or self.n_heads
         self.d_head = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
 
     def parts(self, layer):
-        block = self.layers[layer]
-        if self.gpt2:
-            a, m = block.attn, block.mlp
-            return {"q": a.c_attn, "k": a.c_attn, "v": a.c_attn, "o": a.c_proj, "mlp": m.c_proj, "ln": block.ln_1}
-        if self.llama:
-            a, m = block.self_attn, block.mlp
-            return {
-                "q": a.q_proj, "k": a.k_proj, "v": a.v_proj, "o": a.o_proj, "mlp": m.down_proj,
-                "ln": block.input_layernorm,
-            }  # fmt: skip
-        a = block.attention
-        if self.distil:
-            return {
-                "q": a.q_lin, "k": a.k_lin, "v": a.v_lin, "o": a.out_lin, "mlp": block.ffn.lin2,
-                "ln": block.sa_layer_norm,
-            }  # fmt: skip
-        return {
-            "q": a.self.query, "k": a.self.key, "v": a.self.value, "o": a.output.dense, "mlp": block.output.dense,
-            "ln": a.output.LayerNorm,
-        }  # fmt: skip
+        return {name: self.layers[layer].get_submodule(path) for name, path in self.names.items()}
 
     def heads(self, flat):
         """All heads' values of one projection; a query head sees its own copy of a shared key or value."""
         split = flat.view(*flat.shape[:2], -1, self.d_head)
         return split.repeat_interleave(self.n_heads // split.shape[2], dim=2)
 
+    def split(self, output):
+        """q, k and v in the output of their projections: of one that computes all three, or three times this one."""
+        if self.names["q"] != self.names["k"]:
+            return output, output, output
+        if self.family == "GPTNeoX":
+            by_head = output.view(*output.shape[:-1], self.n_heads, 3, self.d_head)
+            return tuple(part.flatten(-2) for part in by_head.unbind(-2))
+        return output.split([n * self.d_head for n in (self.n_heads, self.n_kv, self.n_kv)], dim=-1)
+
+    def joined(self, parts):
+        if self.family == "GPTNeoX":
+            return torch.stack([part.unflatten(-1, (-1, self.d_head)) for part in parts], dim=-2).flatten(-3)
+        return torch.cat(parts, dim=-1)
+
     def project(self, layer, name, value):
         """q, k or v of all heads from what they are projected from."""
-        out = self.parts(layer)[name](value)
-        return self.heads(out.chunk(3, -1)["qkv".index(name)] if self.gpt2 else out)
+        return self.heads(self.split(self.parts(layer)[name](value))["qkv".index(name)].contiguous())
 
     def out_weight(self, layer):
         """`[d_model, head * d_head]`"""
         weight = self.parts(layer)["o"].weight
-        return weight.T if self.gpt2 else weight
+        return weight.T if self.family == "GPT2" else weight
 
     def run(self, batch, edits=None):
         """`edits[(layer, kind)]` maps a value to its replacement."""
@@ -94,6 +75,8 @@ class Twin:
                     return ((value, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": value})
 
                 def leave(module, args, output, layer=layer):
+                    if isinstance(output, tuple):
+                        return (visit(layer, "resid_post", output[0]), *output[1:])
                     return visit(layer, "resid_post", output)
 
                 stack.callback(block.register_forward_pre_hook(enter, with_kwargs=True).remove)
@@ -101,15 +84,15 @@ class Twin:
                 for name in "qkv":
 
                     def project(module, args, output, layer=layer, name=name):
-                        place = "qkv".index(name)
-                        part = output.chunk(3, -1)[place] if self.gpt2 else output
+                        place, split = "qkv".index(name), self.split(output)
+                        part = split[place].contiguous()
                         value = visit(layer, name, self.heads(part))
                         if value.shape[2] * self.d_head != part.shape[-1]:
                             return output  # a shared key: its heads part ways in `into_o`
                         new = value.reshape(part.shape)
-                        if not self.gpt2:
+                        if self.names["q"] != self.names["k"]:
                             return new
-                        return torch.cat([new if i == place else p for i, p in enumerate(output.chunk(3, -1))], -1)
+                        return self.joined([new if i == place else old for i, old in enumerate(split)])
 
                     stack.callback(parts[name].register_forward_hook(project).remove)
 
@@ -119,23 +102,26 @@ class Twin:
                         z = self.attention(*(seen[layer, n] for n in "qkv"), batch.attention_mask, layer)
                     return (visit(layer, "z", z).reshape(args[0].shape),)
 
-                def out_of_o(module, args, output, layer=layer):
+                def after_attention(module, args, output, layer=layer):
                     output = visit(layer, "attn_out", output)
-                    if not self.decoder:
+                    if not self.decoder or self.parallel:
                         return output
                     before = seen[layer, "resid_pre"]
                     mid = before + output
                     return output + (visit(layer, "resid_mid", mid) - mid)
 
+                def after_mlp(module, args, output, layer=layer):
+                    whole = output.view(*batch.input_ids.shape, -1)  # OPT has rows and positions in one axis
+                    return visit(layer, "mlp_out", whole).view(output.shape)
+
+                def after_norm(module, args, output, layer=layer):
+                    return visit(layer, "normed" if self.decoder else "resid_mid", output)
+
                 stack.callback(parts["o"].register_forward_pre_hook(into_o).remove)
-                stack.callback(parts["o"].register_forward_hook(out_of_o).remove)
-                norm = "normed" if self.decoder else "resid_mid"
-                for name, kind in (("ln", norm), ("mlp", "mlp_out")):
-
-                    def out(module, args, output, layer=layer, kind=kind):
-                        return visit(layer, kind, output)
-
-                    stack.callback(parts[name].register_forward_hook(out).remove)
+                stack.callback(parts.get("attn_out", parts["o"]).register_forward_hook(after_attention).remove)
+                stack.callback(parts.get("mlp_out", parts["mlp"]).register_forward_hook(after_mlp).remove)
+                if "ln" in parts:
+                    stack.callback(parts["ln"].register_forward_hook(after_norm).remove)
             inputs = {"attention_mask": batch.attention_mask}
             if (getattr(self.module.config, "type_vocab_size", 0) or 0) > 1 and batch.token_type_ids is not None:
                 inputs["token_type_ids"] = batch.token_type_ids
@@ -144,24 +130,7 @@ class Twin:
 
     def attention(self, q, k, v, mask, layer=0):
         """z of all heads, `[batch, pos, head, d_head]`."""
-        n = q.shape[1]
-        hidden = mask[:, None, None, :] == 0
-        if self.llama:
-            from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
-
-            a = self.layers[layer].self_attn
-            if hasattr(a, "q_norm"):
-                q, k = a.q_norm(q), a.k_norm(k)
-            cos, sin = self.module.model.rotary_emb(v, torch.arange(n)[None])
-            if getattr(a, "use_rope", 1) == 0:
-                cos, sin = torch.ones_like(cos), torch.zeros_like(sin)
-            q, k = (x.transpose(1, 2) for x in apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin))
-        if self.decoder:
-            hidden = hidden | torch.ones(n, n).triu(1).bool()
-            if (window := getattr(self.module.config, "sliding_window", None)) is not None:
-                hidden = hidden | torch.ones(n, n).tril(-window).bool()
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / math.sqrt(self.d_head)
-        return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
+        return attention(self.module, q, k, v, mask, layer)
 
     def path(self, clean, corrupt, senders, receivers, through, route, corrupt_values=None, base_edits=None):
         """Logits of step 3 (of step 1 where `output` receives), and the receivers' new values."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import linear
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
@@ -37,8 +39,9 @@ class PatchEdges(PathIntervention):
     Captures at a receiver's q_in, k_in and v_in show the actual stream, those at its q, k and v what it computes.
 
     Raises `InterventionError` without a source, for ends or inputs that are impossible, for a receiver whose value a
-    `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, and for a model in training
-    with dropout; `ComponentError` for components that the model lacks.
+    `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, for q or k of a model that
+    normalises those of all heads together, and for a model in training with dropout; `ComponentError` for components
+    that the model lacks.
     """
 
     def __post_init__(self) -> None:
@@ -55,6 +58,15 @@ class PatchEdges(PathIntervention):
             raise InterventionError(
                 "PatchEdges was given with dropout, which would drop other values from the patched stream than from "
                 "the actual one. Train with dropout=False."
+            )
+
+        receiving = {item.layer for item in self._ends[1] if isinstance(item, Head)}
+        joint = [layer for layer in receiving if model.geometry.rules[layer].joint_norms]
+        if joint and set(self.through) - {"v"}:
+            raise InterventionError(
+                f"PatchEdges was given receiving heads of layer {min(joint)} and through={self.through}. A norm of "
+                f"{model.name} takes q and k of all heads together, so that heads that are no receivers would see the "
+                "patched stream. Use through='v', or a PatchPath for each layer of receivers."
             )
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
@@ -83,9 +95,8 @@ class TwoStreams:
         through: tuple[str, ...],
         values: dict[Site, Tensor],
     ) -> None:
-        self.model, self.geometry = model, model.geometry
+        self.model, self.geometry, self.family = model, model.geometry, model.family
         self.senders, self.receivers, self.through, self.values = senders, receivers, through, values
-        self.pre_norm = self.geometry.family.pre_norm
         self.difference: Tensor | None = None  # of the patched stream from the actual one, at the current place
         self.stream = torch.empty(0)  # the actual stream there
         self.sent: Tensor | None = None  # what the layer's sending heads would add to the patched stream
@@ -111,7 +122,8 @@ class TwoStreams:
             ]
         edits.append(SiteEdit(Site(layer, "z"), self._at_z(layer)))
         edits.append(SiteEdit(Site(layer, "attn_out"), self._at_attention(layer)))
-        edits.append(SiteEdit(Site(layer, "resid_mid"), self._at_mid(layer)))
+        if not self.geometry.parallel:
+            edits.append(SiteEdit(Site(layer, "resid_mid"), self._at_mid(layer)))
         edits.append(SiteEdit(Site(layer, "mlp_out"), self._at_mlp(layer, MLP(layer) in self.receivers)))
         return edits
 
@@ -134,9 +146,9 @@ class TwoStreams:
             if self.difference is None:
                 return value
             change = self.difference
-            if self.pre_norm:
-                change = self._change(self.geometry.norms(layer)[0], self.stream, change)
-            projected = nn.functional.linear(change, self.geometry.weight(layer, name))
+            if self.family.pre_norm and self.family.norm_1 is not None:
+                change = self._change(partial(self.geometry.attention_input, layer), self.stream, change)
+            projected = linear(change, self.geometry.weight(layer, name))
             projected = self.geometry.copies(projected.unflatten(-1, (-1, self.geometry.d_head)), 2)
             return torch.where(reads, value + projected, value)
 
@@ -149,7 +161,11 @@ class TwoStreams:
             self.sent = None
             if sending:
                 changed = torch.where(chosen_heads(sending, self.model), self.values[Site(layer, "z")], value)
-                self.sent = torch.einsum("bphd,hdm->bpm", changed - value, self.geometry.w_out(layer))
+                w_out = self.geometry.w_out(layer)
+                self.sent = torch.einsum("bphd,hdm->bpm", changed - value, w_out)
+                if self.family.attn_norm is not None:
+                    out = torch.einsum("bphd,hdm->bpm", value, w_out) + self.geometry.b_out(layer)
+                    self.sent = self._change(partial(self.geometry.attention_added, layer), out, self.sent)
             return value
 
         return keep
@@ -163,12 +179,11 @@ class TwoStreams:
 
     def _at_mid(self, layer: int) -> Callable[[Tensor], Tensor]:
         def keep(value: Tensor) -> Tensor:
-            if self.sent is not None:
-                self.difference = self.sent if self.difference is None else self.difference + self.sent
-            if self.difference is not None and not self.pre_norm:
-                norm = self.geometry.norms(layer)[0]
-                self.difference = self._change(norm, self.stream + self.attention, self.difference)
-            self.stream = value
+            difference = _sum(self.difference, self.sent)
+            if difference is not None and not self.family.pre_norm:
+                after = partial(self.geometry.after_attention, layer)
+                difference = self._change(after, self.stream + self.attention, difference)
+            self.difference, self.stream = difference, value
             return value
 
         return keep
@@ -176,18 +191,14 @@ class TwoStreams:
     def _at_mlp(self, layer: int, receives: bool) -> Callable[[Tensor], Tensor]:
         def patch(value: Tensor) -> Tensor:
             if receives and self.difference is not None:
-                read, change = self.stream, self.difference
-                if self.pre_norm:
-                    norm = self.geometry.norms(layer)[1]
-                    read, change = norm(read), self._change(norm, read, change)
-                value = value + self._change(self.geometry.mlp_function(layer), read, change)
-            sent = self.difference
+                value = value + self._change(partial(self.geometry.mlp, layer), self.stream, self.difference)
+            # The MLP of a parallel block does not read what its heads send.
+            difference = _sum(self.difference, self.sent) if self.geometry.parallel else self.difference
             if MLP(layer) in self.senders:
-                own = self.values[Site(layer, "mlp_out")].expand_as(value) - value
-                sent = own if sent is None else sent + own
-            if sent is not None and not self.pre_norm:
-                sent = self._change(self.geometry.norms(layer)[1], self.stream + value, sent)
-            self.difference = sent
+                difference = _sum(difference, self.values[Site(layer, "mlp_out")].expand_as(value) - value)
+            if difference is not None and not self.family.pre_norm:
+                difference = self._change(partial(self.geometry.after_mlp, layer), self.stream + value, difference)
+            self.difference = difference
             return value
 
         return patch
@@ -196,3 +207,10 @@ class TwoStreams:
     def _change(function: Callable[[Tensor], Tensor], value: Tensor, difference: Tensor) -> Tensor:
         """How much the function's value changes with its argument; exactly 0 for a difference of 0."""
         return function(value + difference) - function(value)
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """The sum of two differences, of which None stands for 0."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

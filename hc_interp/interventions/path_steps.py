@@ -25,8 +25,8 @@ from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
 from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import chosen_heads
 from hc_interp.interventions.sources import Source, site_of, source_values
+from hc_interp.models.attention_rule import attend
 from hc_interp.models.forward import SiteEdit, by_site
-from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention, Run
 from hc_interp.models.site import Site
 
@@ -177,13 +177,15 @@ class PathBatch:
     def _attention(self, layer: int, heads: list[int], inputs: Sequence[Tensor]) -> Tensor:
         """The heads' `z` `[batch, pos, receiver, d_head]` from q, k and v, with the edits of `before` at pattern and z.
 
-        Such edits expect the values of all heads; without edits only the receiving heads are computed.
+        Such edits expect the values of all heads, and so do norms of all heads' q and k together; else only the
+        receiving heads are computed.
         """
         edits = by_site(self.prefix)
         on_pattern, on_z = edits.get(Site(layer, "pattern"), ()), edits.get(Site(layer, "z"), ())
-        all_heads = bool(on_pattern or on_z)
+        rule = self.model.geometry.rules[layer]
+        all_heads = bool(on_pattern or on_z or rule.joint_norms)
         q, k, v = inputs if all_heads else (value[:, :, heads] for value in inputs)
-        pattern = self.model.geometry.pattern(layer, q, k, self.batch.attention_mask)
+        pattern = rule.pattern(q, k, self.batch.attention_mask, None if all_heads else heads)
         for fn in on_pattern:
             pattern = fn(pattern)
         z = attend(pattern, v)

@@ -61,9 +61,8 @@ def _whole(module: nn.Module, path: str) -> list[WeightSlice]:
 def _of_input(geometry: Geometry, head: Head, name: str) -> list[WeightSlice]:
     """The head's slices of the weight and the bias of the `q`, `k` or `v` projection."""
     n_groups = geometry.n_heads if name == "q" else geometry.n_key_value_heads
-    first = head.head * n_groups // geometry.n_heads * geometry.d_head
-    if geometry.family.joint:
-        first += "qkv".index(name) * n_groups * geometry.d_head
+    group = head.head * n_groups // geometry.n_heads
+    first = group * geometry.d_head if geometry.joint is None else geometry.joint.first(name, group)
     path, projection = geometry.path(name, head.layer), geometry.part(name, head.layer)
     # A Linear's weight is [output, input], that of transformers' Conv1D [input, output].
     weight = WeightSlice(f"{path}.weight", 0 if isinstance(projection, nn.Linear) else 1, first, geometry.d_head)

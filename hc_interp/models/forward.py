@@ -15,7 +15,8 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import InterventionError
-from hc_interp.models.geometry import Geometry, attend
+from hc_interp.models.attention_rule import attend
+from hc_interp.models.geometry import Geometry
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site
 from hc_interp.models.taps import Backend, Handler, StopForward, Tap
@@ -124,11 +125,14 @@ class LayerPass:
         return self.forward.visit(Site(self.layer, kind), value)
 
     def handlers(self) -> dict[Tap, Handler]:
-        pre_norm = self.geometry.family.pre_norm
+        family = self.geometry.family
+        # No module outputs the sum `resid_mid` of such a family.
+        sums = family.pre_norm and self.touched("resid_mid")
+        normed = family.attn_norm is not None
         at_embed = self.layer == 0 and self.forward.touched(Site.embed())
         by_tap: dict[str, tuple[bool, Handler]] = {  # is the handler of this tap needed, and the handler
             "block_in": (
-                at_embed or self.touched("resid_pre") or (pre_norm and self.touched("resid_mid")),
+                at_embed or self.touched("resid_pre") or sums,
                 self.block_in,
             ),
             "qkv_in": (self.touched("q_in", "k_in", "v_in"), self.qkv_in),
@@ -136,9 +140,10 @@ class LayerPass:
             "k": (self.reattends or self.touched("k_in", "k"), lambda value: self.projected("k", value)),
             "v": (self.reattends or self.touched("v_in", "v"), lambda value: self.projected("v", value)),
             "z": (self.reattends or self.touched("z", "result"), self.z),
-            "attn_out": (self.touched("result", "attn_out") or (pre_norm and self.touched("resid_mid")), self.attn_out),
-            "mid": (not pre_norm and self.touched("resid_mid"), lambda value: self.visit("resid_mid", value)),
-            "mlp_out": (self.touched("mlp_out"), lambda value: self.visit("mlp_out", value)),
+            "o_out": (normed and self.touched("result"), self.with_results),
+            "attn_out": (self.touched("attn_out") or sums or (not normed and self.touched("result")), self.attn_out),
+            "mid": (not family.pre_norm and self.touched("resid_mid"), lambda value: self.visit("resid_mid", value)),
+            "mlp_out": (self.touched("mlp_out"), self.mlp_out),
             "block_out": (self.touched("resid_post"), lambda value: self.visit("resid_post", value)),
         }
         return {Tap(self.layer, name): handler for name, (needed, handler) in by_tap.items() if needed}
@@ -205,16 +210,26 @@ class LayerPass:
             return value + attend(edited - pattern, v)
         return value
 
+    def with_results(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
+        """The output of the output projection, with the change that edits of single heads' results make to it."""
+        return value if self.result_change is None else value + self.result_change
+
     def attn_out(self, value: Float[Tensor, "batch pos d_model"]) -> Float[Tensor, "batch pos d_model"]:
-        if self.result_change is not None:
-            value = value + self.result_change
+        if self.geometry.family.attn_norm is None:
+            value = self.with_results(value)
         value = self.visit("attn_out", value)
         if self.geometry.family.pre_norm and self.touched("resid_mid"):
-            # No module outputs the sum `resid_mid`, so the change that edits make to it is added to its last term.
+            # The change that edits make to the sum is added to its last term.
             assert self.stream is not None
             mid = self.stream + value
             value = value + (self.visit("resid_mid", mid) - mid)
         return value
+
+    def mlp_out(self, value: Tensor) -> Tensor:
+        """The handler of the MLP's output. The MLP of OPT has rows and positions in one axis."""
+        if value.ndim == 3:
+            return self.visit("mlp_out", value)
+        return self.visit("mlp_out", value.unflatten(0, self.forward.batch.input_ids.shape)).flatten(0, 1)
 
 
 def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[Site, list[Callable[[Tensor], Tensor]]]:

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from hc_interp.data.batch import Batch
+from hc_interp.models.attention_rule import Angles, AttentionRule, Heads, Mask
 from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
+from hc_interp.models.joint_projection import JointProjection
 
-# True or 1 where a position holds a token, False or 0 where it is padding.
-Mask = Int[Tensor, "batch key"] | Bool[Tensor, "batch key"]
 _NOT_BY_LAYER = ("head", "norm_final", "rotary")
 
 
@@ -94,25 +94,76 @@ class Geometry:
             inputs["use_cache"] = False
         return inputs
 
-    def norms(self, layer: int) -> tuple[nn.Module, nn.Module]:
-        """The two norms of a layer: after attention and MLP (post-LN) or before them (pre-LN)."""
-        return self.part("norm_1", layer), self.part("norm_2", layer)
+    @cached_property
+    def parallel(self) -> bool:
+        """Whether attention and the MLP of a layer read the same stream, so that there is no stream between them."""
+        said = self.family.parallel
+        return bool(getattr(self.config, said)) if isinstance(said, str) else said
+
+    def attention_input(self, layer: int, stream: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """The input of the projections to q, k and v, from the stream that attention reads."""
+        return self._normed("norm_1", layer, stream) if self.family.pre_norm else stream
+
+    def mlp_input(self, layer: int, stream: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """The input of the MLP, from the stream that it reads."""
+        return self._normed("norm_2", layer, stream) if self.family.pre_norm else stream
+
+    def attention_added(self, layer: int, out: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """What attention adds to the stream (`attn_out`), from the output of its projection."""
+        return self._normed("attn_norm", layer, out)
+
+    def after_attention(self, layer: int, total: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """`resid_mid`, from the sum of the stream and `attn_out`."""
+        return total if self.family.pre_norm else self._normed("norm_1", layer, total)
+
+    def after_mlp(self, layer: int, total: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """`resid_post`, from the sum of the stream and `mlp_out`."""
+        return total if self.family.pre_norm else self._normed("norm_2", layer, total)
+
+    def _normed(self, norm: str, layer: int, value: Tensor) -> Tensor:
+        """The value after this norm of the family, or the value itself if the family has no such norm."""
+        return value if getattr(self.family, norm) is None else self.part(norm, layer)(value)
+
+    def logits(self, last: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch output"]:
+        """The head's outputs in a family with `norm_final`, from the last stream."""
+        assert self.family.norm_final is not None
+        return self.capped(self.part("head")(self.part("norm_final")(last)))
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Logits within the family's bound, if it has one."""
+        return logits if (cap := self._cap("logit_cap")) is None else cap * torch.tanh(logits / cap)
+
+    def _cap(self, kind: str) -> float | None:
+        field = getattr(self.family, kind)
+        return None if field is None else getattr(self.config, field)
+
+    @cached_property
+    def joint(self) -> JointProjection | None:
+        """The layout of the projection that computes q, k and v together, if one does."""
+        if self.family.joint is None:
+            return None
+        heads = self.n_heads, self.n_key_value_heads, self.n_key_value_heads
+        return JointProjection(heads, self.d_head, by_head=self.family.joint == "heads")
 
     def weight(self, layer: int, name: str) -> Float[Tensor, "out in"]:
-        """The weight of the `q`, `k`, `v` or `o` projection, or a view of its third of a joint projection."""
+        """The weight of the `q`, `k`, `v` or `o` projection, or its part of a joint projection (a view, or a copy where
+        the heads' parts lie apart)."""
         projection = self.part(name, layer)
         weight = multiplied_weight(projection)
-        if isinstance(getattr(projection, "base_layer", projection), nn.Linear):
-            return weight
-        weight = weight.T  # transformers' Conv1D
-        return weight if name == "o" else weight.chunk(3)["qkv".index(name)]
+        if not isinstance(getattr(projection, "base_layer", projection), nn.Linear):
+            weight = weight.T  # transformers' Conv1D
+        return weight if self.joint is None or name == "o" else self.joint.split(weight, 0)["qkv".index(name)]
 
-    def mlp(self, layer: int, mid: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """What the MLP of a layer adds to the stream `mid` (`resid_mid`)."""
-        return self.mlp_function(layer)(self.part("norm_2", layer)(mid) if self.family.pre_norm else mid)
+    def mlp(self, layer: int, stream: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """What the MLP of a layer adds to the stream, from the stream that it reads."""
+        return self.mlp_function(layer)(self.mlp_input(layer, stream))
 
     def mlp_function(self, layer: int) -> Callable[[Tensor], Tensor]:
-        """The MLP of a layer, from its input (normalised in a pre-LN family) to its output."""
+        """The MLP of a layer, from its input (normalised in a pre-LN family) to what it adds to the stream."""
+        mlp = self._mlp(layer)
+        return mlp if self.family.mlp_norm is None else lambda value: self._normed("mlp_norm", layer, mlp(value))
+
+    def _mlp(self, layer: int) -> Callable[[Tensor], Tensor]:
         if self.family.mlp_in is None:
             return self.part("mlp", layer)
         # attrgetter, because an activation may be a function, which get_submodule does not find.
@@ -133,7 +184,11 @@ class Geometry:
         projection = self.part(name, layer)
         if projection.bias is None:
             return None
-        return projection.bias.chunk(3)["qkv".index(name)] if self.family.joint and name != "o" else projection.bias
+        return (
+            projection.bias
+            if self.joint is None or name == "o"
+            else self.joint.split(projection.bias)["qkv".index(name)]
+        )
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
         """Per-head weights of the `q`, `k` or `v` projection, repeated for heads that share them."""
@@ -170,58 +225,52 @@ class Geometry:
         q: Float[Tensor, "batch query head d_head"],
         k: Float[Tensor, "batch key head d_head"],
         attention_mask: Mask,
+        heads: Heads = None,
     ) -> Float[Tensor, "batch head query key"]:
-        """The attention pattern from projected q and k: norms, rotation, scale, mask and softmax are applied here."""
-        q, k = self.oriented(layer, q, k)
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale(layer)
-        return scores.masked_fill(~self.visible(layer, attention_mask), torch.finfo(scores.dtype).min).softmax(dim=-1)
+        """The attention pattern of a layer from the projected q and k of all heads or of `heads`."""
+        return self.rules[layer].pattern(q, k, attention_mask, heads)
 
-    def oriented(
-        self, layer: int, q: Float[Tensor, "batch query head d_head"], k: Float[Tensor, "batch key head d_head"]
-    ) -> tuple[Float[Tensor, "batch query head d_head"], Float[Tensor, "batch key head d_head"]]:
-        """q and k as the scores are computed from them: normalised and rotated, if the family does so.
+    @cached_property
+    def rules(self) -> list[AttentionRule]:
+        """The attention rule of each layer."""
+        return [self._rule(layer) for layer in range(self.n_layers)]
 
-        If there are fewer queries than keys, they are those of the last positions.
-        """
-        if self.family.q_norm is not None:
-            q, k = self.part("q_norm", layer)(q), self.part("k_norm", layer)(k)
-        if self.family.rotary is not None and self.rotates(layer):
-            cos, sin = self.part("rotary")(k, torch.arange(k.shape[1], device=k.device)[None])
-            n = q.shape[1]
-            q, k = rotate(q, cos[:, -n:], sin[:, -n:]), rotate(k, cos, sin)
-        return q, k
+    def _rule(self, layer: int) -> AttentionRule:
+        family, module = self.family, self.module
+        attention: Any = self.part("block", layer).get_submodule(self.attention)
+        norms, joint_norms, bias = None, False, None
+        if family.q_norm is not None:
+            norms = self.part("q_norm", layer), self.part("k_norm", layer)
+            joint_norms = norms[0].weight.shape[0] != self.d_head
+        if (position_bias := family.position_bias) is not None:
+            bias = lambda length: position_bias(module, length)  # noqa: E731
+        return AttentionRule(
+            scale=getattr(attention, "scaling", self.d_head**-0.5),
+            causal=family.causal,
+            window=self._window(layer) if family.causal else None,
+            norms=norms,
+            joint_norms=joint_norms,
+            angles=self._angles(layer) if getattr(attention, "use_rope", True) else None,
+            neighbours=family.neighbours,
+            cap=self._cap("score_cap"),
+            bias=bias,
+        )
 
-    def scale(self, layer: int) -> float:
-        """The factor of attention scores: `1 / sqrt(d_head)`, unless the module names another."""
-        return getattr(self._attention_module(layer), "scaling", self.d_head**-0.5)
-
-    def rotates(self, layer: int) -> bool:
-        """Whether a layer rotates q and k, where the family does: all layers do, unless the module says otherwise."""
-        return bool(getattr(self._attention_module(layer), "use_rope", True))
-
-    def _attention_module(self, layer: int) -> nn.Module:
-        return self.part("block", layer).get_submodule(self.attention)
+    def _angles(self, layer: int) -> Callable[[Tensor], Angles] | None:
+        """The function that gives the cosines and sines of a layer from its keys. None: no rotation."""
+        if (angles := self.family.angles) is not None:
+            return lambda k: angles(self.module, layer, k)
+        if self.family.rotary is None:
+            return None
+        rotary = self.part("rotary")
+        # A model whose layers are of several types may rotate them differently.
+        of_layer = (self.config.layer_types[layer],) if hasattr(rotary, "layer_types") else ()
+        return lambda k: rotary(k, torch.arange(k.shape[1], device=k.device)[None], *of_layer)
 
     @cached_property
     def attention(self) -> str:
         """Dotted path in a block of its attention module, which holds the query projection."""
         return self.family.q.removeprefix(f"{self.family.block}.").rsplit(".", 1)[0]
-
-    def visible(self, layer: int, attention_mask: Mask) -> Bool[Tensor, "batch 1 #query key"]:
-        """Whether a query may attend to a key: to no padding, and in a decoder to no key that is later or outside the
-        window.
-
-        A query at a padding position may see no key. Its `z` then depends on the attention kernel, and nothing reads it
-        unless an edit moves it to another position or row.
-        """
-        visible = attention_mask[:, None, None, :].bool()
-        if self.family.causal:
-            position = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-            distance = position[:, None] - position
-            visible = visible & (distance >= 0)
-            if (window := self._window(layer)) is not None:
-                visible = visible & (distance < window)
-        return visible
 
     def _window(self, layer: int) -> int | None:
         types = getattr(self.config, "layer_types", None)
@@ -238,16 +287,6 @@ def multiplied_weight(projection: Any) -> Tensor:
     return weight
 
 
-def rotate(
-    value: Float[Tensor, "batch pos head d_head"],
-    cos: Float[Tensor, "1 pos d_head"],
-    sin: Float[Tensor, "1 pos d_head"],
-) -> Float[Tensor, "batch pos head d_head"]:
-    """Rotary position embedding (Su et al. 2021, arXiv 2104.09864) that pairs the two halves of a head, as in Llama."""
-    first, second = value.chunk(2, dim=-1)
-    return value * cos[:, :, None] + torch.cat((-second, first), dim=-1) * sin[:, :, None]
-
-
 def cut_layers(module: nn.Module, family: Family, first: int) -> None:
     """Remove the layers below `first` from a module tree, in place. Parameters are not changed."""
     layers: Any = module.get_submodule(family.blocks)
@@ -257,10 +296,3 @@ def cut_layers(module: nn.Module, family: Family, first: int) -> None:
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = config.layer_types[first:]
     config.num_hidden_layers = len(layers) - first
-
-
-def attend(
-    pattern: Float[Tensor, "batch head query key"], v: Float[Tensor, "batch key head d_head"]
-) -> Float[Tensor, "batch query head d_head"]:
-    """Each head's `z`: the mean of its values, weighted by its pattern."""
-    return torch.einsum("bhqk,bkhd->bqhd", pattern, v)

@@ -1,7 +1,6 @@
 """`HookedModel`: a model whose values can be read and edited at every site, on a backend that the user chooses."""
 
 import copy
-import hashlib
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,19 +12,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hc_interp.components import MLP, Component, Head, universe
+from hc_interp.components import MLP, Component, End, Head, is_upstream, universe
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
 from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
+from hc_interp.models.fingerprint import fingerprint
 from hc_interp.models.foreign_hooks import refuse_foreign_hooks
 from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.readout import Readout
-from hc_interp.models.site import Site, check_site
+from hc_interp.models.site import Site, check_site, layer_kinds
 from hc_interp.models.taps import Backend
 from hc_interp.models.tokenize import check_known, tokenization, tokenize
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend, build_bridge, share_tree
@@ -33,12 +33,6 @@ from hc_interp.models.wrapped_tree import WrappedTree
 from hc_interp.torch_modes import no_autocast, own_torch_modes
 
 BACKENDS = ("transformer_lens", "nnsight")
-# Settings that change what the same weights compute, by the names that families give them.
-_RULES = (
-    "hidden_act", "activation", "activation_function", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps",
-    "rope_parameters", "sliding_window", "layer_types", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
-)  # fmt: skip
-_RULES_OF_SOME = ("no_rope_layers",)  # count only where a config has them
 
 
 class Intervention(Protocol):
@@ -143,6 +137,15 @@ class HookedModel:
         """Longest input, in tokens."""
         return self.geometry.max_positions
 
+    @property
+    def layer_kinds(self) -> tuple[str, ...]:
+        """The kinds of sites of a layer: all, but `resid_mid` where attention and MLP read the same stream."""
+        return layer_kinds(parallel=self.geometry.parallel)
+
+    def is_upstream(self, sender: Component | End, receiver: Component | End) -> bool:
+        """Whether what `sender` adds to the stream can be read by `receiver`."""
+        return is_upstream(sender, receiver, parallel=self.geometry.parallel)
+
     @cached_property
     def components(self) -> tuple[Component, ...]:
         """All heads and MLPs in execution order."""
@@ -189,23 +192,15 @@ class HookedModel:
     def fingerprint(self) -> str:
         """The first 16 hex digits of the SHA-256 of architecture and weights, which identify the model in results.
 
+        A family that the user gave counts too, since it says what the sites are.
+
         It is computed once, and again after torch counted an edit in place. torch does not count edits through `.data`.
         """
         self._tree.check(self.name)
         versions = self._tree.versions()
         if self._fingerprint is None or self._fingerprint[0] != versions:
-            self._fingerprint = versions, self._digest()
+            self._fingerprint = versions, fingerprint(self.module, self.family)
         return self._fingerprint[1]
-
-    def _digest(self) -> str:
-        config = self.module.config
-        rules = [getattr(config, name, None) for name in _RULES]
-        rules += [(name, getattr(config, name)) for name in _RULES_OF_SOME if hasattr(config, name)]
-        digest = hashlib.sha256(repr((type(self.module).__name__, self.n_layers, self.n_heads, *rules)).encode())
-        for name, tensor in self.module.state_dict().items():
-            digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-            digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
 
     def identity(self) -> tuple[Any, ...]:
         """What digests hash in place of the model: weights, settings, how classes are read, how text is tokenized."""
@@ -241,7 +236,7 @@ class HookedModel:
                 f"{self.name} has no site 'pooled': its logits are a whole vocabulary at every position. Read it at "
                 "label words, hc.load(..., labels=[' yes', ' no']), or use the last layer's resid_post."
             )
-        return check_site(site, self.n_layers, self.n_heads)
+        return check_site(site, self.n_layers, self.n_heads, parallel=self.geometry.parallel)
 
     @cached_property
     def _component_set(self) -> frozenset[Component]:

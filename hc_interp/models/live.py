@@ -15,7 +15,9 @@ from hc_interp.models.geometry import Geometry
 # The attributes in which wrappers, torch's and others, keep the module that they wrap.
 _INSIDE = ("module", "_orig_mod", "_fsdp_wrapped_module")
 # The parts whose weights the package reads. Of those in `_ANY_SHAPE` the shape is not compared with the config.
-_BY_LAYER = ("q", "k", "v", "o", "norm_1", "norm_2", "q_norm", "k_norm", "mlp_in", "mlp_out", "block")
+_BY_LAYER = (
+    "q", "k", "v", "o", "norm_1", "norm_2", "attn_norm", "mlp_norm", "q_norm", "k_norm", "mlp_in", "mlp_out", "block",
+)  # fmt: skip
 _ONCE = ("norm_final", "rotary", "head")
 _ANY_SHAPE = ("mlp_in", "mlp_out", "head")
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
 from hc_interp.models.geometry import Geometry
+from hc_interp.models.joint_projection import JointProjection
 from hc_interp.models.taps import TAP_SHAPES, Handler, Tap
 
 # The part of a `Family` at whose input or output each tap is.
@@ -19,12 +20,14 @@ TAP_MODULES = {
     "k": ("k", "output"),
     "v": ("v", "output"),
     "z": ("o", "input"),
+    "o_out": ("o", "output"),
     "attn_out": ("o", "output"),
     "mid": ("norm_1", "output"),
     "mlp_out": ("mlp_out", "output"),
     "block_out": ("block", "output"),
     "head_in": ("head", "input"),
 }
+_NORMED = {"attn_out": "attn_norm", "mlp_out": "mlp_norm"}  # the norm at whose output a tap is, if the family has it
 _EXECUTION_ORDER = {name: i for i, name in enumerate(TAP_SHAPES)}
 
 
@@ -32,21 +35,25 @@ _EXECUTION_ORDER = {name: i for i, name in enumerate(TAP_SHAPES)}
 class Visit:
     """The handlers at one side of the module at `path`, its "input" or its "output".
 
-    They handle the whole value, or one of `parts` equal parts of its last axis. `handlers` has them by part.
+    They handle the whole value, or its parts by a joint projection. `handlers` has them by part. Of a module that puts
+    out several values they handle the first.
     """
 
     path: str
     side: str
     handlers: dict[int, Handler]
-    parts: int
+    joint: JointProjection | None
 
-    def __call__(self, value: Tensor) -> Tensor:
-        """The value that replaces `value`: the same tensor if no handler changed it."""
-        parts = value.chunk(self.parts, dim=-1) if self.parts > 1 else (value,)
+    def __call__(self, value: Any) -> Any:
+        """The value that replaces `value`: the same one if no handler changed it."""
+        if isinstance(value, tuple):
+            first = self(value[0])
+            return value if first is value[0] else (first, *value[1:])
+        parts = (value,) if self.joint is None else self.joint.split(value)
         new = [self.handlers[i](part) if i in self.handlers else part for i, part in enumerate(parts)]
         if all(one is other for one, other in zip(new, parts, strict=True)):
             return value
-        return torch.cat(new, dim=-1) if self.parts > 1 else new[0]
+        return new[0] if self.joint is None else self.joint.join(new)
 
 
 def visits(geometry: Geometry, handlers: Mapping[Tap, Handler]) -> list[Visit]:
@@ -54,9 +61,12 @@ def visits(geometry: Geometry, handlers: Mapping[Tap, Handler]) -> list[Visit]:
     found: dict[tuple[str, str], Visit] = {}
     for tap in sorted(handlers, key=_execution_order):
         part, side = TAP_MODULES[tap.name]
+        norm = _NORMED.get(tap.name)
+        if norm is not None and getattr(geometry.family, norm) is not None:
+            part = norm
         path = geometry.path(part, tap.layer)
-        joint = geometry.family.joint and tap.name in ("q", "k", "v")
-        visit = found.setdefault((path, side), Visit(path, side, {}, 3 if joint else 1))
+        joint = geometry.joint if tap.name in ("q", "k", "v") else None
+        visit = found.setdefault((path, side), Visit(path, side, {}, joint))
         by_head = "head" in TAP_SHAPES[tap.name].split()
         handler = _by_head(handlers[tap], geometry.d_head) if by_head else handlers[tap]
         visit.handlers["qkv".index(tap.name) if joint else 0] = handler

@@ -85,8 +85,21 @@ class Site:
         return f"L{self.layer}.{self.kind}" if self.head is None else f"L{self.layer}H{self.head}.{self.kind}"
 
 
-def check_site(site: Site, n_layers: int, n_heads: int) -> Site:
-    """Return `site` if a model of this size has it, else raise `ComponentError`."""
+def layer_kinds(*, parallel: bool) -> tuple[str, ...]:
+    """The kinds of sites of a layer. A parallel layer has no stream between attention and MLP."""
+    return tuple(kind for kind in LAYER_KINDS if not (parallel and kind == "resid_mid"))
+
+
+def check_site(site: Site, n_layers: int, n_heads: int, *, parallel: bool = False) -> Site:
+    """Return `site` if a model of this size has it, else raise `ComponentError`.
+
+    `parallel`: attention and MLP of a layer read the same stream.
+    """
+    if parallel and site.kind == "resid_mid":
+        raise ComponentError(
+            f"{site} does not exist: attention and the MLP of a layer read the same stream, resid_pre, and no stream "
+            "is between them. Use resid_pre, attn_out, mlp_out or resid_post."
+        )
     if site.layer is not None and not 0 <= site.layer < n_layers:
         raise ComponentError(f"{site} does not exist: the model has layers 0 to {n_layers - 1}.")
     if site.head is not None and not 0 <= site.head < n_heads:

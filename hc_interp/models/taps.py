@@ -20,9 +20,10 @@ TAP_SHAPES = {
     "k": "batch pos head d_head",  # if groups of heads share keys and values: [batch, pos, group, d_head]
     "v": "batch pos head d_head",
     "z": "batch pos head d_head",  # input of the output projection
-    "attn_out": "batch pos d_model",  # output of the output projection, bias included
+    "o_out": "batch pos d_model",  # output of the output projection, bias included
+    "attn_out": "batch pos d_model",  # the same, after the norm of attention's output if the family has one
     "mid": "batch pos d_model",  # post-LN only: output of the first LayerNorm
-    "mlp_out": "batch pos d_model",  # output of the MLP's last projection, bias included
+    "mlp_out": "batch pos d_model",  # output of the MLP's last projection, or of the norm after it if there is one
     "block_out": "batch pos d_model",
     "head_in": "...",  # the head's input: [batch, d_model] in an encoder classifier, else [batch, pos, d_model]
 }

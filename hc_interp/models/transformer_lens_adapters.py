@@ -107,6 +107,34 @@ class DistilBertClassifierAdapter(BertClassifierAdapter):
         return NormalizationBridge(name=name, config=self.cfg, use_native_layernorm_autograd=True)
 
 
+class MPNetAdapter(BertArchitectureAdapter):
+    """`MPNetForMaskedLM`: BERT's blocks under other names, without token types."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        blocks: Any = self.components["blocks"]
+        blocks.name = "mpnet.encoder.layer"
+        blocks.submodules["ln1"].name = "attention.LayerNorm"
+        for key, part in blocks.submodules["attn"].submodules.items():
+            part.name = f"attn.{key}"
+        self.components.pop("token_type_embed")
+        for name in ("embed", "pos_embed", "embed_ln"):
+            self.components[name].name = f"mpnet{str(self.components[name].name).removeprefix('bert')}"
+        heads = {"mlm_head": "lm_head.dense", "unembed": "lm_head.decoder", "ln_final": "lm_head.layer_norm"}
+        for name, path in heads.items():
+            self.components[name].name = path
+
+
+class MPNetClassifierAdapter(MPNetAdapter):
+    """`MPNetForSequenceClassification`. Its head reads the first position."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        for name in _LANGUAGE_MODEL_HEAD:
+            self.components.pop(name)
+        self.component_mapping["classifier"] = LinearBridge(name="classifier.out_proj")
+
+
 class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):
     """Attention with a float64 softmax in a float64 model. TransformerLens computes every softmax in float32."""
 

@@ -13,7 +13,8 @@ from hc_interp.models.families.family import Family
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.taps import Handler, Tap
 
-# One table for all architectures: only the head has a different hook name in each of them.
+# One table for all architectures: only the head has a different hook name in each of them, and norms of what attention
+# and MLP put out are there in some (`_NORMED`).
 HOOK_NAMES = {
     "block_in": "blocks.{}.hook_in",
     "qkv_in": "blocks.{}.attn.q.hook_in",
@@ -21,11 +22,17 @@ HOOK_NAMES = {
     "k": "blocks.{}.attn.k.hook_out",
     "v": "blocks.{}.attn.v.hook_out",
     "z": "blocks.{}.attn.o.hook_in",
+    "o_out": "blocks.{}.attn.o.hook_out",
     "attn_out": "blocks.{}.attn.o.hook_out",
     "mid": "blocks.{}.ln1.hook_out",
     "mlp_out": "blocks.{}.mlp.out.hook_out",
     "block_out": "blocks.{}.hook_out",
     "head_in": "{}.hook_in",
+}
+# The norm of the family, and its hook, at which a tap is if the family has the norm.
+_NORMED = {
+    "attn_out": ("attn_norm", "blocks.{}.ln1_post.hook_out"),
+    "mlp_out": ("mlp_norm", "blocks.{}.ln2_post.hook_out"),
 }
 
 
@@ -78,7 +85,10 @@ class TransformerLensBackend:
             return self.bridge(batch.input_ids, **inputs)
 
     def _hook_name(self, tap: Tap) -> str:
-        return HOOK_NAMES[tap.name].format(self.geometry.family.head_hook if tap.layer is None else tap.layer)
+        family, hook = self.geometry.family, HOOK_NAMES[tap.name]
+        if tap.name in _NORMED and getattr(family, _NORMED[tap.name][0]) is not None:
+            hook = _NORMED[tap.name][1]
+        return hook.format(family.head_hook if tap.layer is None else tap.layer)
 
 
 def _as_hook(handler: Handler) -> Callable[..., Tensor]:

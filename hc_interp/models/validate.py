@@ -15,12 +15,12 @@ from torch import Tensor
 
 from hc_interp.data.batch import Batch
 from hc_interp.errors import HCError, ModelError, in_one_line
+from hc_interp.models.attention_rule import attend
 from hc_interp.models.families import FAMILIES
 from hc_interp.models.forward import SiteEdit
-from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Run
 from hc_interp.models.precision import dtype_name
-from hc_interp.models.site import LAYER_KINDS, Site
+from hc_interp.models.site import Site
 
 SHIFT = 1.0  # the largest number that the check adds at a site
 _COARSE = (torch.bfloat16, torch.float16)
@@ -62,7 +62,7 @@ def _check_module(model: HookedModel, batch: Batch) -> None:
 
 
 def _all_sites(model: HookedModel) -> list[Site]:
-    sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in LAYER_KINDS]
+    sites = [Site(layer, kind) for layer in range(model.n_layers) for kind in model.layer_kinds]
     return [Site.embed(), *sites, *([Site.pooled()] if model.readout.pooled else [])]
 
 
@@ -174,11 +174,11 @@ def _check_sites(model: HookedModel, batch: Batch, run: Run, shift: float) -> No
     for layer in range(model.n_layers):
         before = at[Site(layer - 1, "resid_post") if layer else Site.embed()]
         _agree(model, f"L{layer}.resid_pre", before, _unshifted(at[Site(layer, "resid_pre")], shift))
-        _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in LAYER_KINDS}, shift, real)
+        _check_layer(model, layer, {kind: at[Site(layer, kind)] for kind in model.layer_kinds}, shift, real)
     _check_head(model, batch, run, shift)
     if model.readout.pooled:
         head = model.geometry.part("head")
-        projected = head(at[Site.pooled()])
+        projected = model.geometry.capped(head(at[Site.pooled()]))
         if model.readout.tokens is not None:
             projected = projected[:, list(model.readout.tokens)]
         _agree(model, "pooled projected to logits", projected, run.logits)
@@ -191,23 +191,21 @@ def _check_head(model: HookedModel, batch: Batch, run: Run, shift: float) -> Non
         _agree(model, "classify of the last stream", family.classify(model.geometry.module, last[:, 0]), run.logits)
     if not family.pre_norm:
         return
-    normed = model.geometry.part("norm_final")(last)
     if model.readout.at_one_position:
+        normed = model.geometry.part("norm_final")(last)
         normed = normed[torch.arange(len(batch), device=normed.device), model.readout.positions(batch)]
         _agree(model, "last stream normalised to pooled", normed, _unshifted(run.captured[Site.pooled()], shift))
     else:
         real = batch.attention_mask.bool()
-        logits = model.geometry.part("head")(normed)
+        logits = model.geometry.logits(last)
         _agree(model, "last stream normalised and projected to logits", logits[real], run.logits[real])
 
 
 def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: float, real: Tensor) -> None:
-    geometry = model.geometry
-    pre_norm = geometry.family.pre_norm
+    geometry, family = model.geometry, model.family
     computed = {kind: _unshifted(value, shift) for kind, value in at.items()}  # before the ripple was added
-    norm_1, norm_2 = geometry.norms(layer)
-    if pre_norm:
-        normed = norm_1(at["resid_pre"])[:, :, None].expand(-1, -1, model.n_heads, -1)
+    if family.pre_norm:
+        normed = geometry.attention_input(layer, at["resid_pre"])[:, :, None].expand(-1, -1, model.n_heads, -1)
         _agree(model, f"L{layer}.resid_pre normalised to q_in", normed, computed["q_in"])
     for name in ("q", "k", "v"):
         projected = torch.einsum("bphm,hmd->bphd", at[f"{name}_in"], geometry.w_in(layer, name))
@@ -215,25 +213,31 @@ def _check_layer(model: HookedModel, layer: int, at: dict[str, Tensor], shift: f
         _agree(model, f"L{layer}.{name}_in projected", projected, computed[name])
     z = attend(at["pattern"], at["v"])[real]
     _agree(model, f"L{layer}.pattern applied to v", z, computed["z"][real], _softmax_rounding(model, layer, at, real))
-    _agree(model, f"L{layer}.result summed", at["result"].sum(2) + geometry.b_out(layer), computed["attn_out"])
-    mid, post = at["resid_pre"] + at["attn_out"], at["resid_mid"] + at["mlp_out"]
-    if pre_norm or geometry.family.mlp_in is not None:
-        through = "mlp_in, activation and mlp_out" if geometry.family.mlp_in is not None else "the MLP"
-        added = geometry.mlp(layer, at["resid_mid"])
-        _agree(model, f"L{layer}.resid_mid through {'norm_2 and ' * pre_norm}{through}", added, computed["mlp_out"])
-    how = "added" if pre_norm else "normalised"
-    _agree(
-        model,
-        f"L{layer}.resid_pre + attn_out {how} to resid_mid",
-        mid if pre_norm else norm_1(mid),
-        computed["resid_mid"],
-    )
-    _agree(
-        model,
-        f"L{layer}.resid_mid + mlp_out {how} to resid_post",
-        post if pre_norm else norm_2(post),
-        computed["resid_post"],
-    )
+    added = geometry.attention_added(layer, at["result"].sum(2) + geometry.b_out(layer))
+    normed = " and normalised" if family.attn_norm is not None else ""
+    _agree(model, f"L{layer}.result summed{normed}", added, computed["attn_out"])
+    _check_sums(model, layer, at, computed)
+
+
+def _check_sums(model: HookedModel, layer: int, at: dict[str, Tensor], computed: dict[str, Tensor]) -> None:
+    """Check what the MLP reads and adds, and the sums of the stream, by the order that the family says."""
+    geometry, family = model.geometry, model.family
+    read = "resid_pre" if geometry.parallel else "resid_mid"
+    mid = at["resid_pre"] + at["attn_out"]
+    if family.pre_norm or family.mlp_in is not None:
+        through = "mlp_in, activation and mlp_out" if family.mlp_in is not None else "the MLP"
+        norm = "norm_2 and " * (family.pre_norm and family.norm_2 is not None)
+        norm_after = " and mlp_norm" * (family.mlp_norm is not None)
+        added = geometry.mlp(layer, at[read])
+        _agree(model, f"L{layer}.{read} through {norm}{through}{norm_after}", added, computed["mlp_out"])
+    if geometry.parallel:
+        post = mid + at["mlp_out"]
+        _agree(model, f"L{layer}.resid_pre + attn_out + mlp_out to resid_post", post, computed["resid_post"])
+        return
+    how = "added" if family.pre_norm else "normalised"
+    mid, post = geometry.after_attention(layer, mid), geometry.after_mlp(layer, at["resid_mid"] + at["mlp_out"])
+    _agree(model, f"L{layer}.resid_pre + attn_out {how} to resid_mid", mid, computed["resid_mid"])
+    _agree(model, f"L{layer}.resid_mid + mlp_out {how} to resid_post", post, computed["resid_post"])
 
 
 def _softmax_rounding(model: HookedModel, layer: int, at: dict[str, Tensor], real: Tensor) -> float:

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import is_upstream
 from hc_interp.data.align import PairBatch
 from hc_interp.errors import HCError
 from hc_interp.patching.effects import nans
@@ -55,7 +54,7 @@ def check_method(method: str, sweep: Sweep, steps: int) -> None:
             "classifier or a decoder, under no interventions but Keep, Ablate, SoftMask and Scale. Use method='exact'."
         )
     for row in sweep.rows if method != "exact" else ():
-        if any(is_upstream(left, right) for left in row.active for right in row.active):
+        if any(row.leads(left, right) for left in row.active for right in row.active):
             raise HCError(
                 f"method={method!r} was asked for the receivers {row.name[1]} together, of which one reads another. "
                 "Step 3 fixes the later receiver, but the gradient at the earlier one also passes through it. Use "

@@ -100,7 +100,7 @@ def path_effects(
     """
     _check_pairs(pairs)
     warn_below_float32(model.dtype, model.name, "path_effects")
-    rows = rows_of(senders, receivers, through, joint, model.components)
+    rows = rows_of(senders, receivers, through, joint, model.components, parallel=model.geometry.parallel)
     for row in rows:
         check_path(row.senders, row.receivers, route)
         check_ends_exist(model, (*row.senders, *row.receivers))

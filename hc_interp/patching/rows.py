@@ -17,16 +17,24 @@ EndGroups = EndNames | Iterable[EndNames]  # an item that has several components
 
 @dataclass(frozen=True)
 class Row:
-    """One path: from all of `senders` at once into the inputs `through` of all of `receivers` at once."""
+    """One path: from all of `senders` at once into the inputs `through` of all of `receivers` at once.
+
+    `parallel`: the heads and the MLP of a layer read the same stream, so that no MLP reads the heads of its layer.
+    """
 
     senders: Members
     receivers: Members
     through: tuple[str, ...]
+    parallel: bool = False
 
     @cached_property
     def active(self) -> Members:
         """The receivers that are downstream of a sender; the values of the others cannot change."""
-        return tuple(r for r in self.receivers if any(is_upstream(s, r) and s != r for s in self.senders))
+        return tuple(r for r in self.receivers if any(self.leads(s, r) for s in self.senders))
+
+    def leads(self, sender: PathEnd, receiver: PathEnd) -> bool:
+        """Whether a path leads from one to the other."""
+        return sender != receiver and is_upstream(sender, receiver, parallel=self.parallel)
 
     @cached_property
     def name(self) -> tuple[str, str, str]:
@@ -46,11 +54,18 @@ def _label(members: Members) -> str:
 
 
 def rows_of(
-    senders: EndGroups, receivers: EndGroups, through: Sequence[str], joint: bool, among: Sequence[Component]
+    senders: EndGroups,
+    receivers: EndGroups,
+    through: Sequence[str],
+    joint: bool,
+    among: Sequence[Component],
+    *,
+    parallel: bool = False,
 ) -> list[Row]:
     """A row for each sender and receiver; with `through="each"` a row for each input; with `joint` all in one row.
 
-    `among` are the model's components: "heads" and "mlps" name all heads and all MLPs among them.
+    `among` are the model's components: "heads" and "mlps" name all heads and all MLPs among them. `parallel`: its heads
+    and MLP of a layer read the same stream.
 
     Raises `InterventionError` without senders, without receivers and for inputs other than q, k, v, and
     `ComponentError` for a name that is no component.
@@ -66,7 +81,7 @@ def rows_of(
         for receiver in receiving:
             heads = any(isinstance(item, Head) for item in receiver)
             splits = [(name,) for name in INPUTS] if each and heads else [together]
-            rows.extend(Row(group, receiver, split) for split in splits)
+            rows.extend(Row(group, receiver, split, parallel) for split in splits)
     return rows
 
 

@@ -13,6 +13,7 @@ from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.path_steps import PathBatch, PathEnd, SiteValues, value_sites
 from hc_interp.interventions.sources import Source, source_values
 from hc_interp.metrics import ClassGroups, Metric
+from hc_interp.models.families.family import Family
 from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -33,9 +34,22 @@ NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
     """Whether the fast engine can measure this model under these interventions; the general engine can always."""
     family = model.geometry.family
-    decoder = family.causal and family.pre_norm
-    known = decoder or (family.classify is not None and family.mlp_in is not None and not family.pre_norm)
+    known = _is_decoder(family) if family.causal else _is_encoder(family)
+    if model.geometry.parallel or any(rule.joint_norms for rule in model.geometry.rules):
+        known = False
     return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
+
+
+def _is_decoder(family: Family) -> bool:
+    """Whether `DecoderStack` computes a family's layers."""
+    return family.pre_norm and family.attn_norm is None and family.mlp_norm is None
+
+
+def _is_encoder(family: Family) -> bool:
+    """Whether `EncoderStack` computes a family's layers and its head."""
+    unknown = ("joint", "q_norm", "rotary", "angles", "score_cap", "attn_norm", "mlp_norm")
+    known = family.classify is not None and family.mlp_in is not None and not family.pre_norm
+    return known and all(getattr(family, name) is None for name in unknown)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sites import Edit
 from hc_interp.interventions.sources import Source, source_values
+from hc_interp.models.attention_rule import attend
 from hc_interp.models.forward import by_site
-from hc_interp.models.geometry import attend
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
 

@@ -14,6 +14,7 @@ from hc_interp.models.families import (
     gpt2,
     llama,
     mistral,
+    mpnet,
     olmo,
     qwen2,
     qwen3,
@@ -24,7 +25,7 @@ from hc_interp.models.families import (
 from hc_interp.models.families.family import Family
 
 _FILES = (
-    bert, roberta, xlm_roberta, camembert, electra, distilbert, gpt2, llama, mistral, qwen2, qwen3, gemma,
+    bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, gpt2, llama, mistral, qwen2, qwen3, gemma,
     olmo, smollm3,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
@@ -44,7 +45,6 @@ _REASONS = {
     ("T5For", "MT5For", "BartFor", "MBartFor", "PegasusFor"): "it has two stacks, an encoder and a decoder",
     ("AlbertFor",): "all its layers are one module",
     ("DebertaFor", "DebertaV2For"): "its scores have terms of relative positions",
-    ("MPNetFor",): "its scores have a bias for each distance",
     ("ModernBertFor",): "its attention has windows to both sides and rotations of two bases",
     ("Gemma2For", "Gemma3For"): "its layers have norms before and after attention and MLP",
     ("Olmo2For",): "its layers have norms after attention and MLP only, inside the sum",

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
+
+from hc_interp.records.digest import NOT_HASHED
 
 OWN_ADAPTERS = "hc_interp.models.transformer_lens_adapters"
 TRANSFORMER_LENS = "transformer_lens.model_bridge.supported_architectures"
@@ -19,9 +21,22 @@ class Family:
     that differs.
 
     - `trunk`: the path of the module without its head.
-    - `q`, `k`, `v`, `o`: the projections of attention. `joint`: q, k and v are thirds of one projection.
-    - `norm_1`, `norm_2`: the norms of a block. `norm_final`: the norm after the last block of a pre-LN family.
-    - `q_norm`, `k_norm`: norms of one head's q and k, before the rotation by `rotary`.
+    - `q`, `k`, `v`, `o`: the projections of attention. `joint`: one projection computes q, k and v. "blocks": all
+      heads' q stand first in its output, then all k, then all v. "heads": q, k and v of a head stand together.
+    - `norm_1`, `norm_2`: the norms of what attention and the MLP read, or, without `norm_final`, of the stream after
+      each of them is added. None: attention or the MLP reads the stream as it is. `norm_final`: the norm after the last
+      block, which a family has if its stream is not normalised itself.
+    - `attn_norm`, `mlp_norm`: the norms of what attention and the MLP put out, before it is added to the stream.
+    - `parallel`: whether attention and the MLP of a block read the same stream and are both added to it, or the name of
+      the config's field that says so. Else the MLP reads the stream to which attention was added.
+    - `q_norm`, `k_norm`: norms of q and k before the rotation, of one head's or of all heads' together.
+    - `rotary`: the module whose cosines and sines rotate q and k. `angles` gives them where no module does: a function
+      of the module, a layer and the keys `[batch, pos, head, d_head]`. `neighbours`: whether neighbouring entries of a
+      head are rotated together, and not those that half the rotated entries lie between.
+    - `position_bias`: what is added to the attention scores, `[1, head, query, key]`: a function of the module and the
+      number of positions.
+    - `score_cap`, `logit_cap`: the config's names of the bounds of attention scores and logits. A number x becomes
+      `bound * tanh(x / bound)`; a bound of None leaves it.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
     - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
       no `.bridge`, and `backend="nnsight"` runs it.
@@ -43,9 +58,9 @@ class Family:
     k: str
     v: str
     o: str
-    norm_1: str
     mlp_out: str
-    norm_2: str
+    norm_1: str | None = None
+    norm_2: str | None = None
     head: str = "classifier"
     head_hook: str = "classifier"
     readout: str = "classifier"
@@ -53,8 +68,16 @@ class Family:
     norm_final: str | None = None
     q_norm: str | None = None
     k_norm: str | None = None
+    attn_norm: str | None = None
+    mlp_norm: str | None = None
     rotary: str | None = None
-    joint: bool = False
+    angles: Callable[[Any, int, Tensor], tuple[Tensor, Tensor]] | None = None
+    neighbours: bool = False
+    position_bias: Callable[[Any, int], Tensor] | None = None
+    score_cap: str | None = None
+    logit_cap: str | None = None
+    joint: Literal["blocks", "heads"] | None = None
+    parallel: bool | str = False
     causal: bool = False
     d_mlp: str = "intermediate_size"
     padded_positions: bool = False
@@ -62,7 +85,7 @@ class Family:
     activation: str | None = None
     classify: Callable[[Any, Tensor], Tensor] | None = None
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    tiny: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    tiny: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=NOT_HASHED)
 
     @property
     def blocks(self) -> str:
@@ -76,7 +99,7 @@ class Family:
 
     @property
     def pre_norm(self) -> bool:
-        """Whether attention and MLP are applied to a normalised copy of the stream, which itself is not normalised."""
+        """Whether the stream itself is not normalised, but only what is read from it or added to it."""
         return self.norm_final is not None
 
 

@@ -18,7 +18,7 @@ GPT2 = Family(
     head="lm_head",
     head_hook="unembed",
     readout="vocabulary",
-    joint=True,
+    joint="blocks",
     causal=True,
     tiny={
         **TINY_DECODER,

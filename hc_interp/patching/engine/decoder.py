@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hc_interp.models.attention_rule import Heads
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.engine.kernels import linear
 from hc_interp.patching.engine.stack import Stack
@@ -24,10 +25,11 @@ class DecoderStack(Stack):
         self.at = at
         geometry, layers = model.geometry, range(model.n_layers)
         self._qkv = [{name: (geometry.weight(i, name), geometry.bias(i, name)) for name in "qkv"} for i in layers]
-        self._norms = [geometry.norms(i)[0] for i in layers]
+        self._norms = [None if geometry.family.norm_1 is None else geometry.part("norm_1", i) for i in layers]
 
     def attention_input(self, layer: int, x: Tensor) -> Tensor:
-        return self._norms[layer](x)
+        norm = self._norms[layer]
+        return x if norm is None else norm(x)
 
     def after_attention(self, layer: int, total: Tensor) -> Tensor:
         return total
@@ -46,18 +48,11 @@ class DecoderStack(Stack):
     def by_head(self, layer: int, name: str) -> Tensor:
         return self.geometry.w_in(layer, name).mT
 
-    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: Heads = None) -> Tensor:
         """With fewer queries than keys, the queries are those of the last positions."""
         rows = q.shape[:-3]
-        q, k, v = (x.reshape(-1, *x.shape[-3:]) for x in (q, k, v))
-        q, k = self.geometry.oriented(layer, q, k)
-        visible = self.geometry.visible(layer, torch.ones(1, k.shape[1], dtype=torch.long, device=k.device))
-        z = F.scaled_dot_product_attention(
-            *(x.transpose(1, 2) for x in (q, k, v)),
-            attn_mask=visible[:, :, -q.shape[1] :],
-            scale=self.geometry.scale(layer),
-        )
-        return z.transpose(1, 2).unflatten(0, rows) if len(rows) != 1 else z.transpose(1, 2)
+        z = self.geometry.rules[layer].unmasked(*(x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)), heads)
+        return z.unflatten(0, rows) if len(rows) != 1 else z
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:
         length = x.shape[-2] + 1 + self.at  # the read position attends to no later one
@@ -72,9 +67,9 @@ class DecoderStack(Stack):
         head, tokens = self.geometry.part("head"), self.model.readout.tokens
         row = self.geometry.part("norm_final")(row)
         if tokens is None:
-            return head(row)
+            return self.geometry.capped(head(row))
         bias = None if head.bias is None else head.bias[list(tokens)]
-        return F.linear(row, head.weight[list(tokens)], bias)
+        return self.geometry.capped(F.linear(row, head.weight[list(tokens)], bias))
 
     def attention_jvp(self, layer: int, total: Tensor, tangents: Sequence[Tensor]) -> list[Tensor]:
         return list(tangents)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hc_interp.models.attention_rule import Heads, of_heads
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.engine.kernels import attend_first, attention, linear
 from hc_interp.patching.engine.stack import Stack
@@ -21,7 +22,7 @@ class EncoderLayer:
         geometry = model.geometry
         self.norm_1: Any
         self.norm_2: Any
-        self.norm_1, self.norm_2 = geometry.norms(layer)
+        self.norm_1, self.norm_2 = geometry.part("norm_1", layer), geometry.part("norm_2", layer)
         self.q, self.k, self.v = (geometry.part(name, layer) for name in "qkv")
         self.mlp_in: Any = geometry.part("mlp_in", layer)
         self.mlp_out: Any = geometry.part("mlp_out", layer)
@@ -60,6 +61,7 @@ class EncoderStack(Stack):
     def __init__(self, model: HookedModel) -> None:
         super().__init__(model)
         self.layers = [EncoderLayer(model, i) for i in range(model.n_layers)]
+        self._biases: dict[tuple[int, int], Tensor] = {}  # of the attention scores, by layer and number of positions
 
     def attention_input(self, layer: int, x: Tensor) -> Tensor:
         return x
@@ -77,15 +79,32 @@ class EncoderStack(Stack):
         weight = getattr(self.layers[layer], name).weight
         return weight.view(self.model.n_heads, -1, weight.shape[-1])
 
-    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return attention(q, k, v)
+    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: Heads = None) -> Tensor:
+        return attention(q, k, v, self._bias(layer, k.shape[-3], heads))
+
+    def _bias(self, layer: int, length: int, heads: Heads = None) -> Float[Tensor, "head query key"] | None:
+        """What the model adds to the scores of these heads, or of all, at so many positions."""
+        bias = self.geometry.rules[layer].bias
+        if bias is None:
+            return None
+        if (layer, length) not in self._biases:
+            self._biases[layer, length] = bias(length)
+        return of_heads(self._biases[layer, length], heads)[0]
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:
         w = self.layers[layer]
         first = x[..., 0, :].reshape(-1, x.shape[-1])
         q = linear(first, w.q.weight, w.q.bias).unflatten(-1, (self.model.n_heads, -1))
         b_v = w.v.bias.view(self.model.n_heads, -1)
-        z = attend_first(x.reshape(-1, *x.shape[-2:]), q, self.by_head(layer, "k"), self.by_head(layer, "v"), b_v)
+        bias = self._bias(layer, x.shape[-2])
+        z = attend_first(
+            x.reshape(-1, *x.shape[-2:]),
+            q,
+            self.by_head(layer, "k"),
+            self.by_head(layer, "v"),
+            b_v,
+            None if bias is None else bias[:, 0].T,
+        )
         return z.view(*x.shape[:-2], 1, *z.shape[1:])
 
     def mlp(self, layer: int, mid: Tensor) -> Tensor:

@@ -31,8 +31,9 @@ def attention(
     q: Float[Tensor, "*rows pos head d_head"],
     k: Float[Tensor, "*rows pos head d_head"],
     v: Float[Tensor, "*rows pos head d_head"],
+    bias: Float[Tensor, "head pos pos"] | None = None,
 ) -> Float[Tensor, "*rows pos head d_head"]:
-    """Each head's `z`: softmax attention without a mask, scaled by `1 / sqrt(d_head)`.
+    """Each head's `z`: softmax attention without a mask, scaled by `1 / sqrt(d_head)`; `bias` is added to the scores.
 
     On a CPU the scores are padded to whole vector registers, with keys of weight 0.
     """
@@ -40,7 +41,10 @@ def attention(
     width = -(-n // LANES) * LANES if q.device.type == "cpu" else n
     query = (q * q.shape[-1] ** -0.5).transpose(-3, -2)
     key, value = k.transpose(-3, -2), v.transpose(-3, -2)
-    scores = F.pad(torch.matmul(query, key.transpose(-2, -1)), (0, width - n), value=-torch.inf)
+    scores = torch.matmul(query, key.transpose(-2, -1))
+    if bias is not None:
+        scores.add_(bias)
+    scores = F.pad(scores, (0, width - n), value=-torch.inf)
     return torch.matmul(scores.softmax(-1)[..., :n], value).transpose(-3, -2)
 
 
@@ -50,14 +54,16 @@ def attend_first(
     w_k: Float[Tensor, "head d_head d_model"],
     w_v: Float[Tensor, "head d_head d_model"],
     b_v: Float[Tensor, "head d_head"],
+    bias: Float[Tensor, "pos head"] | None = None,
 ) -> Float[Tensor, "rows head d_head"]:
     """One query's `z` over all positions of `x`, without projecting any position to keys or values.
 
     Scores are `x . (W_K^T q)`: the key's bias adds the same number at all positions, so the softmax does not depend on
     it. `x` is averaged by the pattern before it is projected to values. This takes `d_model * head` products per
-    position for the scores, and as many for the average, instead of `2 d_model^2`.
+    position for the scores, and as many for the average, instead of `2 d_model^2`. `bias` is added to the scores.
     """
     query = torch.einsum("rhd,hdm->rmh", q * q.shape[-1] ** -0.5, w_k)
-    pattern = torch.matmul(x, query).softmax(dim=1)
+    scores = torch.matmul(x, query)
+    pattern = (scores if bias is None else scores + bias).softmax(dim=1)
     averaged = torch.matmul(pattern.transpose(1, 2), x)
     return torch.einsum("rhm,hdm->rhd", averaged, w_v) + b_v

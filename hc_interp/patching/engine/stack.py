@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hc_interp.components import MLP, Component, Head
 from hc_interp.interventions.path_steps import SiteValues
+from hc_interp.models.attention_rule import Heads
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.kernels import linear
@@ -67,8 +68,10 @@ class Stack(ABC):
         """The weights of q, k or v, head by head."""
 
     @abstractmethod
-    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "*rows pos head d_head"]:
-        """The heads' `z` from their q, k and v `[*rows, pos, head, d_head]`."""
+    def attention(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: Heads = None
+    ) -> Float[Tensor, "*rows pos head d_head"]:
+        """The `z` of all heads, or of `heads`, from their q, k and v `[*rows, pos, head, d_head]`."""
 
     @abstractmethod
     def z_read(self, layer: int, x: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows 1 head d_head"]:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head, is_upstream
+from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.interventions.path_steps import INPUTS, PathEnd
 from hc_interp.models.forward import by_site
 from hc_interp.models.site import Site
@@ -73,7 +73,7 @@ class Attribution:
         for index, row in enumerate(self.rows):
             for sender in row.senders:
                 for r in row.active:
-                    if sender != r and is_upstream(sender, r):
+                    if row.leads(sender, r):
                         effects[:, index] += edges[row_of[sender], column_of[r, _through(r, row)]]
         return effects
 

@@ -1,0 +1,127 @@
+"""What the twin knows of each family: names of the parts of a layer, and attention written out.
+
+Nothing here comes from the package. Rotations and biases are those of the module's own file in transformers.
+"""
+
+import math
+import re
+import sys
+
+import torch
+
+BERT = {
+    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value",
+    "o": "attention.output.dense", "mlp": "output.dense", "ln": "attention.output.LayerNorm",
+}  # fmt: skip
+LLAMA = {
+    "q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj",
+    "mlp": "mlp.down_proj", "ln": "input_layernorm",
+}  # fmt: skip
+POST_NORMS = {"attn_out": "post_attention_layernorm", "mlp_out": "post_feedforward_layernorm"}
+NEOX = "attention.query_key_value"
+# By family: the list of layers, and the parts of a layer. "attn_out" and "mlp_out" are norms of what is added.
+LAYERS = {
+    "Bert": ("bert.encoder.layer", BERT),
+    **dict.fromkeys(("Roberta", "XLMRoberta", "Camembert"), ("roberta.encoder.layer", BERT)),
+    "Electra": ("electra.encoder.layer", BERT),
+    "DistilBert": (
+        "distilbert.transformer.layer",
+        {
+            "q": "attention.q_lin", "k": "attention.k_lin", "v": "attention.v_lin", "o": "attention.out_lin",
+            "mlp": "ffn.lin2", "ln": "sa_layer_norm",
+        },
+    ),
+    "MPNet": (
+        "mpnet.encoder.layer",
+        {**BERT, **{name: f"attention.attn.{name}" for name in "qkvo"}, "ln": "attention.LayerNorm"},
+    ),
+    "GPT2": (
+        "transformer.h",
+        {**dict.fromkeys("qkv", "attn.c_attn"), "o": "attn.c_proj", "mlp": "mlp.c_proj", "ln": "ln_1"},
+    ),
+    **dict.fromkeys(("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "Olmo", "SmolLM3"), ("model.layers", LLAMA)),
+    **{name: ("model.layers", {**LLAMA, **POST_NORMS}) for name in ("Gemma2", "Gemma3", "Gemma3Text")},
+    "Olmo2": ("model.layers", {name: path for name, path in (LLAMA | POST_NORMS).items() if name != "ln"}),
+    "Phi3": ("model.layers", {**LLAMA, **dict.fromkeys("qkv", "self_attn.qkv_proj")}),
+    "GPTNeoX": (
+        "gpt_neox.layers",
+        {**dict.fromkeys("qkv", NEOX), "o": "attention.dense", "mlp": "mlp.dense_4h_to_h", "ln": "input_layernorm"},
+    ),
+    "GPTJ": (
+        "transformer.h",
+        {
+            "q": "attn.q_proj", "k": "attn.k_proj", "v": "attn.v_proj", "o": "attn.out_proj",
+            "mlp": "mlp.fc_out", "ln": "ln_1",
+        },
+    ),
+    "OPT": (
+        "model.decoder.layers",
+        {**LLAMA, "o": "self_attn.out_proj", "mlp": "fc2", "ln": "self_attn_layer_norm"},
+    ),
+}  # fmt: skip
+ENCODERS = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "DistilBert", "MPNet")
+
+
+def family_of(module):
+    return re.sub("(For[A-Z]|LMHead).*", "", type(module).__name__)
+
+
+def attention(module, q, k, v, mask, layer):
+    """z of all heads, `[batch, pos, head, d_head]`, from q, k and v of all heads."""
+    family, config, n = family_of(module), module.config, q.shape[1]
+    block = module.get_submodule(LAYERS[family][0])[layer]
+    q, k = oriented(module, block, q, k, layer)
+    scale = 1 / math.sqrt(getattr(config, "query_pre_attn_scalar", None) or q.shape[-1])
+    scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale
+    if (cap := getattr(config, "attn_logit_softcapping", None)) is not None:
+        scores = torch.tanh(scores / cap) * cap
+    if family == "MPNet":
+        scores = scores + module.mpnet.encoder.compute_position_bias(v[:, :, 0])
+    hidden = mask[:, None, None, :] == 0
+    if family not in ENCODERS:
+        hidden = hidden | torch.ones(n, n).triu(1).bool()
+        window = getattr(config, "sliding_window", None)
+        if window is not None and (getattr(config, "layer_types", None) or {layer: "sliding"})[layer].startswith(
+            "slid"
+        ):
+            hidden = hidden | torch.ones(n, n).tril(-window).bool()
+    return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
+
+
+def oriented(module, block, q, k, layer):
+    """q and k as the scores are computed from them."""
+    source = sys.modules[type(module).__module__]
+    if type(module).__name__.startswith("GPTJ"):
+        n, turned = q.shape[1], block.attn.rotary_dim
+        sin, cos = block.attn.embed_positions[None, :n].chunk(2, dim=-1)
+        turn = source.apply_rotary_pos_emb
+        return tuple(torch.cat([turn(x[..., :turned], sin, cos), x[..., turned:]], dim=-1) for x in (q, k))
+    trunk = getattr(module, "gpt_neox", None) or getattr(module, "model", None)
+    rotary = getattr(trunk, "rotary_emb", None)
+    if rotary is None:
+        return q, k
+    a = getattr(block, "self_attn", None)
+    if hasattr(a, "q_norm"):
+        q, k = normed(a.q_norm, q), normed(a.k_norm, k)
+    if getattr(a, "use_rope", 1) == 0:
+        return q, k
+    of_layer = (module.config.layer_types[layer],) if family_of(module).startswith("Gemma3") else ()
+    cos, sin = rotary(k, torch.arange(q.shape[1])[None], *of_layer)
+    q, k = source_of_layers(block).apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin)
+    return q.transpose(1, 2), k.transpose(1, 2)
+
+
+def source_of_layers(block):
+    """The file of transformers that defines the layers."""
+    return sys.modules[type(block).__module__]
+
+
+def normed(norm, value):
+    """A norm of one head's values, or of those of all heads: then one head of each group that shares them counts."""
+    d_head = value.shape[-1]
+    n = norm.weight.shape[0] // d_head
+    if n == 1:
+        return norm(value)
+    copies = value.shape[2] // n
+    one = norm(value[:, :, ::copies].flatten(-2)).unflatten(-1, (n, d_head))
+    return one.repeat_interleave(copies, dim=2)
