@@ -70,7 +70,8 @@ class PatchPath(PathIntervention):
 
     `senders` and `receivers` are components, their names, or results that have `.heads`. All runs are made under the
     interventions before this one in the list. A receiver that these remove (Ablate, Keep) does not change. Captures at
-    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3.
+    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3; so do those of q,
+    k and pattern in a model that normalises q and k of all heads together.
 
     Raises `InterventionError` when it is built without a source or with impossible ends, inputs or route, and when it
     is used after a PatchPath that holds one of its receivers; `ComponentError` for components that the model lacks.
@@ -115,12 +116,15 @@ class PatchPath(PathIntervention):
         All of q, k and v are set: in step 3 an earlier receiver could change an input that `through` does not name.
         """
         edits = []
+        # q and k that are normalised together with those of other heads would change these too.
+        joint = paths.model.geometry.rules[item.layer].joint_norms
         for name in INPUTS:
             values = step_one.values if name in self.through else paths.clean
             projected, read = Site(item.layer, name, item.head), Site(item.layer, f"{name}_in", item.head)
             value = values[projected.whole][:, :, item.head]
             edits.append(SiteEdit(read, constant(values[read]), display=True))
-            edits.append(SiteEdit(projected, constant(value)))
+            if name == "v" or not joint:
+                edits.append(SiteEdit(projected, constant(value)))
         return edits
 
 

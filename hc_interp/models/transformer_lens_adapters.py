@@ -23,10 +23,17 @@ from transformer_lens.model_bridge.generalized_components import (
 )
 from transformer_lens.model_bridge.supported_architectures.bert import BertArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.gemma1 import Gemma1ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.gemma2 import Gemma2ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.gemma3 import Gemma3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.gpt2 import GPT2ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.gptj import GptjArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.llama import LlamaArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.mistral import MistralArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.neox import NeoxArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.olmo import OlmoArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.olmo2 import Olmo2ArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.opt import OptArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.phi3 import Phi3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
@@ -112,17 +119,18 @@ class MPNetAdapter(BertArchitectureAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        blocks: Any = self.components["blocks"]
+        parts: Any = self.components
+        blocks = parts["blocks"]
         blocks.name = "mpnet.encoder.layer"
         blocks.submodules["ln1"].name = "attention.LayerNorm"
         for key, part in blocks.submodules["attn"].submodules.items():
             part.name = f"attn.{key}"
-        self.components.pop("token_type_embed")
+        parts.pop("token_type_embed")
         for name in ("embed", "pos_embed", "embed_ln"):
-            self.components[name].name = f"mpnet{str(self.components[name].name).removeprefix('bert')}"
+            parts[name].name = f"mpnet{parts[name].name.removeprefix('bert')}"
         heads = {"mlm_head": "lm_head.dense", "unembed": "lm_head.decoder", "ln_final": "lm_head.layer_norm"}
         for name, path in heads.items():
-            self.components[name].name = path
+            parts[name].name = path
 
 
 class MPNetClassifierAdapter(MPNetAdapter):
@@ -150,7 +158,14 @@ class FullPrecision(ArchitectureAdapter):
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
         blocks: Any = self.components["blocks"]
-        blocks.submodules["attn"] = self._build_attention_bridge()
+        attn = blocks.submodules["attn"]
+        blocks.submodules["attn"] = self._attention_bridge_cls(
+            name=attn.name,
+            config=self.cfg,
+            submodules=attn.submodules,
+            requires_attention_mask=True,
+            requires_position_embeddings=True,
+        )
 
 
 class LlamaAdapter(FullPrecision, LlamaArchitectureAdapter):
@@ -194,6 +209,14 @@ class SmolLM3Adapter(FullPrecision, SmolLM3ArchitectureAdapter):
     _attention_bridge_cls = UnrotatedLayers
 
 
+class Gemma3Adapter(FullPrecision, Gemma3ArchitectureAdapter):
+    """`Gemma3ForCausalLM`."""
+
+
+class Olmo2Adapter(FullPrecision, Olmo2ArchitectureAdapter):
+    """`Olmo2ForCausalLM`."""
+
+
 class Scored(ArchitectureAdapter):
     """A decoder with a classifier: `score` replaces the head of the language model."""
 
@@ -229,3 +252,31 @@ class GemmaClassifierAdapter(Scored, GemmaAdapter):
 
 class SmolLM3ClassifierAdapter(Scored, SmolLM3Adapter):
     """`SmolLM3ForSequenceClassification`."""
+
+
+class GPTNeoXClassifierAdapter(Scored, NeoxArchitectureAdapter):
+    """`GPTNeoXForSequenceClassification`."""
+
+
+class GPTJClassifierAdapter(Scored, GptjArchitectureAdapter):
+    """`GPTJForSequenceClassification`."""
+
+
+class OPTClassifierAdapter(Scored, OptArchitectureAdapter):
+    """`OPTForSequenceClassification`."""
+
+
+class Gemma2ClassifierAdapter(Scored, Gemma2ArchitectureAdapter):
+    """`Gemma2ForSequenceClassification`."""
+
+
+class Gemma3ClassifierAdapter(Scored, Gemma3Adapter):
+    """`Gemma3TextForSequenceClassification`."""
+
+
+class Olmo2ClassifierAdapter(Scored, Olmo2Adapter):
+    """`Olmo2ForSequenceClassification`."""
+
+
+class Phi3ClassifierAdapter(Scored, Phi3ArchitectureAdapter):
+    """`Phi3ForSequenceClassification`."""

@@ -11,11 +11,18 @@ from hc_interp.models.families import (
     distilbert,
     electra,
     gemma,
+    gemma2,
+    gemma3,
     gpt2,
+    gpt_neox,
+    gptj,
     llama,
     mistral,
     mpnet,
     olmo,
+    olmo2,
+    opt,
+    phi3,
     qwen2,
     qwen3,
     roberta,
@@ -26,7 +33,7 @@ from hc_interp.models.families.family import Family
 
 _FILES = (
     bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, gpt2, llama, mistral, qwen2, qwen3, gemma,
-    olmo, smollm3,
+    gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, opt,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
@@ -41,13 +48,10 @@ def family_of(module: nn.Module, name: str = "The module") -> Family:
 
 # Why a class is refused whose layers are no variant of those that can be described, by how its name begins.
 _REASONS = {
-    ("GPTNeoXFor", "GPTJFor", "PhiFor", "FalconFor"): "its attention and MLP read the same stream, side by side",
     ("T5For", "MT5For", "BartFor", "MBartFor", "PegasusFor"): "it has two stacks, an encoder and a decoder",
     ("AlbertFor",): "all its layers are one module",
     ("DebertaFor", "DebertaV2For"): "its scores have terms of relative positions",
     ("ModernBertFor",): "its attention has windows to both sides and rotations of two bases",
-    ("Gemma2For", "Gemma3For"): "its layers have norms before and after attention and MLP",
-    ("Olmo2For",): "its layers have norms after attention and MLP only, inside the sum",
 }
 
 

@@ -117,4 +117,4 @@ TINY_DECODER = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2}
 
 def scored(decoder: Family, adapter: str) -> Family:
     """The family of a decoder whose language-model head is replaced by a classifier, `score`."""
-    return replace(decoder, adapter=adapter, head="score", head_hook="score", readout="last")
+    return replace(decoder, adapter=adapter, head="score", head_hook="score", readout="last", logit_cap=None)

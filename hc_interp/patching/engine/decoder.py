@@ -51,7 +51,7 @@ class DecoderStack(Stack):
     def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: Heads = None) -> Tensor:
         """With fewer queries than keys, the queries are those of the last positions."""
         rows = q.shape[:-3]
-        z = self.geometry.rules[layer].unmasked(*(x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)), heads)
+        z = self.geometry.rules[layer].unmasked(*(x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)), heads=heads)
         return z.unflatten(0, rows) if len(rows) != 1 else z
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:

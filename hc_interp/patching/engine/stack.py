@@ -124,7 +124,8 @@ class Stack(ABC):
 
     def z(self, layer: int, x: Float[Tensor, "*rows pos d_model"]) -> Float[Tensor, "*rows pos head d_head"]:
         """All heads' `z`, from the stream that enters the layer."""
-        return self.attention(layer, *self.project(layer, self.attention_input(layer, x)).unbind(-3))
+        q, k, v = self.project(layer, self.attention_input(layer, x)).unbind(-3)
+        return self.attention(layer, q, k, v)
 
     def attn_out(self, layer: int, z: Float[Tensor, "*rows head d_head"]) -> Float[Tensor, "*rows d_model"]:
         """Attention's output, from all heads' `z`."""

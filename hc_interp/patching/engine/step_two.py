@@ -65,7 +65,7 @@ class StepTwo:
         The other heads have their clean `z` there: the edits act on each head separately.
         """
         n = max(len(value) for value in inputs.values())
-        z = self.stack.attention(layer, *(inputs[name].expand(n, -1, -1, -1, -1) for name in INPUTS), heads)
+        z = self.stack.attention(layer, *(inputs[name].expand(n, -1, -1, -1, -1) for name in INPUTS), heads=heads)
         site = Site(layer, "z")
         if site not in self.edits:
             return z
