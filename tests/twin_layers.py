@@ -117,11 +117,14 @@ def source_of_layers(block):
 
 
 def normed(norm, value):
-    """A norm of one head's values, or of those of all heads: then one head of each group that shares them counts."""
+    """A norm of one head's values, or of all heads': then with one head of each other group, of its own place."""
     d_head = value.shape[-1]
     n = norm.weight.shape[0] // d_head
     if n == 1:
         return norm(value)
     copies = value.shape[2] // n
-    one = norm(value[:, :, ::copies].flatten(-2)).unflatten(-1, (n, d_head))
-    return one.repeat_interleave(copies, dim=2)
+    result = value.clone()
+    for place in range(copies):
+        heads = slice(place, None, copies)
+        result[:, :, heads] = norm(value[:, :, heads].flatten(-2)).unflatten(-1, (n, d_head))
+    return result

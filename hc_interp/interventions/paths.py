@@ -70,8 +70,8 @@ class PatchPath(PathIntervention):
 
     `senders` and `receivers` are components, their names, or results that have `.heads`. All runs are made under the
     interventions before this one in the list. A receiver that these remove (Ablate, Keep) does not change. Captures at
-    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3; so do those of q,
-    k and pattern in a model that normalises q and k of all heads together.
+    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3. Where q and k
+    of all heads are normalised together, captures of q, k and pattern show step 3 too.
 
     Raises `InterventionError` when it is built without a source or with impossible ends, inputs or route, and when it
     is used after a PatchPath that holds one of its receivers; `ComponentError` for components that the model lacks.

@@ -138,8 +138,9 @@ class MPNetClassifierAdapter(MPNetAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        for name in _LANGUAGE_MODEL_HEAD:
-            self.components.pop(name)
+        self.component_mapping = {
+            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
+        }
         self.component_mapping["classifier"] = LinearBridge(name="classifier.out_proj")
 
 

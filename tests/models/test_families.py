@@ -69,7 +69,7 @@ def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("GPTNeoXForCausalLM", "side by side"),
+        ("FalconForCausalLM", "side by side"),
         ("T5ForConditionalGeneration", "two stacks"),
         ("DebertaV2ForSequenceClassification", "relative positions"),
         ("AlbertForSequenceClassification", "one module"),

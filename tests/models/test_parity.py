@@ -11,9 +11,11 @@ from twin import Twin
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.interventions.nodes import Ablate
+from hc_interp.interventions.edges import PatchEdges
+from hc_interp.interventions.nodes import Ablate, SoftMask
 from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
+from hc_interp.interventions.sites import Edit
 from hc_interp.models.families import FAMILIES
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
@@ -37,7 +39,25 @@ def other_words():
     return type(BATCH)(ids, BATCH.attention_mask, BATCH.token_type_ids, ids=BATCH.ids)
 
 
+PATHS = [
+    ([Head(0, 1)], [Head(2, 1)], ("v",)),
+    ([EMBED, MLP(0)], [Head(1, 0), Head(2, 2), MLP(2)], ("q", "k")),
+    ([Head(0, 0), Head(1, 2)], [MLP(1)], ("q", "k", "v")),
+    ([Head(0, 0), Head(1, 2)], [OUTPUT], ("q", "k", "v")),
+]
+
+
+def metric(logits, gold, groups):
+    return logits[:, 1]
+
+
 PAIRS = ContrastPairs(BATCH, other_words(), [0, 1, 0, 1], groups=((0,), (1, 2)))
+
+
+def is_first(name):
+    """Whether no class before this one has the same family: classes that differ in name only share the slow tests."""
+    same = [other for other in sorted(FAMILIES) if FAMILIES[other] == FAMILIES[name]]
+    return name == same[0]
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
@@ -90,28 +110,88 @@ def test_backends_equal_plain_hooks(name, models, twin) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize(
-    ("senders", "receivers", "through"),
-    [
-        ([Head(0, 1)], [Head(2, 1)], ("v",)),
-        ([EMBED, MLP(0)], [Head(1, 0), Head(2, 2), MLP(2)], ("q", "k")),
-        ([Head(0, 0), Head(1, 2)], [OUTPUT], ("q", "k", "v")),
-    ],
-)
-def test_paths_equal_the_twin(name, models, twin, route, senders, receivers, through) -> None:
+def test_paths_equal_the_twin(name, models, twin, route) -> None:
     """By both engines: `path_effects` takes the fast one where it serves the family."""
-    logits, _ = twin.path(BATCH, PAIRS.corrupt, senders, receivers, through, route)
-    expected = read(name, logits)
-    for model in models:
-        if receivers != [OUTPUT]:
-            close(
-                name, model.logits(BATCH, PatchPath(senders, receivers, through, source=PAIRS, route=route)), expected
-            )
-    inputs = ("q", "k", "v") if receivers == [OUTPUT] else through
-    given = {"joint": True, "route": route, "metric": lambda logits, gold, groups: logits[:, 1]}
-    effects = path_effects(models[0], PAIRS, senders, receivers, inputs, **given).effects.flatten()
+    if not is_first(name):
+        return
     plain = read(name, twin.run(BATCH)[0])
-    close(name, torch.as_tensor(effects).double(), (expected - plain)[:, 1])
+    for senders, receivers, through in PATHS:
+        logits, _ = twin.path(BATCH, PAIRS.corrupt, senders, receivers, through, route)
+        expected = read(name, logits)
+        for model in models:
+            if receivers != [OUTPUT]:
+                path = PatchPath(senders, receivers, through, source=PAIRS, route=route)
+                close(name, model.logits(BATCH, path), expected)
+        inputs = ("q", "k", "v") if receivers == [OUTPUT] else through
+        effects = path_effects(models[0], PAIRS, senders, receivers, inputs, joint=True, route=route, metric=metric)
+        close(name, torch.as_tensor(effects.effects.flatten()).double(), (expected - plain)[:, 1])
+
+
+@torch.no_grad()
+def test_edges_are_direct_paths(name, models) -> None:
+    """With one receiver. A head of its own layer sends to an MLP only where the MLP reads it."""
+    if not is_first(name):
+        return
+    senders = [EMBED, MLP(0), Head(0, 1), Head(1, 0), Head(1, 2)]
+    for receiver in (MLP(1), Head(2, 1)):
+        edges, path = (kind(senders, receiver, "v", source=PAIRS) for kind in (PatchEdges, PatchPath))
+        close(name, models[0].logits(BATCH, edges), models[0].logits(BATCH, path))
+    head_to_mlp = models[0].logits(BATCH, PatchPath("L1H0", "L1MLP", source=PAIRS)) - models[0].logits(BATCH)
+    assert bool((head_to_mlp == 0).all()) is models[0].geometry.parallel
+    assert models[0].is_upstream(Head(1, 0), MLP(1)) is not models[0].geometry.parallel
+
+
+@torch.no_grad()
+def test_edits_equal_the_twins(name, models, twin) -> None:
+    """Of sites that no module shows, each as an edit of one that the twin has."""
+    if not is_first(name):
+        return
+    _, seen = twin.run(BATCH)
+    read_by_heads = seen.get((1, "normed"), seen[1, "resid_pre"]) if twin.decoder else seen[1, "resid_pre"]
+    ramp = torch.linspace(-1, 1, read_by_heads.shape[-1], dtype=read_by_heads.dtype)
+
+    def one_head(site_value):
+        return lambda value: torch.stack([site_value if h == 1 else value[:, :, h] for h in range(value.shape[2])], 2)
+
+    for model in models:
+        for edited in "qkv":
+            new = twin.project(1, edited, read_by_heads + ramp)[:, :, 1]
+            logits = twin.run(BATCH, {(1, edited): one_head(new)})[0]
+            change = Edit(Site(1, f"{edited}_in", head=1), lambda value: value + ramp)
+            close(name, model.logits(BATCH, change), read(name, logits))
+        own = torch.eye(BATCH.input_ids.shape[1], dtype=model.dtype).expand(len(BATCH), model.n_heads, -1, -1)
+        logits = twin.run(BATCH, {(1, "z"): lambda value: seen[1, "v"]})[0]
+        close(name, model.logits(BATCH, Edit(Site(1, "pattern"), lambda value, own=own: own)), read(name, logits))
+        logits = twin.run(BATCH, {(1, "z"): one_head(3 * seen[1, "z"][:, :, 1])})[0]
+        tripled = Edit(Site(1, "result", head=1), lambda value: 3 * value)
+        close(name, model.logits(BATCH, tripled), read(name, logits))
+
+
+def test_mask_gradients_equal_the_twins(name, models, twin) -> None:
+    if not is_first(name):
+        return
+    width = models[0].n_heads + 1  # the heads of a layer and its MLP
+    values = torch.linspace(0.3, 1, 3 * width, dtype=models[0].dtype)
+    mask = values.clone().requires_grad_()
+    edits = {}
+    for layer, part in enumerate(mask.split(width)):
+        edits[layer, "z"] = lambda value, part=part: value * part[:-1, None]
+        edits[layer, "mlp_out"] = lambda value, part=part: value * part[-1]
+    expected = torch.autograd.grad(read(name, twin.run(BATCH, edits)[0])[:, 1].sum(), mask)[0]
+    for model in models:
+        gates = values.clone().requires_grad_()
+        logits = model.logits(BATCH, SoftMask(gates, 0))
+        close(name, torch.autograd.grad(logits[:, 1].sum(), gates)[0], expected)
+
+
+@torch.no_grad()
+def test_all_direct_paths_into_the_output_give_the_corrupt_run(name, models, twin) -> None:
+    if not is_first(name):
+        return
+    everything = [EMBED, *models[0].components]
+    effects = path_effects(models[0], PAIRS, everything, "output", joint=True, metric=metric).effects.flatten()
+    expected = read(name, twin.run(PAIRS.corrupt)[0]) - read(name, twin.run(BATCH)[0])
+    close(name, torch.as_tensor(effects).double(), expected[:, 1])
 
 
 @torch.no_grad()
