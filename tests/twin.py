@@ -6,7 +6,7 @@ Nothing here comes from the package but the nouns: module paths, attention and t
 from contextlib import ExitStack
 
 import torch
-from twin_layers import ENCODERS, LAYERS, attention, family_of
+from twin_layers import LAYERS, POST_NORM, attention, family_of
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 
@@ -16,9 +16,9 @@ class Twin:
         self.module, self.family = module, family_of(module)
         path, self.names = LAYERS[self.family]
         self.layers = module.get_submodule(path)
-        self.decoder = self.family not in ENCODERS
+        self.decoder = self.family not in POST_NORM  # pre-norm
         config = module.config
-        self.parallel = self.family == "GPTJ" or getattr(config, "use_parallel_residual", False)
+        self.parallel = self.family in ("GPTJ", "Phi") or getattr(config, "use_parallel_residual", False)
         self.n_heads = config.num_attention_heads
         self.n_kv = getattr(config, "num_key_value_heads", None) or self.n_heads
         self.d_head = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads

@@ -54,12 +54,17 @@ LAYERS = {
             "mlp": "mlp.fc_out", "ln": "ln_1",
         },
     ),
+    "Phi": ("model.layers", {**LLAMA, "o": "self_attn.dense", "mlp": "mlp.fc2"}),
+    "ModernBert": (
+        "model.layers",
+        {**dict.fromkeys("qkv", "attn.Wqkv"), "o": "attn.Wo", "mlp": "mlp.Wo", "ln": "attn_norm"},
+    ),
     "OPT": (
         "model.decoder.layers",
         {**LLAMA, "o": "self_attn.out_proj", "mlp": "fc2", "ln": "self_attn_layer_norm"},
     ),
 }  # fmt: skip
-ENCODERS = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "DistilBert", "MPNet")
+POST_NORM = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "DistilBert", "MPNet")
 
 
 def family_of(module):
@@ -78,7 +83,9 @@ def attention(module, q, k, v, mask, layer):
     if family == "MPNet":
         scores = scores + module.mpnet.encoder.compute_position_bias(v[:, :, 0])
     hidden = mask[:, None, None, :] == 0
-    if family not in ENCODERS:
+    if family == "ModernBert" and config.layer_types[layer] == "sliding_attention":
+        hidden = hidden | (torch.arange(n)[:, None] - torch.arange(n)).abs().gt(config.local_attention // 2)
+    if family not in (*POST_NORM, "ModernBert"):
         hidden = hidden | torch.ones(n, n).triu(1).bool()
         window = getattr(config, "sliding_window", None)
         if window is not None and (getattr(config, "layer_types", None) or {layer: "sliding"})[layer].startswith(
@@ -105,7 +112,7 @@ def oriented(module, block, q, k, layer):
         q, k = normed(a.q_norm, q), normed(a.k_norm, k)
     if getattr(a, "use_rope", 1) == 0:
         return q, k
-    of_layer = (module.config.layer_types[layer],) if family_of(module).startswith("Gemma3") else ()
+    of_layer = (module.config.layer_types[layer],) if family_of(module).startswith(("Gemma3", "Modern")) else ()
     cos, sin = rotary(k, torch.arange(q.shape[1])[None], *of_layer)
     q, k = source_of_layers(block).apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin)
     return q.transpose(1, 2), k.transpose(1, 2)

@@ -247,7 +247,7 @@ class Geometry:
         return AttentionRule(
             scale=getattr(attention, "scaling", self.d_head**-0.5),
             causal=family.causal,
-            window=self._window(layer) if family.causal else None,
+            window=self._window(layer) if family.causal else getattr(attention, "sliding_window", None),
             norms=norms,
             joint_norms=joint_norms,
             angles=self._angles(layer) if getattr(attention, "use_rope", True) else None,

@@ -20,6 +20,7 @@ from transformer_lens.model_bridge.generalized_components import (
     NormalizationBridge,
     PosEmbedBridge,
     PositionEmbeddingsAttentionBridge,
+    UnembeddingBridge,
 )
 from transformer_lens.model_bridge.supported_architectures.bert import BertArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.gemma1 import Gemma1ArchitectureAdapter
@@ -33,6 +34,7 @@ from transformer_lens.model_bridge.supported_architectures.neox import NeoxArchi
 from transformer_lens.model_bridge.supported_architectures.olmo import OlmoArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.olmo2 import Olmo2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.opt import OptArchitectureAdapter
+from transformer_lens.model_bridge.supported_architectures.phi import PhiArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.phi3 import Phi3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
@@ -79,8 +81,8 @@ class ElectraClassifierAdapter(RobertaClassifierAdapter):
     trunk = "electra"
 
 
-class DistilBertClassifierAdapter(BertClassifierAdapter):
-    """`DistilBertForSequenceClassification`: no token types, no pooler, `pre_classifier` before `classifier`."""
+class DistilBertAdapter(BertArchitectureAdapter):
+    """`DistilBertForMaskedLM`: no token types, and all parts of a head at the top of the module."""
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
@@ -106,12 +108,25 @@ class DistilBertClassifierAdapter(BertClassifierAdapter):
                     ),
                 },
             ),
-            "pre_classifier": LinearBridge(name="pre_classifier"),
-            "classifier": LinearBridge(name="classifier"),
+            "mlm_head": LinearBridge(name="vocab_transform"),
+            "ln_final": self._norm("vocab_layer_norm"),
+            "unembed": UnembeddingBridge(name="vocab_projector"),
         }
 
     def _norm(self, name: str) -> NormalizationBridge:
         return NormalizationBridge(name=name, config=self.cfg, use_native_layernorm_autograd=True)
+
+
+class DistilBertClassifierAdapter(DistilBertAdapter):
+    """`DistilBertForSequenceClassification`: no pooler, `pre_classifier` before `classifier`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = {
+            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
+        }
+        for name in ("pre_classifier", "classifier"):
+            self.component_mapping[name] = LinearBridge(name=name)
 
 
 class MPNetAdapter(BertArchitectureAdapter):
@@ -281,3 +296,7 @@ class Olmo2ClassifierAdapter(Scored, Olmo2Adapter):
 
 class Phi3ClassifierAdapter(Scored, Phi3ArchitectureAdapter):
     """`Phi3ForSequenceClassification`."""
+
+
+class PhiClassifierAdapter(Scored, PhiArchitectureAdapter):
+    """`PhiForSequenceClassification`."""

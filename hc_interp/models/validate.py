@@ -189,7 +189,7 @@ def _check_head(model: HookedModel, batch: Batch, run: Run, shift: float) -> Non
     family, last = model.family, run.captured[Site(model.n_layers - 1, "resid_post")]
     if family.classify is not None and shift == 0:
         _agree(model, "classify of the last stream", family.classify(model.geometry.module, last[:, 0]), run.logits)
-    if not family.pre_norm:
+    if not family.causal or not family.pre_norm:  # an encoder's head may compute more
         return
     if model.readout.at_one_position:
         normed = model.geometry.part("norm_final")(last)

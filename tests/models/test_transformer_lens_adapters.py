@@ -40,9 +40,10 @@ def adapter_at(target: str) -> type:
 
 
 def test_entry_points_are_the_adapters() -> None:
-    classifiers = {name: family.adapter for name, family in FAMILIES.items() if family.readout != "vocabulary"}
+    adapted = {name: family for name, family in FAMILIES.items() if family.adapter is not None}
+    classifiers = {name: family.adapter for name, family in adapted.items() if family.readout != "vocabulary"}
     assert entry_points() == classifiers
-    assert all(issubclass(adapter_at(family.adapter), ArchitectureAdapter) for family in FAMILIES.values())
+    assert all(issubclass(adapter_at(family.adapter), ArchitectureAdapter) for family in adapted.values())
 
 
 def test_plain_transformer_lens(family) -> None:

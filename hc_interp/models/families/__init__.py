@@ -18,10 +18,12 @@ from hc_interp.models.families import (
     gptj,
     llama,
     mistral,
+    modernbert,
     mpnet,
     olmo,
     olmo2,
     opt,
+    phi,
     phi3,
     qwen2,
     qwen3,
@@ -32,8 +34,8 @@ from hc_interp.models.families import (
 from hc_interp.models.families.family import Family
 
 _FILES = (
-    bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, gpt2, llama, mistral, qwen2, qwen3, gemma,
-    gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, opt,
+    bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, modernbert, gpt2, llama, mistral, qwen2, qwen3, gemma,
+    gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, phi, opt,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
@@ -48,10 +50,18 @@ def family_of(module: nn.Module, name: str = "The module") -> Family:
 
 # Why a class is refused whose layers are no variant of those that can be described, by how its name begins.
 _REASONS = {
-    ("T5For", "MT5For", "BartFor", "MBartFor", "PegasusFor"): "it has two stacks, an encoder and a decoder",
+    (
+        "T5For",
+        "MT5For",
+        "BartFor",
+        "MBartFor",
+        "PegasusFor",
+        "M2M100For",
+        "MarianMTModel",
+    ): "it has two stacks, an encoder and a decoder",
     ("AlbertFor",): "all its layers are one module",
     ("DebertaFor", "DebertaV2For"): "its scores have terms of relative positions",
-    ("ModernBertFor",): "its attention has windows to both sides and rotations of two bases",
+    ("FalconFor",): "its layers add to the MLP's output in place, which would change values that were read",
 }
 
 

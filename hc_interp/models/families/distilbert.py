@@ -1,9 +1,10 @@
-"""DistilBERT (Sanh et al. 2019), with a classifier."""
+"""DistilBERT (Sanh et al. 2019), with a classifier or as a masked language model."""
 
 from typing import Any
 
 from torch import Tensor
 
+from hc_interp.models.families.bert import masked
 from hc_interp.models.families.family import OWN_ADAPTERS, Family
 
 
@@ -37,4 +38,7 @@ DISTILBERT = Family(
         "num_labels": 3,
     },
 )
-CLASSES = {"DistilBertForSequenceClassification": DISTILBERT}
+CLASSES = {
+    "DistilBertForSequenceClassification": DISTILBERT,
+    "DistilBertForMaskedLM": masked(DISTILBERT, f"{OWN_ADAPTERS}:DistilBertAdapter", "vocab_projector"),
+}
