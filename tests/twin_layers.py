@@ -114,13 +114,9 @@ def oriented(module, block, q, k, layer):
         return q, k
     of_layer = (module.config.layer_types[layer],) if family_of(module).startswith(("Gemma3", "Modern")) else ()
     cos, sin = rotary(k, torch.arange(q.shape[1])[None], *of_layer)
-    q, k = source_of_layers(block).apply_rotary_pos_emb(q.transpose(1, 2), k.transpose(1, 2), cos, sin)
-    return q.transpose(1, 2), k.transpose(1, 2)
-
-
-def source_of_layers(block):
-    """The file of transformers that defines the layers."""
-    return sys.modules[type(block).__module__]
+    turn, turned = sys.modules[type(block).__module__].apply_rotary_pos_emb, cos.shape[-1]
+    new = turn(q[..., :turned].transpose(1, 2), k[..., :turned].transpose(1, 2), cos, sin)
+    return tuple(torch.cat([x.transpose(1, 2), old[..., turned:]], dim=-1) for x, old in zip(new, (q, k), strict=True))
 
 
 def normed(norm, value):

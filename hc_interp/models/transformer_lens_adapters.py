@@ -233,6 +233,10 @@ class Olmo2Adapter(FullPrecision, Olmo2ArchitectureAdapter):
     """`Olmo2ForCausalLM`."""
 
 
+class PhiAdapter(FullPrecision, PhiArchitectureAdapter):
+    """`PhiForCausalLM`."""
+
+
 class Scored(ArchitectureAdapter):
     """A decoder with a classifier: `score` replaces the head of the language model."""
 
@@ -298,5 +302,5 @@ class Phi3ClassifierAdapter(Scored, Phi3ArchitectureAdapter):
     """`Phi3ForSequenceClassification`."""
 
 
-class PhiClassifierAdapter(Scored, PhiArchitectureAdapter):
+class PhiClassifierAdapter(Scored, PhiAdapter):
     """`PhiForSequenceClassification`."""

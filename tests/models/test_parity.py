@@ -21,8 +21,8 @@ from hc_interp.models.load import load
 from hc_interp.models.site import Site
 from hc_interp.patching.path_effects import path_effects
 
-# Hugging Face computes norms of OLMo and Gemma 2 and 3, the softmax of Gemma 2 and GPT-J, and the rotation of ModernBERT
-# in float32, whatever the type of the model.
+# Whatever the type of the model, Hugging Face computes in float32 the norms of OLMo and Gemma 2 and 3, the softmax of
+# Gemma 2 and GPT-J, and the rotation of ModernBERT.
 COARSE = ("Olmo", "Gemma2", "Gemma3", "GPTJ", "ModernBert")
 TOLERANCE = {name: 1e-6 if name.startswith(COARSE) else 1e-10 for name in FAMILIES}
 BATCH = tiny_batch(4)

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from hc_interp.models.families.family import OWN_ADAPTERS, TRANSFORMER_LENS, scored
+from hc_interp.models.families.family import OWN_ADAPTERS, scored
 from hc_interp.models.families.llama import LLAMA
 
 PHI = replace(
     LLAMA,
-    adapter=f"{TRANSFORMER_LENS}.phi:PhiArchitectureAdapter",
+    adapter=f"{OWN_ADAPTERS}:PhiAdapter",
     o="layers.{}.self_attn.dense",
     mlp_out="layers.{}.mlp.fc2",
     norm_2="layers.{}.input_layernorm",
