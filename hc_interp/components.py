@@ -110,6 +110,12 @@ def components(
     return tuple(dict.fromkeys(parsed))
 
 
+class Prunable(Protocol):
+    """A `HookedModel`, as far as subnetworks know it."""
+
+    def pruned(self, removed: Iterable[Component], means: Any) -> Any: ...
+
+
 class HasHeads(Protocol):
     """A result or subnetwork that is given for its heads: a heuristic core, generalizing heads."""
 
@@ -236,6 +242,16 @@ class Subnetwork:
                 f"{len(self.universe)} components. Name components of the model that it belongs to, like 'L0H0'."
             )
         return Subnetwork(self.kept - set(dropped), self.universe)
+
+    def apply(self, model: "Prunable", means: Any) -> Any:
+        """A plain Hugging Face module in which the removed components give their means: `means` from
+        `hc.mean_activations(model, data, positional=False)`, or 0.
+
+        Its logits are those of `model` under `hc.Keep(subnetwork, means)`, and transformers alone runs, saves and loads
+        it. Raises `ComponentError` for a component that the model lacks, `InterventionError` for means by position, and
+        `ModelError` where a family has no bias that could hold a mean.
+        """
+        return model.pruned(self.removed, means)
 
     def __contains__(self, item: object) -> bool:
         return (component(item) if isinstance(item, str) else item) in self.kept

@@ -46,6 +46,33 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, and rename it to `path` after success. After a failure it is removed.
+
+    Raises `HCError` if something is at `path` already (an empty folder is replaced), and if it cannot be written.
+    """
+    target = Path(path)
+    if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
+        raise HCError(f"{path} is there already. Expected a folder that is new or empty. Choose another name.")
+    temporary: Path | None = None
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.absolute().parent)
+        temporary = target.absolute().parent / Writer.this().name(target.name)
+        temporary.mkdir()
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise HCError(
+            f"{path} could not be written ({error.strerror or error}). Nothing was left behind. "
+            "Free some space or choose a folder that you may write to, then run again."
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def file_at(path: str | Path) -> Path:
     """The file that a path names, with links followed. The file need not exist yet.
 

@@ -6,6 +6,7 @@ Temporary files and the locks of run folders have such names. A file whose write
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from contextlib import suppress
@@ -54,13 +55,13 @@ class Writer:
 
 
 def remove_leftovers(folder: Path) -> list[Writer]:
-    """Remove the files of a folder whose writers have ended. Returns these writers."""
+    """Remove the files and folders in a folder whose writers have ended. Returns these writers."""
     gone = []
     for path in folder.iterdir():
         writer = Writer.of(path.name)
         if writer is not None and writer.is_gone(last_seen(path)):
             with suppress(PermissionError):  # a file of another user, who may remove it
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             gone.append(writer)
     return gone
 

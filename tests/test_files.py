@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from hc_interp.errors import HCError
-from hc_interp.files import atomic, check_destination, json_text, plain, write_json, write_text
+from hc_interp.files import atomic, check_destination, json_text, new_folder, plain, write_json, write_text
+from hc_interp.writer import Writer
 
 
 def names(folder: Path) -> list[str]:
@@ -185,3 +186,13 @@ def test_a_destination_is_tried_before_the_work_and_nothing_is_left(tmp_path, mo
 
 def refuse(**given):
     raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_a_folder_of_a_killed_process_is_removed(tmp_path) -> None:
+    gone = Writer(2**22 + 7, "123456", Writer.this().host)
+    left = tmp_path / gone.name("model")
+    left.mkdir()
+    (left / "config.json").write_text("{}")
+    with new_folder(tmp_path / "model") as temporary:
+        (temporary / "config.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

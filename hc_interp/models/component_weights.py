@@ -49,7 +49,7 @@ def sharing(geometry: Geometry, head: Head) -> list[Head]:
 def _slices(geometry: Geometry, item: Component) -> list[WeightSlice]:
     if isinstance(item, MLP):
         return [part for path in geometry.mlp_projections(item.layer) for part in _whole(geometry.module, path)]
-    return [*(part for name in "qkv" for part in _of_input(geometry, item, name)), _of_output(geometry, item)]
+    return [*(part for name in "qkv" for part in _of_input(geometry, item, name)), output_slice(geometry, item)]
 
 
 def _whole(module: nn.Module, path: str) -> list[WeightSlice]:
@@ -69,7 +69,7 @@ def _of_input(geometry: Geometry, head: Head, name: str) -> list[WeightSlice]:
     return [weight] if projection.bias is None else [weight, WeightSlice(f"{path}.bias", 0, first, geometry.d_head)]
 
 
-def _of_output(geometry: Geometry, head: Head) -> WeightSlice:
+def output_slice(geometry: Geometry, head: Head) -> WeightSlice:
     """The head's slice of the weight of the output projection."""
     axis = 1 if isinstance(geometry.part("o", head.layer), nn.Linear) else 0
     name = f"{geometry.path('o', head.layer)}.weight"

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
@@ -16,6 +17,7 @@ from hc_interp.components import MLP, Component, End, Head, is_upstream, univers
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
+from hc_interp.models.arguments import listed_interventions, listed_sites
 from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
 from hc_interp.models.fingerprint import fingerprint
@@ -24,7 +26,9 @@ from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
 from hc_interp.models.geometry import Geometry, cut_layers
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
+from hc_interp.models.pruned import pruned_module
 from hc_interp.models.readout import Readout
+from hc_interp.models.save import save_module
 from hc_interp.models.site import Site, check_site, layer_kinds
 from hc_interp.models.taps import Backend
 from hc_interp.models.tokenize import check_known, tokenization, tokenize
@@ -244,7 +248,7 @@ class HookedModel:
 
     def check_interventions(self, interventions: Iterable[Intervention]) -> list[Intervention]:
         """Return one or many interventions as a list. Raises an `HCError` if the list has no meaning on this model."""
-        interventions = _as_list(interventions)
+        interventions = listed_interventions(interventions)
         for index, item in enumerate(interventions):
             if not hasattr(item, "edits"):
                 raise InterventionError(
@@ -276,14 +280,7 @@ class HookedModel:
         through edits. Without edits nothing is recorded for autograd, since the weights are frozen. Raises an `HCError`
         for a batch, a site or a list of interventions that does not fit the model.
         """
-        sites: list[Any] = (
-            [capture] if isinstance(capture, Site | str) or not isinstance(capture, Iterable) else [*capture]
-        )
-        if wrong := [site for site in sites if not isinstance(site, Site)]:
-            raise ComponentError(
-                f"capture holds {wrong[0]!r}, which is not a site. Name places by layer, kind and head: "
-                "hc.Site(3, 'z', head=7) is what L3H7 puts out."
-            )
+        sites = listed_sites(capture)
         self.check_batch(batch)
         batch = batch.to(self.device)
         return self.run_edits(batch, self.compile(batch, interventions), sites)
@@ -381,15 +378,19 @@ class HookedModel:
         """An independent copy with its own weights, frozen, in evaluation mode."""
         return HookedModel(copy.deepcopy(self.module), name=self.name, **self.settings())
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the plain module and the tokenizer into a new folder, which transformers and `hc.load` read.
+
+        A classifier's labels stand in its config. Words that a language model's logits are read at (`labels=`) have no
+        place there: give them to `hc.load` again. Raises `HCError` for a path that exists or cannot be written.
+        """
+        names = self.labels if self.family.readout != "vocabulary" else None
+        return save_module(self.module, folder, self.tokenizer, names)
+
+    def pruned(self, removed: Iterable[Component], means: Any) -> nn.Module:
+        """`Subnetwork.apply` by the components that are removed."""
+        return pruned_module(self, removed, means)
+
     def settings(self) -> dict[str, Any]:
         """The arguments of `HookedModel` that another module of the same class is wrapped with."""
         return {k: getattr(self, k) for k in ("tokenizer", "labels", "family")} | {"backend": self.backend_name}
-
-
-def _as_list(interventions: Any) -> list[Intervention]:
-    if isinstance(interventions, str) or not isinstance(interventions, Iterable):
-        raise InterventionError(
-            f"Interventions were given as {interventions!r}; expected one intervention or a list of them, like "
-            "[hc.Ablate('L3H7', with_=means)]."
-        )
-    return list(interventions)

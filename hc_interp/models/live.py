@@ -10,6 +10,7 @@ from torch import nn
 from hc_interp.errors import ModelError, in_one_line
 from hc_interp.models.families import FAMILIES, family_of
 from hc_interp.models.families.family import Family
+from hc_interp.models.foreign_hooks import refuse_foreign_hooks
 from hc_interp.models.geometry import Geometry
 
 # The attributes in which wrappers, torch's and others, keep the module that they wrap.
@@ -28,15 +29,11 @@ def refuse_wrapped(module: nn.Module, name: str, family: Family | None = None) -
     A module for which the user gives a `family` is taken as it is, unless it is peft's.
     """
     inside, inner = ("", module) if family is not None else _inside(module)
-    if _is_peft(type(inner)):
-        what = "adapters that are not merged into the weights"
-        mend = f"Merge them into the weights: pass hc.load(module{inside}.merge_and_unload())."
-        if not hasattr(inner, "merge_and_unload"):
-            what, mend = (
-                "inputs that no weight can hold",
-                "Such a model cannot be wrapped; one with LoRA can be merged.",
-            )
-        raise ModelError(f"{name} is a model of peft with {what}. Expected the plain module. {mend}")
+    if _is_peft(type(inner)) and not hasattr(inner, "merge_and_unload"):
+        raise ModelError(
+            f"{name} is a model of peft with inputs that no weight can hold. Expected the plain module. Such a model "
+            "cannot be wrapped; one with LoRA can be merged."
+        )
     if inside:
         raise ModelError(
             f"{name} wraps a {type(inner).__name__}. Expected that module itself. Pass hc.load(module{inside})."
@@ -44,6 +41,25 @@ def refuse_wrapped(module: nn.Module, name: str, family: Family | None = None) -
     if family is None:
         family_of(module, name)
     _check_tensors(module, name)
+
+
+def merged(module: nn.Module, name: str, foreign_hooks: str) -> nn.Module:
+    """A model of peft (LoRA) as the plain module of a copy, into whose weights the active adapters are merged. Any
+    other module is returned as it is.
+
+    Raises `ModelError` for adapters that are switched off, and for foreign hooks if `foreign_hooks` is "refuse".
+    """
+    if not _is_peft(type(module)) or not hasattr(module, "merge_and_unload"):
+        return module
+    if foreign_hooks == "refuse":
+        refuse_foreign_hooks(module, name)
+    if any(getattr(part, "disable_adapters", False) is True for part in module.modules()):
+        raise ModelError(
+            f"{name} is a model of peft whose adapters are switched off, so that it computes what its base does. "
+            "Expected active ones, to be merged. Call enable_adapter_layers(), or pass the base: "
+            "hc.load(module.unload())."
+        )
+    return copy.deepcopy(module).merge_and_unload()  # type: ignore[operator]
 
 
 def check_parts(module: nn.Module, name: str, family: Family) -> None:

@@ -17,7 +17,7 @@ from hc_interp.models.families import FAMILIES, family_of, unsupported
 from hc_interp.models.families.family import Family
 from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
-from hc_interp.models.live import check_parts, refuse_wrapped
+from hc_interp.models.live import check_parts, merged, refuse_wrapped
 from hc_interp.models.names import folder_or_hub_id
 from hc_interp.models.precision import dtype_named
 from hc_interp.models.tokenizer import given_tokenizer, read_tokenizer, with_padding
@@ -51,9 +51,9 @@ def load(
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
     `save_pretrained` wrote, a hub id, or a live module. "FOLDER@STEP" is one checkpoint of a series that `hc.finetune`
-    wrote, "zoo:NAME@STEP" one of a series of the zoo. If it is an adapter of peft (LoRA), the adapter is merged into
-    its base; this needs `hc-interp[lora]`. `tokenizer` replaces the checkpoint's own. It is a tokenizer of transformers
-    or `tokenizers`, or the folder or hub id of one.
+    wrote, "zoo:NAME@STEP" one of a series of the zoo. Adapters of peft (LoRA), in a folder or in a live model, are
+    merged into their base, in a copy; this needs `hc-interp[lora]`. `tokenizer` replaces the checkpoint's own. It is a
+    tokenizer of transformers or `tokenizers`, or the folder or hub id of one.
 
     `labels` names a classifier's classes in logit order, if the checkpoint does not. A classifier on a decoder is read
     where its module reads it: at the last token that is not the `pad_token_id` of its config. For a language model
@@ -82,9 +82,10 @@ def load(
     precision = dtype_named(dtype)
     tokenizer = given_tokenizer(tokenizer)
     if isinstance(source, nn.Module):
-        name = type(source).__name__
-        refuse_wrapped(source, name, family)
-        module = copy_without_hooks(source, name, foreign_hooks)
+        plain = merged(source, type(source).__name__, foreign_hooks)
+        name = type(plain).__name__
+        refuse_wrapped(plain, name, family)
+        module = copy_without_hooks(plain, name, foreign_hooks)
         family = family or family_of(module, name)
         settle_config(module.config, family, name)
         check_parts(module, name, family)

@@ -1,7 +1,6 @@
 """`ModelSeries`: the checkpoints of one training, each loaded when it is asked for."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 from hc_interp.models.checkpoints import SeriesFolder
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
+from hc_interp.models.quiet import no_bars_of_transformers
 
 
 class ModelSeries:
@@ -73,20 +73,6 @@ class ModelSeries:
     def _repr_html_(self) -> str:
         title = repr(self).replace("&", "&amp;").replace("<", "&lt;")
         return f"<p><b>{title}</b></p>{self.metrics.to_html(float_format='%.3g', index=False)}"
-
-
-@contextmanager
-def no_bars_of_transformers() -> Iterator[None]:
-    """Hide the bars that transformers shows whenever a checkpoint is loaded."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def load_series(name_or_folder: str | Path, *, device: Any = None) -> ModelSeries:

@@ -9,7 +9,8 @@ import torch
 from hc_interp.data.task import Task
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.load import load
-from hc_interp.models.series import ModelSeries, load_series, no_bars_of_transformers
+from hc_interp.models.quiet import no_bars_of_transformers
+from hc_interp.models.series import ModelSeries, load_series
 from hc_interp.progress import Stage, stage
 from hc_interp.records.lock import locked
 from hc_interp.torch_modes import own_torch_modes

@@ -220,15 +220,26 @@ def test_without_peft_the_extra_is_named(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(TARGETS))
-def test_live_adapted_models_are_told_to_merge(family, tmp_path) -> None:
+def test_live_adapted_models_are_merged_in_a_copy(family, tmp_path) -> None:
+    tiny_module(family).save_pretrained(tmp_path / "base")
+    wrapped, expected = adapt(tmp_path / "base", tmp_path / "lora", family)
+    before = {name: tensor.clone() for name, tensor in wrapped.state_dict().items()}
+    for given in (wrapped, wrapped.base_model):
+        model = load(given, labels=LABELS)
+        torch.testing.assert_close(logits_of(model), expected, atol=1e-10, rtol=0)
+        assert model.name == type(model.module).__name__ == type(tiny_module(family)).__name__
+    assert all(torch.equal(before[name], tensor) for name, tensor in wrapped.state_dict().items())
+    assert before.keys() == wrapped.state_dict().keys()  # the user's model has its adapters still
+
+
+@pytest.mark.parametrize("family", sorted(TARGETS))
+def test_what_holds_adapted_parts_is_refused(family, tmp_path) -> None:
     wrapped, _ = adapt(save(tmp_path / "base", family), tmp_path / "lora", family)
     for given, way in (
-        (wrapped, "module"),
-        (wrapped.base_model, "module"),
         (torch.nn.DataParallel(wrapped), r"module\.module"),
         (torch.compile(wrapped), r"module\._orig_mod"),
     ):
-        with pytest.raises(ModelError, match=rf"hc\.load\({way}\.merge_and_unload\(\)\)"):
+        with pytest.raises(ModelError, match=rf"Pass hc\.load\({way}\)"):
             load(given, labels=LABELS)
     with pytest.raises(ModelError, match=r"is a peft\.tuners\.lora\.layer\.\w+, not a .*merge_and_unload\(\)"):
         load(wrapped.base_model.model, labels=LABELS)
@@ -236,6 +247,17 @@ def test_live_adapted_models_are_told_to_merge(family, tmp_path) -> None:
     inside.add_adapter(peft.LoraConfig(r=2, target_modules=TARGETS[family]))
     with pytest.raises(ModelError, match="is a peft"):
         load(inside, labels=LABELS)
+
+
+def test_adapters_that_are_switched_off_or_hooked_are_refused(tmp_path) -> None:
+    wrapped, _ = adapt(save(tmp_path / "base"), tmp_path / "lora")
+    wrapped.base_model.disable_adapter_layers()
+    with pytest.raises(ModelError, match=r"adapters are switched off.* hc\.load\(module\.unload\(\)\)"):
+        load(wrapped, labels=LABELS)
+    wrapped.base_model.enable_adapter_layers()
+    wrapped.register_forward_hook(lambda module, given, value: None)
+    with pytest.raises(ModelError, match="carries"):
+        load(wrapped, labels=LABELS)
 
 
 def test_the_command_line_takes_the_folder(tmp_path, monkeypatch, capsys) -> None:
