@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 # True or 1 where a position holds a token, False or 0 where it is padding.
-Mask = Int[Tensor, "batch key"] | Bool[Tensor, "batch key"]
+Mask = Int[Tensor, "#batch key"] | Bool[Tensor, "#batch key"]  # or one mask for all rows
 Angles = tuple[Float[Tensor, "1 pos rotated"], Float[Tensor, "1 pos rotated"]]  # cosines and sines
 Heads = Sequence[int] | None  # the heads that q and k are those of; None stands for all
 
@@ -101,7 +101,7 @@ class AttentionRule:
         copies = value.unflatten(2, (groups, -1)).transpose(2, 3)
         return norm(copies.flatten(-2)).view(copies.shape).transpose(2, 3).flatten(2, 3)
 
-    def visible(self, attention_mask: Mask) -> Bool[Tensor, "batch 1 #query key"]:
+    def visible(self, attention_mask: Mask) -> Bool[Tensor, "#batch 1 #query key"]:
         """Whether a query may attend to a key: to no padding, and in a decoder to no key that is later or outside the
         window.
 
