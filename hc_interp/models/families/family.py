@@ -37,6 +37,7 @@ class Family:
       number of positions.
     - `score_cap`, `logit_cap`: the config's names of the bounds of attention scores and logits. A number x becomes
       `bound * tanh(x / bound)`; a bound of None leaves it.
+    - `softmax_in_float32`: whether the module's softmax is computed in float32, whatever the type of the model.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
     - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
       no `.bridge`, and `backend="nnsight"` runs it.
@@ -76,6 +77,7 @@ class Family:
     position_bias: Callable[[Any, int], Tensor] | None = None
     score_cap: str | None = None
     logit_cap: str | None = None
+    softmax_in_float32: bool = False
     joint: Literal["blocks", "heads"] | None = None
     parallel: bool | str = False
     causal: bool = False
