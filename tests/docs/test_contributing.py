@@ -165,7 +165,7 @@ def test_the_family_wraps_a_class_that_the_package_does_not_know(page) -> None:
     model, batch = page["ernie"], tiny_batch(4)
     assert not page["CLASSES"].keys() & FAMILIES.keys()
     with torch.no_grad():
-        plain = page["module"](batch.input_ids, batch.attention_mask, token_type_ids=batch.token_type_ids).logits
+        plain = page["module"].eval()(batch.input_ids, batch.attention_mask, token_type_ids=batch.token_type_ids).logits
     torch.testing.assert_close(model.logits(batch), plain)
     assert is_fast(model, [])
     with pytest.raises(hc.ModelError, match="cannot wrap"):
@@ -173,7 +173,8 @@ def test_the_family_wraps_a_class_that_the_package_does_not_know(page) -> None:
 
 
 def test_a_family_that_the_user_gave_is_part_of_the_fingerprint(page) -> None:
-    family = replace(page["ERNIE"], classify=lambda module, first: page["pooled_and_classified"](module, first))
+    family = replace(page["ERNIE"], classify=lambda module, last: module.classifier(module.ernie.pooler(last[:, None])))
     other = hc.load(page["module"], labels=page["ernie"].labels, backend="nnsight", family=family)
     assert other.fingerprint != page["ernie"].fingerprint
+    assert other.family.classify(page["module"], torch.zeros(1, 24)).shape == (1, 3)
     assert page["ernie"].copy().fingerprint == page["ernie"].fingerprint
