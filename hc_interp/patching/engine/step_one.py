@@ -70,12 +70,10 @@ class StepOne:
             yield LayerChange(layer, x, _masked(self.stack.attention_input(layer, x) - before, reached), reached)
             if layer == last and layer not in mlps:
                 return
-            # The MLP of a parallel layer does not read its heads.
-            seen = reached.clone() if self.stack.geometry.parallel else reached
             mid = self._attention(layer, groups, x, reached)
             reads = self.stack.mlp_reads(x, mid)
             if layer in mlps:
-                yield MLPChange(layer, self._mlp_change(layer, reads, seen))
+                yield MLPChange(layer, self._mlp_change(layer, reads, reached))
             x = self._mlp(layer, groups, reads, mid, reached)
         end = clean[Site(self.stack.depth - 1, "resid_post")]
         if last == self.stack.depth:
