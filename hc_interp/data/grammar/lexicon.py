@@ -191,6 +191,7 @@ def is_plural(noun: str) -> bool:
     return noun in _IRREGULAR or (noun.endswith("s") and not noun.endswith(("ss", "us", "is")))
 
 
+@lru_cache(maxsize=100_000)
 def related(one: str, other: str) -> bool:
     """Whether one word may imply the other: equal, in one row of related words, or a noun that describes everybody."""
     one, other = lemma(one), lemma(other)
