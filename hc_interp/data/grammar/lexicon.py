@@ -5,6 +5,8 @@ are aligned. The relations between words cover more of English than the grammar 
 from other texts, such as HANS.
 """
 
+from functools import lru_cache
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
