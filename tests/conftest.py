@@ -14,7 +14,7 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-# Half a minute and more of one process each, the longest first. Begun last, one of them would run alone at the end.
+# The files that take longest. Begun last, one of them would run alone at the end.
 LONG = (
     "cli/test_killed.py", "search/sampling/test_sample_subnetworks.py", "patching/test_sweep.py", "cli/test_steps.py",
     "models/test_foreign_hooks.py", "search/test_search_masks.py", "models/test_parity.py", "models/test_zoo_series.py",
