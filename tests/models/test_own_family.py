@@ -123,6 +123,11 @@ def test_a_family_that_nearly_fits_is_refused_with_the_site_that_is_off(case) ->
         load(module, labels=labels, backend="nnsight", family=family)
 
 
+def test_a_family_whose_stream_is_normalised_names_both_norms() -> None:
+    with pytest.raises(hc.ModelError, match=r"without norm_1 or norm_2, which do that"):
+        replace(ERNIE, norm_2=None)
+
+
 def test_a_rule_that_no_site_shows_is_refused() -> None:
     """OLMo's clipping bounds q, k and v, which small weights never reach."""
     module = tiny_module("OlmoForCausalLM")

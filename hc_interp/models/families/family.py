@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from hc_interp.errors import ModelError
 from hc_interp.records.digest import NOT_HASHED
 
 OWN_ADAPTERS = "hc_interp.models.transformer_lens_adapters"
@@ -88,6 +89,13 @@ class Family:
     classify: Callable[[Any, Tensor], Tensor] | None = None
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
     tiny: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=NOT_HASHED)
+
+    def __post_init__(self) -> None:
+        if self.norm_final is None and None in (self.norm_1, self.norm_2):
+            raise ModelError(
+                "hc.Family was given without norm_final, so that its stream is normalised after each sum, and without "
+                "norm_1 or norm_2, which do that. Name both norms, or norm_final if the stream itself has none."
+            )
 
     @property
     def blocks(self) -> str:
