@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 # True or 1 where a position holds a token, False or 0 where it is padding.
-Mask = Int[Tensor, "batch key"] | Bool[Tensor, "batch key"]
+Mask = Int[Tensor, "#batch key"] | Bool[Tensor, "#batch key"]  # or one mask for all rows
 Angles = tuple[Float[Tensor, "1 pos rotated"], Float[Tensor, "1 pos rotated"]]  # cosines and sines
 Heads = Sequence[int] | None  # the heads that q and k are those of; None stands for all
 
@@ -27,6 +27,7 @@ class AttentionRule:
       the first entries are rotated then. Entry i is paired with entry i + half, or with its neighbour (`neighbours`).
     - `scale`: the factor of the scores. `cap`: the scores s become `cap * tanh(s / cap)`.
     - `bias`: a number for each head, query and key that is added to the scores, from the number of positions.
+    - `in_float32`: whether the softmax is computed in float32, whatever the type of the scores.
     - `causal`: no query attends to a later key. `window`: nor to one that is `window` or more positions away.
     """
 
@@ -39,6 +40,7 @@ class AttentionRule:
     neighbours: bool = False
     cap: float | None = None
     bias: Callable[[int], Float[Tensor, "1 head query key"]] | None = None
+    in_float32: bool = False
 
     def pattern(
         self,
@@ -59,7 +61,9 @@ class AttentionRule:
         if self.bias is not None:
             scores = scores + of_heads(self.bias(k.shape[1]), heads)[:, :, -n:]
         hidden = ~self.visible(attention_mask)[:, :, -n:]
-        return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(dim=-1)
+        if not self.in_float32:
+            return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(dim=-1)
+        return scores.float().masked_fill(hidden, torch.finfo(torch.float32).min).softmax(dim=-1).to(scores.dtype)
 
     def unmasked(
         self,
@@ -70,7 +74,7 @@ class AttentionRule:
     ) -> Float[Tensor, "rows query head d_head"]:
         """The heads' `z` on rows without padding. Fewer queries than keys are those of the last positions."""
         real = torch.ones(1, k.shape[1], dtype=torch.long, device=k.device)
-        if self.cap is not None or self.bias is not None:
+        if self.cap is not None or self.bias is not None or self.in_float32:
             return attend(self.pattern(q, k, real, heads), v)
         q, k = self.oriented(q, k)
         visible = self.visible(real)[:, :, -q.shape[1] :]
@@ -101,7 +105,7 @@ class AttentionRule:
         copies = value.unflatten(2, (groups, -1)).transpose(2, 3)
         return norm(copies.flatten(-2)).view(copies.shape).transpose(2, 3).flatten(2, 3)
 
-    def visible(self, attention_mask: Mask) -> Bool[Tensor, "batch 1 #query key"]:
+    def visible(self, attention_mask: Mask) -> Bool[Tensor, "#batch 1 #query key"]:
         """Whether a query may attend to a key: to no padding, and in a decoder to no key that is later or outside the
         window.
 

@@ -254,6 +254,7 @@ class Geometry:
             neighbours=family.neighbours,
             cap=self._cap("score_cap"),
             bias=bias,
+            in_float32=family.softmax_in_float32,
         )
 
     def _angles(self, layer: int) -> Callable[[Tensor], Angles] | None:

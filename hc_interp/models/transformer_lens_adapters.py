@@ -9,7 +9,7 @@ code needs.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
@@ -39,6 +39,8 @@ from transformer_lens.model_bridge.supported_architectures.phi3 import Phi3Archi
 from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
+
+from hc_interp.models.joint_projection import JointProjection
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
 
@@ -237,6 +239,31 @@ class PhiAdapter(FullPrecision, PhiArchitectureAdapter):
     """`PhiForCausalLM`."""
 
 
+class PartOfJoint(nn.Module):
+    """The projection to q, k or v of all heads, by the weights that a joint projection has at each pass.
+
+    TransformerLens would copy these weights once, since those of different heads lie apart.
+    """
+
+    def __init__(self, projection: nn.Linear, layout: JointProjection, part: int) -> None:
+        super().__init__()
+        self._joint = (projection, layout, part)  # in a tuple, so that the projection is not a part of this module too
+
+    def forward(self, x: Tensor) -> Tensor:
+        projection, layout, part = self._joint
+        bias = None if projection.bias is None else layout.split(projection.bias)[part]
+        return nn.functional.linear(x, layout.split(projection.weight, 0)[part], bias)
+
+
+class GPTNeoXAdapter(NeoxArchitectureAdapter):
+    """`GPTNeoXForCausalLM`."""
+
+    def split_qkv_matrix(self, original_attention_component: Any) -> Any:
+        n_heads, projection = self.cfg.n_heads, original_attention_component.query_key_value
+        layout = JointProjection((n_heads, n_heads, n_heads), self.cfg.d_model // n_heads, by_head=True)
+        return tuple(PartOfJoint(projection, layout, part) for part in range(3))
+
+
 class Scored(ArchitectureAdapter):
     """A decoder with a classifier: `score` replaces the head of the language model."""
 
@@ -274,7 +301,7 @@ class SmolLM3ClassifierAdapter(Scored, SmolLM3Adapter):
     """`SmolLM3ForSequenceClassification`."""
 
 
-class GPTNeoXClassifierAdapter(Scored, NeoxArchitectureAdapter):
+class GPTNeoXClassifierAdapter(Scored, GPTNeoXAdapter):
     """`GPTNeoXForSequenceClassification`."""
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import pkgutil
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ _NORMED = {
     "attn_out": ("attn_norm", "blocks.{}.ln1_post.hook_out"),
     "mlp_out": ("mlp_norm", "blocks.{}.ln2_post.hook_out"),
 }
+_TABLES = (dict, OrderedDict, set)
 
 
 def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> Any:
@@ -65,7 +67,12 @@ def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> An
 
 def share_tree(module: nn.Module) -> nn.Module:
     """A copy of the module tree over the same parameters and buffers, in evaluation mode."""
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    # Each module has about ten empty tables, mostly of hooks. `deepcopy` needs as much time for them as for the rest.
+    for part in module.modules():
+        for table in vars(part).values():
+            if type(table) in _TABLES and not table:
+                shared[id(table)] = type(table)()
     return copy.deepcopy(module, shared).eval()
 
 

@@ -34,15 +34,10 @@ NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
     """Whether the fast engine can measure this model under these interventions; the general engine can always."""
     family = model.geometry.family
-    known = _is_decoder(family) if family.causal else _is_encoder(family)
-    if model.geometry.parallel or any(rule.joint_norms for rule in model.geometry.rules):
-        known = False
+    known = family.pre_norm if family.causal else _is_encoder(family)
+    # q and k of single heads cannot be computed where all heads' are normalised together.
+    known = known and not any(rule.joint_norms for rule in model.geometry.rules)
     return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
-
-
-def _is_decoder(family: Family) -> bool:
-    """Whether `DecoderStack` computes a family's layers."""
-    return family.pre_norm and family.attn_norm is None and family.mlp_norm is None
 
 
 def _is_encoder(family: Family) -> bool:

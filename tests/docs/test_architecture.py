@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/families.md",
     "hc_interp/extremes/README.md",
     "hc_interp/patching/engine/README.md",
     "hc_interp/reading/README.md",

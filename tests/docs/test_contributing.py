@@ -2,20 +2,24 @@
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tiny import tiny_batch
 
 import hc_interp as hc
 from hc_interp.errors import HCError, InterventionError
 from hc_interp.figures.registry import FIGURES, figure
 from hc_interp.heads.evidence import METHODS, evidence
+from hc_interp.models.families import FAMILIES
+from hc_interp.patching.sweep import is_fast
 from hc_interp.search.ranking import Ranking
 from hc_interp.search.screens import SCREENS, screen
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-RECIPES = ("intervention", "screen", "evidence", "figure")
+RECIPES = ("intervention", "screen", "evidence", "figure", "family")
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +159,22 @@ def test_edits_are_edits_of_sites_that_are_there(tiny_bert) -> None:
         tiny_bert.run(batch, Wrong(lambda value: value))
     with pytest.raises(HCError, match="L9"):
         tiny_bert.run(batch, Wrong(hc.SiteEdit(hc.Site(9, "z"), lambda value: value)))
+
+
+def test_the_family_wraps_a_class_that_the_package_does_not_know(page) -> None:
+    model, batch = page["ernie"], tiny_batch(4)
+    assert not page["CLASSES"].keys() & FAMILIES.keys()
+    with torch.no_grad():
+        plain = page["module"].eval()(batch.input_ids, batch.attention_mask, token_type_ids=batch.token_type_ids).logits
+    torch.testing.assert_close(model.logits(batch), plain)
+    assert is_fast(model, [])
+    with pytest.raises(hc.ModelError, match="cannot wrap"):
+        hc.load(page["module"], labels=model.labels)
+
+
+def test_a_family_that_the_user_gave_is_part_of_the_fingerprint(page) -> None:
+    family = replace(page["ERNIE"], classify=lambda module, last: module.classifier(module.ernie.pooler(last[:, None])))
+    other = hc.load(page["module"], labels=page["ernie"].labels, backend="nnsight", family=family)
+    assert other.fingerprint != page["ernie"].fingerprint
+    assert other.family.classify(page["module"], torch.zeros(1, 24)).shape == (1, 3)
+    assert page["ernie"].copy().fingerprint == page["ernie"].fingerprint

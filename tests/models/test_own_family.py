@@ -100,6 +100,16 @@ NEARLY = {
     "taken for post-LN": ("llama", {"norm_final": None}, r"L0"),
     "norms of q and k left out": ("qwen3-lm", {"q_norm": None, "k_norm": None}, r"L0\.pattern applied to v"),
     "read as a classifier": ("gpt2-lm", {"readout": "last"}, r"labels|logits"),
+    "no bias by distance": ("MPNetForMaskedLM", {"position_bias": None}, r"L0\.pattern applied to v"),
+    "not side by side": ("GPTNeoXForCausalLM", {"parallel": False}, r"L0\.resid_mid through norm_2 and the MLP"),
+    "side by side": ("llama", {"parallel": True}, r"L0\.resid_pre through norm_2 and the MLP"),
+    "all q first": ("GPTNeoXForCausalLM", {"joint": "blocks"}, r"L0\.(q_in projected|pattern applied)"),
+    "by head": ("gpt2-lm", {"joint": "heads"}, r"L0\.(q_in projected|pattern applied)"),
+    "halves rotated": ("GPTJForCausalLM", {"neighbours": False}, r"L0\.pattern applied to v"),
+    "scores not bounded": ("Gemma2ForCausalLM", {"score_cap": None}, r"L0\.pattern applied to v"),
+    "logits not bounded": ("Gemma2ForCausalLM", {"logit_cap": None}, r"projected to logits"),
+    "no norm after attention": ("Olmo2ForCausalLM", {"attn_norm": None}, r"L0\.resid_mid through the MLP"),
+    "no norm after the MLP": ("Gemma3ForCausalLM", {"mlp_norm": None}, r"L0\.resid_mid"),
 }
 
 
@@ -107,10 +117,15 @@ NEARLY = {
 def test_a_family_that_nearly_fits_is_refused_with_the_site_that_is_off(case) -> None:
     name, changes, place = NEARLY[case]
     module = tiny_module(name)
-    labels = LABELS if not name.endswith("-lm") else None
+    labels = None if name.endswith(("-lm", "LM")) else LABELS
     family = replace(FAMILIES[type(module).__name__], **changes)
     with pytest.raises(hc.HCError, match=place):
         load(module, labels=labels, backend="nnsight", family=family)
+
+
+def test_a_family_whose_stream_is_normalised_names_both_norms() -> None:
+    with pytest.raises(hc.ModelError, match=r"without norm_1 or norm_2, which do that"):
+        replace(ERNIE, norm_2=None)
 
 
 def test_a_rule_that_no_site_shows_is_refused() -> None:
@@ -119,6 +134,36 @@ def test_a_rule_that_no_site_shows_is_refused() -> None:
     module.config.clip_qkv = 8.0
     with pytest.raises(hc.ModelError, match=r"says clip_qkv=8\.0; expected None"):
         load(module)
+
+
+@torch.no_grad()
+def test_the_order_of_neox_is_that_of_its_config() -> None:
+    """One after the other: the MLP reads its heads, and the layer has `resid_mid`."""
+    config = transformers.GPTNeoXConfig(
+        **{**FAMILIES["GPTNeoXForCausalLM"].tiny, "use_parallel_residual": False, "num_hidden_layers": 2}
+    )
+    torch.manual_seed(0)
+    module = transformers.GPTNeoXForCausalLM(config).double().eval()
+    for weight in module.parameters():
+        weight.normal_(std=0.3)
+    one = load(module)
+    path = hc.PatchPath("L0H0", "L0MLP", source=0)
+    assert (one.logits(BATCH, path) - one.logits(BATCH)).abs().max() > 1e-3
+    assert hc.Site(0, "resid_mid") in one.run(BATCH, capture=hc.Site(0, "resid_mid")).captured
+    module.config.use_parallel_residual = True
+    for layer in module.gpt_neox.layers:
+        layer.use_parallel_residual = True
+    other = load(module)
+    assert torch.equal(other.logits(BATCH, path), other.logits(BATCH))
+    assert other.fingerprint != one.fingerprint
+    with pytest.raises(hc.ComponentError, match=r"L0\.resid_mid does not exist: attention and the MLP"):
+        other.run(BATCH, capture=hc.Site(0, "resid_mid"))
+
+
+def test_edges_into_heads_whose_q_are_normed_together_are_refused() -> None:
+    model = load(tiny_module("Olmo2ForCausalLM"), backend="nnsight")
+    with pytest.raises(hc.InterventionError, match=r"norm of .* takes q and k of all heads together.*through='v'"):
+        model.logits(BATCH, hc.PatchEdges("L0H0", "L1H0", source=0))
 
 
 def test_layers_without_rotation_are_part_of_what_a_model_is() -> None:

@@ -16,6 +16,7 @@ from hc_interp.interventions.nodes import Ablate, SoftMask
 from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit
+from hc_interp.models.component_weights import component_weights, sharing
 from hc_interp.models.families import FAMILIES
 from hc_interp.models.load import load
 from hc_interp.models.site import Site
@@ -203,6 +204,24 @@ def test_an_ablated_head_is_zero_rows_of_its_output_projection(name, models) -> 
     weight = cut.geometry.weight(1, "o")
     weight[:, cut.d_head : 2 * cut.d_head] = 0
     close(name, ablated, cut.logits(BATCH))
+
+
+@torch.no_grad()
+def test_weights_edited_in_place_are_those_of_every_pass(name, models) -> None:
+    """The slices of a head are its own: without them its values are 0. Passes were made before the edit."""
+    if not is_first(name):
+        return
+    for model in models:
+        edited = model.copy()
+        edited.logits(BATCH)
+        for part in component_weights(edited.geometry, [Head(1, 1)]):
+            if not part.name.endswith(f"{edited.family.o.format(1)}.weight"):
+                part.of(edited.module).zero_()
+        logits, seen = Twin(edited.module).run(BATCH)
+        close(name, edited.logits(BATCH), read(name, logits))
+        heads = [item.head for item in sharing(edited.geometry, Head(1, 1))]
+        assert not seen[1, "v"][:, :, heads].any()
+        assert all(seen[1, "v"][:, :, head].any() for head in range(edited.n_heads) if head not in heads)
 
 
 def test_equal_sides_have_no_effect(models) -> None:

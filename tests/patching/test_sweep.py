@@ -63,17 +63,22 @@ def test_under_interventions_equal_the_general_engine(any_model, monkeypatch, ro
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("name", ["mistral", "qwen3-lm"])
+@pytest.mark.parametrize("name", ["mistral", "qwen3-lm", "MPNet", "GPTNeoX", "OPT", "Phi3", "Gemma3Text"])
 def test_windows_and_normed_heads_equal_the_general_engine(monkeypatch, name, route) -> None:
-    """A window shorter than the texts; q and k that are normed head by head, read at label words."""
-    words = (
-        {} if name == "mistral" else {"tokenizer": word_tokenizer(["yes no maybe"]), "labels": ["yes", "no", "maybe"]}
-    )
-    model = load(tiny_module(name), **({"labels": LABELS} | words))
+    """A window shorter than the texts; q and k that are normed head by head, read at label words; and other families.
+
+    Of these: biases of distances, parallel layers, joint projections, norms of what is added.
+    """
+    words = {"tokenizer": word_tokenizer(["yes no maybe"]), "labels": ["yes", "no", "maybe"]} if "-lm" in name else {}
+    module = tiny_module(name if name.islower() else f"{name}ForSequenceClassification")
+    model = load(module, **({"labels": LABELS} | words))
+    assert sweep_module.is_fast(model, [])
     args = (model, make_pairs(7), GROUPED, INTO, "each")
-    result = path_effects(*args, route=route)
+    inside = [Scale(Head(1, 0), 0.5), Ablate([MLP(0), Head(2, 2)], 0)]
+    result = path_effects(*args, route=route, interventions=inside)
     assert result.effects.abs().max() > 1e-3
-    assert_same(result, general(monkeypatch, *args, route=route), atol=1e-7)  # their norms round to float32
+    # Norms round to float32.
+    assert_same(result, general(monkeypatch, *args, route=route, interventions=inside), atol=1e-7)
 
 
 def test_other_interventions_are_served_by_the_general_engine(tiny_bert) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from hc_interp.errors import ModelError
 from hc_interp.records.digest import NOT_HASHED
 
 OWN_ADAPTERS = "hc_interp.models.transformer_lens_adapters"
@@ -37,6 +38,7 @@ class Family:
       number of positions.
     - `score_cap`, `logit_cap`: the config's names of the bounds of attention scores and logits. A number x becomes
       `bound * tanh(x / bound)`; a bound of None leaves it.
+    - `softmax_in_float32`: whether the module's softmax is computed in float32, whatever the type of the model.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
     - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
       no `.bridge`, and `backend="nnsight"` runs it.
@@ -76,6 +78,7 @@ class Family:
     position_bias: Callable[[Any, int], Tensor] | None = None
     score_cap: str | None = None
     logit_cap: str | None = None
+    softmax_in_float32: bool = False
     joint: Literal["blocks", "heads"] | None = None
     parallel: bool | str = False
     causal: bool = False
@@ -86,6 +89,13 @@ class Family:
     classify: Callable[[Any, Tensor], Tensor] | None = None
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
     tiny: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=NOT_HASHED)
+
+    def __post_init__(self) -> None:
+        if self.norm_final is None and None in (self.norm_1, self.norm_2):
+            raise ModelError(
+                "hc.Family was given without norm_final, so that its stream is normalised after each sum, and without "
+                "norm_1 or norm_2, which do that. Name both norms, or norm_final if the stream itself has none."
+            )
 
     @property
     def blocks(self) -> str:

@@ -12,6 +12,7 @@ GEMMA2 = replace(
     mlp_norm="layers.{}.post_feedforward_layernorm",
     score_cap="attn_logit_softcapping",
     logit_cap="final_logit_softcapping",
+    softmax_in_float32=True,
     tiny={
         **LLAMA.tiny,
         "num_attention_heads": 4,

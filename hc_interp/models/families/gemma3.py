@@ -9,6 +9,7 @@ GEMMA3 = replace(
     GEMMA2,
     adapter=f"{OWN_ADAPTERS}:Gemma3Adapter",
     score_cap=None,
+    softmax_in_float32=False,
     logit_cap="final_logit_softcapping",
     q_norm="layers.{}.self_attn.q_norm",
     k_norm="layers.{}.self_attn.k_norm",

@@ -1,9 +1,9 @@
 """GPT-NeoX (Black et al. 2022) and Pythia (Biderman et al. 2023), whose attention and MLP read the same stream."""
 
-from hc_interp.models.families.family import OWN_ADAPTERS, TINY_DECODER, TINY_SIZES, TRANSFORMER_LENS, Family, scored
+from hc_interp.models.families.family import OWN_ADAPTERS, TINY_DECODER, TINY_SIZES, Family, scored
 
 GPT_NEOX = Family(
-    adapter=f"{TRANSFORMER_LENS}.neox:NeoxArchitectureAdapter",
+    adapter=f"{OWN_ADAPTERS}:GPTNeoXAdapter",
     trunk="gpt_neox",
     block="layers.{}",
     q="layers.{}.attention.query_key_value",

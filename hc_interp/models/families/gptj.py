@@ -32,6 +32,7 @@ GPTJ = Family(
     readout="vocabulary",
     angles=angles,
     neighbours=True,
+    softmax_in_float32=True,
     parallel=True,
     causal=True,
     tiny={

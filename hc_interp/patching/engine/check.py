@@ -22,13 +22,14 @@ def check_engine(stack: Stack, batch: Batch, interventions: Iterable[Interventio
     model = stack.model
     edits = model.compile(batch, interventions)
     layers = range(stack.depth)
-    run = model.run_edits(batch, edits, [Site(i, kind) for i in layers for kind in ("resid_pre", *CHECKED_KINDS)])
+    kinds = [kind for kind in CHECKED_KINDS if kind in model.layer_kinds]
+    run = model.run_edits(batch, edits, [Site(i, kind) for i in layers for kind in ("resid_pre", *kinds)])
     hooked = run.captured
     compared = {}
     for i in layers:
         out, values = stack.layer_values(i, hooked[Site(i, "resid_pre")], by_site(edits))
         values[Site(i, "resid_post")] = out
-        compared |= {str(site): (values[site], hooked[site]) for site in (Site(i, kind) for kind in CHECKED_KINDS)}
+        compared |= {str(site): (values[site], hooked[site]) for site in (Site(i, kind) for kind in kinds)}
     end = hooked[Site(stack.depth - 1, "resid_post")]
     compared["the logits"] = stack.logits(end[:, stack.at]), run.logits
     for where, (computed, expected) in compared.items():

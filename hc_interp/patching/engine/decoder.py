@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hc_interp.interventions.path_steps import SiteValues
 from hc_interp.models.attention_rule import Heads
 from hc_interp.models.hooked import HookedModel
+from hc_interp.models.site import Site
 from hc_interp.patching.engine.kernels import linear
 from hc_interp.patching.engine.stack import Stack
 
@@ -62,6 +64,25 @@ class DecoderStack(Stack):
 
     def mlp(self, layer: int, mid: Tensor) -> Tensor:
         return self.geometry.mlp(layer, mid)
+
+    def mlp_cache(self, layer: int, sums: Tensor, clean: SiteValues) -> Tensor | None:
+        """In a parallel layer what its MLP adds, which does not depend on its heads; else what attention's norm reads,
+        if there is one."""
+        if self.geometry.parallel:
+            return self.mlp(layer, clean[Site(layer, "resid_pre")])
+        return None if self.geometry.family.attn_norm is None else self.o_out(layer, clean[Site(layer, "z")])
+
+    def mid_and_mlp(
+        self, layer: int, sums: Tensor, cache: Tensor | None, heads: list[int], change: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if cache is None:
+            return super().mid_and_mlp(layer, sums, cache, heads, change)
+        change = change @ self.w_o[layer][heads].flatten(0, 1)
+        if self.geometry.parallel:
+            return change.add_(sums), cache.expand_as(change).clone()
+        added = self.geometry.attention_added(layer, cache + change) - self.geometry.attention_added(layer, cache)
+        mid = added.add_(sums)
+        return mid, self.mlp(layer, mid)
 
     def logits(self, row: Tensor) -> Tensor:
         head, tokens = self.geometry.part("head"), self.model.readout.tokens

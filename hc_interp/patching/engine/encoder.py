@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hc_interp.interventions.path_steps import SiteValues
 from hc_interp.models.attention_rule import Heads, of_heads
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.engine.kernels import attend_first, attention, linear
@@ -118,7 +119,7 @@ class EncoderStack(Stack):
         flat = classify(self.geometry.module, row.reshape(-1, row.shape[-1]))
         return flat.view(*row.shape[:-1], -1)
 
-    def mlp_cache(self, layer: int, sums: Tensor) -> Tensor:
+    def mlp_cache(self, layer: int, sums: Tensor, clean: SiteValues) -> Tensor:
         """`centred @ sums`: clean's part of the MLP's first projection."""
         return linear(sums, self.layers[layer].centred, None)
 

@@ -5,7 +5,7 @@ are the module's own; products of weights are computed once and kept. `EncoderSt
 after the MLP) and `DecoderStack` (norms before them) say what each part computes.
 
 The axis `seen` has all positions, or only the position that the output reads. `resid_mid` is the residual stream
-between attention and MLP.
+after attention was added. The MLP reads it, except in a parallel layer, where the MLP reads the stream that enters.
 """
 
 from abc import ABC, abstractmethod
@@ -79,7 +79,7 @@ class Stack(ABC):
 
     @abstractmethod
     def mlp(self, layer: int, mid: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
-        """The MLP's output, from `resid_mid`."""
+        """What the MLP adds to the stream, from the stream that it reads."""
 
     @abstractmethod
     def logits(self, row: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows class"]:
@@ -103,7 +103,29 @@ class Stack(ABC):
     ) -> Float[Tensor, "batch pos d_model"]:
         """The gradient at the stream `x` that enters the layer, from the gradient at `attention_input`."""
 
-    def mlp_cache(self, layer: int, sums: Float[Tensor, "batch pos d_model"]) -> Tensor | None:
+    def mlp_reads(self, x: Tensor, mid: Tensor) -> Tensor:
+        """The stream that the MLP of a layer reads: the one that enters a parallel layer, else `resid_mid`."""
+        return x if self.geometry.parallel else mid
+
+    def change_of_attention(
+        self, layer: int, change: Float[Tensor, "*path batch seen d_model"], z: Float[Tensor, "batch seen head d_head"]
+    ) -> Float[Tensor, "*path batch seen d_model"]:
+        """The change of `attn_out`, from the change of the output projection and clean's `z`."""
+        if self.geometry.family.attn_norm is None:
+            return change
+        clean = self.o_out(layer, z)
+        return self.geometry.attention_added(layer, clean + change) - self.geometry.attention_added(layer, clean)
+
+    def head_jvp(
+        self, layer: int, out: Float[Tensor, "batch seen d_model"], tangents: Sequence[Tensor]
+    ) -> list[Float[Tensor, "batch seen d_model"]]:
+        """The Jacobian of `attn_out` at the output `out` of the output projection times each tangent of that."""
+        if self.geometry.family.attn_norm is None:
+            return list(tangents)
+        norm = self.geometry.part("attn_norm", layer)
+        return [torch.func.jvp(norm, (out,), (tangent,))[1] for tangent in tangents]
+
+    def mlp_cache(self, layer: int, sums: Float[Tensor, "batch pos d_model"], clean: SiteValues) -> Tensor | None:
         """A tensor that `mid_and_mlp` needs, from clean's sum of stream and attention; computed once per batch."""
         return None
 
@@ -127,9 +149,13 @@ class Stack(ABC):
         q, k, v = self.project(layer, self.attention_input(layer, x)).unbind(-3)
         return self.attention(layer, q, k, v)
 
-    def attn_out(self, layer: int, z: Float[Tensor, "*rows head d_head"]) -> Float[Tensor, "*rows d_model"]:
-        """Attention's output, from all heads' `z`."""
+    def o_out(self, layer: int, z: Float[Tensor, "*rows head d_head"]) -> Float[Tensor, "*rows d_model"]:
+        """The output of the output projection, from all heads' `z`."""
         return linear(z.flatten(-2), *self._o[layer])
+
+    def attn_out(self, layer: int, z: Float[Tensor, "*rows head d_head"]) -> Float[Tensor, "*rows d_model"]:
+        """What attention adds to the stream, from all heads' `z`."""
+        return self.geometry.attention_added(layer, self.o_out(layer, z))
 
     def values(
         self, x: Float[Tensor, "batch pos d_model"], edits: Edits
@@ -151,7 +177,8 @@ class Stack(ABC):
         z = self.edited(edits, Site(layer, "z"), self.attention(layer, q, k, v)[None], length)[0]
         attn_out = self.attn_out(layer, z)
         mid = self.after_attention(layer, x + attn_out)
-        mlp_out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, mid)[None], length)[0]
+        mlp_out = self.mlp(layer, self.mlp_reads(x, mid))
+        mlp_out = self.edited(edits, Site(layer, "mlp_out"), mlp_out[None], length)[0]
         values = {"resid_pre": x, "q": q, "k": k, "v": v, "z": z, "attn_out": attn_out, "resid_mid": mid}
         values["mlp_out"] = mlp_out
         return self.after_mlp(layer, mid + mlp_out), {Site(layer, kind): value for kind, value in values.items()}
@@ -174,21 +201,26 @@ class Stack(ABC):
         for item, value in fixed.items():
             if isinstance(item, Head) and item.layer == layer:
                 z[..., item.head, :] = self.at_seen(value, z.shape[2])
-        total = self.attn_out(layer, z).add_(x[:, :, self.read] if last else x)
-        return self.finish_layer(layer, self.after_attention(layer, total), edits, fixed, length)
+        x = x[:, :, self.read] if last else x
+        mid = self.after_attention(layer, self.attn_out(layer, z).add_(x))
+        return self.finish_layer(layer, self.mlp_reads(x, mid), mid, edits, fixed, length)
 
     def finish_layer(
         self,
         layer: int,
+        reads: Float[Tensor, "path batch seen d_model"],
         mid: Float[Tensor, "path batch seen d_model"],
         edits: Edits,
         fixed: ComponentValues,
         length: int,
     ) -> Float[Tensor, "path batch seen d_model"]:
-        """The layer's output, from `resid_mid`; an MLP in `fixed` keeps its value. `length` counts all positions."""
+        """The layer's output, from the stream that its MLP reads and `resid_mid`, to which the MLP adds.
+
+        An MLP in `fixed` keeps its value. `length` counts all positions.
+        """
         if MLP(layer) in fixed:
             return self.after_mlp(layer, mid + self.at_seen(fixed[MLP(layer)], mid.shape[2]))
-        out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, mid), length)
+        out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, reads), length)
         return self.after_mlp(layer, out.add_(mid))
 
     def at_seen(self, value: Float[Tensor, "path batch pos ..."], n: int) -> Float[Tensor, "path batch seen ..."]:

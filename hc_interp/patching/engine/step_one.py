@@ -71,9 +71,10 @@ class StepOne:
             if layer == last and layer not in mlps:
                 return
             mid = self._attention(layer, groups, x, reached)
+            reads = self.stack.mlp_reads(x, mid)
             if layer in mlps:
-                yield MLPChange(layer, self._mlp_change(layer, mid, reached))
-            x = self._mlp(layer, groups, mid, reached)
+                yield MLPChange(layer, self._mlp_change(layer, reads, reached))
+            x = self._mlp(layer, groups, reads, mid, reached)
         end = clean[Site(self.stack.depth - 1, "resid_post")]
         if last == self.stack.depth:
             yield LayerChange(last, x, _masked(x - end, reached), reached)
@@ -107,31 +108,33 @@ class StepOne:
             for index, chosen in enumerate(heads):
                 if chosen:
                     change = (corrupt - self.paths.clean[z_site])[:, :, chosen]
-                    total[index] += change.flatten(-2) @ self.stack.w_o[layer][chosen].flatten(0, 1)
+                    change = change.flatten(-2) @ self.stack.w_o[layer][chosen].flatten(0, 1)
+                    total[index] += self.stack.change_of_attention(layer, change, self.paths.clean[z_site])
         for index, chosen in enumerate(heads):
             for head in chosen:
                 reached[index] |= self._differs(z_site, head)
         return self.stack.after_attention(layer, total)
 
-    def _mlp(self, layer: int, groups: Sequence[Members], mid: Stream, reached: Tensor) -> Stream:
+    def _mlp(self, layer: int, groups: Sequence[Members], reads: Stream, mid: Stream, reached: Tensor) -> Stream:
         """The layer's output; adds to `reached` the pairs for which a sending MLP of this layer is corrupt."""
         site = Site(layer, "mlp_out")
         if self.route == "direct":
             total = mid + self.paths.clean[site]
         else:
-            total = mid + self.stack.edited(self.edits, site, self.stack.mlp(layer, mid), mid.shape[2])
+            total = mid + self.stack.edited(self.edits, site, self.stack.mlp(layer, reads), mid.shape[2])
         for index, group in enumerate(groups):
             if MLP(layer) in group:
                 total[index] = mid[index] + self.paths.corrupt[site]
                 reached[index] |= self._differs(site)
         return self.stack.after_mlp(layer, total)
 
-    def _mlp_change(self, layer: int, mid: Stream, reached: Tensor) -> Stream:
+    def _mlp_change(self, layer: int, reads: Stream, reached: Tensor) -> Stream:
         """The change of the MLP's output. Clean is computed again in the same shape, so that it is rounded alike."""
-        clean = self.paths.clean[Site(layer, "resid_mid")].expand_as(mid)
+        read = Site(layer, "resid_pre" if self.stack.geometry.parallel else "resid_mid")
+        clean = self.paths.clean[read].expand_as(reads)
         after, before = (
             self.stack.edited(self.edits, Site(layer, "mlp_out"), self.stack.mlp(layer, m), m.shape[2])
-            for m in (mid, clean)
+            for m in (reads, clean)
         )
         return _masked(after - before, reached)
 

@@ -38,11 +38,13 @@ class StepThree:
         fixed = {item: self.new_value(item, change) for item, change in changes.items() if item == MLP(layer)}
         if not heads:
             mid = self.stack.after_attention(layer, sums).expand(len(changes[MLP(layer)]), -1, -1, -1)
-            return self.stack.finish_layer(layer, mid, self.edits, fixed, length)
+            return self.stack.finish_layer(layer, mid, mid, self.edits, fixed, length)
         change = torch.cat([changes[Head(layer, head)][:, :, seen] for head in heads], dim=-1)
         if fixed:
-            total = (change @ self.stack.w_o[layer][heads].flatten(0, 1)).add_(sums)
-            return self.stack.finish_layer(layer, self.stack.after_attention(layer, total), self.edits, fixed, length)
+            change = change @ self.stack.w_o[layer][heads].flatten(0, 1)
+            z = self.paths.clean[Site(layer, "z")][:, seen]
+            mid = self.stack.after_attention(layer, sums + self.stack.change_of_attention(layer, change, z))
+            return self.stack.finish_layer(layer, mid, mid, self.edits, fixed, length)
         mid, out = self.stack.mid_and_mlp(layer, sums, None if cache is None else cache[:, seen], heads, change)
         out = self.stack.edited(self.edits, Site(layer, "mlp_out"), out, length)
         return self.stack.after_mlp(layer, out.add_(mid))
@@ -64,7 +66,7 @@ class StepThree:
         if layer not in self._clean_sums:
             clean = self.paths.clean
             sums = clean[Site(layer, "resid_pre")] + clean[Site(layer, "attn_out")]
-            self._clean_sums[layer] = sums, self.stack.mlp_cache(layer, sums)
+            self._clean_sums[layer] = sums, self.stack.mlp_cache(layer, sums, clean)
         return self._clean_sums[layer]
 
 

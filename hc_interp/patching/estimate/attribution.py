@@ -105,15 +105,20 @@ class Attribution:
         for layer in range(n):
             heads = [target for target in targets if isinstance(target[0], Head) and target[0].layer == layer]
             multiply(heads, [self._head_gradient(target, slopes, part) for target in heads])
+            seen = self.stack.read if layer == n - 1 else slice(None)  # only the read position reaches the output
+            tangents[:] = [tangent[:, seen] for tangent in tangents]
+            mlps = [target for target in targets if target[0] == MLP(layer)]
+            parallel = self.stack.geometry.parallel
+            if parallel:  # the MLP reads what enters the layer
+                multiply(mlps, [slopes.mlp[layer][part]] if mlps else [])
             change = self._change(Site(layer, "z"))[part]
             for item in senders:
                 if isinstance(item, Head) and item.layer == layer:
-                    add_sender(item, change[:, :, item.head] @ self.stack.w_o[layer][item.head])
-            seen = self.stack.read if layer == n - 1 else slice(None)  # only the read position reaches the output
-            tangents[:] = [tangent[:, seen] for tangent in tangents]
+                    sent = change[:, seen, item.head] @ self.stack.w_o[layer][item.head]
+                    add_sender(item, self.stack.head_jvp(layer, slopes.o_out[layer][part, seen], [sent])[0])
             tangents[:] = self.stack.attention_jvp(layer, slopes.attention_sum[layer][part], tangents)
-            mlps = [target for target in targets if target[0] == MLP(layer)]
-            multiply(mlps, [slopes.mlp[layer][part]] if mlps else [])
+            if not parallel:
+                multiply(mlps, [slopes.mlp[layer][part]] if mlps else [])
             if MLP(layer) in senders:
                 add_sender(MLP(layer), self._change(Site(layer, "mlp_out"))[part, seen])
             tangents[:] = self.stack.mlp_jvp(layer, slopes.mlp_sum[layer][part], tangents)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
 from tiny import LABELS, tiny_module
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from twin import Twin
 
@@ -22,12 +23,13 @@ EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
 @pytest.fixture
 def exact_norms(monkeypatch):
-    """Llama's norms in the weights' own precision: the module rounds to float32 whatever they are."""
+    """Llama's and Gemma's norms in the weights' own precision: the modules round to float32 whatever they are."""
 
     def forward(self, x):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
     monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
+    monkeypatch.setattr(Gemma3RMSNorm, "forward", lambda self, x: self._norm(x) * (1 + self.weight))
 
 
 def zeroed(value):
@@ -71,9 +73,10 @@ def slopes(twin, pairs, x, changes, receiver, through, inside):
 
 @pytest.mark.usefixtures("exact_norms")
 @pytest.mark.parametrize("ablated", [False, True])
-@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "llama"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "GPTNeoX", "Gemma3Text"])
 def test_each_step_is_the_slope_of_the_definition_there(family, ablated) -> None:
-    module, pairs = tiny_module(family), make_pairs(4)
+    module = tiny_module(family if family.islower() else f"{family}ForSequenceClassification")
+    pairs = make_pairs(4)
     inside = {(1, "z"): zeroed, (0, "mlp_out"): torch.zeros_like} if ablated else {}
     options = {"interventions": Ablate([Head(1, 0), MLP(0)], 0) if ablated else ()}
     options |= {"method": "attribution", "ig_steps": STEPS}
