@@ -232,7 +232,7 @@ def set_data(module) -> None:
 
 
 def take_bias(module) -> None:
-    Geometry.of(module).norms(0)[0].weight = None
+    Geometry.of(module).part("norm_1", 0).weight = None
 
 
 CHANGES = {
