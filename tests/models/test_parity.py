@@ -105,7 +105,7 @@ def test_paths_equal_the_twin(name, models, twin, route, senders, receivers, thr
                 name, model.logits(BATCH, PatchPath(senders, receivers, through, source=PAIRS, route=route)), expected
             )
     inputs = ("q", "k", "v") if receivers == [OUTPUT] else through
-    given = {"joint": True, "route": route, "metric": lambda logits, gold, groups: logits[:, 1]}
+    given = {"joint": True, "route": route, "metric": lambda logits, rows: logits[:, 1]}
     effects = path_effects(models[0], PAIRS, senders, receivers, inputs, **given).effects.flatten()
     plain = read(name, twin.run(BATCH)[0])
     close(name, torch.as_tensor(effects).double(), (expected - plain)[:, 1])
