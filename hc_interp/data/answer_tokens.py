@@ -5,6 +5,7 @@ A word stands after the text's end, or in place of the first mask token of a mas
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Int
@@ -16,10 +17,13 @@ from hc_interp.data.batch import NO_WORD
 from hc_interp.errors import LabelError
 
 CHUNK = 4096  # texts tokenized at once
+Text = str | tuple[str, str]
+_KNOWN: WeakKeyDictionary[Any, dict[Any, dict[tuple[Text, str], int | None]]] = WeakKeyDictionary()
 
 
 def word_tokens(
-    model: Any,
+    tokenizer: Any,
+    mask: str | None,
     words: Words,
     first: Sequence[str],
     second: Sequence[str] | None,
@@ -28,35 +32,52 @@ def word_tokens(
 ) -> Int[Tensor, "row word"]:
     """The token of each row's words, padded with -1. `name` says what the words are, in errors.
 
+    `mask` is the text of the mask token, if words stand in place of the first one of each text.
+
     A word's token is the one by which the text with the word differs from the text without it. Raises `LabelError`,
     which names the row and the pieces, for a word that is not one known token there, and for two words of one token.
     """
-    if model.tokenizer is None:
+    if tokenizer is None:
         raise LabelError(
             f"The data's {name}s are words, but the model was loaded without a tokenizer to find their tokens. Pass "
             "one, hc.load(..., tokenizer=tok), or a Batch with answer= and foil= tokens."
         )
-    at_mask = getattr(getattr(model, "readout", None), "mask_token", None) is not None
-    mask = model.tokenizer.mask_token if at_mask else None
     texts = [*first] if second is None else [*zip(first, second, strict=True)]
-    plain = _encoded(model.tokenizer, texts)
-    row_of = [row for row, group in enumerate(words) for _ in group]
-    flat = [word for group in words for word in group]
-    filled = _encoded(
-        model.tokenizer, [_with_word(texts[row], word, mask) for row, word in zip(row_of, flat, strict=True)]
+    found = _known_tokens(
+        tokenizer, mask, [(text, word) for text, row in zip(texts, words, strict=True) for word in row]
     )
     tokens: list[list[int]] = [[] for _ in words]
-    mask_id = None if mask is None else model.tokenizer.convert_tokens_to_ids(mask)
-    for row, word, ids_with in zip(row_of, flat, filled, strict=True):
-        token = _only_token(plain[row], ids_with, mask_id)
-        if token is None or token == getattr(model.tokenizer, "unk_token_id", None):
-            raise _not_one_token(model.tokenizer, name, word, ids[row], row, texts[row], plain[row], ids_with)
-        if token in tokens[row]:
-            raise LabelError(
-                f"Row {row} (id {ids[row]!r}) has two {name} words of one token: {list(words[row])}. Leave one out."
-            )
-        tokens[row].append(token)
+    for row, (text, group) in enumerate(zip(texts, words, strict=True)):
+        for word in group:
+            token = found[text, word]
+            if token is None:
+                raise _not_one_token(tokenizer, mask, name, word, ids[row], row, text)
+            if token in tokens[row]:
+                raise LabelError(
+                    f"Row {row} (id {ids[row]!r}) has two {name} words of one token: {list(group)}. Leave one out."
+                )
+            tokens[row].append(token)
     return padded(tokens)
+
+
+def _known_tokens(
+    tokenizer: Any, mask: str | None, pairs: Sequence[tuple[Text, str]]
+) -> dict[tuple[Text, str], int | None]:
+    """The one token of each word in its text; None where it is not one known token.
+
+    They are kept for the next call: a row may have a hundred words, and is encoded for each.
+    """
+    rules = mask, len(tokenizer)  # words that are added to a tokenizer make it longer
+    known = _KNOWN.setdefault(tokenizer, {}).setdefault(rules, {})
+    missing = list(dict.fromkeys(pair for pair in pairs if pair not in known))
+    texts = list(dict.fromkeys(text for text, _ in missing))
+    plain = dict(zip(texts, _encoded(tokenizer, texts), strict=True))
+    filled = _encoded(tokenizer, [_with_word(text, word, mask) for text, word in missing])
+    mask_id = None if mask is None else tokenizer.convert_tokens_to_ids(mask)
+    for (text, word), ids in zip(missing, filled, strict=True):
+        token = _only_token(plain[text], ids, mask_id)
+        known[text, word] = None if token == getattr(tokenizer, "unk_token_id", None) else token
+    return known
 
 
 def padded(tokens: Sequence[Sequence[int]]) -> Int[Tensor, "row word"]:
@@ -64,14 +85,14 @@ def padded(tokens: Sequence[Sequence[int]]) -> Int[Tensor, "row word"]:
     return pad_sequence([torch.tensor(row, dtype=torch.long) for row in tokens], True, NO_WORD)
 
 
-def _encoded(tokenizer: Any, texts: Sequence[Any]) -> list[list[int]]:
+def _encoded(tokenizer: Any, texts: Sequence[Text]) -> list[list[int]]:
     result: list[list[int]] = []
     for start in range(0, len(texts), CHUNK):
         result += tokenizer(list(texts[start : start + CHUNK]), add_special_tokens=False)["input_ids"]
     return result
 
 
-def _with_word(text: Any, word: str, mask: str | None) -> Any:
+def _with_word(text: Text, word: str, mask: str | None) -> Text:
     """A text, or a pair of texts, with the word in place of its first mask token, or else at its end."""
     parts = [text] if isinstance(text, str) else list(text)
     place = next((i for i, part in enumerate(parts) if mask is not None and mask in part), None)
@@ -80,7 +101,7 @@ def _with_word(text: Any, word: str, mask: str | None) -> Any:
     else:
         assert mask is not None
         parts[place] = parts[place].replace(mask, word, 1)
-    return parts[0] if isinstance(text, str) else tuple(parts)
+    return parts[0] if isinstance(text, str) else (parts[0], parts[1])
 
 
 def _only_token(plain: list[int], filled: list[int], mask_id: int | None) -> int | None:
@@ -94,8 +115,9 @@ def _only_token(plain: list[int], filled: list[int], mask_id: int | None) -> int
 
 
 def _not_one_token(
-    tokenizer: Any, name: str, word: str, row_id: str, row: int, text: Any, plain: list[int], filled: list[int]
+    tokenizer: Any, mask: str | None, name: str, word: str, row_id: str, row: int, text: Text
 ) -> LabelError:
+    plain, filled = _encoded(tokenizer, [text])[0], _encoded(tokenizer, [_with_word(text, word, mask)])[0]
     same = 0
     while same < min(len(plain), len(filled)) and plain[same] == filled[same]:
         same += 1

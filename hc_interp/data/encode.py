@@ -107,8 +107,11 @@ def words_of(model: Any, examples: Examples) -> dict[str, Tensor]:
     """
     if examples.answer is None or not reads_vocabulary(model):
         return {}
+    at_mask = getattr(getattr(model, "readout", None), "mask_token", None) is not None
+    mask = model.tokenizer.mask_token if at_mask else None
+    texts = examples.first, examples.second
     return {
-        name: word_tokens(model, getattr(examples, name), examples.first, examples.second, examples.id, name)
+        name: word_tokens(model.tokenizer, mask, getattr(examples, name), *texts, examples.id, name)
         for name in ("answer", "foil")
     }
 
