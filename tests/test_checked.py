@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from checked import LIMIT
+from checked import ALWAYS, LIMIT
 from jaxtyping import TypeCheckError
 
 from hc_interp.metrics import group_cross_entropy, group_mask
@@ -32,7 +32,18 @@ def test_what_names_no_shape_is_not_wrapped() -> None:
 @pytest.mark.parametrize("again", [1, 2])
 def test_first_calls_are_checked_in_each_test(again) -> None:
     logits, gold = torch.zeros(2, 3), torch.ones(1, 3, dtype=torch.bool)
-    for _ in range(LIMIT):
+    for _ in range(ALWAYS):
         with pytest.raises(TypeCheckError):
             group_cross_entropy(logits, gold)
     assert group_cross_entropy(logits, gold).shape == (2,)  # no longer checked, until the next test begins
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_later_calls_are_checked_where_shapes_or_types_are_new(again) -> None:
+    gold = torch.ones(1, 3, dtype=torch.bool)
+    for rows in range(2, LIMIT + 1):
+        with pytest.raises(TypeCheckError):
+            group_cross_entropy(torch.zeros(rows, 3), gold)
+    with pytest.raises(TypeCheckError):
+        group_cross_entropy(torch.zeros(2, 3, dtype=torch.float64), gold=gold)
+    assert group_cross_entropy(torch.zeros(LIMIT + 1, 3), gold).shape == (LIMIT + 1,)

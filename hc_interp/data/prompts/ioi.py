@@ -33,7 +33,7 @@ TEMPLATES = (
 )
 CASES = tuple(PROMPT_TASKS["ioi"])  # the order of the names: the indirect object (A) comes first, or the subject (B)
 KINDS = PROMPT_TASKS["ioi"][CASES[0]]
-FEWEST = 6  # names of one token: three in a prompt, and three others
+FEWEST = 6  # names of one token; a prompt and its unrelated names take five
 N_TRAIN, N_VALIDATION, N_CASE = 1000, 300, 300
 
 
@@ -73,13 +73,11 @@ class _Prompt:
     """What one prompt is made of: A is the indirect object, B the subject, and `others` are three unrelated names."""
 
     def __init__(self, names: Sequence[str], case: str, rng: np.random.Generator) -> None:
-        drawn = [names[i] for i in rng.choice(len(names), size=min(6, len(names)), replace=False)]
-        self.a, self.b, *self.others = drawn[:5]
-        self.others.append(drawn[5])
+        drawn = [names[i] for i in rng.choice(len(names), size=FEWEST, replace=False)]
+        self.a, self.b = drawn[:2]
+        self.others: tuple[str, str, str] = (drawn[2], drawn[3], drawn[4])
         self.case = case
-        self.template, self.place, self.thing = (
-            options[int(rng.integers(len(options)))] for options in (TEMPLATES, PLACES, THINGS)
-        )
+        self.template, self.place, self.thing = (_one(rng, options) for options in (TEMPLATES, PLACES, THINGS))
 
     def text(self, a: str, b: str, subject: str, *, turned: bool = False) -> str:
         first, second = (a, b) if (self.case == "ABBA") != turned else (b, a)
@@ -91,8 +89,12 @@ class _Prompt:
         if kind == "names":
             return self.text(a, b, a), (b, a)
         if kind == "abc":
-            return self.text(*self.others[:3]), None
+            return self.text(*self.others), None
         return self.text(a, b, b, turned=kind == "order"), (a, b)
+
+
+def _one(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[int(rng.integers(len(options)))]
 
 
 def _draw(names: Sequence[str], case: str | None, n: int, seed: int) -> list[_Prompt]:
