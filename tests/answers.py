@@ -26,7 +26,7 @@ def bpe_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_gpt2(tokenizer, seed: int = 0, layers: int = 3) -> GPT2LMHeadModel:
     torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=40, n_embd=24, n_layer=layers, n_head=4, bos_token_id=0, eos_token_id=0
+        vocab_size=len(tokenizer), n_positions=60, n_embd=24, n_layer=layers, n_head=4, bos_token_id=0, eos_token_id=0
     )
     module = GPT2LMHeadModel(config).eval().double()
     with torch.no_grad():

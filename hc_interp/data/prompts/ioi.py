@@ -73,7 +73,8 @@ class _Prompt:
     """What one prompt is made of: A is the indirect object, B the subject, and `others` are three unrelated names."""
 
     def __init__(self, names: Sequence[str], case: str, rng: np.random.Generator) -> None:
-        drawn = [names[i] for i in rng.choice(len(names), size=FEWEST, replace=False)]
+        order: list[int] = rng.choice(len(names), size=FEWEST, replace=False).tolist()  # type: ignore[assignment]
+        drawn = [names[i] for i in order]
         self.a, self.b = drawn[:2]
         self.others: tuple[str, str, str] = (drawn[2], drawn[3], drawn[4])
         self.case = case
