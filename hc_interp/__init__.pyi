@@ -99,6 +99,7 @@ from .interventions.paths import PatchPath as PatchPath
 from .interventions.sites import Edit as Edit
 from .interventions.sites import Patch as Patch
 from .interventions.sites import Steer as Steer
+from .metrics import MetricRows as MetricRows
 from .models.families.family import Family as Family
 from .models.forward import SiteEdit as SiteEdit
 from .models.hooked import HookedModel as HookedModel

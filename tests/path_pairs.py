@@ -6,7 +6,7 @@ from twin import Twin
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 
 SENDERS = [Head(0, 1), Head(1, 2), MLP(0), MLP(1), EMBED]
 RECEIVERS = [Head(1, 0), Head(2, 1), MLP(1), MLP(2), OUTPUT]
@@ -27,7 +27,7 @@ def make_pairs(rows: int, seed: int = 0) -> ContrastPairs:
 
 
 def twin_effect(module, pairs, senders, receivers, through, route):
-    twin, gold = Twin(module), torch.tensor(pairs.gold)
-    clean = logit_diff(twin.run(pairs.clean)[0], gold, GROUPS)
+    twin, gold_rows = Twin(module), MetricRows.labelled(torch.tensor(pairs.gold), GROUPS)
+    clean = logit_diff(twin.run(pairs.clean)[0], gold_rows)
     logits, new = twin.path(pairs.clean, pairs.corrupt, senders, receivers, through, route)
-    return logit_diff(logits, gold, GROUPS) - clean, new
+    return logit_diff(logits, gold_rows) - clean, new

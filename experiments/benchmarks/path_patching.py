@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 import hc_interp as hc
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.labels import resolve_groups
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.patching.engine.kernels import linear
 from hc_interp.patching.rows import rows_of
 from hc_interp.patching.sweep import Sweep
@@ -99,7 +99,7 @@ class Loop:
             logits = self.module(
                 batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids
             ).logits
-        return logit_diff(logits, self.part.gold, self.groups)
+        return logit_diff(logits, MetricRows.labelled(self.part.clean.labels, self.groups))
 
     def cache(self, batch):
         seen, hooks = {}, []

@@ -12,7 +12,7 @@ from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
-from hc_interp.data.tables import TASK_TABLES, TASKS
+from hc_interp.data.tables import PROMPT_TASKS, TASK_TABLES, TASKS
 from hc_interp.models.zoo_cards import SERIES, ZOO
 
 ABOUT = "What the package offers"
@@ -33,14 +33,17 @@ def tasks() -> Shown:
     """List the tasks, the files that each reads from --data-dir, and the cases with contrast pairs (for --case)."""
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TASK_TABLES[name]} for name in TASKS}
     cases = {case: list(hc.pair_rules.pair_kinds(case)) for case in hc.grammar.CASES}
+    prompts = {name: {case: list(kinds) for case, kinds in of.items()} for name, of in PROMPT_TASKS.items()}
     lines = []
     for name, description in TASKS.items():
         lines += [name, f"  {description}"]
         lines += [f"  {file}: {', '.join(columns)}" for file, columns in files[name].items()]
     lines += ["", "Cases with contrast pairs, and the kinds of pairs (mnli-hans and overlap-grammar):"]
     lines += [f"  {case:<48} {', '.join(kinds)}" for case, kinds in cases.items()]
+    for name, kinds_of in prompts.items():
+        lines += [f"  {case:<48} {', '.join(kinds)} ({name})" for case, kinds in kinds_of.items()]
     rows = [{"name": name, "description": text, "files": files[name]} for name, text in TASKS.items()]
-    return Shown({"tasks": rows, "cases": cases}, "\n".join(lines))
+    return Shown({"tasks": rows, "cases": cases, "prompts": prompts}, "\n".join(lines))
 
 
 @command("doctor", panel=ABOUT)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 ADVICE: tuple[tuple[str, str | None, str], ...] = (
     (r"\blabels=", "labels", "--labels entailment,neutral,contradiction (names in the order of the logits)"),
     (r"\bdata_dir=", "data_dir", "--data-dir FOLDER, or --data-dir hub"),
+    (r"\btemplate=", "template", "--template '{first} Question: {second} True or false?'"),
     (r"\bdevice=", "device", "--device cpu"),
     (r"\bdtype=", "dtype", "--dtype float32"),
     (r"\btokenizer=", None, "save the tokenizer's files into the model's folder: tokenizer.save_pretrained(folder)"),

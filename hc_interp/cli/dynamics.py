@@ -19,6 +19,7 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    Template,
     a_file,
     option,
 )
@@ -39,6 +40,7 @@ def over_training(
     out: Out,
     analysis: Annotated[Analysis, typer.Option(help="What is measured at each checkpoint.")] = "accuracy",
     data_dir: DataDir = None,
+    template: Template = None,
     device: Device = None,
     steps: Annotated[str | None, typer.Option(help="Checkpoints to look at, comma separated (default: all).")] = None,
     core: Annotated[
@@ -82,7 +84,7 @@ def over_training(
     for name in NEED_HEADS.get(analysis, ()):
         if heads[name] is None:
             raise HCError(f"--analysis {analysis} was given without --{name}. Name the heads, or a result's file.")
-    data = hc.load_task(task, data_dir=data_dir)
+    data = hc.load_task(task, data_dir=data_dir, template=template)
     chosen = hc.load_series(series, device=device)
     found = hc.over_training(
         chosen,

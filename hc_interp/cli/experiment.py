@@ -10,7 +10,7 @@ from rich.console import Console
 
 import hc_interp as hc
 from hc_interp.cli.inputs import names, quiet
-from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, TaskName, option
+from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, TaskName, Template, option
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
 from hc_interp.cli.summary import record, summary
@@ -50,6 +50,7 @@ def run(
     task: TaskName,
     out: OutFolder,
     data_dir: DataDir = None,
+    template: Template = None,
     labels: Labels = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -62,7 +63,7 @@ def run(
     It searches subnetworks, finds the core and the generalizing heads, patches the paths between them, fits probes,
     gives the verdict, draws the figures and writes report.html.
     """
-    options = {"data_dir": data_dir, "labels": names(labels), "device": device, "dtype": dtype}
+    options = {"data_dir": data_dir, "template": template, "labels": names(labels), "device": device, "dtype": dtype}
     return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **options)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import hc_interp as hc
 from hc_interp.components import Head, components, heads_of, is_upstream
+from hc_interp.data.tables import PROMPT_TASKS
 from hc_interp.errors import ComponentError, HCError, ResultError
 
 
@@ -23,11 +24,16 @@ def load(
     device: str | None,
     dtype: str | None,
     too_long: str = "refuse",
+    template: str | None = None,
 ) -> "tuple[hc.HookedModel, hc.Task]":
-    """Load the model and the task. The task is loaded first, because an error in it shows sooner."""
+    """Load the model and the task. The task is loaded first, because an error in it shows sooner; prompts are made for
+    the model."""
     quiet()
-    data = hc.load_task(task, data_dir=data_dir)
+    prompts = task in PROMPT_TASKS
+    data = None if prompts else hc.load_task(task, data_dir=data_dir, template=template)
     loaded = hc.load(model, labels=names(labels), device=device, dtype=dtype)
+    if data is None:
+        data = hc.load_task(task, template=template, tokenizer=loaded)
     return loaded, data.fitting(loaded) if too_long == "drop" else data
 
 

@@ -24,6 +24,7 @@ from hc_interp.cli.options import (
     Replace,
     Seed,
     TaskName,
+    Template,
     TooLong,
     option,
 )  # fmt: skip
@@ -49,6 +50,7 @@ def search(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     sparsity: Annotated[
         list[float],
         typer.Option(help="Share of components removed. Repeat the option for several sparsities."),
@@ -73,7 +75,7 @@ def search(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     result = hc.search_masks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
         source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
@@ -92,6 +94,7 @@ def subnetworks(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     sparsity: Annotated[float, typer.Option(help="Share of components removed.")] = DEFAULT.sparsity,
     epsilon: Annotated[
         float | None,
@@ -116,7 +119,7 @@ def subnetworks(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Sample all good subnetworks of a size, and the core that they really share (hc.sample_subnetworks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     sample = hc.sample_subnetworks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
         source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
@@ -136,6 +139,7 @@ def extremes(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     heuristic: Annotated[
         str | None,
         typer.Option(help="Heuristic whose cases are told apart (default: the only one, or lexical_overlap)."),
@@ -167,7 +171,7 @@ def extremes(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Find the good subnetworks that generalize least and most (hc.search_extremes)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     found = hc.search_extremes(
         loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
         source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
@@ -193,6 +197,7 @@ def evaluate(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     cases: Cases = None,
     max_per_case: Annotated[
         int | None,
@@ -204,7 +209,7 @@ def evaluate(
 ) -> Shown:
     """Measure the accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
     evaluation = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
@@ -249,6 +254,7 @@ def generalizing(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     method: Annotated[
         Literal["contrast", "presence", "ablation"],
         typer.Option(
@@ -286,7 +292,7 @@ def generalizing(
     """
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
     result = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),

@@ -52,7 +52,10 @@ def option(setting: str) -> Any:
 MODEL_HELP = "A model of the zoo (zoo:NAME), a folder that save_pretrained wrote, or a hub id."
 Model = Annotated[str, typer.Option(help=MODEL_HELP, autocompletion=_models)]
 TaskName = Annotated[
-    str, typer.Option(help="mnli-hans, qqp-paws or overlap-grammar; see hc-interp tasks.", autocompletion=_tasks)
+    str,
+    typer.Option(
+        help="mnli-hans, qqp-paws, overlap-grammar, ioi or greater_than; see hc-interp tasks.", autocompletion=_tasks
+    ),
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder with the task's data files, or 'hub' to download them.")]
 Labels = Annotated[
@@ -63,6 +66,10 @@ Device = Annotated[str | None, typer.Option(help="Where the model runs, like cpu
 Dtype = Annotated[
     Literal["float32", "float64", "bfloat16", "float16"] | None,
     typer.Option(help="Floating-point type of the model (default: its config's). Below float32 effects are rounded."),
+]
+Template = Annotated[
+    str | None,
+    typer.Option(help="A pair of sentences as one prompt, for decoders: '{first} Question: {second} True or false?'."),
 ]
 TooLong = Annotated[Literal["refuse", "drop"], option("too_long")]
 Seed = Annotated[int, option("seed")]

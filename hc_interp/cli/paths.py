@@ -20,6 +20,7 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    Template,
     TooLong,
 )
 from hc_interp.cli.shell import command, kept_in_folder
@@ -40,6 +41,7 @@ def patch(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     senders: Annotated[str, typer.Option(help=SENDERS)] = "heads",
     receivers: Annotated[str, typer.Option(help=RECEIVERS)] = "heads",
     through: Annotated[
@@ -97,7 +99,7 @@ def patch(
 
     On a cluster, give each of N jobs its own --shard i/N.
     """
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
         loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,

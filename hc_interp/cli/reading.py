@@ -21,6 +21,7 @@ from hc_interp.cli.options import (
     Out,
     Seed,
     TaskName,
+    Template,
     TooLong,
     option,
 )  # fmt: skip
@@ -39,6 +40,7 @@ def probe(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     feature: Annotated[
         str, typer.Option(help="Feature that the probe predicts (hc.features.FEATURES lists them).")
     ] = "token_overlap",
@@ -54,7 +56,7 @@ def probe(
 ) -> Shown:
     """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe)."""
     probed = site_named(site)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     interventions = []
     if cut:
         interventions = [cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))]
@@ -81,6 +83,7 @@ def premises(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     heuristic: Annotated[
         str | None, typer.Option(help="Heuristic that the premises are about, like lexical_overlap.")
     ] = None,
@@ -91,7 +94,7 @@ def premises(
 ) -> Shown:
     """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
     core_part, heads = heads_in(core), heads_in(generalizing)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     means = source("means", loaded, data, mean_examples, seed)
     found = hc.premises(
         loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
@@ -115,6 +118,7 @@ def reads_from(
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     premises: Annotated[
         str | None,
         typer.Option(
@@ -139,7 +143,7 @@ def reads_from(
     """
     core_part, heads = heads_in(core), heads_in(generalizing)
     checked = None if premises in (None, "none") else hc.Premises.load(premises)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     sample, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     if premises is None:
         checked = hc.premises(

@@ -17,6 +17,7 @@ from hc_interp.cli.options import (
     Model,
     Seed,
     TaskName,
+    Template,
     TooLong,
 )
 from hc_interp.cli.shell import again, command
@@ -56,6 +57,7 @@ def finetune(
         ),
     ] = None,
     too_long: TooLong = "refuse",
+    template: Template = None,
     checkpoints: Annotated[
         str, typer.Option(help="Steps to keep, comma separated, or log: 0, 1, 2, 4, 8, ... The last is always kept.")
     ] = "log",
@@ -137,7 +139,7 @@ def finetune(
             f"{out} already exists and is not empty. Expected a new folder. Choose another one, or pass --resume to go "
             "on with the training in it."
         )
-    loaded, data = load(model, task, data_dir, labels, device, None, too_long)
+    loaded, data = load(model, task, data_dir, labels, device, None, too_long, template)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
         batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to,

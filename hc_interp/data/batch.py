@@ -16,6 +16,7 @@ from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 from hc_interp.torch_modes import usable
 
+NO_WORD = -1  # fills the answer and foil tokens of rows that have fewer words than others
 # One example without padding: "input_ids", and "token_type_ids" if it has any. Lengths differ between examples.
 TokenRow = dict[str, Int[Tensor, " _"]]
 
@@ -26,7 +27,9 @@ class Batch:
 
     `attention_mask` is 1 at tokens and 0 at padding (default: all ones); ones and zeros of any type are accepted and
     stored as integers. `labels` index the label groups of the data that the rows come from. `ids` name the rows: by its
-    id `ContrastPairs` finds the other side of a row. Raises `DataError` for shapes or types that do not fit.
+    id `ContrastPairs` finds the other side of a row. `answer` and `foil` are the tokens by which a language model that
+    is read over its whole vocabulary is scored, one or several for each row (-1 fills rows that have fewer). Raises
+    `DataError` for shapes or types that do not fit.
     """
 
     input_ids: Int[Tensor, "batch pos"]
@@ -34,6 +37,8 @@ class Batch:
     token_type_ids: Int[Tensor, "batch pos"] | None = None
     labels: Int[Tensor, " batch"] | None = None
     ids: Sequence[str] | None = None
+    answer: Int[Tensor, "batch answer_word"] | None = None
+    foil: Int[Tensor, "batch foil_word"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("input_ids", "attention_mask", "token_type_ids"):
@@ -66,7 +71,9 @@ class Batch:
             object.__setattr__(self, "labels", self._whole_labels())
         if self.ids is not None:
             object.__setattr__(self, "ids", tuple(map(str, self.ids)))
-        for name in ("labels", "ids"):
+        for name in ("answer", "foil"):
+            self._check_words(name)
+        for name in ("labels", "ids", "answer", "foil"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
                 raise DataError(f"Batch.{name} has {len(value)} entries for {len(self)} rows; give one for each row.")
@@ -83,6 +90,21 @@ class Batch:
         if name != "attention_mask" and (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool):
             raise DataError(f"Batch.{name} holds {value.dtype}; expected whole numbers. Use {name}.long().")
         object.__setattr__(self, name, usable(value))
+
+    def _check_words(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None and self.answer is None and self.foil is None:
+            return
+        words = None if value is None else torch.as_tensor(value)
+        words = words[:, None] if words is not None and words.ndim == 1 else words
+        usual = words is not None and words.ndim == 2 and words.shape[1] > 0 and words.dtype == torch.long
+        if words is None or not usual or not bool(((words >= 0).any(1) & (words >= NO_WORD).all(1)).all()):
+            given = "missing" if words is None else f"of shape {tuple(words.shape)} and type {words.dtype}"
+            raise DataError(
+                f"Batch.{name} is {given}; expected answer= and foil= as token numbers [batch, word] of type int64, at "
+                f"least one for each row, with {NO_WORD} where a row has fewer."
+            )
+        object.__setattr__(self, name, words)
 
     def _whole_labels(self) -> Int[Tensor, " batch"]:
         labels = torch.as_tensor(self.labels)
@@ -128,8 +150,8 @@ class Batch:
     def join(cls, parts: Sequence[Self], pad_id: int) -> Self:
         """The rows of all batches as one batch, padded to the widest of them.
 
-        Labels and ids are kept if all batches have them. Token types are kept if any batch has them, and are zeros in
-        the rows of the other batches. Raises `DataError` if there is no batch.
+        Labels, ids, answers and foils are kept if all batches have them. Token types are kept if any batch has them,
+        and are zeros in the rows of the other batches. Raises `DataError` if there is no batch.
         """
         if not parts:
             raise DataError("No batches were given to Batch.join; expected at least one.")
@@ -147,6 +169,8 @@ class Batch:
             types,
             torch.cat(labels) if len(labels) == len(wide) else None,
             tuple(name for part in wide for name in part.ids or ()) if named else None,
+            _joined_words([part.answer for part in wide]),
+            _joined_words([part.foil for part in wide]),
         )
 
     def token_rows(self) -> list[TokenRow]:
@@ -197,3 +221,12 @@ class Batch:
         for name, value in values.items():
             object.__setattr__(changed, name, value)
         return changed
+
+
+def _joined_words(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """The tokens of all rows, filled to the widest; None unless all parts have them."""
+    known = [part for part in parts if part is not None]
+    if len(known) != len(parts):
+        return None
+    width = max(part.shape[1] for part in known)
+    return torch.cat([pad(part, (0, width - part.shape[1]), value=NO_WORD) for part in known])

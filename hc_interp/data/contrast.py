@@ -26,24 +26,25 @@ SPLIT_KEY = "hc_interp select/test"  # hashed with each source, to choose its sp
 class ContrastPairs:
     """Pairs (clean, corrupt) of two `Examples` or of two `Batch`es: row i of both sides is one pair.
 
-    `gold` is the label of the clean side; runs on either side are scored by it. `groups` and `classes` mean what they
-    mean for `Examples`, and default to those of the clean side. `kind` says how the sides differ ("order", "overlap",
-    or a name of your own). `split` says which part of the pairs these are ("select", "test", None: all). `ids` name the
-    pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0. `units` names
-    what pairs share besides their source, as in `Examples` (default: the units of both sides).
+    `gold` is the label of the clean side; runs on either side are scored by it. It is None where the sides have answers
+    and foils instead of labels; both sides are then scored by those of the clean side. `groups` and `classes` mean what
+    they mean for `Examples`, and default to those of the clean side. `kind` says how the sides differ ("order",
+    "overlap", or a name of your own). `split` says which part of the pairs these are ("select", "test", None: all).
+    `ids` name the pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0.
+    `units` names what pairs share besides their source, as in `Examples` (default: the units of both sides).
 
     A pair is aligned if a position means the same place in the sentence on both sides. This depends on the tokenizer
     and is checked when the pairs are encoded. `unaligned` says what then happens to an unaligned pair: "error" (the
     default), or "drop" (the pairs that a task makes). `pairs.aligned(model)` gives the aligned pairs; their `.dropped`
     is the number of unaligned ones (None: not yet checked).
 
-    Raises `DataError` for sides of different types or sizes, `LabelError` for gold labels that contradict the clean
-    side, `AlignmentError` for two batches of different shape or mask.
+    Raises `DataError` for sides of different types or sizes and for pairs with neither gold nor answers, `LabelError`
+    for gold labels that contradict the clean side, `AlignmentError` for two batches of different shape or mask.
     """
 
     clean: Examples | Batch
     corrupt: Examples | Batch
-    gold: Sequence[int]
+    gold: Sequence[int] | None = None
     groups: LabelGroups | None = None
     kind: str | None = None
     split: str | None = None
@@ -61,7 +62,7 @@ class ContrastPairs:
                 "Examples or two Batch objects. Give both sides in the same form."
             )
         gold = self.gold.tolist() if hasattr(self.gold, "tolist") else self.gold  # type: ignore[attr-defined]
-        object.__setattr__(self, "gold", tuple(int(g) for g in gold))
+        object.__setattr__(self, "gold", None if gold is None else tuple(int(g) for g in gold))
         groups = self.groups
         if groups is None and isinstance(self.clean, Examples):
             groups = self.clean.groups
@@ -72,8 +73,8 @@ class ContrastPairs:
         object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
         self._check_sides()
         units = self.units if self.units is not None else joined_sides(*(getattr(s, "units", None) for s in self.sides))
-        object.__setattr__(self, "units", as_unit_levels(units, len(self.gold)))
-        check_labels(self.gold, self.groups, "ContrastPairs.gold", ids)
+        object.__setattr__(self, "units", as_unit_levels(units, len(self)))
+        check_labels(self.gold or (), self.groups, "ContrastPairs.gold", ids)
         self._check_gold()
         if isinstance(self.clean, Batch) and isinstance(self.corrupt, Batch):
             check_masks(self.clean, self.corrupt, ids)
@@ -81,14 +82,18 @@ class ContrastPairs:
             self._share_classes(self.clean, self.corrupt)
 
     def _check_sides(self) -> None:
-        sizes = {
-            "clean": len(self.clean), "corrupt": len(self.corrupt), "gold": len(self.gold), "ids": len(self.ids or ()),
-        }  # fmt: skip
+        sizes = {"clean": len(self.clean), "corrupt": len(self.corrupt), "ids": len(self.ids or ())}
+        sizes |= {} if self.gold is None else {"gold": len(self.gold)}
+        if self.gold is None and self.clean.answer is None:
+            raise DataError(
+                "ContrastPairs has no gold and its clean side has no answers, so nothing says what is right. Pass "
+                "gold=clean.label, or sides with Examples(..., answer=[...], foil=[...])."
+            )
         if len(set(sizes.values())) != 1:
             raise DataError(
                 f"ContrastPairs has sides of different sizes: {sizes}. Give one entry of each for each pair."
             )
-        if len(set(self.ids or ())) != len(self.gold):
+        if len(set(self.ids or ())) != len(self):
             repeated = next(i for i in self.ids or () if (self.ids or ()).count(i) > 1)
             raise DataError(f"The pair id {repeated!r} occurs more than once; rows are found by id. Pass unique ids=.")
         if self.unaligned not in ("error", "drop"):
@@ -96,7 +101,7 @@ class ContrastPairs:
 
     def _check_gold(self) -> None:
         labels = _labels_under(self.clean, self.groups)
-        for row, (label, gold) in enumerate(zip(labels or (), self.gold, strict=False)):
+        for row, (label, gold) in enumerate(zip(labels or (), self.gold or (), strict=False)):
             if label != gold:
                 raise LabelError(
                     f"Pair {(self.ids or ())[row]} has gold {gold}, but its clean side is labelled {label}. "
@@ -117,7 +122,7 @@ class ContrastPairs:
         object.__setattr__(self, "corrupt", replace(corrupt, classes=classes))
 
     def __len__(self) -> int:
-        return len(self.gold)
+        return len(self.clean)
 
     def __repr__(self) -> str:
         notes = [f"kind={self.kind!r}", f"split={self.split!r}", f"{len(set(self.sources))} sources"]
@@ -149,14 +154,24 @@ class ContrastPairs:
 
     @property
     def reversible(self) -> bool:
-        """Whether `reversed` is possible: the corrupt side has labels over the same groups."""
+        """Whether `reversed` is possible: the corrupt side has answers, or labels over the same groups."""
+        if self.gold is None:
+            return self.corrupt.answer is not None
         return _labels_under(self.corrupt, self.groups) is not None
 
     def reversed(self) -> Self:
-        """The same pairs with the sides swapped; gold becomes the label of the side that was corrupt.
+        """The same pairs with the sides swapped; gold, or answer and foil, become those of the side that was corrupt.
 
-        Raises `DataError` if the corrupt side has no labels, or labels over other groups.
+        Raises `DataError` if the corrupt side has no labels, labels over other groups, or no answers where pairs are
+        scored by answers.
         """
+        if self.gold is None:
+            if not self.reversible:
+                raise DataError(
+                    "The pairs cannot be reversed: the corrupt side has no answers. Give it answer= and foil=, or use "
+                    "pairs whose corrupt side has an answer of its own."
+                )
+            return replace(self, clean=self.corrupt, corrupt=self.clean)
         labels = _labels_under(self.corrupt, self.groups)
         if labels is None:
             raise DataError(
@@ -172,7 +187,7 @@ class ContrastPairs:
             self,
             clean=self.clean.rows(indices),
             corrupt=self.corrupt.rows(indices),
-            gold=tuple(self.gold[i] for i in indices),
+            gold=None if self.gold is None else tuple(self.gold[i] for i in indices),
             ids=tuple(self.ids[i] for i in indices),  # type: ignore[index]
             units=unit_rows(self.units, indices),
         )
@@ -186,10 +201,10 @@ class ContrastPairs:
         return self.rows(np.sort(np.random.default_rng(seed).choice(len(self), size=n, replace=False)))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each pair: id, clean_first, clean_second, corrupt_first, corrupt_second, gold.
+        """A row for each pair: id, clean_first, clean_second, corrupt_first, corrupt_second, gold, answer, foil.
 
-        The columns of second texts are missing where there are none. Raises `DataError` for pairs of batches, which
-        hold no texts.
+        Columns are missing where there is nothing: of second texts, of gold, of answers. Raises `DataError` for pairs
+        of batches, which hold no texts.
         """
         if not isinstance(self.clean, Examples) or not isinstance(self.corrupt, Examples):
             raise DataError(
@@ -201,7 +216,8 @@ class ContrastPairs:
             for name, part in (("clean", self.clean), ("corrupt", self.corrupt))
             for field in ("first", "second")
         }
-        columns = {"id": self.ids, **texts, "gold": self.gold}
+        words = {"answer": self.clean.answer, "foil": self.clean.foil}
+        columns = {"id": self.ids, **texts, "gold": self.gold, **words}
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def by_split(self, split: str) -> Self:
@@ -222,10 +238,14 @@ class ContrastPairs:
 
         Raises `AlignmentError` for the first unaligned pair unless `unaligned="drop"`, and if no pair is aligned.
         """
+        aligned = self.aligned_rows(model)
+        return replace(self.rows(aligned), dropped=(self.dropped or 0) + len(self) - len(aligned))
+
+    def aligned_rows(self, model: TokenizingModel) -> list[int]:
+        """The row numbers of the aligned pairs; `aligned` gives the pairs and lists the errors."""
         if len(self) == 0:
             raise DataError(f"There are no pairs of kind {self.kind!r} to encode; expected at least one.")
-        aligned = aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
-        return replace(self.rows(aligned), dropped=(self.dropped or 0) + len(self) - len(aligned))
+        return aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
 
     def fingerprint(self) -> str:
         """The first 16 hex digits of SHA-256 over both sides, gold, groups and kind. Results name their data by it."""

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from hc_interp.data.answer_tokens import word_tokens
 from hc_interp.data.batch import Batch, TokenRow
 from hc_interp.data.examples import Examples
 from hc_interp.data.parts import Data, as_parts
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, LabelError
 
 CHUNK = 256  # texts tokenized at once
 
@@ -44,8 +45,10 @@ def batches(model: TokenizingModel, data: Data, batch_size: int = 32, with_label
 
     Texts are sorted by length, so that a batch holds little padding; the rows of a given batch keep their order.
     `index` counts over all of `data`, and `in_order` puts per-example values back into the order of `data`. With
-    `with_labels` the data must have labels; without it the batches have none. Raises `DataError` for an empty split,
-    missing labels, or a text with more tokens than the model has positions (nothing is ever truncated).
+    `with_labels` the data must have what the model is scored by: labels, or answers and foils if the model is read over
+    its whole vocabulary. Without it the batches have neither. Raises `DataError` for an empty split, missing labels, or
+    a text with more tokens than the model has positions (nothing is ever truncated), `LabelError` for missing answers
+    and for words that are not one token (`word_tokens`).
     """
     encoded: list[EncodedBatch] = []
     start = 0
@@ -54,19 +57,63 @@ def batches(model: TokenizingModel, data: Data, batch_size: int = 32, with_label
             raise DataError(
                 "The data has no examples; expected at least one. Check the file or the filter it came from."
             )
-        if with_labels and (part.label if isinstance(part, Examples) else part.labels) is None:
-            raise DataError(
-                f"{part!r} has no labels, which this computation needs. Build it with a label for each example: "
-                "Examples(..., label=[...]) or Batch(..., labels=[...])."
-            )
+        if with_labels:
+            check_gold(model, part)
+        elif isinstance(part, Examples):
+            part = replace(part, label=None, answer=None, foil=None)
         pieces = (_from_examples if isinstance(part, Examples) else _from_batch)(model, part, batch_size)  # type: ignore[arg-type]
         for batch, index in pieces:
-            batch = batch if with_labels else replace(batch, labels=None)
+            batch = batch if with_labels else replace(batch, labels=None, answer=None, foil=None)
             encoded.append(EncodedBatch(batch.to(model.device), index + start))
         start += len(part)
     if not encoded:
         raise DataError("The data is an empty iterable; expected Examples, a Batch, or several of them.")
     return encoded
+
+
+def reads_vocabulary(model: Any) -> bool:
+    """Whether the model is a language model that is read over its whole vocabulary, not at label words."""
+    return getattr(model, "labels", ()) is None
+
+
+def check_gold(model: Any, part: Examples | Batch) -> None:
+    """Raise for a part without what the model is scored by: `DataError` for labels, `LabelError` for answers."""
+    if reads_vocabulary(model):
+        if part.answer is None:
+            raise LabelError(
+                f"The model's outputs are a whole vocabulary, and {part!r} has no answers to score them by. Give it an "
+                "answer and a foil for each row, Examples(..., answer=[' Mary', ...], foil=[' John', ...]), or load "
+                'the model with the words to read as classes, one for each label: hc.load(..., labels=[" yes", " no"]).'
+            )
+        return
+    if (part.label if isinstance(part, Examples) else part.labels) is not None:
+        return
+    if part.answer is not None:
+        raise LabelError(
+            f"{part!r} has answers, which are words of a vocabulary, but no labels, and the model is read at the "
+            f"classes {', '.join(getattr(model, 'labels', None) or ())}. Load a language model without labels=, or "
+            "give the data labels."
+        )
+    raise DataError(
+        f"{part!r} has no labels, which this computation needs. Build it with a label for each example: "
+        "Examples(..., label=[...]) or Batch(..., labels=[...])."
+    )
+
+
+def words_of(model: Any, examples: Examples) -> dict[str, Tensor]:
+    """The tokens of the examples' answers and foils, by name; none where the model is read at classes.
+
+    Raises `LabelError` for a word that is not one token of the model where it stands.
+    """
+    if examples.answer is None or not reads_vocabulary(model):
+        return {}
+    at_mask = getattr(getattr(model, "readout", None), "mask_token", None) is not None
+    mask = model.tokenizer.mask_token if at_mask else None
+    texts = examples.first, examples.second
+    return {
+        name: word_tokens(model.tokenizer, mask, getattr(examples, name), *texts, examples.id, name)
+        for name in ("answer", "foil")
+    }
 
 
 def in_order(parts: Sequence[Tensor], indices: Sequence[Int[Tensor, " batch"]]) -> Tensor:
@@ -84,11 +131,13 @@ def _from_batch(model: TokenizingModel, batch: Batch, size: int) -> Iterator[tup
 def _from_examples(model: TokenizingModel, examples: Examples, size: int) -> Iterator[tuple[Batch, Tensor]]:
     rows = token_rows(model, examples)
     labels = None if examples.label is None else torch.tensor(examples.label)
+    words = words_of(model, examples)
     for index in buckets([len(row["input_ids"]) for row in rows], size):
         batch = pad(model, [rows[i] for i in index])
         ids = tuple(examples.id[i] for i in index)
         order = torch.tensor(index)
-        yield replace(batch, ids=ids, labels=None if labels is None else labels[order]), order
+        gold = {name: tokens[order] for name, tokens in words.items()}
+        yield replace(batch, ids=ids, labels=None if labels is None else labels[order], **gold), order
 
 
 def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:

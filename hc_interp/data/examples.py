@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from hc_interp.data.answers import as_words, check_words
 from hc_interp.data.row_indices import row_indices
 from hc_interp.data.units import UnitLevels, as_unit_levels, unit_rows
 from hc_interp.errors import DataError
@@ -48,7 +49,12 @@ class Examples:
     levels of each row, and intervals take rows with a common level as dependent. `n_labels` is the number of labels in
     the whole data set, where neither groups nor classes give it; a `Task` counts it over all its splits.
 
-    Raises `DataError` for entries that are not text, labels that are not whole numbers, and columns of unequal length.
+    `answer` and `foil` say what is right for a language model that is read over its whole vocabulary: one word for each
+    row, or a tuple of words, as the text goes on with them (" Mary", with its space). Each must be one token of the
+    model where it stands, which is checked when the examples are encoded.
+
+    Raises `DataError` for entries that are not text, labels that are not whole numbers, columns of unequal length, and
+    for one of `answer` and `foil` without the other.
     """
 
     first: Sequence[str]
@@ -60,6 +66,8 @@ class Examples:
     classes: Sequence[str] | None = None
     n_labels: int | None = None
     units: UnitLevels | None = None
+    answer: Sequence[str | Sequence[str]] | None = None
+    foil: Sequence[str | Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         def freeze(name: str, kind: Callable[[Any], Any]) -> None:
@@ -93,6 +101,10 @@ class Examples:
         object.__setattr__(self, "groups", as_groups(self.groups))
         object.__setattr__(self, "classes", None if self.classes is None else tuple(map(str, self.classes)))
         object.__setattr__(self, "units", as_unit_levels(self.units, len(self.first)))
+        answer, foil = (as_words(getattr(self, name), len(self.first), name) for name in ("answer", "foil"))
+        check_words(answer, foil)
+        object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "foil", foil)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -104,7 +116,7 @@ class Examples:
         """The examples of these row numbers, in this order; a boolean mask selects the rows where it is true."""
         indices = row_indices(index, len(self))
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("first", "second", "label", "id", "source"):
+        for name in ("first", "second", "label", "id", "source", "answer", "foil"):
             if values[name] is not None:
                 values[name] = tuple(values[name][i] for i in indices)
         values["units"] = unit_rows(self.units, indices)
@@ -122,16 +134,22 @@ class Examples:
         return self.rows(np.sort(chosen))
 
     def to_frame(self) -> "pd.DataFrame":
-        """A row for each example, with the columns id, first, second, label and source (where there are any)."""
+        """A row for each example: the columns id, first, second, label, source, answer, foil (where there are any)."""
         import pandas as pd  # slow to import, and the grammar does not need it
 
-        columns = {name: getattr(self, name) for name in ("id", "first", "second", "label", "source")}
+        names = ("id", "first", "second", "label", "source", "answer", "foil")
+        columns = {name: getattr(self, name) for name in names}
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def fingerprint(self) -> str:
-        """The first 16 hex digits of SHA-256 over texts, labels, groups and classes. Results name their data by it."""
+        """The first 16 hex digits of SHA-256 over texts, labels, groups, classes, answers and foils.
+
+        Results name their data by it.
+        """
         digest = hashlib.sha256(repr((self.groups, self.classes)).encode())
         for i in range(len(self)):
             row = (self.first[i], self.second and self.second[i], self.label and self.label[i])
             digest.update(repr(row).encode())
+        if self.answer is not None:
+            digest.update(repr((self.answer, self.foil)).encode())
         return digest.hexdigest()[:16]

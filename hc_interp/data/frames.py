@@ -10,7 +10,8 @@ from hc_interp.data.label_evidence import check_case_labels, check_label_map, is
 from hc_interp.data.labels import is_name
 from hc_interp.errors import DataError
 
-EXAMPLE_FIELDS = ("first", "second", "label", "id", "source")  # of `Examples`, each from one column of a table
+WORD_FIELDS = ("answer", "foil")  # read where a table has both
+EXAMPLE_FIELDS = ("first", "second", "label", "id", "source", *WORD_FIELDS)  # each from one column of a table
 CASE_COLUMNS = ("subcase", "case")  # the names of columns in which ids of HANS' cases are looked for
 
 
@@ -24,8 +25,9 @@ def examples_from_frame(
 ) -> Examples:
     """Turn a table into `Examples`; errors call the table `where` (a path or the name of a split).
 
-    `columns` names the column for each field of `Examples` (`first`, `second`, `label`, `id`, `source`); a field that
-    it leaves out is read from the column of the field's name, if there is one. `label_map` maps the table's labels to
+    `columns` names the column for each field of `Examples` (`first`, `second`, `label`, `id`, `source`, `answer`,
+    `foil`); a field that it leaves out is read from the column of the field's name, if there is one (`answer` and
+    `foil` only if both are there). `label_map` maps the table's labels to
     label numbers. Without it, labels are integers, or names that are looked up in `classes`. A column "subcase" or
     "case" with ids of HANS' cases is compared with the labels.
     Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
@@ -37,7 +39,10 @@ def examples_from_frame(
         raise DataError(
             f"columns names {sorted(unknown)}, which is not one of {list(EXAMPLE_FIELDS)}. Correct the mapping."
         )
-    columns = {name: name for name in EXAMPLE_FIELDS if name in frame and name not in chosen.values()} | chosen
+    own = [name for name in EXAMPLE_FIELDS if name in frame and name not in chosen.values()]
+    if not set(WORD_FIELDS) <= {*own, *chosen}:  # a column "answer" alone is something else
+        own = [name for name in own if name not in WORD_FIELDS]
+    columns = {name: name for name in own} | chosen
     if "first" not in columns:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
     check_columns(frame.columns, columns.values(), where)

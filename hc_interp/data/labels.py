@@ -74,8 +74,8 @@ def resolve_groups(
     if model_labels is None:
         raise LabelError(
             "The model's outputs are a whole vocabulary, but labelled data needs classes. Load the model with the "
-            "words "
-            'to read as classes, one for each label: hc.load(..., labels=[" yes", " no"]).'
+            'words to read as classes, one for each label: hc.load(..., labels=[" yes", " no"]), or give the data '
+            "answers and foils: Examples(..., answer=[' Mary', ...], foil=[' John', ...])."
         )
     if classes is None:
         if groups is None:
@@ -87,6 +87,14 @@ def resolve_groups(
         return indices
     groups = _checked(groups or tuple((i,) for i in range(len(classes))), range(len(classes)), f"classes {classes}")
     return _by_name(model_labels, groups, classes)
+
+
+def scoring_groups(model_labels: Sequence[str] | None, data: Grouped) -> LabelGroups | None:
+    """`resolve_groups`, or None where rows are scored by their answers: a model without classes, data with answers."""
+    answered = (
+        getattr(data, "answer", None) is not None or getattr(getattr(data, "clean", None), "answer", None) is not None
+    )
+    return None if model_labels is None and answered else resolve_groups(model_labels, data)
 
 
 def regrouped(model_labels: Sequence[str] | None, data: DataType) -> DataType:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from hc_interp.data.grammar.cases import TWO_WAY
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
 from hc_interp.data.pair_rules import make_pairs, pair_kinds
+from hc_interp.data.prompts.greater_than import greater_than
+from hc_interp.data.prompts.ioi import ioi
 from hc_interp.data.read_table import read_table
 from hc_interp.data.tables import (
     HANS,
@@ -22,6 +25,7 @@ from hc_interp.data.tables import (
     MNLI_VALIDATION,
     NLI_CLASSES,
     PAWS,
+    PROMPT_TASKS,
     QQP_CLASSES,
     QQP_TRAIN,
     QQP_VALIDATION,
@@ -29,6 +33,7 @@ from hc_interp.data.tables import (
     Table,
 )
 from hc_interp.data.task import Task
+from hc_interp.data.template import check_template, with_template
 from hc_interp.errors import DataError
 
 THREE_WAY: LabelGroups = ((0,), (1,), (2,))
@@ -40,17 +45,27 @@ def load_task(
     data_dir: str | Path | None = None,
     seed: int = 0,
     max_per_case: int | None = None,
+    *,
+    tokenizer: Any = None,
+    template: str | None = None,
 ) -> Task:
-    """Load a task by name: "mnli-hans", "qqp-paws" or "overlap-grammar".
+    """Load a task by name: "mnli-hans", "qqp-paws", "overlap-grammar", "ioi" or "greater_than".
 
     - "mnli-hans": MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them.
     - "qqp-paws": Quora question pairs in domain; PAWS duplicates and non-duplicates; no contrast pairs.
     - "overlap-grammar": the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data.
+    - "ioi" and "greater_than": the package's own prompts for language models, scored by the answers of each row, with
+      contrast pairs of the usual corruptions (`data/prompts/`). They are made for `tokenizer`, a model or a tokenizer:
+      names and years are words of one token, so that all pairs are aligned.
+
+    `template` writes each pair of sentences as one prompt, which a decoder needs: "{first} Question: {second} True or
+    false?". Labels stay, for a model that is loaded with a word for each (`labels=`); the `overlap` split is left out.
 
     `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`. `max_per_case` is the largest
     number of examples drawn for each case (None: all). `seed` determines this draw, the `overlap` split and the
-    replacement words of contrast pairs. Raises `DataError` for an unknown task and for missing or faulty files,
-    `LabelError` for labels that contradict their names or HANS' subcases.
+    replacement words of contrast pairs. Raises `DataError` for an unknown task, for missing or faulty files, for a
+    tokenizer that is missing or has too few words, and for a template without {first} and {second}; `LabelError` for
+    labels that contradict their names or HANS' subcases.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1)
@@ -60,6 +75,13 @@ def load_task(
         )
     if max_per_case is not None and max_per_case < 1:
         raise DataError(f"max_per_case is {max_per_case}; expected 1 or more, or None for all examples.")
+    if template is not None:
+        check_template(template)
+        if name in PROMPT_TASKS:
+            raise DataError(f"template={template!r} was given for {name!r}, whose prompts are its own. Leave it out.")
+        return with_template(load_task(name, data_dir, seed, max_per_case), template)
+    if name in PROMPT_TASKS:
+        return (ioi if name == "ioi" else greater_than)(tokenizer, seed, max_per_case)
     if name == "overlap-grammar":
         return _overlap_grammar(seed, max_per_case)
     if data_dir is None:

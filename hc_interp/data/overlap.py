@@ -96,7 +96,7 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
 
     if len({(part.groups, part.classes) for part in parts}) != 1:
         raise DataError("Examples with different groups or classes cannot be joined; map their labels first (regroup).")
-    fields = {name: joined(name) for name in ("first", "second", "label", "id", "source")}
+    fields = {name: joined(name) for name in ("first", "second", "label", "id", "source", "answer", "foil")}
     return replace(parts[0], **fields, units=_joined_units(parts))
 
 

@@ -67,9 +67,17 @@ TASKS = {
     "mnli-hans": "MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them",
     "qqp-paws": "Quora question pairs in domain; PAWS duplicates and non-duplicates",
     "overlap-grammar": "the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data",
+    "ioi": "the package's own prompts: the indirect object of two names, for a language model; needs no data",
+    "greater_than": "the package's own prompts: a year after another, for a language model; needs no data",
+}
+PROMPT_TASKS = {  # made for one tokenizer; the kinds of contrast pairs of each case
+    "ioi": dict.fromkeys(("ABBA", "BABA"), ("names", "abc", "order")),
+    "greater_than": {"years": ("year_below",)},
 }
 TASK_TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its data_dir
     "mnli-hans": (MNLI_TRAIN, MNLI_VALIDATION, HANS),
     "qqp-paws": (QQP_TRAIN, QQP_VALIDATION, PAWS),
     "overlap-grammar": (),
+    "ioi": (),
+    "greater_than": (),
 }

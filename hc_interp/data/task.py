@@ -104,11 +104,11 @@ class Task:
         """Build a task from tables that have the same columns and labels.
 
         A table is a pandas frame, a `datasets.Dataset`, a list of dicts, a dict of columns, or the path of a csv, tsv,
-        parquet, json or jsonl file. `columns` names the column for each of `first`, `second`, `label`, `id`, `source`
-        (default: the column of that name). `label_map` maps the table's labels to label numbers. Without it, labels
-        that are names ("entailment", or those of a `ClassLabel`) are looked up in `classes`. Raises `DataError` naming
-        split, column and row; `LabelError` for names that are not among `classes`, and for labels that contradict their
-        names or a case of HANS ("ln_preposition" in column "subcase" or "case").
+        parquet, json or jsonl file. `columns` names the column for each of `first`, `second`, `label`, `id`, `source`,
+        `answer`, `foil` (default: the column of that name). `label_map` maps the table's labels to label numbers.
+        Without it, labels that are names ("entailment", or those of a `ClassLabel`) are looked up in `classes`. Raises
+        `DataError` naming split, column and row; `LabelError` for names that are not among `classes`, and for labels
+        that contradict their names or a case of HANS ("ln_preposition" in column "subcase" or "case").
         """
 
         groups, classes = as_groups(groups), None if classes is None else tuple(classes)

@@ -12,16 +12,18 @@ from torch import Tensor
 from hc_interp.components import Subnetwork
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import regrouped, resolve_groups
+from hc_interp.data.labels import regrouped
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, HCError, warn
 from hc_interp.evaluation.heuristic_scores import ScorePlan
 from hc_interp.evaluation.result import FULL, INTERVENED, VALIDATION, WHOLE, Evaluation
+from hc_interp.evaluation.scored_rows import scored_rows
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
-from hc_interp.metrics import correct, kl_divergence
+from hc_interp.metrics import PATH_METRICS, correct, kl_divergence
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.search.result import MaskSearch
@@ -52,6 +54,8 @@ def evaluate(
 
     An answer is right if the class with the largest logit is in the example's label group. Neutral and contradiction
     thus both count as non-entailment on HANS. Where the model's classes are coarser than the labels, labels are merged.
+    For a language model without label words an answer is right if the row's answer is above its foil at the position
+    that is read; `to_frame(long=True)` then has the metrics logit_diff and prob_diff too.
 
     `subnetworks` are a search, one or several `Subnetwork`s, or a mapping from names. `means` is the source of the
     values that replace removed components: mean activations, 0 or donors. Conclusions depend on this choice.
@@ -76,6 +80,7 @@ def evaluate(
             f"{len(named)} subnetworks were given without means, so nothing says what the removed components are "
             "replaced by. Pass means=hc.mean_activations(model, task.train), or another source: 0 or hc.Donors(...)."
         )
+    model = at_one_word(model)
     before = model.check_interventions(interventions)
     whole = INTERVENED if before else FULL
     settings: dict[str, list[Intervention]] = {whole: before}
@@ -88,20 +93,33 @@ def evaluate(
     splits = {split: regrouped(model.labels, examples) for split, examples in splits.items()}
     # All data is encoded before the first forward pass, so that a row that cannot be encoded is refused at once.
     encoded = {split: batches(model, examples, batch_size=batch_size) for split, examples in splits.items()}
-    groups = {split: resolve_groups(model.labels, examples) for split, examples in splits.items()}
+    rows = {split: scored_rows(model, examples, encoded[split]) for split, examples in splits.items()}
     plan = ScorePlan.of(model, task, splits, _count(pull_pairs), batch_size, seed)
     right: dict[str, Bool[Tensor, "subnetwork example"]] = {}
     scores: dict[str, Float[np.ndarray, "subnetwork example"]] = {}
+    by_words: dict[str, dict[str, Float[Tensor, "subnetwork example"]]] = {}
     kl: Float[Tensor, "subnetwork example"] | None = None
     with stage("evaluate", (len(splits) + (plan.passes if plan else 0)) * len(settings)) as progress:
-        for split, examples in splits.items():
-            gold = torch.tensor(examples.label, device=model.device)
-            answers = list(logits_under(model, encoded[split], settings, split, progress).values())
-            right[split] = torch.stack([correct(logits, gold, groups[split]).bool() for logits in answers]).cpu()
-            if split == VALIDATION:
-                kl = torch.stack([kl_divergence(answers[0], logits) for logits in answers]).cpu()
-            if plan and split in plan.splits:
-                scores[split] = plan.s(answers)
+        for split in splits:
+            columns: dict[str, list[Tensor]] = {}
+            full: Tensor | None = None  # the logits of the first of `settings`
+            for _, logits in logits_under(model, encoded[split], settings, split, progress):
+                full = logits if full is None else full
+                numbers = {"correct": correct(logits, rows[split]).bool()}
+                if model.labels is None:
+                    numbers |= {name: metric(logits, rows[split]) for name, metric in PATH_METRICS.items()}
+                if split == VALIDATION:
+                    numbers["kl"] = kl_divergence(full, logits)
+                if plan and split in plan.splits:
+                    numbers["s"] = plan.s(logits)
+                for name, values in numbers.items():
+                    columns.setdefault(name, []).append(values.cpu())
+            stacked = {name: torch.stack(values) for name, values in columns.items()}
+            right[split] = stacked["correct"]
+            kl = stacked.get("kl", kl)
+            if "s" in stacked:
+                scores[split] = stacked["s"].numpy()
+            by_words[split] = {name: stacked[name] for name in PATH_METRICS if name in stacked}
         scored = plan and plan.scores(model, settings, scores, progress, level=level, seed=seed)
     evaluation = Evaluation(
         names=tuple(settings),
@@ -122,6 +140,7 @@ def evaluate(
         ),
         majority=None if before else _majority(splits.get(VALIDATION)),
         heuristic_scores=scored,
+        by_words={split: values for split, values in by_words.items() if values},
     )
     if evaluation.suspicion:
         warn(evaluation.suspicion)

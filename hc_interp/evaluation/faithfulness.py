@@ -10,16 +10,18 @@ import torch
 from hc_interp.components import Component, Subnetwork, components
 from hc_interp.data.encode import batches
 from hc_interp.data.labels import regrouped
-from hc_interp.data.parts import Data, as_parts, fingerprint, label_groups, sources_of
+from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import Subnetworks, named_subnetworks
 from hc_interp.evaluation.faithfulness_results import EMPTY, Faithfulness, FaithfulnessCurve, PerExample
 from hc_interp.evaluation.result import FULL
+from hc_interp.evaluation.scored_rows import scored_rows
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import Metric, correct, kl_divergence, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.search.plan import seed_of
@@ -48,8 +50,9 @@ def faithfulness(
 ) -> Faithfulness:
     """How much of the full model's metric each subnetwork keeps, how complete it is, and how much each component adds.
 
-    Let m be the mean metric over the data (labels are the gold), C the subnetwork, M the full model and 0 the model in
-    which every component is replaced by the source `means`.
+    Let m be the mean metric over the data (labels are the gold; a language model without label words is scored by
+    answers and foils, at the position that is read), C the subnetwork, M the full model and 0 the model in which every
+    component is replaced by the source `means`.
 
     - *Faithfulness* is `(m(C) - m(0)) / (m(M) - m(0))`: 1 for the full model's metric, 0 for the metric of model 0.
       KL(full || subnetwork) in nats and the accuracy kept, accuracy(C) / accuracy(M), are given beside it.
@@ -160,6 +163,7 @@ def _measure(
     interventions: Sequence[Intervention],
     batch_size: int,
 ) -> _Measurements:
+    model = at_one_word(model)
     check_source(means, model)
     score = path_metric(metric)
     universes = {item.universe for item in subnetworks.values()}
@@ -177,14 +181,16 @@ def _measure(
     parts = [regrouped(model.labels, part) for part in as_parts(data)]
     pieces = [batches(model, part, batch_size=batch_size) for part in parts]  # refuses unreadable rows before any pass
     per_part: dict[str, list[list[torch.Tensor]]] = {name: [] for name in settings}
+    start = 0
     with stage("faithfulness", len(parts) * len(settings)) as progress:
         for part, encoded in zip(parts, pieces, strict=True):
-            groups, labels = label_groups(model.labels, part)
-            gold = labels.to(model.device)
-            by_name = logits_under(model, encoded, settings, repr(part), progress)
-            for name, logits in by_name.items():
-                kl = kl_divergence(by_name[FULL], logits)
-                per_part[name].append([score(logits, gold, groups), kl, correct(logits, gold, groups)])
+            rows = scored_rows(model, part, encoded, start)
+            start += len(part)
+            full: torch.Tensor | None = None  # the logits of the first of `settings`, the full model
+            for name, logits in logits_under(model, encoded, settings, repr(part), progress):
+                full = logits if full is None else full
+                kl = kl_divergence(full, logits)
+                per_part[name].append([score(logits, rows), kl, correct(logits, rows)])
     metrics, kls, answers = (
         {name: torch.cat([one[i] for one in items]).double().cpu().numpy() for name, items in per_part.items()}
         for i in range(3)

@@ -24,7 +24,7 @@ from hc_interp.evaluation.score_data import (
 from hc_interp.evaluation.scores import IN_DOMAIN, Scores
 from hc_interp.evaluation.subnetwork_logits import logits_under
 from hc_interp.evaluation.systems import EncodedBlocks
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 
@@ -78,11 +78,10 @@ class ScorePlan:
         """How many more sets of data each system is run on."""
         return int(bool(self.pairs.batches))
 
-    def s(self, answers: Sequence[Logits]) -> Float[np.ndarray, "system example"]:
-        """The score of each example from the logits of each system. float32, like most models' logits."""
-        gold = torch.zeros(len(answers[0]), dtype=torch.long, device=answers[0].device)
-        groups = class_groups(self.classes, answers[0].shape[1])
-        return torch.stack([logit_diff(logits, gold, groups) for logits in answers]).float().cpu().numpy()
+    def s(self, logits: Logits) -> Float[Tensor, " example"]:
+        """The score of each example from the logits of one system. float32, like most models' logits."""
+        gold = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        return logit_diff(logits, MetricRows.labelled(gold, class_groups(self.classes, logits.shape[1]))).float()
 
     def scores(
         self,
@@ -98,5 +97,5 @@ class ScorePlan:
         matrices = {self.splits[split]: [values] for split, values in s.items()}
         if self.pairs.batches:
             answers = logits_under(model, self.pairs.batches, settings, "overlap pairs", progress)
-            matrices |= self.pairs.split(self.s(list(answers.values())))
+            matrices |= self.pairs.split(torch.stack([self.s(logits) for _, logits in answers]).cpu().numpy())
         return Scores(tuple(settings), self.heuristics, score_rows(self.blocks, matrices), level, seed)

@@ -33,7 +33,8 @@ class Evaluation(Result):
     the share of the most frequent label on validation, which is the accuracy of always answering with that label (None
     without that split, and where interventions change the model). `heuristic_scores` holds the score s of the
     heuristic's answer for each subnetwork and example, and `scores()` its statistics (None where the task names no
-    heuristic with cases of both kinds).
+    heuristic with cases of both kinds). `by_words[split]` holds logit_diff and prob_diff of each answer where rows were
+    scored by answers and foils (empty elsewhere).
 
     Intervals are bootstraps over sources. They show how far a number may vary with other premises, not with another
     seed of the search. Where all answers are right, or none, the bootstrap has no spread, and the interval is the exact
@@ -51,6 +52,7 @@ class Evaluation(Result):
     provenance: dict[str, Any] = field(default_factory=dict)
     majority: float | None = None
     heuristic_scores: Scores | None = None
+    by_words: dict[str, dict[str, Float[Tensor, "subnetwork example"]]] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -97,6 +99,8 @@ class Evaluation(Result):
         rows = []
         for split, right in self.correct.items():
             rows += self._rows(split, "accuracy", right.double().numpy().T)
+            for name, values in self.by_words.get(split, {}).items():
+                rows += self._rows(split, name, values.double().numpy().T)
             if split == VALIDATION and self.kl is not None:
                 rows += self._rows(split, "kl", self.kl.double().numpy().T)
         frame = pd.DataFrame(rows)
@@ -120,8 +124,9 @@ class Evaluation(Result):
     def to_frame(self, long: bool = False) -> pd.DataFrame:
         """A row per subnetwork: its sparsity, KL in nats, and its accuracy on validation and each case.
 
-        `long=True` gives a row per subnetwork, case and metric instead: value, low, high, n. A number that was not
-        measured is NaN.
+        `long=True` gives a row per subnetwork, case and metric instead: value, low, high, n. The metrics are accuracy,
+        kl (on validation), and, where rows were scored by their answers, logit_diff and prob_diff. A number that was
+        not measured is NaN.
         """
         if long:
             return self._long.copy()

@@ -223,6 +223,9 @@ def _gold_of_sides(
     """In which pairs the clean, and the corrupt, side's gold label is the heuristic's answer."""
     if isinstance(pairs.clean, Examples) and isinstance(pairs.corrupt, Examples):
         return _gold(model, pairs.clean, classes), _gold(model, pairs.corrupt, classes)
+    clean, corrupt = pairs.gold, pairs.reversed().gold
+    if clean is None or corrupt is None:
+        raise DataError(f"{pairs!r} have no gold labels, which scores need. Give ContrastPairs(gold=...).")
     groups = resolve_groups(model.labels, pairs)
     answers = np.array([set(group) <= set(classes) for group in groups])
-    return answers[list(pairs.gold)], answers[list(pairs.reversed().gold)]
+    return answers[list(clean)], answers[list(corrupt)]

@@ -1,6 +1,6 @@
 """Logits of a model on the same encoded data under each of several lists of interventions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -19,12 +19,13 @@ def logits_under(
     settings: Mapping[str, Sequence[Intervention]],
     split: str,
     progress: Stage,
-) -> dict[str, Float[Tensor, "example class"]]:
-    """Logits by name of the list of interventions (`settings`), with rows in the order of the data.
+) -> Iterator[tuple[str, Float[Tensor, "example class"]]]:
+    """Each list of interventions (`settings`) by name with its logits, whose rows are in the order of the data.
+
+    They come one at a time, so that those of a whole vocabulary need not be kept.
 
     `split` names the data in errors. Raises `HCError` for logits that are not finite.
     """
-    by_name = {}
     for name, interventions in settings.items():
         parts = [model.logits(item.batch, interventions) for item in encoded]
         logits = in_order(parts, [item.index for item in encoded])
@@ -35,6 +36,5 @@ def logits_under(
                 "their largest has no meaning. Expected finite logits; check the model's weights and dtype, the means "
                 "and the interventions."
             )
-        by_name[name] = logits
         progress.advance()
-    return by_name
+        yield name, logits

@@ -22,7 +22,7 @@ from hc_interp.errors import HCError
 from hc_interp.evaluation.score_data import Block, Classes, class_groups
 from hc_interp.interventions.nodes import component_values, replacements
 from hc_interp.interventions.sources import Source
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -88,12 +88,16 @@ def score_systems(
     not finite. The stage advances by the number of systems for each batch.
     """
     groups = class_groups(classes, len(model.labels or ()))
+
+    def score(logits: Float[torch.Tensor, "text class"]) -> Float[torch.Tensor, " text"]:
+        gold = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        return logit_diff(logits, MetricRows.labelled(gold, groups))
+
     removed = dict.fromkeys(systems.values())
     parts = []
     for item in encoded:
         logits = BatchOfSystems.of(model, item.batch, removed, source, before).logits(tuple(removed))
-        scores = {key: logit_diff(value, torch.zeros(len(item), dtype=torch.long, device=value.device), groups)
-                  for key, value in logits.items()}  # fmt: skip
+        scores = {key: score(value) for key, value in logits.items()}
         parts.append(torch.stack([scores[key] for key in systems.values()], dim=1).double().cpu())
         progress.advance(len(systems))
     s = in_order(parts, [item.index for item in encoded]).numpy().T

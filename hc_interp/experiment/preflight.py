@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from hc_interp.data.encode import words_of
 from hc_interp.data.fitting import check_fits, count_unreadable
-from hc_interp.data.labels import regrouped, resolve_groups
+from hc_interp.data.labels import regrouped, scoring_groups
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.experiment.settings import RunSettings
@@ -55,13 +56,15 @@ def readable(model: HookedModel, task: Task, settings: RunSettings, say: Callabl
 
 
 def check_together(model: HookedModel, task: Task, settings: RunSettings) -> None:
-    """Raise `HCError` for labels that are not among the model's classes, and for pairs that its tokenizer misaligns.
+    """Raise `HCError` for labels that are not among the model's classes or answers that are not one token of it, and
+    for pairs that its tokenizer misaligns.
 
     A pair is aligned if its two sides have tokens of the same layout, so that activations can be swapped by position.
     """
     for part in (task.validation, *(task.cases or {}).values()):
-        resolve_groups(model.labels, regrouped(model.labels, part))
+        scoring_groups(model.labels, regrouped(model.labels, part))
+        words_of(model, part)
     for pairs in task.test_pairs(settings.case, settings.test_pairs, settings.seed).values():
-        resolve_groups(model.labels, pairs)
+        scoring_groups(model.labels, pairs)
         pairs.aligned(model)
     select_pairs(model, task, None, kinds_of(settings), settings.select_pairs, settings.seed)

@@ -11,6 +11,7 @@ from torch import nn
 
 from hc_interp.components import Head, is_upstream
 from hc_interp.data.load import load_task
+from hc_interp.data.tables import PROMPT_TASKS
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
@@ -52,6 +53,7 @@ def run(
     out: str | Path,
     *,
     data_dir: str | Path | None = None,
+    template: str | None = None,
     settings: RunSettings | Mapping[str, Any] | None = None,
     labels: Sequence[str] | None = None,
     device: str | torch.device | None = None,
@@ -66,9 +68,10 @@ def run(
     between them for the verdict, and fit probes with and without these paths.
 
     `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
-    `hc.load_task` takes. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict
-    of its fields. Subnetworks of a second sparsity, `settings.beside`, are evaluated beside the first; the verdict does
-    not use them, and their core is an extra. `say` is called with one line of text at each stage.
+    `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model. `settings` is a
+    `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields. Subnetworks of a second
+    sparsity, `settings.beside`, are evaluated beside the first; the verdict does not use them, and their core is an
+    extra. `say` is called with one line of text at each stage.
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
@@ -80,6 +83,7 @@ def run(
     """
     settings = RunSettings.model_validate({} if settings is None else settings)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
+    arguments |= {} if template is None else {"template": template}
     arguments |= {"device": device and str(device), "dtype": dtype and str(dtype)}
     if isinstance(model, HookedModel) and not (labels is device is dtype is None):
         raise HCError(
@@ -90,9 +94,13 @@ def run(
     refuse_if_held(Path(out))
     check_free(Path(out), overwrite, resume)
     say("loading model and data")
-    task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir)
-    check_task(task, settings)
+    if isinstance(task, Task) or task not in PROMPT_TASKS:
+        task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir, template=template)
+        check_task(task, settings)
     model = model if isinstance(model, HookedModel) else load(model, labels=labels, device=device, dtype=dtype)
+    if not isinstance(task, Task):
+        task = load_task(task, template=template, tokenizer=model)
+        check_task(task, settings)
     task = readable(model, task, settings, say)
     training = split(task, "train")
     task = _subsampled(task, settings)

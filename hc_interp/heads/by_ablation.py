@@ -1,6 +1,7 @@
 """Evidence by ablation: does ablating a head cost more accuracy out of distribution than in domain?"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,14 +9,16 @@ from jaxtyping import Float
 
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
-from hc_interp.data.labels import regrouped, resolve_groups
+from hc_interp.data.labels import regrouped
 from hc_interp.errors import DataError, HCError
+from hc_interp.evaluation.scored_rows import scored_rows
 from hc_interp.heads.evidence import N_PERMUTATIONS, EvidenceRequest, HeadEvidence, evidence, judged, select_examples
 from hc_interp.heads.sets import Heads
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.interventions.nodes import Ablate
 from hc_interp.metrics import correct
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.progress import stage
 from hc_interp.statistics.samples import as_units, unit_sums
 from hc_interp.statistics.tests import permutation_p
@@ -64,18 +67,19 @@ def accuracy_lost(
 ) -> Float[np.ndarray, "example head"]:
     """Whether each answer is right before, minus whether it is right after, ablating each head: 1, 0 or -1."""
     per_part = []
+    model = at_one_word(model)
     parts = [regrouped(model.labels, part) for part in parts]
     pieces = [batches(model, part, batch_size) for part in parts]  # refuses unreadable rows before any pass
     for part, encoded in zip(parts, pieces, strict=True):
-        groups = resolve_groups(model.labels, part)
         lost = np.zeros((len(part), len(heads)))
         with stage("ablating heads", len(encoded) * len(heads)) as progress:
             for item in encoded:
-                gold = item.batch.labels
-                assert gold is not None
-                before = correct(model.logits(item.batch, interventions), gold, groups)
+                rows = scored_rows(
+                    model, part.rows(item.index.tolist()), [replace(item, index=torch.arange(len(item)))]
+                )
+                before = correct(model.logits(item.batch, interventions), rows)
                 for column, head in enumerate(heads):
-                    after = correct(model.logits(item.batch, [*interventions, Ablate(head, means)]), gold, groups)
+                    after = correct(model.logits(item.batch, [*interventions, Ablate(head, means)]), rows)
                     lost[item.index.numpy(), column] = (before - after).cpu().numpy()
                     progress.advance()
         per_part.append(lost)

@@ -14,6 +14,7 @@ from hc_interp.heads.evidence import EvidenceRequest, HeadEvidence, case_names, 
 from hc_interp.models.hooked import HookedModel
 from hc_interp.patching.joint_effects import PairRuns
 
+NO_LABEL = -1  # of pairs that are scored by answers and foils
 OVERLAP = "overlap"  # the kind of the pairs whose corrupt side lacks a word of the clean side
 
 
@@ -142,7 +143,7 @@ def _measured(request: EvidenceRequest, pairs: Mapping[str, ContrastPairs]) -> P
     for part in pairs.values():
         runs = PairRuns.of(request.model, part, "logit_diff", request.interventions, request.batch_size, receivers=())
         changes = runs.measure(nodes=[(head,) for head in request.candidates], description="node effects")
-        gold = np.array(part.gold)
+        gold = np.array([NO_LABEL] * len(part) if part.gold is None else part.gold)
         parts.append(PairEffects(changes.nodes, changes.total, changes.clean, gold, runs.encoded.units))
     return PairEffects.joined(parts)
 

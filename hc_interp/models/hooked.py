@@ -95,6 +95,7 @@ class HookedModel:
         backend: str = "transformer_lens",
         name: str = "model",
         family: Family | None = None,
+        one_word: bool = False,
     ) -> None:
         if backend not in BACKENDS:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
@@ -104,7 +105,7 @@ class HookedModel:
         self.name = name
         self.backend_name = backend
         self._wrap()
-        self.readout = Readout.of(self.geometry, tokenizer, labels, name)
+        self.readout = Readout.of(self.geometry, tokenizer, labels, name, one_word)
 
     def _wrap(self) -> None:
         """Build what is derived from the module: at first, and again in each process that the model is sent to."""
@@ -217,7 +218,7 @@ class HookedModel:
 
     @own_torch_modes
     def tokenize(self, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
-        """Encode texts, or `Examples` with their ids and labels, right-padded to the longest. Nothing is truncated.
+        """Encode texts, or `Examples` with ids, labels, answers, right-padded to the longest. Nothing is truncated.
 
         Raises `DataError` for an input longer than the model's positions, for different numbers of first and second
         texts, and for a tokenizer with tokens that the model does not have. Raises `ModelError` without a tokenizer.
@@ -274,7 +275,7 @@ class HookedModel:
         return edits
 
     def run(self, batch: Batch, interventions: Iterable[Intervention] = (), capture: Iterable[Site] | Site = ()) -> Run:
-        """One forward pass under one or more `interventions`, which are applied in list order.
+        """One forward pass under `interventions`, which are applied in list order.
 
         `captured` of the returned `Run` holds the value of each site of `capture` after all edits. Gradients flow
         through edits. Without edits nothing is recorded for autograd, since the weights are frozen. Raises an `HCError`
@@ -393,4 +394,5 @@ class HookedModel:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of `HookedModel` that another module of the same class is wrapped with."""
-        return {k: getattr(self, k) for k in ("tokenizer", "labels", "family")} | {"backend": self.backend_name}
+        own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")}
+        return own | {"backend": self.backend_name, "one_word": self.readout.one_word}

@@ -23,7 +23,8 @@ class Readout:
       `pad_token_id` of its config, or None.
     - "vocabulary" with `tokens`, one for each label word: a language model. The class logits are those of the tokens at
       the last position that is not padding, or at the first `mask_token` of a row that has one.
-    - "vocabulary" without `tokens`: the logits are the whole vocabulary at every position, and `labels` is None.
+    - "vocabulary" without `tokens`: the logits are the whole vocabulary, and `labels` is None. They are read at every
+      position, or with `one_word` at the position of the label words alone.
     """
 
     kind: str
@@ -31,10 +32,13 @@ class Readout:
     tokens: tuple[int, ...] | None = None
     mask_token: int | None = None
     pad_token: int | None = None
+    one_word: bool = False
 
     @classmethod
-    def of(cls, geometry: Geometry, tokenizer: Any, labels: Sequence[str] | None, name: str) -> Self:
-        """The readout of a model.
+    def of(
+        cls, geometry: Geometry, tokenizer: Any, labels: Sequence[str] | None, name: str, one_word: bool = False
+    ) -> Self:
+        """The readout of a model; `one_word` is used only for a language model without label words.
 
         Raises `LabelError` for labels that do not fit the model (see `read_labels` and `label_tokens`), and
         `ModelError` for a classifier that does not choose one class (see `check_single_label`).
@@ -47,15 +51,15 @@ class Readout:
             return cls(
                 family.readout, names, pad_token=geometry.config.pad_token_id if family.readout == "last" else None
             )
-        if labels is None:
-            return cls(family.readout, None)
         mask_token = None if family.causal else getattr(tokenizer, "mask_token_id", None)
+        if labels is None:
+            return cls(family.readout, None, mask_token=mask_token, one_word=one_word)
         return cls(family.readout, tuple(labels), label_tokens(tokenizer, labels, name), mask_token)
 
     @property
     def at_one_position(self) -> bool:
         """Whether the head reads one position of each row, whose stream is then `Site.pooled()`."""
-        return self.kind == "last" or self.tokens is not None
+        return self.kind == "last" or self.tokens is not None or self.one_word
 
     @property
     def pooled(self) -> bool:
@@ -97,8 +101,14 @@ class Readout:
         return row[:, None].expand(-1, length, -1) if self.kind == "last" else row[:, None]
 
     def classes(self, logits: Tensor) -> Tensor:
-        """The class logits `[batch, class]` from a module's logits. A whole vocabulary is returned unchanged."""
-        return logits if self.tokens is None else logits[:, 0, list(self.tokens)]
+        """The class logits `[batch, class]` from a module's logits; the class of `one_word` is a word of the
+        vocabulary.
+
+        A whole vocabulary at every position is returned unchanged.
+        """
+        if self.tokens is None:
+            return logits[:, 0] if self.one_word else logits
+        return logits[:, 0, list(self.tokens)]
 
 
 def label_tokens(tokenizer: Any, labels: Sequence[str], name: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from hc_interp.data.batch import Batch
+from hc_interp.data.encode import words_of
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError, ModelError
 
@@ -22,7 +23,8 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             )
         batch = tokenize(model, first.first, first.second)
         labels = None if first.label is None else torch.tensor(first.label, device=model.device)
-        return replace(batch, labels=labels, ids=first.id)
+        words = {name: tokens.to(model.device) for name, tokens in words_of(model, first).items()}
+        return replace(batch, labels=labels, ids=first.id, **words)
     if model.tokenizer is None:
         raise ModelError(
             f"{model.name} was loaded without a tokenizer, so texts cannot be encoded. "
@@ -36,6 +38,8 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             f"{len(first)} first and {'no' if second is None else len(second)} second texts were given; expected "
             "at least one first text and, for pairs, a second text for each."
         )
+    if second is not None:
+        check_not_glued(model)
     # Requested by name: some tokenizers leave token types out, and the model could not tell the two texts apart.
     types = (getattr(model.module.config, "type_vocab_size", 0) or 0) > 1
     encoded = model.tokenizer(
@@ -59,6 +63,19 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             "that the model was trained with: hc.load(..., tokenizer=tok)."
         )
     return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(model.device)
+
+
+def check_not_glued(model: Any) -> None:
+    """Raise `DataError` for pairs of texts on a decoder whose tokenizer puts nothing between the two."""
+    tokenizer = model.tokenizer
+    if not model.family.causal or not hasattr(tokenizer, "num_special_tokens_to_add"):
+        return
+    if tokenizer.num_special_tokens_to_add(pair=True) == tokenizer.num_special_tokens_to_add(pair=False):
+        raise DataError(
+            f"{model.name} is a decoder whose tokenizer would write the second text right after the first, as one. Say "
+            'how a pair is written as a prompt: hc.load_task(..., template="{first} Question: {second} True or '
+            'false?"), or give texts with second=None.'
+        )
 
 
 def check_known(batch: Batch, config: Any, name: str) -> None:

@@ -29,7 +29,7 @@ def equal_lengths(
     """
     clean = Batch.join([part.clean for part in parts], 0)
     corrupt = Batch.join([part.corrupt for part in parts], 0)
-    gold, index = torch.cat([part.gold for part in parts]), torch.cat([part.index for part in parts])
+    index = torch.cat([part.index for part in parts])
     keys = [clean.attention_mask.sum(1).tolist(), read_at(clean).tolist(), read_at(corrupt).tolist()]
     key_of = list(zip(*keys, strict=True))  # by row
     tokens = [
@@ -43,5 +43,5 @@ def equal_lengths(
         for cut in buckets([0] * len(same), batch_size):
             rows = torch.tensor([same[i] for i in cut])
             sides = clean.rows(rows).trim(), corrupt.rows(rows).trim()
-            result.append(PairBatch(*sides, gold[rows.to(gold.device)], index[rows]))
+            result.append(PairBatch(*sides, index[rows]))
     return result

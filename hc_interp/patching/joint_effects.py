@@ -11,12 +11,13 @@ from jaxtyping import Float
 from hc_interp.components import EMBED, Component, Head
 from hc_interp.data.align import EncodedPairs, encode_pairs
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.data.labels import resolve_groups
+from hc_interp.data.labels import scoring_groups
 from hc_interp.interventions.path_steps import INPUTS, ROUTES
 from hc_interp.interventions.paths import check_free
 from hc_interp.interventions.sources import Source
 from hc_interp.metrics import ClassGroups, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.models.site import Site
 from hc_interp.patching.rows import Row
 from hc_interp.patching.sweep import Sweep
@@ -84,7 +85,7 @@ class PairRuns:
 
     model: HookedModel
     encoded: EncodedPairs
-    groups: ClassGroups
+    groups: ClassGroups | None
     metric: Metric
     interventions: Sequence[Intervention]
     batch_size: int
@@ -105,7 +106,8 @@ class PairRuns:
         Raises `AlignmentError` and `DataError` for pairs that cannot be encoded, and `LabelError` for labels that the
         model lacks.
         """
-        groups = resolve_groups(model.labels, pairs)
+        model = at_one_word(model)
+        groups = scoring_groups(model.labels, pairs)
         encoded = encode_pairs(model, pairs, batch_size)
         heads = [item for item in model.components if isinstance(item, Head)] if receivers is None else receivers
         return cls(model, encoded, groups, path_metric(metric), tuple(interventions), batch_size, tuple(heads))

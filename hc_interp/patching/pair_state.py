@@ -8,9 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hc_interp.components import OUTPUT, Component
-from hc_interp.data.align import PairBatch
 from hc_interp.interventions.path_steps import PathBatch
-from hc_interp.metrics import PATH_METRICS, ClassGroups, Metric
+from hc_interp.metrics import PATH_METRICS, Metric, MetricRows
 from hc_interp.patching.rows import Members, only_components
 
 
@@ -24,21 +23,20 @@ class PairState:
     """
 
     paths: PathBatch
-    gold: Int[Tensor, " batch"]
-    groups: ClassGroups
+    rows: MetricRows
     metric: Metric
     clean_score: Float[Tensor, " batch"]
     total: Float[Tensor, " batch"]
     by_pair: bool
 
     @classmethod
-    def of(cls, paths: PathBatch, part: PairBatch, metric: Metric, groups: ClassGroups, by_pair: bool) -> "PairState":
-        """`by_pair`: the corrupt values come from the pairs' corrupt sides."""
-        clean = metric(paths.clean_logits, part.gold, groups)
+    def of(cls, paths: PathBatch, rows: MetricRows, metric: Metric, by_pair: bool) -> "PairState":
+        """`rows` are what both sides are scored by. `by_pair`: the corrupt values are those of the corrupt sides."""
+        clean = metric(paths.clean_logits, rows)
         total = torch.full_like(clean, float("nan"))
         if paths.corrupt_logits is not None:
-            total = metric(paths.corrupt_logits, part.gold, groups) - clean
-        return cls(paths, part.gold, groups, metric, clean, total, by_pair)
+            total = metric(paths.corrupt_logits, rows) - clean
+        return cls(paths, rows, metric, clean, total, by_pair)
 
     @property
     def size(self) -> int:
@@ -52,13 +50,11 @@ class PairState:
         A user's metric is called with one run at a time, whose rows are the rows of the batch.
         """
         if logits.ndim == 2:
-            return self.metric(logits, self.gold, self.groups)
+            return self.metric(logits, self.rows)
         if self.metric in PATH_METRICS.values():
-            flat = self.metric(logits.flatten(0, -2), self.gold.repeat(logits.shape[:-2].numel()), self.groups)
+            flat = self.metric(logits.flatten(0, -2), self.rows.repeated(logits.shape[:-2].numel()))
             return flat.view(logits.shape[:-1])
-        return torch.stack([self.metric(run, self.gold, self.groups) for run in logits.flatten(0, -3)]).view(
-            logits.shape[:-1]
-        )
+        return torch.stack([self.metric(run, self.rows) for run in logits.flatten(0, -3)]).view(logits.shape[:-1])
 
     def full_change(self, item: Component) -> Tensor:
         """`dz_full`: the receiver's corrupt value minus its clean value."""

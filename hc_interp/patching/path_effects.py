@@ -9,13 +9,14 @@ import torch
 
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
-from hc_interp.data.labels import resolve_groups
+from hc_interp.data.labels import scoring_groups
 from hc_interp.errors import DataError, HCError
 from hc_interp.interventions.path_steps import INPUTS
 from hc_interp.interventions.paths import check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.metrics import PATH_METRICS, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
@@ -63,7 +64,8 @@ def path_effects(
        and from clean values at its other inputs.
     3. The clean run is made again with the receiver holding its value of step 2. Everything after it is recomputed.
 
-    The effect is `metric(step 3) - metric(clean)`. Every run is scored with the clean side's gold label. A path that
+    The effect is `metric(step 3) - metric(clean)`. Every run is scored with the clean side's gold label, or, for a
+    language model without label words, with the clean side's answer and foil at the position that is read. A path that
     carries the difference between the sides therefore lowers the score: effects and totals are usually negative, and
     shares, their ratios, positive. `PathEffects.to_frame` has the effects on three scales.
 
@@ -74,7 +76,8 @@ def path_effects(
     - `joint=True` patches all senders into all receivers at once, in one row.
     - `corruption`: the source of the corrupt values, by default the pairs' corrupt sides. Shares are not defined for
       other sources.
-    - `metric`: "logit_diff", "prob_diff" or a function `(logits, gold, groups) -> [batch]`.
+    - `metric`: "logit_diff", "prob_diff" or a function `(logits, rows) -> [batch]`. `rows` (`MetricRows`) has gold,
+      groups, answer, foil, ids, and index: the numbers of these rows in `pairs`, in whatever order they are run.
     - `interventions`: all runs are made under them. A sender or receiver that they remove (Ablate, Keep) has effect 0,
       as has a receiver that is not downstream of the sender.
     - `method`: `"exact"` measures every path. `"attribution"` estimates every path to first order from one backward
@@ -93,12 +96,14 @@ def path_effects(
     Sources: Wang et al. 2023 (arXiv 2211.00593), Goldowsky-Dill et al. 2023 (arXiv 2304.05969).
 
     Raises `DataError` for an object that is no `ContrastPairs`, `AlignmentError` for unaligned pairs, `LabelError` for
-    labels that the model lacks, `ComponentError` for components that it lacks, `InterventionError` without senders or
-    receivers, for an impossible path and for a receiver whose value a PatchPath among `interventions` fixes,
-    `ResultError` for a resume folder of another sweep, and `HCError` for an impossible method, number of steps, shard
-    or memory bound. Warns (`HCWarning`) of a model below float32, whose rounding errors are not small against effects.
+    labels that the model lacks, for missing answers and for answers of several tokens, `ComponentError` for components
+    that it lacks, `InterventionError` without senders or receivers, for an impossible path and for a receiver whose
+    value a PatchPath among `interventions` fixes, `ResultError` for a resume folder of another sweep, and `HCError` for
+    a metric of other arguments, an impossible method, number of steps, shard or memory bound. Warns (`HCWarning`) of a
+    model below float32, whose rounding errors are not small against effects.
     """
     _check_pairs(pairs)
+    model = at_one_word(model)
     warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components, parallel=model.geometry.parallel)
     for row in rows:
@@ -110,7 +115,7 @@ def path_effects(
         check_source(corruption, model)
     measure = path_metric(metric)
     encoded = encode_pairs(model, pairs, batch_size)
-    groups = resolve_groups(model.labels, pairs)
+    groups = scoring_groups(model.labels, pairs)
     sweep = Sweep(model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib)
     check_method(method, sweep, ig_steps)
     indices, store = _pieces(sweep, pairs, method, resume, shard, joint)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
 from hc_interp.interventions.path_steps import PathBatch, PathEnd, SiteValues, value_sites
 from hc_interp.interventions.sources import Source, source_values
-from hc_interp.metrics import ClassGroups, Metric
+from hc_interp.metrics import ClassGroups, Metric, MetricRows
 from hc_interp.models.families.family import Family
 from hc_interp.models.forward import by_site
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -62,7 +63,7 @@ class Sweep:
     corruption: Source | str
     interventions: Sequence[Intervention]
     metric: Metric
-    groups: ClassGroups
+    groups: ClassGroups | None
     route: str
     batch_size: int
     memory_mib: int
@@ -126,7 +127,15 @@ class Sweep:
             source = part.corrupt if by_pair else self.corruption
             assert not isinstance(source, str)
             paths = PathBatch.of(self.model, part.clean, source, self.captured, self.interventions)
-        return PairState.of(paths, part, self.metric, self.groups, by_pair)
+        return PairState.of(paths, self.metric_rows(part), self.metric, by_pair)
+
+    def metric_rows(self, part: PairBatch) -> MetricRows:
+        """What a metric is told of the rows of a batch; they are numbered in the pairs that the call was given."""
+        clean = part.clean.to(self.model.device)
+        index = torch.tensor(self.encoded.rows)[part.index.cpu()].to(self.model.device)
+        gold = None if self.groups is None else clean.labels
+        own = (clean.answer, clean.foil) if self.groups is None else (None, None)
+        return MetricRows(index, None if clean.ids is None else tuple(clean.ids), gold, self.groups, *own)
 
     def _fast_run(self, part: PairBatch) -> PathBatch:
         """`PathBatch.of` with runs of the `Stack`, which give the values at all sites that the fast engine uses."""

@@ -14,9 +14,10 @@ from hc_interp.data.parts import DataPart
 from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import SoftMask
 from hc_interp.interventions.sources import Source, check_rows
-from hc_interp.metrics import group_cross_entropy, kl_divergence
+from hc_interp.metrics import answer_cross_entropy, group_cross_entropy, kl_divergence
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.one_word import at_one_word
 from hc_interp.models.site import Site
 from hc_interp.search.pool import Pool, build_pool
 
@@ -41,7 +42,9 @@ class Objective:
     """The loss of a mask on a pool of examples, and everything that it depends on.
 
     A mask has one gate for each component of `universe`: 1 keeps the output, 0 replaces it by the value of `source`.
-    `name` is the loss: "kl" is KL(full model || masked model), "task" the cross entropy of the label group.
+    `name` is the loss: "kl" is KL(full model || masked model), "task" the cross entropy of the label group. For a
+    language model without label words both are over its whole vocabulary at the position that is read, and "task" is
+    the cross entropy of the row's answer.
     `interventions` are applied in both models, before the mask.
     """
 
@@ -71,6 +74,7 @@ class Objective:
 
         Raises an `HCError` for data that do not fit the source, and for logits that are not finite.
         """
+        model = at_one_word(model)
         with_gold = with_gold or name == "task"
         pool = build_pool(model, parts, with_gold=with_gold, interventions=interventions, size=size)
         check_rows(source, model, pool.batch)
@@ -107,8 +111,14 @@ class Objective:
     def loss(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         if self.name == "kl":
             return self.kl(logits, rows)
-        assert self.pool.gold is not None
-        return group_cross_entropy(logits, self.pool.gold[rows])
+        return self._gold_loss(logits, rows)
+
+    def _gold_loss(self, logits: Float[Tensor, "batch class"], rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Minus the log probability of the label group, or of the answer."""
+        if self.pool.gold is not None:
+            return group_cross_entropy(logits, self.pool.gold[rows])
+        assert self.pool.batch.answer is not None
+        return answer_cross_entropy(logits, self.pool.batch.answer[rows.to(self.pool.batch.answer.device)])
 
     def full_loss(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         return self.loss(self.pool.reference[rows], rows)
@@ -118,13 +128,12 @@ class Objective:
     ) -> Callable[[Float[Tensor, "batch class"]], Float[Tensor, " batch"]]:
         """A loss of logits whose derivative at the full model is not 0, as the derivative of KL is.
 
-        It is minus the log probability of the label group ("task") or of the full model's answer ("kl").
+        It is minus the log probability of the label group or answer ("task") or of the full model's answer ("kl").
         """
-        gold = self.pool.gold
-        if gold is None:
-            reference = self.pool.reference
-            gold = torch.nn.functional.one_hot(reference.argmax(-1), reference.shape[-1]).bool()
-        return lambda logits: group_cross_entropy(logits, gold[rows])
+        if self.pool.gold is not None or self.pool.batch.answer is not None:
+            return lambda logits: self._gold_loss(logits, rows)
+        answers = self.pool.reference[rows].argmax(-1, keepdim=True)
+        return lambda logits: answer_cross_entropy(logits, answers)
 
     def by_length(self, rows: Int[Tensor, " n"], size: int) -> Sequence[Int[Tensor, " _"]]:
         """The rows in parts of at most `size` rows, each of similar length, so that little is padded."""

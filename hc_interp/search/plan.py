@@ -19,10 +19,11 @@ WINDOW = 8  # batches whose rows are sorted by length together
 
 
 def shaping(parts: Sequence[DataPart], with_labels: bool) -> list[DataPart]:
-    """The data that a search depends on: everything, but labels only if the objective uses them."""
+    """The data that a search depends on: everything, but labels and answers only if the objective uses them."""
     if with_labels:
         return list(parts)
-    return [replace(part, **{"label" if isinstance(part, Examples) else "labels": None}) for part in parts]
+    words = {"answer": None, "foil": None}
+    return [replace(part, **{"label" if isinstance(part, Examples) else "labels": None, **words}) for part in parts]
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ def test_rows_that_do_not_fit_are_dropped_where_that_is_asked_for(
         ("a " * 90, *small.train.first[:40]), ("b", *small.train.second[:40]), classes=small.train.classes
     )
     given = hc.Task("long", train=long)
-    monkeypatch.setattr(hc, "load_task", lambda name, data_dir=None: given)
+    monkeypatch.setattr(hc, "load_task", lambda name, **options: given)
     call = ["search", "--task", "long", "--model", tiny_folder, "--out", str(tmp_path / "out.json"), "--seeds", "1",
             "--steps", "2", "--exchanges", "0"]  # fmt: skip
     refused = hc_interp_call(*call)

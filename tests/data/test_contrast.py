@@ -92,7 +92,7 @@ def test_encoding_keeps_exactly_the_aligned_pairs(model, nouns, size):
     for batch in encoded.batches:
         assert torch.equal(batch.clean.attention_mask, batch.corrupt.attention_mask)
         assert batch.clean.ids == batch.corrupt.ids == tuple(encoded.kept_ids[i] for i in batch.index.tolist())
-        assert torch.equal(batch.gold, torch.ones(len(batch.index), dtype=torch.long))
+        assert torch.equal(batch.clean.labels, torch.ones(len(batch.index), dtype=torch.long))
         for row, place in enumerate(batch.index.tolist()):
             n = int(batch.clean.attention_mask[row].sum())
             for given_batch, part in ((batch.clean, pairs.clean), (batch.corrupt, pairs.corrupt)):

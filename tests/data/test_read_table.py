@@ -149,7 +149,7 @@ def test_unknown_task_and_missing_data_dir():
         load_task("squad")
     with pytest.raises(DataError, match=r"data_dir was not given.*data_dir='hub'"):
         load_task("mnli-hans")
-    assert set(TASKS) == {"mnli-hans", "qqp-paws", "overlap-grammar"}
+    assert set(TASKS) == {"mnli-hans", "qqp-paws", "overlap-grammar", "ioi", "greater_than"}
     assert all(isinstance(description, str) for description in TASKS.values())
 
 

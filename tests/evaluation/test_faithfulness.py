@@ -14,7 +14,7 @@ from hc_interp.evaluation.faithfulness import _halves, faithfulness, faithfulnes
 from hc_interp.evaluation.faithfulness_results import Faithfulness, FaithfulnessCurve
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.search.screens import leave_one_out
 
@@ -46,7 +46,7 @@ def means(model, rows):
 
 def mean_metric(model, rows, means, kept):
     logits = model.logits(rows, Keep(Subnetwork(frozenset(kept), model.components), means))
-    return logit_diff(logits, rows.labels, GROUPS).mean().item()
+    return logit_diff(logits, MetricRows.labelled(rows.labels, GROUPS)).mean().item()
 
 
 def test_numbers_are_those_of_the_definitions(model, rows, means):

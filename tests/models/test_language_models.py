@@ -16,7 +16,7 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Scale, SoftMask
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.models.site import LAYER_KINDS, Site
 from hc_interp.patching.path_effects import path_effects
@@ -176,7 +176,7 @@ def test_paths(model, route) -> None:
     gold = torch.tensor(pairs.gold)
     twin = Twin(model.module)
     with torch.no_grad():
-        clean = logit_diff(read(twin.run(BATCH)[0]), gold, GROUPS)
+        clean = logit_diff(read(twin.run(BATCH)[0]), MetricRows.labelled(gold, GROUPS))
         for senders, receivers, through in [
             ([Head(0, 1)], [Head(2, 1)], "k"),
             ([MLP(0)], [Head(1, 0)], "qv"),
@@ -184,12 +184,15 @@ def test_paths(model, route) -> None:
             ([EMBED], [OUTPUT], "qkv"),
         ]:
             logits, _ = twin.path(BATCH, corrupt, senders, receivers, through, route)
-            expected = logit_diff(read(logits), gold, GROUPS) - clean
+            expected = logit_diff(read(logits), MetricRows.labelled(gold, GROUPS)) - clean
             table = path_effects(model, pairs, senders, receivers, through, route=route)
             torch.testing.assert_close(table.effects[:, 0], expected, atol=1e-9, rtol=0)
             path = PatchPath(senders, receivers, through, source=pairs, route=route)
             torch.testing.assert_close(
-                logit_diff(model.logits(BATCH, path), gold, GROUPS) - clean, expected, atol=1e-9, rtol=0
+                logit_diff(model.logits(BATCH, path), MetricRows.labelled(gold, GROUPS)) - clean,
+                expected,
+                atol=1e-9,
+                rtol=0,
             )
 
 

@@ -21,7 +21,7 @@ from hc_interp.components import Head
 from hc_interp.data.batch import Batch
 from hc_interp.errors import ModelError
 from hc_interp.interventions.path_steps import ROUTES
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.models.readout import Readout
 from hc_interp.models.site import Site
@@ -151,14 +151,16 @@ def pairs_that_end_in_padding() -> hc.ContrastPairs:
 def test_path_effects_equal_the_twin(family, route) -> None:
     model, pairs = load(tiny_module(family), labels=LABELS), pairs_that_end_in_padding()
     gold, twin = torch.tensor(pairs.gold), Twin(model.module)
-    clean, corrupt = (logit_diff(twin.run(side)[0], gold, GROUPS) for side in (pairs.clean, pairs.corrupt))
+    clean, corrupt = (
+        logit_diff(twin.run(side)[0], MetricRows.labelled(gold, GROUPS)) for side in (pairs.clean, pairs.corrupt)
+    )
     effects = hc.path_effects(model, pairs, SENDERS, RECEIVERS, "each", route=route, batch_size=5)
     torch.testing.assert_close(effects.total, corrupt - clean, atol=1e-10, rtol=0)
     for sender in SENDERS:
         for receiver in RECEIVERS:
             for through in "qkv" if isinstance(receiver, Head) else ["in"]:
                 logits, _ = twin.path(pairs.clean, pairs.corrupt, [sender], [receiver], through, route)
-                expected = logit_diff(logits, gold, GROUPS) - clean
+                expected = logit_diff(logits, MetricRows.labelled(gold, GROUPS)) - clean
                 effect = effects.per_example(sender, receiver, through)
                 torch.testing.assert_close(effect, expected, atol=1e-10, rtol=0)
 

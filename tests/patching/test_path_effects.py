@@ -124,7 +124,7 @@ def test_output_cannot_be_joined(tiny_bert) -> None:
 
 def test_a_metric_must_give_one_number_for_each_pair(tiny_bert) -> None:
     with pytest.raises(HCError, match="one number for each pair"):
-        path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1)], metric=lambda logits, gold, groups: logits.sum())
+        path_effects(tiny_bert, PAIRS, [Head(0, 1)], [Head(2, 1)], metric=lambda logits, rows: logits.sum())
 
 
 def test_a_label_that_the_model_lacks(tiny_bert) -> None:

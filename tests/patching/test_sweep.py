@@ -168,9 +168,9 @@ def test_a_metric_of_the_user_sees_one_run_of_the_clean_rows_at_a_time(tiny_bert
     pairs = make_pairs(5)
     sizes = set()
 
-    def mine(logits, gold, groups):
-        sizes.add((len(logits), len(gold)))
-        return logit_diff(logits, gold, groups)
+    def mine(logits, rows):
+        sizes.add((len(logits), len(rows)))
+        return logit_diff(logits, rows)
 
     result = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, metric=mine)
     expected = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS)
@@ -189,7 +189,7 @@ def test_groups_of_equal_length_hold_every_pair_once_without_padding(tiny_bert) 
             length = int(pairs.clean.attention_mask[place].sum())
             assert torch.equal(part.clean.input_ids[row], pairs.clean.input_ids[place, :length])
             assert torch.equal(part.corrupt.input_ids[row], pairs.corrupt.input_ids[place, :length])
-            assert int(part.gold[row]) == pairs.gold[place]
+            assert int(part.clean.labels[row]) == pairs.gold[place]
             assert part.clean.ids[row] == pairs.ids[place]
 
 

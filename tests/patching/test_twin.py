@@ -13,7 +13,7 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.patching.path_effects import path_effects
 
@@ -58,16 +58,18 @@ def test_node_effects_totals_and_response(tiny_bert) -> None:
     pairs, gold = make_pairs(5), None
     twin, gold = Twin(tiny_bert.module), torch.tensor(pairs.gold)
     (clean_logits, clean), (corrupt_logits, corrupt) = twin.run(pairs.clean), twin.run(pairs.corrupt)
-    base = logit_diff(clean_logits, gold, GROUPS)
+    base = logit_diff(clean_logits, MetricRows.labelled(gold, GROUPS))
     result = path_effects(tiny_bert, pairs, [Head(0, 1)], [Head(2, 1)])
-    torch.testing.assert_close(result.total, logit_diff(corrupt_logits, gold, GROUPS) - base, atol=1e-10, rtol=0)
+    torch.testing.assert_close(
+        result.total, logit_diff(corrupt_logits, MetricRows.labelled(gold, GROUPS)) - base, atol=1e-10, rtol=0
+    )
 
     def patched(value):
         value = value.clone()
         value[:, :, 1] = corrupt[2, "z"][:, :, 1]
         return value
 
-    node = logit_diff(twin.run(pairs.clean, {(2, "z"): patched})[0], gold, GROUPS) - base
+    node = logit_diff(twin.run(pairs.clean, {(2, "z"): patched})[0], MetricRows.labelled(gold, GROUPS)) - base
     torch.testing.assert_close(result.node[:, 0], node, atol=1e-10, rtol=0)
     _, new = twin_effect(tiny_bert.module, pairs, [Head(0, 1)], [Head(2, 1)], "qkv", "direct")
     full = (corrupt[2, "z"] - clean[2, "z"])[:, :, 1]
@@ -85,8 +87,8 @@ def test_node_effects_totals_and_response(tiny_bert) -> None:
 def test_intervention_form_equals_the_sweep(tiny_bert, route) -> None:
     pairs, gold = make_pairs(5), torch.tensor(make_pairs(5).gold)
     path = PatchPath([Head(0, 1)], [Head(2, 1), MLP(2)], through=("k", "v"), source=pairs, route=route)
-    patched = logit_diff(tiny_bert.logits(pairs.clean, [path]), gold, GROUPS)
-    clean = logit_diff(tiny_bert.logits(pairs.clean), gold, GROUPS)
+    patched = logit_diff(tiny_bert.logits(pairs.clean, [path]), MetricRows.labelled(gold, GROUPS))
+    clean = logit_diff(tiny_bert.logits(pairs.clean), MetricRows.labelled(gold, GROUPS))
     result = path_effects(
         tiny_bert, pairs, [Head(0, 1)], [Head(2, 1), MLP(2)], through=("k", "v"), route=route, joint=True
     )
@@ -112,7 +114,7 @@ def test_inside_a_subnetwork_equals_the_twin(tiny_bert, route) -> None:
         base[layer, "z"] = prune
     base[1, "mlp_out"] = lambda value: means.values["mlp_out"][1].expand_as(value)
     twin = Twin(tiny_bert.module)
-    clean = logit_diff(twin.run(pairs.clean, base)[0], gold, GROUPS)
+    clean = logit_diff(twin.run(pairs.clean, base)[0], MetricRows.labelled(gold, GROUPS))
     for senders, receivers in [
         ([Head(0, 1)], [Head(2, 1)]),
         ([Head(0, 1)], [Head(1, 1)]),
@@ -120,7 +122,7 @@ def test_inside_a_subnetwork_equals_the_twin(tiny_bert, route) -> None:
     ]:
         logits, _ = twin.path(pairs.clean, pairs.corrupt, senders, receivers, "qkv", route, base_edits=base)
         result = path_effects(tiny_bert, pairs, senders, receivers, route=route, joint=True, interventions=[keep])
-        expected = logit_diff(logits, gold, GROUPS) - clean
+        expected = logit_diff(logits, MetricRows.labelled(gold, GROUPS)) - clean
         torch.testing.assert_close(result.effects[:, 0], expected, atol=1e-10, rtol=0)
 
 
@@ -131,10 +133,10 @@ def test_means_as_corruption(tiny_bert, route) -> None:
     values = {(i, "z"): means.values["z"][i][None, None] for i in range(3)}
     values |= {(i, "mlp_out"): means.values["mlp_out"][i] for i in range(3)} | {(None, "embed"): means.values["embed"]}
     twin = Twin(tiny_bert.module)
-    clean = logit_diff(twin.run(pairs.clean)[0], gold, GROUPS)
+    clean = logit_diff(twin.run(pairs.clean)[0], MetricRows.labelled(gold, GROUPS))
     result = path_effects(tiny_bert, pairs, SENDERS, RECEIVERS, route=route, corruption=means)
     assert bool(result.total.isnan().all())
     for sender, receiver in itertools.product(SENDERS, RECEIVERS):
         logits, _ = twin.path(pairs.clean, None, [sender], [receiver], "qkv", route, corrupt_values=values)
-        expected = logit_diff(logits, gold, GROUPS) - clean
+        expected = logit_diff(logits, MetricRows.labelled(gold, GROUPS)) - clean
         torch.testing.assert_close(result.per_example(sender, receiver), expected, atol=1e-10, rtol=0)

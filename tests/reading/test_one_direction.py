@@ -64,7 +64,7 @@ def test_generalizing_heads_matter_from_one_percent_of_the_metric_on(model) -> N
     """A metric that adds a constant makes the same change a smaller share of it."""
 
     def shifted(by: float):
-        return lambda logits, gold, groups: logit_diff(logits, gold, groups) + by
+        return lambda logits, rows: logit_diff(logits, rows) + by
 
     node = abs(
         float(

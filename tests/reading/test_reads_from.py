@@ -20,7 +20,7 @@ from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.site import Site
 from hc_interp.patching.joint_effects import JointPath, PairRuns
 from hc_interp.patching.path_effects import path_effects
@@ -203,7 +203,7 @@ def test_necessity_and_sufficiency_are_their_definitions(built, means) -> None:
         batch = model.tokenize([text])
 
         def score(*interventions, batch=batch) -> float:
-            return float(logit_diff(model.logits(batch, interventions), gold, ((0,), (1, 2))))
+            return float(logit_diff(model.logits(batch, interventions), MetricRows.labelled(gold, ((0,), (1, 2)))))
 
         ablated = score(*(Patch(head, source) for head in READERS))
         whole.append(score() - ablated)

@@ -37,7 +37,8 @@ class Budget:
         attention = 3 * model.n_heads * length
         sender = tokens * (5 * d_model + d_model * throughs * layers) * size
         reader = tokens * (8 * d_model + attention) * size
-        path = tokens * (2 * d_mlp + 8 * d_model + attention) * size
+        logits = batch * len(model.labels or range(model.geometry.config.vocab_size))
+        path = (tokens * (2 * d_mlp + 8 * d_model + attention) + 3 * logits) * size
         half = memory_mib * 2**20 // 2
         if sender + reader > half or path > half:
             needed = -(-2 * max(sender + reader, path) // 2**20)

@@ -54,7 +54,7 @@ class Attribution:
         clean, corrupt = (side[Site.embed()] for side in (self.state.paths.clean, self.state.paths.corrupt))
         batch, length, d_model = clean.shape
         score = self.state.clean_score
-        effects = torch.zeros(batch, len(self.rows), dtype=score.dtype, device=self.state.gold.device)
+        effects = torch.zeros(batch, len(self.rows), dtype=score.dtype, device=score.device)
         if not targets:
             return effects
         edges = effects.new_zeros(len(senders), len(targets), batch)

@@ -49,9 +49,8 @@ class ExactSelection:
             first = chosen[part.index.cpu()]
             for batches, chosen_here in ((pilot, first), (rest, ~first)):
                 if chosen_here.any():
-                    on = chosen_here.to(part.index.device)
                     sides = part.clean.rows(chosen_here), part.corrupt.rows(chosen_here)
-                    batches.append(PairBatch(*sides, part.gold[on], part.index[on]))
+                    batches.append(PairBatch(*sides, part.index[chosen_here.to(part.index.device)]))
         return cls(top, pilot, rest)
 
     @property

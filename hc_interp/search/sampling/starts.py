@@ -126,7 +126,7 @@ def chosen_epsilon(
     near = 1 + np.argsort(rise)[: PATH_MASKS // 2]
     pairs = row_losses(goal, kept[[0, *near.tolist()]], rows).numpy()
     error = float(np.median((pairs[1:] - pairs[:1]).std(1, ddof=1))) / math.sqrt(len(rows))
-    by = "by_agreement" if goal.pool.gold is None else "by_accuracy"
+    by = "by_accuracy" if goal.pool.scored else "by_agreement"
     found = {by: POINT / slope if slope > 0 else math.inf, "by_error": STANDARD_ERRORS * error}
     epsilon = max(found.values())
     if not found[by] <= rise.max():
@@ -139,8 +139,6 @@ def chosen_epsilon(
 
 
 def _right(goal: Objective, mask: Tensor, rows: Int[Tensor, " m"]) -> Bool[Tensor, " m"]:
-    """Whether each row's answer under the mask is in its label group; without labels: is the full model's."""
+    """Whether each row is answered right under the mask (`Pool.right`)."""
     gates = mask.to(goal.model.dtype)
-    answer = torch.cat([goal.logits(gates, part).argmax(-1) for part in rows.split(AT_ONCE)])
-    gold = goal.pool.gold
-    return (answer == goal.pool.reference[rows].argmax(-1) if gold is None else gold[rows, answer]).cpu()
+    return torch.cat([goal.pool.right(goal.logits(gates, part), part) for part in rows.split(AT_ONCE)]).cpu()

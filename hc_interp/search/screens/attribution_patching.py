@@ -48,7 +48,7 @@ def attribution_patching(
     if nodes not in NODES:
         raise SearchError(f"nodes={nodes!r} was given. Expected one of {', '.join(map(repr, NODES))}.")
     job = Screen.of(model, data, means, components, objective, interventions, batch_size, nodes)
-    goal = job.objective
+    goal, model = job.objective, job.objective.model
     passes = dropped(model.n_layers) if grad_drop and model.n_layers > 1 else [()]
 
     def score(batch: Batch, rows: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def gradient_importance(
     A derivative at the full model does not show what happens far from it, or when several components are removed.
     """
     job = Screen.of(model, data, means, components, objective, interventions, batch_size)
-    goal = job.objective
+    goal, model = job.objective, job.objective.model
 
     def score(batch: Batch, rows: Tensor) -> Tensor:
         loss = goal.answer_loss(rows)

@@ -37,7 +37,7 @@ def leave_one_out(
     The effects are those of single components. Two components of which each can replace the other both score low.
     """
     job = Screen.of(model, data, means, components, objective, interventions, batch_size)
-    goal = job.objective
+    goal, model = job.objective, job.objective.model
 
     @torch.no_grad()
     def score(batch: Batch, rows: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from twin import Twin
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.errors import ResultError
 from hc_interp.interventions.nodes import Ablate
-from hc_interp.metrics import logit_diff
+from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.estimate import attribution
@@ -47,7 +47,7 @@ def inputs_of_steps(twin, pairs, inside=None):
 
 
 def score(logits, pairs):
-    return logit_diff(logits, torch.tensor(pairs.gold), GROUPS).sum()
+    return logit_diff(logits, MetricRows.labelled(torch.tensor(pairs.gold), GROUPS)).sum()
 
 
 def slopes(twin, pairs, x, changes, receiver, through, inside):

@@ -1,0 +1,127 @@
+"""Indirect object identification: "When Mary and John went to the store, John gave a drink to" goes on with " Mary".
+
+The question and the corruptions are those of Wang et al. 2022 (arXiv 2211.00593). Templates and words are our own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hc_interp.data.contrast import ContrastPairs
+from hc_interp.data.examples import Examples
+from hc_interp.data.prompts.reader import PromptReader
+from hc_interp.data.tables import PROMPT_TASKS
+from hc_interp.data.task import Task
+from hc_interp.errors import DataError
+
+NAMES = (
+    "Mary", "John", "Anna", "Paul", "Emma", "Mark", "Alice", "Peter", "Laura", "David", "Sarah", "James", "Julia",
+    "Simon", "Grace", "Frank", "Helen", "Henry", "Clara", "Oscar", "Rose", "George", "Ruth", "Thomas", "Kate",
+    "Daniel", "Lucy", "Martin", "Jane", "Robert", "Amy", "Adam", "Eva", "Jack", "Ella", "Sam", "Maria", "Tom",
+    "Nina", "Max", "Lisa", "Ben", "Susan", "Andrew", "Rachel", "Kevin", "Karen", "Brian", "Linda", "Steven",
+    "Diana", "Jason", "Carol", "Eric", "Alan", "Joan", "Scott", "Amanda", "Ryan",
+)  # fmt: skip
+PLACES = ("store", "school", "park", "garden", "office", "station", "market", "library")
+THINGS = ("drink", "book", "letter", "ring", "key", "ball", "bag", "map")
+TEMPLATES = (
+    "When {first} and {second} went to the {place}, {subject} gave a {thing} to",
+    "After {first} and {second} arrived at the {place}, {subject} handed a {thing} to",
+    "Then {first} and {second} had a long talk at the {place}, and {subject} passed a {thing} to",
+    "While {first} and {second} were working at the {place}, {subject} offered a {thing} to",
+    "Once {first} and {second} had left the {place}, {subject} sent a {thing} to",
+    "Because {first} and {second} met at the {place}, {subject} brought a {thing} to",
+)
+CASES = tuple(PROMPT_TASKS["ioi"])  # the order of the names: the indirect object (A) comes first, or the subject (B)
+KINDS = PROMPT_TASKS["ioi"][CASES[0]]
+FEWEST = 6  # names of one token; a prompt and its unrelated names take five
+N_TRAIN, N_VALIDATION, N_CASE = 1000, 300, 300
+
+
+def ioi(tokenizer: object, seed: int, max_per_case: int | None, names: Sequence[str] = NAMES) -> Task:
+    """The task; `tokenizer` is a model or a tokenizer, and `names` are those that prompts may have.
+
+    Pairs of each case: "names" (the subject's second mention is the other name, so that the answer changes; both sides
+    have an answer), "abc" (three unrelated names, no answer) and "order" (ABBA becomes BABA or back; the same answer).
+    Raises `DataError` if fewer than six names are one token.
+    """
+    reader = PromptReader.of(tokenizer, "ioi")
+    known = [name.strip() for name in reader.one_token("When", [f" {name}" for name in names])]
+    if len(known) < FEWEST:
+        raise DataError(
+            f"The tokenizer has {len(known)} of {len(names)} names as one token ({', '.join(known)}); the task 'ioi' "
+            f"needs {FEWEST}. Use a tokenizer of a larger vocabulary, or build hc.Examples with names of your own."
+        )
+    n = N_CASE if max_per_case is None else max_per_case
+    seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
+    cases = {case: prompts(reader, known, case, n, seeds[i]) for i, case in enumerate(CASES)}
+    pairs = {
+        (case, kind): _pairs(reader, known, case, kind, n, seeds[i]) for i, case in enumerate(CASES) for kind in KINDS
+    }
+    train, validation = (prompts(reader, known, None, size, seeds[i]) for i, size in ((2, N_TRAIN), (3, N_VALIDATION)))
+    task = Task("ioi", train=train, validation=validation, cases=cases, pairs=pairs)
+    for part in (train, validation, *cases.values(), *pairs.values()):
+        reader.checked(part)
+    return task
+
+
+def prompts(reader: PromptReader, names: Sequence[str], case: str | None, n: int, seed: int) -> Examples:
+    """`n` prompts with these names, in the order of a case (None: both)."""
+    return _examples(reader, _draw(names, case, n, seed), "clean")
+
+
+class _Prompt:
+    """What one prompt is made of: A is the indirect object, B the subject, and `others` are three unrelated names."""
+
+    def __init__(self, names: Sequence[str], case: str, rng: np.random.Generator) -> None:
+        order: list[int] = rng.choice(len(names), size=FEWEST, replace=False).tolist()  # type: ignore[assignment]
+        drawn = [names[i] for i in order]
+        self.a, self.b = drawn[:2]
+        self.others: tuple[str, str, str] = (drawn[2], drawn[3], drawn[4])
+        self.case = case
+        self.template, self.place, self.thing = (_one(rng, options) for options in (TEMPLATES, PLACES, THINGS))
+
+    def text(self, a: str, b: str, subject: str, *, turned: bool = False) -> str:
+        first, second = (a, b) if (self.case == "ABBA") != turned else (b, a)
+        return self.template.format(first=first, second=second, subject=subject, place=self.place, thing=self.thing)
+
+    def side(self, kind: str) -> tuple[str, tuple[str, str] | None]:
+        """The text of the clean side or of a corruption, and its answer and foil."""
+        a, b = self.a, self.b
+        if kind == "names":
+            return self.text(a, b, a), (b, a)
+        if kind == "abc":
+            return self.text(*self.others), None
+        return self.text(a, b, b, turned=kind == "order"), (a, b)
+
+
+def _one(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _draw(names: Sequence[str], case: str | None, n: int, seed: int) -> list[_Prompt]:
+    rng = np.random.default_rng(seed)
+    return [_Prompt(names, case or CASES[row % 2], rng) for row in range(n)]
+
+
+def _examples(reader: PromptReader, drawn: Sequence[_Prompt], kind: str) -> Examples:
+    sides = [prompt.side(kind) for prompt in drawn]
+    words = [answers for _, answers in sides if answers is not None]
+    units = {
+        "template": [prompt.template for prompt in drawn],
+        "name": [sorted({prompt.a, prompt.b}) for prompt in drawn],
+        "place": [prompt.place for prompt in drawn],
+        "thing": [prompt.thing for prompt in drawn],
+    }
+    return Examples(
+        [text + reader.end for text, _ in sides],
+        id=[f"ioi-{row}" for row in range(len(drawn))],
+        source=[" ".join([p.template.split()[0], *sorted((p.a, p.b)), p.place, p.thing]) for p in drawn],
+        units=units,
+        answer=[f" {answer}" for answer, _ in words] or None,
+        foil=[f" {foil}" for _, foil in words] or None,
+    )
+
+
+def _pairs(reader: PromptReader, names: Sequence[str], case: str, kind: str, n: int, seed: int) -> ContrastPairs:
+    drawn = _draw(names, case, n, seed)
+    return ContrastPairs(_examples(reader, drawn, "clean"), _examples(reader, drawn, kind), kind=kind)
