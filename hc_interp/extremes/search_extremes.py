@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from hc_interp.components import Component, Subnetwork
 from hc_interp.data.examples import Examples
+from hc_interp.data.part_units import part_units
 from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, labelled, pick, sources_of
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, SearchError
@@ -23,7 +24,7 @@ from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_RO
 from hc_interp.extremes.labelings import draw_labelings
 from hc_interp.extremes.result import BEST, FULL, HIGH, LOW, Extremes
 from hc_interp.extremes.rounds import Masks, Rounds
-from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows
+from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows, twins
 from hc_interp.extremes.store import ExtremesFolder
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
@@ -42,7 +43,7 @@ from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-EXTREMES_VERSION = 1  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
+EXTREMES_VERSION = 2  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
 STARTS = 4  # masks with which round 0 begins: half of them are what training finds
 SCORED_TO = 2.0  # in multiples of epsilon: masks up to there are scored, and the surrogates learn from them
 HELD_OUT_SHARE = 3  # of this many cases of a kind, one is held out
@@ -125,8 +126,9 @@ def search_extremes(
     items = universe_of(model, components)
     check_kept(len(items), share)
     name, classes = _heuristic(model, task, heuristic)
-    left_out = _held_out(task, name, held_out, seed)
-    rows_of = split_rows(_blocks(model, task, name, classes), left_out, max_per_case, seed)
+    blocks = _blocks(model, task, name, classes)
+    left_out = held_out_cases(task, name, held_out, blocks, seed)
+    rows_of = split_rows(blocks, left_out, max_per_case, seed)
     right = task.heuristics[name][0]
     labelings = draw_labelings(rows_of[SELECT], right, permutations, seed)
     plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
@@ -146,7 +148,7 @@ def search_extremes(
         folder.starts()  # raises for those of another search
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = known_starts(goal, plan, settings, folder)
+    starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder)
     best = starts.best.numpy()
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(best[None], np.array([starts.best_loss]), 0)
@@ -220,14 +222,22 @@ def _blocks(model: HookedModel, task: Task, heuristic: str, classes: Classes) ->
     return {case: examples_block(model, task.case(case), classes) for case in cases}
 
 
-def _held_out(task: Task, heuristic: str, held_out: Sequence[str] | None, seed: int) -> tuple[str, ...]:
-    """The cases that no objective sees. Raises `SearchError` for a choice that leaves a part without a kind of case."""
+def held_out_cases(
+    task: Task, heuristic: str, held_out: Sequence[str] | None, blocks: Blocks, seed: int
+) -> tuple[str, ...]:
+    """The cases that no objective sees: those named, or one of three, and then twins together where there are any.
+
+    Raises `SearchError` for a choice that leaves a part without a kind of case.
+    """
     kinds = task.heuristics[heuristic]
     if held_out is None:
         n = [len(cases) // HELD_OUT_SHARE for cases in kinds]
         rng = np.random.default_rng([seed, 6])
-        chosen = [rng.choice(cases, k, replace=False).tolist() for cases, k in zip(kinds, n, strict=True)]
-        return tuple(case for cases in chosen for case in cases) if all(n) else ()
+        right, wrong = ([blocks[case].units for case in cases] for cases in kinds)
+        pairs = rng.permutation(np.array(twins(right, wrong)))[: min(n)]
+        others = [rng.permutation(np.setdiff1d(np.arange(len(cases)), pairs[:, i])) for i, cases in enumerate(kinds)]
+        chosen = [[*pairs[:, i], *others[i][: n[i] - len(pairs)]] for i in range(len(kinds))]
+        return tuple(cases[i] for cases, index in zip(kinds, chosen, strict=True) for i in index) if all(n) else ()
     if isinstance(held_out, str):
         raise SearchError(f"held_out={held_out!r} was given. Expected a list of cases, like [{held_out!r}].")
     named = tuple(dict.fromkeys(task.case_id(case) for case in held_out))
