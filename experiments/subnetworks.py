@@ -1,14 +1,16 @@
 """What do samples of good subnetworks and their ends show where the truth is known?
 
-    python experiments/subnetworks.py worlds --out subnetwork_worlds.csv --worlds 400     # 1,620 worlds, ~40 s each
-    python experiments/subnetworks.py ends --out subnetwork_ends.csv                      # 20 models
+    python experiments/subnetworks.py worlds --out experiments/subnetwork_worlds.csv    # 1,620 worlds, a minute each
+    python experiments/subnetworks.py ends --out experiments/subnetwork_ends.csv        # 20 models
 
 "worlds": built worlds (`subnetwork_worlds.py`), seeds from `FIRST_SEED` on. A row for each: whether the sample has
 mixed, whether its shared core is what was built, and whether `alternatives()` finds groups on half of the chains and
 shows them on the others. Only "side by side" has alternatives. Rows are appended as they come; the same command does
 what is missing. What is printed is made of all rows.
 
-"ends": the ends of `hc.search_extremes` against all 924 masks of random models of 12 components.
+"ends": the ends of `hc.search_extremes` against all 924 masks of random BERTs of 12 components, those of
+`subnetwork_sets.py`. A row for each model: the masks within the bound, and select separations of the ends beside the
+lowest and the highest of all these masks.
 """
 
 import argparse
@@ -24,15 +26,20 @@ import pandas as pd
 import torch
 from calibration_truth import NOISE
 from plain_hooks import use_plain_hooks
+from subnetwork_sets import GOOD, KEPT, ROWS, N, all_masks, random_model
 from subnetwork_worlds import KINDS, SharedWorld
 
 import hc_interp as hc
 from hc_interp.statistics.tests import clopper_pearson
+from hc_interp.testbeds import language
 
 FIRST_SEED = 90_000  # of the worlds that are judged; settings were fixed on seeds below 61,100
 CORE_WORLDS = 20  # of "competing subnetworks", of which only the shared core is asked for
 SAMPLE: dict[str, int] = {"chains": 8, "rows": 24, "warm_up": 40, "sweeps": 60, "steps": 30}
 ALPHA = 0.05
+FIRST_MODEL = 20  # of the models that are judged, as in subnetwork_sets.py
+SELECT_ROWS = 50  # of a search for ends
+CLOSE = 1e-6  # rounding of a separation
 
 
 def world_row(kind: str, seed: int) -> dict[str, Any]:
@@ -57,6 +64,39 @@ def world_row(kind: str, seed: int) -> dict[str, Any]:
         "right": divided(groups, built), "named_p": named_p(sample, built),
     }  # fmt: skip
     return row | {"seconds": time.monotonic() - started}
+
+
+def ends_row(kind: str, seed: int) -> dict[str, Any]:
+    """One random model: its ends, and those of the list of all masks within the bound."""
+    started = time.monotonic()
+    model, task = random_model(seed), language.task("listed", seed)
+    assert task.train is not None
+    means = hc.mean_activations(model, task.train)
+    masks, losses = all_masks(model, task.train, means, seed)
+    epsilon = float(np.quantile(losses, GOOD) - losses.min())
+    items = model.components
+    good = [
+        hc.Subnetwork(frozenset(item for item, kept in zip(items, mask, strict=True) if kept), items)
+        for mask in masks[losses <= losses.min() + epsilon + CLOSE]
+    ]
+    found = hc.search_extremes(
+        model, task.train, task, None, 1 - KEPT / N, epsilon, means, seed, rows=ROWS, steps=SAMPLE["steps"],
+        max_per_case=SELECT_ROWS, beside={"all": good},
+    )  # fmt: skip
+    inside = found.beside[found.beside["loss"] <= found.bound]["select"]
+    low, high = found.control_low[0], found.control_high[0]
+    close = {"low_is_lowest": low <= inside.min() + CLOSE, "high_is_highest": high >= inside.max() - CLOSE}
+    return {
+        "kind": kind, "seed": seed, "masks": len(inside), "measured": found.settings["masks_measured"], "low": low,
+        "lowest": inside.min(), "high": high, "highest": inside.max(), **close, "seconds": time.monotonic() - started,
+    }  # fmt: skip
+
+
+def report_ends(path: Path) -> None:
+    rows = pd.read_csv(path)
+    print(rows.round(3).to_string(index=False))
+    print(f"low end {share(rows['low_is_lowest'])}; high end {share(rows['high_is_highest'])}")
+    print(f"{rows['seconds'].sum():.0f} s; of {len(rows)} models {rows['measured'].mean():.0f} masks measured of 924")
 
 
 def names(items: Any) -> str:
@@ -130,15 +170,20 @@ def share(told: pd.Series) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["worlds"])
+    parser.add_argument("what", choices=["worlds", "ends"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--worlds", type=int, default=400, help="of each kind; 0: only the table again")
-    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--models", type=int, default=20, help="of the ends")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the worlds")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=hc.HCWarning)
-    run(given.out, jobs(given.worlds, given.first_seed), world_row)
-    report_worlds(given.out)
+    if given.what == "worlds":
+        run(given.out, jobs(given.worlds, given.first_seed), world_row)
+        report_worlds(given.out)
+    else:
+        run(given.out, (("random BERT", FIRST_MODEL + i) for i in range(given.models)), ends_row)
+        report_ends(given.out)
 
 
 if __name__ == "__main__":

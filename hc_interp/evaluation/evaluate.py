@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,12 +25,19 @@ from hc_interp.metrics import correct, kl_divergence
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
-from hc_interp.search.result import MaskSearch
-from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-Subnetworks = MaskSearch | SubnetworkSample | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
+
+@runtime_checkable
+class HasSubnetworks(Protocol):
+    """A result that names subnetworks: a `MaskSearch`, a `SubnetworkSample`, `Extremes` (its ends, by name)."""
+
+    @property
+    def subnetworks(self) -> Sequence[Subnetwork] | Mapping[str, Subnetwork]: ...
+
+
+Subnetworks = HasSubnetworks | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
 
 
 @own_torch_modes
@@ -53,8 +61,8 @@ def evaluate(
     An answer is right if the class with the largest logit is in the example's label group. Neutral and contradiction
     thus both count as non-entailment on HANS. Where the model's classes are coarser than the labels, labels are merged.
 
-    `subnetworks` are a search, one or several `Subnetwork`s, or a mapping from names. `means` is the source of the
-    values that replace removed components: mean activations, 0 or donors. Conclusions depend on this choice.
+    `subnetworks` are a search, a sample, `Extremes`, one or several `Subnetwork`s, or a mapping from names. `means` is
+    the source of the values that replace removed components: mean activations, 0 or donors. Conclusions depend on it.
     `interventions` are applied before every subnetwork and to the whole model, whose row is then called "intervened"
     instead of "full". KL(first row || subnetwork) is taken on validation, in nats. `cases` are case ids (None: all).
     `max_per_case` limits the examples of each case and of validation, which `seed` draws. `seed` also draws the
@@ -145,7 +153,7 @@ def named_subnetworks(subnetworks: Subnetworks | None) -> dict[str, Subnetwork]:
     """Subnetworks by name; without names they are named "0", "1" and so on. Raises `HCError` for anything else."""
     if subnetworks is None:
         return {}
-    if isinstance(subnetworks, MaskSearch | SubnetworkSample):
+    if not isinstance(subnetworks, Subnetwork) and isinstance(subnetworks, HasSubnetworks):
         subnetworks = subnetworks.subnetworks
     if isinstance(subnetworks, Subnetwork):
         subnetworks = [subnetworks]

@@ -149,9 +149,7 @@ def chosen_epsilon(
     return epsilon, found
 
 
-def errors_of_means(
-    by_row: Float[np.ndarray, "mask row"], units: Mapping[str, Levels]
-) -> Float[np.ndarray, " mask"]:
+def errors_of_means(by_row: Float[np.ndarray, "mask row"], units: Mapping[str, Levels]) -> Float[np.ndarray, " mask"]:
     """The standard error of the mean over rows; rows that share a level of a unit are not independent."""
     influence = (by_row - by_row.mean(1, keepdims=True)) / by_row.shape[1]
     return np.sqrt(np.asarray(Units.of(units).variance(influence.T)))
