@@ -110,20 +110,31 @@ def save_model(folder: Path, task: hc.Task) -> None:
 
 
 class Trials:
-    """One command: its folder when nothing stops it, and what is in its folder after it was stopped and went on."""
+    """One command: its folder when nothing stops it, and what is in its folder after it was stopped and went on.
 
-    def __init__(self, command: str, model: Path, folder: Path, *, prepare: Callable[[], None] = lambda: None) -> None:
+    Without `twice` it is run to its end once. A result that differs each time is then a problem of the first trial.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        model: Path,
+        folder: Path,
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        twice: bool = True,
+    ) -> None:
         self.command, self.folder, self.prepare = command, folder, prepare
         self.words = [command, "--model", str(model), *DATA, *SIZES[command].split()]
         self.counts, self.problems = Counter(), []
         folder.mkdir(parents=True)
-        for name in ("whole", "again"):
+        for name in ("whole", "again")[: 1 + twice]:
             begun = time.perf_counter()
             if code := self._run(folder / name):
                 raise SystemExit(f"{command} ended with {code}: {self._said()}")
             self.seconds = time.perf_counter() - begun
         self.whole = contents(folder / "whole")
-        if self.whole != contents(folder / "again"):
+        if twice and self.whole != contents(folder / "again"):
             raise SystemExit(f"{command} gives another result each time, so nothing can be compared.")
 
     def kill_at_random(self, kills: int, rng: random.Random) -> None:
@@ -138,15 +149,21 @@ class Trials:
         """SIGKILL between a file's last byte and its name, at the first write, the second, until there are no more."""
         for number in numbers if numbers is not None else iter(range(10**6)):
             out = self._fresh()
-            if self._run(out, prepare=lambda number=number: kill_in_write(number)) is not None:
+            if self._run(out, prepare=lambda number=number: send_in_write(number, signal.SIGKILL)) is not None:
                 return
             self._go_on(out, f"SIGKILL in write {number}")
             self.counts["SIGKILL in a write"] += 1
 
-    def stop(self, sent: signal.Signals, share: float = 0.5) -> None:
-        """A signal that can be caught: how the command ends, whether it says how to go on, and if that is right."""
+    def stop(self, sent: signal.Signals, number: int | None = None) -> None:
+        """A signal that can be caught: how the command ends, whether it says how to go on, and if that is right.
+
+        The signal comes in the write of that number, or (None) after half of the time that the whole command took.
+        """
         out = self._fresh()
-        code = self._run(out, after=(share * self.seconds, sent))
+        if number is None:
+            code = self._run(out, after=(self.seconds / 2, sent))
+        else:
+            code = self._run(out, prepare=lambda: send_in_write(number, sent))
         said = self._said()
         if code != CODES[sent]:
             self.problems.append(f"{self.command}: {sent.name} ended with {code}: {said}")
@@ -234,13 +251,14 @@ class Trials:
         return self.folder.with_suffix(".said").read_text()[-2000:]
 
 
-def kill_in_write(number: int) -> None:
-    """End this process in its write of that number: the temporary file is whole, its target is as it was."""
+def send_in_write(number: int, sent: signal.Signals) -> None:
+    """Signal this process in its write of that number: the temporary file is whole, its target is as it was."""
     replace, count = Path.replace, iter(range(number))
 
     def end(self: Path, target: Path) -> Path:
         if next(count, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
+            Path.replace = replace  # type: ignore[method-assign]
+            os.kill(os.getpid(), sent)
         return replace(self, target)
 
     Path.replace = end  # type: ignore[method-assign]

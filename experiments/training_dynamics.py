@@ -1,7 +1,8 @@
 """Does the model need its heuristic core to learn to generalize? Training under interventions.
 
     python experiments/training_dynamics.py --series series --out dynamics --seeds 20   # goes on when called again
-    python experiments/training_dynamics.py --out dynamics --tables                     # the tables of what is there
+    python experiments/training_dynamics.py --tables   # of what is there, and a figure
+    python experiments/training_dynamics.py --check    # measures rows of seed 0 again
 
 From the last heuristic checkpoint of tiny-overlap (`series/tiny_overlap.py`) training goes on for `STEPS`
 updates, in arms that differ by an intervention that stands in every pass. Within a seed all arms have the same
@@ -27,12 +28,14 @@ that of the start; L(x) = (mean g(a) - mean g(x)) / mean g(a) over seeds, with t
 - Anything else is open. So it is if c is not clean: under the cut, before any training, the in-domain AUC - .5 must be
   at least .9 of the uncut start's.
 
-g is also read where an arm first has a's last in-domain AUC within .01 (an arm that never has it is censored, and
-counted). Seeds in which a gains less than .1 stay in and are counted. What b shows is only whether the core's weights
-must change.
+g is also read at an arm's last checkpoint whose in-domain AUC is within .01 of a's last (an arm without one is read at
+its end, and counted). Before the first run this said "first checkpoint": but the start has that AUC in most seeds.
+Seeds in which a gains less than .1 stay in and are counted. What b shows is only whether the core's weights must
+change.
 """
 
 import argparse
+import copy
 import itertools
 import multiprocessing
 import sys
@@ -46,6 +49,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from dynamics_tables import DRAWS, STEPS, figure, report, rows_of
+from safetensors.torch import load_file
 
 import hc_interp as hc
 from hc_interp.models.trainable import TrainableModel
@@ -53,38 +58,28 @@ from hc_interp.models.trainable import TrainableModel
 sys.path.insert(0, str(Path(__file__).parent / "series"))
 import tiny_overlap as recipe
 
-STEPS, SHIFT = 4800, 150  # updates of an arm; the third phase of the recipe begins at SHIFT
+ROWS = Path(__file__).with_suffix("")  # of all arms so far
+SHIFT = 150  # the third phase of the recipe begins after as many updates
 CHECKPOINTS = (0, 150, 300, 600, 1200, 2400, 3600, 4800)
 DECAY_TO = 0.3  # of the learning rate: at its end the recipe's own is still there
 PER_CASE, N_CLAIMS, N_IN_DOMAIN = 2000, 60_000, 8000  # what the arms draw from
 CORE_SPARSITY, CORE_SEEDS, CORE_STEPS = 0.5, 4, 150
-DRAWS = 3
 CANDIDATES = 300  # sets of which those are taken as e that raise the loss as c does
 WITHIN, NEAR = 0.2, 0.01  # of the rise of c, or nats where that is small
-CLEAN = 0.9
-NEEDS, EQUAL = 0.25, 0.2  # of L
-SAME_AUC = 0.01
+AGAIN = 0.002  # by which rows may differ from one machine to another
 N_TEST, N_TRAINED, TEST_SEED = 200, 60, 910_000  # examples of held-out and of trained cases; in domain 3 N_TEST
 N_MEANS = 512
 
 
 def arms(start: hc.HookedModel, seed: int) -> dict[str, dict[str, Any]]:
     """What each arm gives `hc.finetune`, with what is known of it before training."""
-    task = hc.load_task("overlap-grammar", max_per_case=50)
-    means = hc.mean_activations(start, task.train.sample(N_MEANS, seed))
+    task, means = task_and_means(start, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hc.HCWarning)
         found = hc.search_masks(start, task.train, CORE_SPARSITY, CORE_SEEDS, means, steps=CORE_STEPS)
         core = hc.heuristic_core(found).heads
-    heads = [item for item in start.components if isinstance(item, hc.Head)]
-    others = [head for head in heads if head not in core]
-
-    def cut(senders: Sequence[hc.Head], and_mlps: bool = False) -> list[hc.Intervention]:
-        first = min(head.layer for head in senders)
-        reads = [head for head in heads if head not in senders and head.layer > first]
-        mlps = [hc.MLP(layer) for layer in range(first, start.n_layers)] if and_mlps else []
-        return [hc.PatchEdges(senders, [*reads, *mlps], source=means)]
-
+    others = [item for item in start.components if isinstance(item, hc.Head) and item not in core]
+    cut = partial(reads_cut, start, means)
     loss = partial(in_domain_loss, start, task.train.sample(300, seed + 1))
     whole, rise = loss(()), loss(cut(core)) - loss(())
     rng = np.random.default_rng([seed, 7])
@@ -108,6 +103,22 @@ def arms(start: hc.HookedModel, seed: int) -> dict[str, dict[str, Any]]:
         unmatched = name.startswith("e") and abs(above - rise) > max(WITHIN * abs(rise), NEAR)
         about[name] |= {"rise": above, "unmatched": unmatched}
     return {name: {"given": options, "about": about[name]} for name, options in given.items()}
+
+
+def task_and_means(start: hc.HookedModel, seed: int) -> tuple[hc.Task, hc.MeanActivations]:
+    task = hc.load_task("overlap-grammar", max_per_case=50)
+    return task, hc.mean_activations(start, task.train.sample(N_MEANS, seed))
+
+
+def reads_cut(
+    start: hc.HookedModel, means: hc.MeanActivations, senders: Sequence[hc.Head], and_mlps: bool = False
+) -> list[hc.Intervention]:
+    """What all other heads (and MLPs) read from the senders is at its means."""
+    first = min(head.layer for head in senders)
+    heads = [item for item in start.components if isinstance(item, hc.Head)]
+    reads = [head for head in heads if head not in senders and head.layer > first]
+    mlps = [hc.MLP(layer) for layer in range(first, start.n_layers)] if and_mlps else []
+    return [hc.PatchEdges(senders, [*reads, *mlps], source=means)]
 
 
 def in_the_same_layers(
@@ -229,98 +240,54 @@ def heuristic_of(case: str) -> str:
     return known.heuristic
 
 
-def rows_of(out: Path) -> pd.DataFrame:
-    """All rows that there are: of the committed table, or of the arms' files."""
-    files = sorted(out.glob("seed-*.csv"))
-    return pd.concat([pd.read_csv(path) for path in files], ignore_index=True)
-
-
-def gains(frame: pd.DataFrame, at_same_auc: bool = False) -> pd.DataFrame:
-    """A row per seed, a column per arm: g at the end, or where the arm first has a's last in-domain AUC.
-
-    An arm that never has this AUC is read at its end. Draws of d and of e are averaged.
-    """
-    trained = frame[frame["system"] == "trained"]
-    started = trained[(trained["arm"] == "a") & (trained["step"] == 0)].set_index("seed")["held_out"]
-    read = trained[trained["step"] == STEPS]
-    if at_same_auc:
-        there = trained[reached(trained)].sort_values("step").drop_duplicates(["seed", "arm"])
-        never = read.set_index(["seed", "arm"]).index.difference(there.set_index(["seed", "arm"]).index)
-        read = pd.concat([there, read[read.set_index(["seed", "arm"]).index.isin(never)]])
-    read = read.replace({"arm": {f"{x}{i}": x for x in "de" for i in range(DRAWS)}})
-    return read.pivot_table(index="seed", columns="arm", values="held_out", aggfunc="mean").sub(started, axis=0)
-
-
-def reached(trained: pd.DataFrame) -> pd.Series:
-    """Whether a row has the in-domain AUC of its seed's arm a at the end, within `SAME_AUC`."""
-    of_a = trained[(trained["arm"] == "a") & (trained["step"] == STEPS)].set_index("seed")["in_domain_auc"]
-    return trained["in_domain_auc"] >= trained["seed"].map(of_a) - SAME_AUC
-
-
-def losses(g: pd.DataFrame, level: float, n: int = 10_000) -> dict[str, tuple[float, float, float]]:
-    """L of each arm, and L(c) - L(e), with intervals by resampling seeds."""
-    rng = np.random.default_rng(0)
-    rows = rng.integers(len(g), size=(n, len(g)))
-    mean = {arm: g[arm].to_numpy()[rows].mean(axis=1) for arm in g}
-    of = {arm: (mean["a"] - values) / mean["a"] for arm, values in mean.items()}
-    point = {arm: float((g["a"].mean() - g[arm].mean()) / g["a"].mean()) for arm in g}
-    if "e" in of:
-        of["c - e"], point["c - e"] = of["c"] - of["e"], point["c"] - point["e"]
-    ends = (1 - level) / 2, (1 + level) / 2
-    return {name: (point[name], *(float(x) for x in np.quantile(values, ends))) for name, values in of.items()}
-
-
-def outcome(frame: pd.DataFrame) -> str:
-    """The answer by the rule above."""
-    g = gains(frame).dropna()
-    first = frame[(frame["step"] == 0) & (frame["system"] == "trained")].set_index(["arm", "seed"])["in_domain_auc"]
-    clean = (first["c"] - 0.5) >= CLEAN * (first["a"] - 0.5)
-    wide, narrow = losses(g, 0.95), losses(g, 0.9)
-    if clean.mean() < 0.5:
-        return f"open: c is clean in {int(clean.sum())} of {len(clean)} seeds only"
-    if wide["c"][1] > NEEDS and wide.get("c - e", (0, 0))[1] > NEEDS:
-        return "generalization needs to read the core"
-    if narrow["c"][1] > -EQUAL and narrow["c"][2] < EQUAL:
-        return "generalization does not need to read the core"
-    return "open"
-
-
-def report(frame: pd.DataFrame) -> Iterator[str]:
-    g = gains(frame)
-    yield f"{len(g)} seeds; a gains less than .1 in {int((g['a'] < 0.1).sum())}; outcome: {outcome(frame)}"
-    for name, (point, low, high) in losses(g.dropna(), 0.95).items():
-        yield f"L({name}) = {point:.2f} [{low:.2f}, {high:.2f}]"
-    trained = frame[frame["system"] == "trained"]
-    never = ~reached(trained).groupby([trained["arm"], trained["seed"]]).any()
-    counts = ", ".join(f"{arm} {n}" for arm, n in never.groupby(level=0).sum().items() if n)
-    yield f"at the same in-domain AUC as a (never had, read at the end: {counts or 'none'}):"
-    for name, (point, low, high) in losses(gains(frame, at_same_auc=True).dropna(), 0.95).items():
-        yield f"L({name}) = {point:.2f} [{low:.2f}, {high:.2f}]"
-    shown = trained.groupby(["arm", "step"])
-    yield shown[["in_domain", "in_domain_auc", "trained", "held_out"]].mean().round(3).to_string()
-    others = frame[frame["system"] != "trained"].groupby(["arm", "system"])
-    yield others[["in_domain", "trained", "held_out"]].mean().round(3).to_string()
-    known = frame.drop_duplicates(["seed", "arm"]).groupby("arm")
-    yield known[["rise", "unmatched", "seconds"]].mean().round(3).to_string()
+def check(out: Path) -> None:
+    """Measure the first and the last row of arms a and c of seed 0 again, from shipped weights, and compare."""
+    torch.set_num_threads(1)
+    rows = rows_of(out).query("seed == 0 and system == 'trained' and arm in ('a', 'c')")
+    start = hc.load_series("zoo:tiny-overlap")[recipe.CASES_FROM]
+    _, means = task_and_means(start, 0)
+    data = TestData(start)
+    for (arm, step), found in rows.groupby(["arm", "step"]):
+        if step not in (0, STEPS):
+            continue
+        row = found.iloc[0]
+        senders = [hc.Head(*map(int, name[1:].split("H"))) for name in row["heads"].split()]
+        module = copy.deepcopy(start.module)
+        if step:
+            module.load_state_dict(load_file(out / f"seed-0-{arm}.safetensors"))
+        stands = reads_cut(start, means, senders) if arm == "c" else ()
+        again = data.measure(TrainableModel(start, module), stands)
+        apart = max(abs(row[name] - value) for name, value in again.items())
+        print(f"seed 0, arm {arm}, step {step}: {len(again)} numbers, largest difference {apart:.5f}")
+        if apart > AGAIN:
+            sys.exit(f"expected at most {AGAIN}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=Path, help="folder of the series of all seeds")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=ROWS, help="folder of rows; the committed ones if not given")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--arms", nargs="*", default=(), help="run these only, for example: a c e0 e1 e2")
     parser.add_argument("--tables", action="store_true", help="train nothing")
+    parser.add_argument("--check", action="store_true", help="measure some rows again and compare")
     given = parser.parse_args()
+    if given.check:
+        check(given.out)
+        return
     if not given.tables:
+        if given.out == ROWS or given.series is None:
+            parser.error("to train, give --series and an --out of your own; copy the committed rows there to go on")
         given.out.mkdir(parents=True, exist_ok=True)
         seeds = range(given.first_seed, given.first_seed + given.seeds)
         work = partial(run_seed, folder=given.series, out=given.out, only=given.arms)
         with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
             pool.map(work, seeds, chunksize=1)
-    print("\n".join(report(rows_of(given.out))))
+    rows = rows_of(given.out)
+    print("\n".join(report(rows)))
+    print(figure(rows).write(given.out / "training-dynamics.png"))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 `--jaxtyping-packages` in pyproject.toml names the rooms, and `typechecked` as what checks their annotations. jaxtyping
 wraps every function and dataclass of a room. Nine of ten calls are of functions that name no shape, and a few kernels
 are called ten thousands of times, so that wrappers would double the time of the tests. Importing this module makes
-jaxtyping leave functions without shapes alone, and check the first `LIMIT` calls of each function in each test.
+jaxtyping leave functions without shapes alone. In each test it checks the first `ALWAYS` calls of each function, and
+after these the calls with shapes or types that the function was not yet given in this test, `LIMIT` calls in all.
 """
 
 from collections import Counter
@@ -12,13 +13,16 @@ from functools import wraps
 from typing import Any, get_args
 
 import jaxtyping
+import numpy as np
+import torch
 from beartype import beartype
 from jaxtyping import AbstractArray
 
-LIMIT = 100
+ALWAYS, LIMIT = 5, 100
 
 _jaxtyped = jaxtyping.jaxtyped
-_calls: Counter[Callable[..., Any]] = Counter()
+_checked: Counter[Callable[..., Any]] = Counter()
+_forms: set[Any] = set()
 
 
 def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +39,8 @@ def typechecked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def begin_test() -> None:
     """From here on, the first calls of each function are checked again."""
-    _calls.clear()
+    _checked.clear()
+    _forms.clear()
 
 
 def _where_shapes_are_named(**settings: Any) -> Callable[[Any], Any]:
@@ -53,10 +58,21 @@ def _where_shapes_are_named(**settings: Any) -> Callable[[Any], Any]:
 def _in_first_calls(checking: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(plain)
     def either(*args: Any, **kwargs: Any) -> Any:
-        _calls[plain] += 1
-        return (checking if _calls[plain] <= LIMIT else plain)(*args, **kwargs)
+        if _checked[plain] >= LIMIT:
+            return plain(*args, **kwargs)
+        form = (plain, *map(_form, args), *((name, _form(value)) for name, value in kwargs.items()))
+        if _checked[plain] >= ALWAYS and form in _forms:
+            return plain(*args, **kwargs)
+        _checked[plain] += 1
+        _forms.add(form)
+        return checking(*args, **kwargs)
 
     return either
+
+
+def _form(value: Any) -> Any:
+    """The type of an argument; of an array also its shape and the type of its numbers."""
+    return (value.shape, value.dtype) if isinstance(value, torch.Tensor | np.ndarray) else type(value)
 
 
 def _names_shape(hint: Any) -> bool:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import checked  # before anything imports the package
@@ -11,6 +12,22 @@ from hc_interp.models.load import load
 # A busy machine is not a failure: examples are counted, not timed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+# The files that take longest. Begun last, one of them would run alone at the end.
+LONG = (
+    "cli/test_killed.py", "search/sampling/test_sample_subnetworks.py", "patching/test_sweep.py", "cli/test_steps.py",
+    "models/test_foreign_hooks.py", "search/test_search_masks.py", "models/test_parity.py", "models/test_zoo_series.py",
+    "models/test_config.py", "experiment/test_run.py", "dynamics/test_over_training.py", "models/test_readout.py",
+    "extremes/test_search_extremes.py", "test_types.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items) -> None:
+    """Files of `LONG` first, the others in their order: `make test` hands files to its processes in this order."""
+    place = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="session", params=sorted(FAMILIES))

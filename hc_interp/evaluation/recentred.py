@@ -7,7 +7,7 @@ in-domain examples, and accuracies are of other rows.
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from hc_interp.statistics.samples import generator
 
@@ -47,3 +47,11 @@ def resampled_thresholds(
     rng = generator(seed)
     counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=N_RESAMPLES)[:, codes]
     return np.array([[threshold(row, gold, count.astype(float)) for count in counts] for row in s])
+
+
+def counts_above(
+    s: Float[np.ndarray, "system row"], thresholds: Float[np.ndarray, "system resample"]
+) -> Int[np.ndarray, "system resample"]:
+    """How many of a system's rows lie above each of its thresholds."""
+    pairs = zip(np.sort(s, axis=1), thresholds, strict=True)
+    return np.stack([s.shape[1] - np.searchsorted(row, cuts, side="right") for row, cuts in pairs])

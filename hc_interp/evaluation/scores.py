@@ -145,24 +145,21 @@ class Scores(Result):
         parts = {"right": (right, True), "wrong": (wrong, False)}
         found = {}
         for name, (blocks, answer) in parts.items():
+            s = {block: self.rows[block].s for block in blocks}
+            hits = {block: ((values > at[:, None]) == answer).astype(float) for block, values in s.items()}
+            share = average([stratified_mean({block: hit}) for block, hit in hits.items()])
+            above = [recentred.counts_above(values, drawn) / values.shape[1] for values in s.values()]
+            found[name] = self.interval(share, more=np.mean(above, axis=0).var(axis=1))  # if not above: the same
+        return {**found, "in_domain": self._recentred_in_domain(part, ~fitted, at, drawn)}
 
-            def share(theta: np.ndarray, blocks=blocks, answer=answer) -> Estimate:
-                hits = {b: (self.rows[b].s > theta[:, None]) == answer for b in blocks}
-                return average([stratified_mean({b: hit.astype(float)}) for b, hit in hits.items()])
-
-            found[name] = self._around(share, at, drawn)
-
-        def in_domain(theta: np.ndarray) -> Estimate:
-            hit = ((part.s > theta[:, None]) == part.gold) & ~fitted
-            mean = hit.sum(axis=1) / (~fitted).sum()
-            return Estimate(mean, {IN_DOMAIN: ((hit - mean[:, None]) * ~fitted).T / (~fitted).sum()})
-
-        return {**found, "in_domain": self._around(in_domain, at, drawn)}
-
-    def _around(self, share: Any, at: np.ndarray, drawn: np.ndarray) -> Interval:
-        """The interval of an accuracy at the thresholds `at`, with the variance over the `drawn` ones added."""
-        more = np.var([share(column).value for column in drawn.T], axis=0)
-        return self.interval(share(at), more=more)
+    def _recentred_in_domain(self, part: ScoreRows, rest: np.ndarray, at: np.ndarray, drawn: np.ndarray) -> Interval:
+        """The accuracy of the rows that are in `rest`, at thresholds `at`; the variance over `drawn` ones is added."""
+        n = rest.sum()
+        hit = ((part.s > at[:, None]) == part.gold) & rest
+        mean = hit.sum(axis=1) / n
+        right, wrong = (recentred.counts_above(part.s[:, rest & rows], drawn) for rows in (part.gold, ~part.gold))
+        share = Estimate(mean, {IN_DOMAIN: ((hit - mean[:, None]) * rest).T / n})
+        return self.interval(share, more=((right - wrong) / n).var(axis=1))
 
     def interval(self, estimate: Estimate, more: Any = 0.0) -> Interval:
         """The estimate's bounds by the units of the rows that it depends on. `more` is variance from elsewhere."""

@@ -2,6 +2,7 @@
 
 import copy
 import pkgutil
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ HOOK_NAMES = {
     "block_out": "blocks.{}.hook_out",
     "head_in": "{}.hook_in",
 }
+_TABLES = (dict, OrderedDict, set)
 
 
 def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> Any:
@@ -58,7 +60,12 @@ def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> An
 
 def share_tree(module: nn.Module) -> nn.Module:
     """A copy of the module tree over the same parameters and buffers, in evaluation mode."""
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    # Each module has about ten empty tables, mostly of hooks. `deepcopy` needs as much time for them as for the rest.
+    for part in module.modules():
+        for table in vars(part).values():
+            if type(table) in _TABLES and not table:
+                shared[id(table)] = type(table)()
     return copy.deepcopy(module, shared).eval()
 
 

@@ -18,6 +18,12 @@ def grammar():
     return load_task("overlap-grammar", max_per_case=40)
 
 
+@pytest.fixture(scope="session")
+def grammar_task():
+    """Few examples of each case, read once."""
+    return grammar()
+
+
 @pytest.fixture
 def small_task(monkeypatch):
     """`hc.load_task("overlap-grammar")` gives few examples, and is read once."""

@@ -21,15 +21,17 @@ def without_browser():
 killed.torch.set_num_threads(1)
 killed.SIZES["run"] = (
     "--seeds 1 --search-steps 2 --exchanges 0 --mean-examples 20 --train-examples 60 --eval-per-case 2 "
-    "--select-pairs 16 --test-pairs 12 --permutations 19 --probe-examples 150"
+    "--select-pairs 16 --test-pairs 12 --permutations 19 --probe-examples 60 --comparison-sets 2 --premise-examples 4"
 )
 folder = Path(sys.argv[1])
 model = killed.prepared(folder / "model")
-run, patch = (killed.Trials(name, model, folder / name, prepare=without_browser) for name in ("run", "patch"))
+run, patch = (
+    killed.Trials(name, model, folder / name, prepare=without_browser, twice=False) for name in ("run", "patch")
+)
 run.kill_in_each_write(iter([0, 22]))  # its manifest's first, and one of the figures'
 patch.kill_at_random(2, random.Random(1))
-patch.stop(signal.SIGTERM)
-patch.stop(signal.SIGINT)
+patch.stop(signal.SIGTERM, 0)  # in the write of its first block
+patch.stop(signal.SIGINT, 1)
 print(run.report(), patch.report(), *run.problems, *patch.problems, sep="\\n")
 sys.exit(bool(run.problems or patch.problems))
 """

@@ -22,6 +22,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 SMALL = """
 mean-examples = 40
 train-examples = 120
+comparison-sets = 2
+premise-examples = 4
 [run]
 seeds = 2
 search-steps = 3
@@ -213,6 +215,7 @@ def test_a_stopped_search_says_where_finished_ones_are(monkeypatch, capsys, smal
 
     monkeypatch.setattr("hc_interp.search.search_masks.run_once", stop)
     words = ["search", "--model", tiny_folder, "--task", "overlap-grammar", "--out", str(tmp_path / "found.json")]
+    words += ["--mean-examples", "40", "--train-examples", "120"]
     lost = call(monkeypatch, capsys, *words)
     assert lost.code == 130
     assert shlex.split(lost.err.strip().splitlines()[-1]) == ["hc-interp", *words, "--resume", "searches"]

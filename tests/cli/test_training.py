@@ -57,7 +57,9 @@ def test_a_name_that_is_no_file_and_shares_that_do_not_sum_to_1_are_refused(word
         (["--figure", "nowhere/f.svg/g.svg"], "nowhere"),
     ],
 )
-def test_over_training_refuses_before_any_work(more, error, hc_interp_call, finished_series, tmp_path) -> None:
+def test_over_training_refuses_before_any_work(
+    more, error, hc_interp_call, small_task, finished_series, tmp_path
+) -> None:
     (tmp_path / "nowhere").write_text("")
     more = [word.replace("nowhere", str(tmp_path / "nowhere")) for word in more]
     common = ["over-training", "--series", str(finished_series), "--task", "overlap-grammar"]
@@ -67,7 +69,9 @@ def test_over_training_refuses_before_any_work(more, error, hc_interp_call, fini
     assert not (tmp_path / "found.json").exists()
 
 
-@pytest.fixture
-def finished_series(words, hc_interp_call, small_task, tmp_path):
-    assert hc_interp_call(*words[0]).code == 0
-    return tmp_path / "series"
+@pytest.fixture(scope="module")
+def finished_series(tiny_folder, grammar_task, tmp_path_factory):
+    """The folder of a series. Tests only read it."""
+    out = tmp_path_factory.mktemp("finished") / "series"
+    hc.finetune(hc.load(tiny_folder), grammar_task, out, steps=3, batch_size=4, max_per_case=2, pull_pairs=0)
+    return out

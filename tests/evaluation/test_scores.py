@@ -145,6 +145,36 @@ def test_the_interval_of_a_recentred_accuracy_counts_the_threshold() -> None:
     assert (found.high > found.low).any()
 
 
+def test_the_variance_over_thresholds_is_that_of_the_accuracies_at_each(monkeypatch) -> None:
+    """The accuracies written out for each resampled threshold; some rows lie on one."""
+    scores = made(2)
+    part = scores.rows[IN_DOMAIN]
+    sources = part.levels["source"][:, 0].tolist()
+    fitted = recentred.reference_half(sources, scores.seed)
+    kept = [sources[i] for i in np.flatnonzero(fitted)]
+    drawn = recentred.resampled_thresholds(part.s[:, fitted], part.gold[fitted], kept, scores.seed)
+    above = {
+        case: [scores.rows[f"case {case}"].s > cut[:, None] for cut in drawn.T] for case in ("r1", "r2", "w1", "w2")
+    }
+    mean = {case: np.array([rows.mean(axis=1) for rows in at_each]) for case, at_each in above.items()}
+    expected = {
+        "right": (mean["r1"] + mean["r2"]) / 2,
+        "wrong": 1 - (mean["w1"] + mean["w2"]) / 2,
+        "in_domain": np.array([((part.s > cut[:, None]) == part.gold)[:, ~fitted].mean(axis=1) for cut in drawn.T]),
+    }
+    monkeypatch.setattr(Scores, "interval", lambda scores, estimate, more=0.0: more)
+    found = scores.recentred("h")
+    assert list(found) == list(expected)
+    for name, accuracies in expected.items():
+        assert (accuracies.var(axis=0) > 0).all()
+        np.testing.assert_allclose(found[name], accuracies.var(axis=0), rtol=1e-9)
+
+
+def test_rows_above_a_threshold_are_counted_as_they_are_compared() -> None:
+    s, cuts = np.array([[0.5, -1.0, 0.5, 2.0]]), np.array([[-np.inf, -1.0, 0.4, 0.5, 2.0, np.inf]])
+    assert recentred.counts_above(s, cuts).tolist() == [[(s[0] > cut).sum() for cut in cuts[0]]]
+
+
 def test_rows_of_one_source_are_in_one_half() -> None:
     sources = [f"s{i // 3}" for i in range(30)]
     half = recentred.reference_half(sources, 0)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,21 @@ def recipe():
     return module
 
 
+@pytest.fixture(scope="module")
+def made():
+    """The recipe; examples that it draws twice are drawn once."""
+    script = recipe()
+    for name in ("case_examples", "in_domain_examples"):
+        setattr(script, name, cache(getattr(script, name)))
+    return script
+
+
 @pytest.fixture(scope="module", params=list(SERIES))
 def series(request):
     return hc.load_series(f"zoo:{request.param}")
 
 
-def test_the_heuristic_comes_first_and_generalization_later(series, monkeypatch) -> None:
-    made = recipe()
+def test_the_heuristic_comes_first_and_generalization_later(series, made, monkeypatch) -> None:
     monkeypatch.setattr(made, "TEST_SEED", FRESH_SEED)
     monkeypatch.setattr(made, "TEST_PER_CASE", PER_CASE)
     heuristics = ("lexical_overlap", "subsequence", "constituent")

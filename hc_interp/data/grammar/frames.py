@@ -6,6 +6,7 @@ of every construction.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 Tokens = tuple[str, ...]  # words and commas of a sentence, in lower case
 
@@ -51,7 +52,13 @@ FRAME_WORDS = frozenset(word for phrases in PHRASES.values() for phrase in phras
 
 def framings(tokens: Tokens) -> Iterator[tuple[Frame, Tokens]]:
     """Every frame that a sentence may have, with the words in it."""
-    for frames in BY_KIND.values():
-        for frame in frames:
-            if (inner := frame.inside(tokens)) is not None:
-                yield frame, inner
+    for frame in _possible(tokens[:1], tokens[-1:]):
+        if (inner := frame.inside(tokens)) is not None:
+            yield frame, inner
+
+
+@lru_cache(maxsize=100_000)
+def _possible(first: Tokens, last: Tokens) -> tuple[Frame, ...]:
+    """The frames that a sentence with this first and this last word may have."""
+    frames = [frame for of_kind in BY_KIND.values() for frame in of_kind]
+    return tuple(f for f in frames if f.before[:1] in ((), first) and f.after[-1:] in ((), last))

@@ -5,6 +5,8 @@ are aligned. The relations between words cover more of English than the grammar 
 from other texts, such as HANS.
 """
 
+from functools import lru_cache
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -191,6 +193,7 @@ def is_plural(noun: str) -> bool:
     return noun in _IRREGULAR or (noun.endswith("s") and not noun.endswith(("ss", "us", "is")))
 
 
+@lru_cache(maxsize=100_000)
 def related(one: str, other: str) -> bool:
     """Whether one word may imply the other: equal, in one row of related words, or a noun that describes everybody."""
     one, other = lemma(one), lemma(other)

@@ -8,7 +8,7 @@ and no open clause may imply it. Otherwise it is undecided, and no example or pa
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from hc_interp.data.grammar import lexicon
@@ -36,11 +36,11 @@ class Parsed:
     filled: dict[str, str]
     frame: Frame = PLAIN
 
-    @property
+    @cached_property
     def asserted(self) -> tuple[Clause, ...]:
         return tuple(self._clause(roles) for roles in self.construction.asserted)
 
-    @property
+    @cached_property
     def open(self) -> tuple[Clause, ...]:
         return tuple(self._clause(roles) for roles in self.construction.open)
 

@@ -83,6 +83,16 @@ def test_slash_and_dash_are_alike_in_a_case_id():
     assert dashed.id == case_examples("lexical_overlap_ln_subject/object_swap", 5, 0).id
 
 
+def test_framings_are_all_frames_that_a_sentence_is_in():
+    every = [frame for frames in BY_KIND.values() for frame in frames]
+    sentences = [frame.around(("the", "nurse", *more)) for frame in every for more in ((), ("ran",))]
+    sentences += [(), ("night",), *(frame.around(()) for frame in every)]
+    sentences += [(*first.before, "ran", *last.after) for first in every for last in every]
+    for tokens in sentences:
+        expected = [(frame, inner) for frame in every if (inner := frame.inside(tokens)) is not None]
+        assert list(framings(tokens)) == expected
+
+
 @pytest.mark.parametrize("frame", [frame for frames in BY_KIND.values() for frame in frames], ids=str)
 def test_a_frame_changes_neither_the_parse_nor_the_label(frame):
     for case in CASES:
