@@ -35,7 +35,7 @@ from hc_interp.testbeds import language
 
 FIRST_SEED = 90_000  # of the worlds that are judged; settings were fixed on seeds below 61,100
 CORE_WORLDS = 20  # of "competing subnetworks", of which only the shared core is asked for
-SAMPLE: dict[str, int] = {"chains": 8, "rows": 24, "warm_up": 40, "sweeps": 60, "steps": 30}
+SAMPLE: dict[str, Any] = {"chains": 8, "rows": 24, "warm_up": 40, "sweeps": 60, "steps": 30}
 ALPHA = 0.05
 FIRST_MODEL = 20  # of the models that are judged, as in subnetwork_sets.py
 SELECT_ROWS = 50  # of a search for ends
@@ -93,7 +93,7 @@ def ends_row(kind: str, seed: int) -> dict[str, Any]:
 
 
 def report_ends(path: Path) -> None:
-    rows = pd.read_csv(path)
+    rows: Any = pd.read_csv(path)
     print(rows.round(3).to_string(index=False))
     print(f"low end {share(rows['low_is_lowest'])}; high end {share(rows['high_is_highest'])}")
     print(f"{rows['seconds'].sum():.0f} s; of {len(rows)} models {rows['measured'].mean():.0f} masks measured of 924")
@@ -150,7 +150,7 @@ def run(path: Path, todo: Iterator[tuple[str, int]], measure: Callable[[str, int
 
 
 def report_worlds(path: Path) -> None:
-    rows = pd.read_csv(path)
+    rows: Any = pd.read_csv(path)
     print("| world | worlds | mixed | core is the built one | alternatives found | in the built division | named |")
     print("| --- " * 7 + "|")
     for kind, part in rows.groupby("kind", sort=False):
@@ -162,7 +162,7 @@ def report_worlds(path: Path) -> None:
     print(f"{rows['seconds'].sum():.0f} s, median {rows['seconds'].median():.0f} s a world")
 
 
-def share(told: pd.Series) -> str:
+def share(told: Any) -> str:
     right, n = int(told.astype(bool).sum()), len(told)
     rate = clopper_pearson(right, n)
     return f"{right} of {n}: {100 * right / n:.1f} % [{100 * float(rate.low):.1f}, {100 * float(rate.high):.1f}]"

@@ -21,7 +21,7 @@ import hc_interp as hc
 SPARSITY = 0.5
 HEURISTIC = "lexical_overlap"
 DRAWS, SEEDS = 64, 4
-SAMPLE: dict[str, int] = {"rows": 64, "warm_up": 40, "sweeps": 100}
+SAMPLE: dict[str, Any] = {"rows": 64, "warm_up": 40, "sweeps": 100}
 SCORED, PER_CASE, MEANS, TRAIN = 40, 200, 1000, 4000
 
 
@@ -76,7 +76,7 @@ def at_step(model: hc.HookedModel, task: hc.Task, folder: Path) -> dict[str, Any
 
 
 def relations(sample: hc.SubnetworkSample) -> dict[str, int]:
-    found = sample.pairs()["relation"]
+    found: Any = sample.pairs()["relation"]
     return {str(name): int(n) for name, n in found[found != ""].value_counts().items()}
 
 
