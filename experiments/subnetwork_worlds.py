@@ -16,6 +16,7 @@ from hc_interp.testbeds.draft import CORE, FOUND, Draft
 from hc_interp.testbeds.parts import HYPOTHESIS_SLOTS, checker, collector
 from hc_interp.testbeds.wiring import ONE, LookupPlan, Terms
 
+LEAST_EPSILON = 1e-3  # where noise makes a circuit as good without a component, which is then not shared in truth
 GAIN = 1.25  # one voter alone, with the other at its mean, drives the clipped sum past its ends
 CHECKER_VOTES = {"right": 1.0, "wrong": -3.0, "missing": -1.0}  # "wrong" outvotes a noun that was found
 FREE, FREE_SIDE = 2, 2  # components that a good subnetwork can keep beside a circuit
@@ -50,7 +51,7 @@ class SharedWorld:
             for circuit, needed in zip(self.circuits, self.needed, strict=True)
             for item in needed
         ]
-        return (min(broken) - min(map(loss, self.circuits))) / 2
+        return max(LEAST_EPSILON, (min(broken) - min(map(loss, self.circuits))) / 2)
 
 
 def clipped(slot: str, votes: Terms) -> tuple[tuple[Terms, Terms], ...]:

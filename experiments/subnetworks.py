@@ -93,7 +93,7 @@ def ends_row(kind: str, seed: int) -> dict[str, Any]:
 
 
 def report_ends(path: Path) -> None:
-    rows: Any = pd.read_csv(path)
+    rows = table(path)
     print(rows.round(3).to_string(index=False))
     print(f"low end {share(rows['low_is_lowest'])}; high end {share(rows['high_is_highest'])}")
     print(f"{rows['seconds'].sum():.0f} s; of {len(rows)} models {rows['measured'].mean():.0f} masks measured of 924")
@@ -143,14 +143,19 @@ def run(path: Path, todo: Iterator[tuple[str, int]], measure: Callable[[str, int
     """Append the rows that the table lacks."""
     done: set[tuple[str, int]] = set()
     if path.exists():
-        done = {(str(kind), int(seed)) for kind, seed in pd.read_csv(path)[["kind", "seed"]].to_numpy().tolist()}
+        done = {(str(kind), int(seed)) for kind, seed in table(path)[["kind", "seed"]].to_numpy().tolist()}
     for kind, seed in todo:
         if (kind, seed) not in done:
             append(path, measure(kind, seed))
 
 
+def table(path: Path) -> Any:
+    """The rows so far; "null" is a kind and not a missing value."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
 def report_worlds(path: Path) -> None:
-    rows: Any = pd.read_csv(path)
+    rows = table(path)
     print("| world | worlds | mixed | core is the built one | alternatives found | in the built division | named |")
     print("| --- " * 7 + "|")
     for kind, part in rows.groupby("kind", sort=False):

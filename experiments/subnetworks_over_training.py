@@ -20,6 +20,7 @@ import hc_interp as hc
 
 SPARSITY = 0.5
 HEURISTIC = "lexical_overlap"
+ROUNDS = 5  # of a search for the ends
 DRAWS, SEEDS = 64, 4
 SAMPLE: dict[str, Any] = {"rows": 64, "warm_up": 40, "sweeps": 100}
 SCORED, PER_CASE, MEANS, TRAIN = 40, 200, 1000, 4000
@@ -57,7 +58,8 @@ def at_step(model: hc.HookedModel, task: hc.Task, folder: Path) -> dict[str, Any
     print(f"{varied} of {len(frame)} components are kept by 5 to 95 %; pairs: {relations(sample)}")
     print(f"epsilon by {sample.settings['chosen_by']}")
     draws = {str(i): net for i, net in enumerate(sample.draws(DRAWS))}
-    scores = hc.evaluate(model, task, draws, means, max_per_case=SCORED, pull_pairs=0).scores()
+    scores = hc.evaluate(model, task, draws, means, max_per_case=SCORED, pull_pairs=0).heuristic_scores
+    assert scores is not None
     separation = np.asarray(scores.interval(scores.separation(HEURISTIC)).value)
     quantiles = np.quantile(separation[1:], [0, 0.05, 0.5, 0.95, 1]).round(3)
     print(f"separation: full {separation[0]:.3f}; draws: lowest, 5 %, median, 95 %, highest {quantiles.tolist()}")
@@ -66,6 +68,7 @@ def at_step(model: hc.HookedModel, task: hc.Task, folder: Path) -> dict[str, Any
     ends = hc.search_extremes(
         model, train, task, HEURISTIC, SPARSITY, sample.epsilon, means, resume=folder / "ends",
         beside={"draws of the sample": sample, "searches": search, "AtP*": screen}, rows=SAMPLE["rows"],
+        rounds=ROUNDS,
     )  # fmt: skip
     ends.save(folder / "extremes.json")
     print(ends.to_frame().round(3).to_string(index=False))
