@@ -20,10 +20,10 @@ import hc_interp as hc
 
 SPARSITY = 0.5
 HEURISTIC = "lexical_overlap"
-ROUNDS = 5  # of a search for the ends
+ROUNDS = 4  # of a search for the ends
 DRAWS, SEEDS = 64, 4
 SAMPLE: dict[str, Any] = {"rows": 64, "warm_up": 40, "sweeps": 100}
-SCORED, PER_CASE, MEANS, TRAIN = 40, 200, 1000, 4000
+SCORED, PER_CASE, MEANS, TRAIN = 40, 1000, 1000, 4000
 
 
 def main() -> None:
