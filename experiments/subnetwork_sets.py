@@ -49,15 +49,20 @@ def random_model(seed: int) -> hc.HookedModel:
     return hc.load(module, tokenizer=language.tokenizer(), labels=language.LABELS)
 
 
-def measured(seed: int) -> list[dict[str, Any]]:
-    """A row for each multiple of epsilon."""
-    model, train = random_model(seed), language.task("listed", seed).train
-    means = hc.mean_activations(model, train)
+def all_masks(model: hc.HookedModel, train: hc.Examples, means: hc.MeanActivations, seed: int) -> Any:
+    """Every mask of `KEPT` components, and its loss on the rows that a sample of this seed draws."""
     plan = draw_plan(as_parts(train), [seed], ROWS, BATCH_SIZE)
     parts = [part for group in plan.groups for part in pick(as_parts(train), group)]
     goal = Objective.of(model, parts, means, "heads+mlps", "kl", (), EVAL_SIZE)
     masks = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
-    losses = row_losses(goal, torch.from_numpy(masks), plan.train_index(seed)).mean(1).numpy()
+    return masks, row_losses(goal, torch.from_numpy(masks), plan.train_index(seed)).mean(1).numpy()
+
+
+def measured(seed: int) -> list[dict[str, Any]]:
+    """A row for each multiple of epsilon."""
+    model, train = random_model(seed), language.task("listed", seed).train
+    means = hc.mean_activations(model, train)
+    masks, losses = all_masks(model, train, means, seed)
     epsilon = float(np.quantile(losses, GOOD) - losses.min())
     started = time.monotonic()
     sample = hc.sample_subnetworks(

@@ -129,6 +129,7 @@ from .runs.results import RunResults as RunResults
 from .search.ranking import Ranking as Ranking
 from .search.result import MaskSearch as MaskSearch
 from .search.sample_subnetworks import sample_subnetworks as sample_subnetworks
+from .search.sampling.alternatives import Alternatives as Alternatives
 from .search.sampling.sample import SubnetworkSample as SubnetworkSample
 from .search.screens import (
     attribution_patching as attribution_patching,

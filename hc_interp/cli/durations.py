@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hc_interp.experiment.settings import DEMO, RunSettings
+from hc_interp.search.defaults import CHAINS, ROWS, WARM_UP
 
 SECONDS_PER_PASS = 0.006  # of one core; measured by the time that the demo takes
 BERT_BASE = 8  # BERT-base's encoder has 85 million weights, that of zoo:minilm-nli 10.6 million
@@ -34,6 +35,7 @@ JOINT_PATH = 0.7  # passes that a joint path takes for each pair in the exact en
 SINGLE_PATH = 0.12  # passes that each path of a sweep takes for each pair in the exact engine
 ESTIMATES = 10  # passes that the estimates of all paths take for each pair
 COUNTS = {"heads": 72, "mlps": 6}  # of zoo:minilm-nli
+SAMPLE = {"chains": CHAINS, "rows": ROWS, "warm_up": WARM_UP}  # of the sample of a run
 IN_A_FILE = 10  # components that a result's file is assumed to name
 
 
@@ -90,7 +92,8 @@ def _run(arguments: Mapping[str, Any]) -> float:
     )
     probed = 3 * arguments["probe_examples"]
     selected = SINGLE_HEAD * arguments["select_pairs"] * CANDIDATES
-    return _search(arguments) + evaluated + selected + _reads_from(arguments) + probed
+    sampled = _subnetworks({**arguments, **SAMPLE}) if arguments["core_from"] == "sample" else 0
+    return _search(arguments) + sampled + evaluated + selected + _reads_from(arguments) + probed
 
 
 def _finetune(arguments: Mapping[str, Any]) -> float:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,12 +27,19 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.one_word import at_one_word
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
-from hc_interp.search.result import MaskSearch
-from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-Subnetworks = MaskSearch | SubnetworkSample | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
+
+@runtime_checkable
+class HasSubnetworks(Protocol):
+    """A result that names subnetworks: a `MaskSearch`, a `SubnetworkSample`, `Extremes` (its ends, by name)."""
+
+    @property
+    def subnetworks(self) -> Sequence[Subnetwork] | Mapping[str, Subnetwork]: ...
+
+
+Subnetworks = HasSubnetworks | Subnetwork | Iterable[Subnetwork] | Mapping[str, Subnetwork]
 
 
 @own_torch_modes
@@ -57,8 +65,8 @@ def evaluate(
     For a language model without label words an answer is right if the row's answer is above its foil at the position
     that is read; `to_frame(long=True)` then has the metrics logit_diff and prob_diff too.
 
-    `subnetworks` are a search, one or several `Subnetwork`s, or a mapping from names. `means` is the source of the
-    values that replace removed components: mean activations, 0 or donors. Conclusions depend on this choice.
+    `subnetworks` are a search, a sample, `Extremes`, one or several `Subnetwork`s, or a mapping from names. `means` is
+    the source of the values that replace removed components: mean activations, 0 or donors. Conclusions depend on it.
     `interventions` are applied before every subnetwork and to the whole model, whose row is then called "intervened"
     instead of "full". KL(first row || subnetwork) is taken on validation, in nats. `cases` are case ids (None: all).
     `max_per_case` limits the examples of each case and of validation, which `seed` draws. `seed` also draws the
@@ -164,7 +172,7 @@ def named_subnetworks(subnetworks: Subnetworks | None) -> dict[str, Subnetwork]:
     """Subnetworks by name; without names they are named "0", "1" and so on. Raises `HCError` for anything else."""
     if subnetworks is None:
         return {}
-    if isinstance(subnetworks, MaskSearch | SubnetworkSample):
+    if not isinstance(subnetworks, Subnetwork) and isinstance(subnetworks, HasSubnetworks):
         subnetworks = subnetworks.subnetworks
     if isinstance(subnetworks, Subnetwork):
         subnetworks = [subnetworks]

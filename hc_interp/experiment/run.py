@@ -37,12 +37,16 @@ from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.results import EXTRA, RunResults, named_file
 from hc_interp.search.result import MaskSearch
+from hc_interp.search.sample_subnetworks import sample_subnetworks
+from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.search.search_masks import search_masks
 from hc_interp.statistics.samples import generator
 from hc_interp.torch_modes import own_torch_modes
 
 EXAMPLES_PER_PULL = 6  # overlap pairs take two passes for every subnetwork, so a case has fewer of them than examples
 VALIDATION_EXAMPLES = 1000  # more than for a case: in-domain accuracy is a single number, so this costs little
+SAMPLE = "sample of good subnetworks"  # the name of an extra
+SWEEP_FACTORS = (1, 2, 4)  # times the sweeps of the settings, while a sample has not mixed
 PER_CASE = 16  # times the examples of a case, and no more, so that a short run is short
 
 
@@ -69,9 +73,11 @@ def run(
 
     `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
     `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model. `settings` is a
-    `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields. Subnetworks of a second
-    sparsity, `settings.beside`, are evaluated beside the first; the verdict does not use them, and their core is an
-    extra. `say` is called with one line of text at each stage.
+    `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of its fields. With
+    `core_from="sample"` the core is the one that a sample of all good subnetworks shares (`hc.sample_subnetworks`, an
+    extra), and the searches are for comparison. Subnetworks of a second sparsity, `settings.beside`, are evaluated
+    beside the first; the verdict does not use them, and their core is an extra. `say` is called with one line of text
+    at each stage.
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
@@ -128,6 +134,11 @@ def _find(
     settings: RunSettings,
 ) -> None:
     """Search and evaluate subnetworks, and find the core and the generalizing heads."""
+    sample = None
+    if settings.core_from == "sample":
+        with folder.stage("sampling subnetworks"):
+            sample = _sample(folder, model, task, means, settings)
+        results.extras = {SAMPLE: sample}
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
         train = split(task, "train")
@@ -162,10 +173,13 @@ def _find(
             folder.say(f"warning: {results.evaluation.suspicion}")
     with folder.stage("finding core and generalizing heads"):
         first, *second = (partial(heuristic_core, search.at(sparsity)) for sparsity in settings.sparsities)
-        core = results.core = folder.part("core", HeuristicCore, first)
+        core = results.core = folder.part(
+            "core", HeuristicCore, first if sample is None else partial(heuristic_core, sample)
+        )
         for sparsity, make in zip(settings.sparsities[1:], second, strict=True):
             name = f"core at {100 * sparsity:.3g} %"
-            results.extras = {name: folder.part(named_file(EXTRA, name).removesuffix(".json"), HeuristicCore, make)}
+            extra = folder.part(named_file(EXTRA, name).removesuffix(".json"), HeuristicCore, make)
+            results.extras = {**results.extras, name: extra}
         results.generalizing = folder.part(
             "generalizing",
             GeneralizingHeads,
@@ -180,6 +194,29 @@ def _find(
                 seed=settings.seed,
             ),
         )
+
+
+def _sample(
+    folder: ExperimentFolder, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+) -> SubnetworkSample:
+    """A sample of all good subnetworks at the verdict's sparsity, with more sweeps while it has not mixed.
+
+    Its blocks are kept in the folder, so that a run that was stopped goes on. The core of a sample that never mixes is
+    refused by `heuristic_core`.
+    """
+
+    def draw() -> SubnetworkSample:
+        for factor in SWEEP_FACTORS:
+            sample = sample_subnetworks(
+                model, split(task, "train"), settings.sparsity, means=means, seed=settings.seed,
+                resume=folder.path / "sample", steps=settings.search_steps, sweeps=factor * settings.sweeps,
+            )  # fmt: skip
+            if sample.mixed:
+                break
+            folder.say(f"the sample has not mixed after {factor * settings.sweeps} sweeps")
+        return sample
+
+    return folder.part(named_file(EXTRA, SAMPLE).removesuffix(".json"), SubnetworkSample, draw)
 
 
 def _test(

@@ -18,7 +18,7 @@ from pydantic import (
 from hc_interp.errors import HCError
 from hc_interp.heads.defaults import CONTRAST_KINDS
 from hc_interp.reading.defaults import DELTA, MARGIN, PERMUTATIONS
-from hc_interp.search.defaults import BESIDE, EXCHANGES, SEEDS, SPARSITY, STEPS
+from hc_interp.search.defaults import BESIDE, EXCHANGES, SEEDS, SPARSITY, STEPS, SWEEPS
 
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 LIMIT_WORDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
@@ -60,6 +60,16 @@ class RunSettings(BaseModel):
         gt=0,
         lt=1,
         description="Share of the generalizing heads' response to the core that other heads must lack.",
+    )
+    core_from: Literal["search", "sample"] = Field(
+        default="search",
+        description="Whose shared components are the core: subnetworks of the search, or a sample of all good "
+        "subnetworks of this size, which takes longer.",
+    )
+    sweeps: int = Field(
+        default=SWEEPS,
+        ge=10,
+        description="Recorded moves of every chain of a sample; up to four times as many where it has not mixed.",
     )
     seeds: int = Field(default=SEEDS, ge=1, description="Number of subnetworks at each sparsity, one per seed.")
     search_steps: int = Field(default=STEPS, ge=1, description="Training steps of each mask search.")

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from hc_interp.data.units import Levels
 from hc_interp.errors import DataError
 from hc_interp.evaluation.score_data import Block
-from hc_interp.extremes.rows import TEMPLATE
-
-ARROW = " -> "  # between the premise pattern and the hypothesis pattern of a template
+from hc_interp.extremes.rows import premise_patterns
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +71,6 @@ def draw_labelings(blocks: Mapping[str, Block], right: Sequence[str], n: int, se
         cases.append(permuted)
     within = sum(map(len, both)) / len(gold)
     return Labelings(_weights(np.stack(cases), is_right), _weights(np.stack(cases), ~is_right), within)
-
-
-def premise_patterns(units: Mapping[str, Levels], n_rows: int) -> list[str]:
-    """The premise pattern of each row; "" where the row has no template."""
-    return [row[0].split(ARROW)[0] if row else "" for row in units.get(TEMPLATE, ((),) * n_rows)]
 
 
 def _weights(cases: Int[np.ndarray, "labeling row"], kept: np.ndarray) -> Float[np.ndarray, "labeling row"]:

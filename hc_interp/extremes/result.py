@@ -22,7 +22,7 @@ FULL, BEST, LOW, HIGH = "full", "best", "low", "high"
 SYSTEMS = (FULL, BEST, LOW, HIGH)
 PAIRS = ((LOW, HIGH), (LOW, BEST), (HIGH, BEST))
 CHANCE = 0.5
-ALPHA = 0.05  # an end counts if at most this share of all searches went as far
+ALPHA = 0.05  # an end counts if at most this share of all searches went as far, and if it is equal in domain
 POINT = 0.01  # accuracies in domain are equal if the interval of their difference is within this
 
 
@@ -37,7 +37,8 @@ class Extremes(Result):
 
     `scores[part]` has the scores of the full model, of `best` and of the ends, on the rows of "select", "test" (other
     words, and other templates where a case has several) and "held_out" (cases that no search saw). `in_domain` is their
-    evaluation on fresh examples.
+    evaluation on fresh examples. `beside` has a row for each other subnetwork that was given: group, components, loss,
+    and its separation on each part.
 
     That two masks within the bound separate differently shows that good subnetworks generalize differently. It does
     not show which of them the full model uses.
@@ -60,6 +61,7 @@ class Extremes(Result):
     control_best: Float[np.ndarray, " labeling"]
     scores: dict[str, Scores]
     in_domain: Evaluation
+    beside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"group": [], "components": []}))
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -117,8 +119,18 @@ class Extremes(Result):
         return {LOW: _share(-self.control_low), HIGH: _share(self.control_high)}
 
     def counts(self, end: str) -> bool:
-        """Whether an end ("low" or "high") lies further from the best mask than the ends of permuted searches do."""
-        return self.p[end] <= ALPHA
+        """Whether an end ("low" or "high") lies further from the best mask than the ends of permuted searches do, and
+        answers in domain as often as the best mask, within one point.
+
+        An end that is worse in domain does not show that equally good subnetworks generalize differently. One that is
+        not shown to be equal does not count: give the task more validation examples.
+        """
+        return self.p[end] <= ALPHA and self.equal(end) == "yes"
+
+    def equal(self, end: str) -> str:
+        """Whether an end's in-domain accuracy is that of the best mask within one point: "yes", "no" or "open"."""
+        frame = self.equality
+        return str(frame.loc[(frame["first"] == end) & (frame["second"] == BEST), "equal"].iloc[0])
 
     def reversed(self, end: str, part: str = TEST) -> bool:
         """Whether the separation of an end is below one half: non-entailing examples get more log odds."""
@@ -152,8 +164,8 @@ class Extremes(Result):
         """A row for each of full, best, low and high.
 
         The columns are system, components, loss, accuracy (in domain, on fresh examples), for each part its separation
-        with its interval (`test`, `test_low`, `test_high`), optimism (select - test), p and counts of the ends, and
-        reversed (the test separation is below one half).
+        with its interval (`test`, `test_low`, `test_high`), optimism (select - test), p, equal (to the best mask in
+        domain) and counts of the ends, and reversed (the test separation is below one half).
         """
         frame = pd.DataFrame(
             {
@@ -168,6 +180,7 @@ class Extremes(Result):
             frame[part], frame[f"{part}_low"], frame[f"{part}_high"] = found.value, found.low, found.high
         frame["optimism"] = frame[SELECT] - frame[TEST]
         frame["p"] = [np.nan, np.nan, *self.p.values()]
+        frame["equal"] = ["", "", self.equal(LOW), self.equal(HIGH)]
         frame["counts"] = pd.array([pd.NA, pd.NA, self.counts(LOW), self.counts(HIGH)], dtype="boolean")
         frame["reversed"] = frame[TEST] < CHANCE
         return frame
@@ -215,9 +228,14 @@ class Extremes(Result):
             text += f", {np.asarray(found[HELD_OUT].value)[at]:.2f} on held-out cases"
         n = len(self.control_low) - 1
         beyond = "It counts" if self.counts(end) else "It does NOT count"
+        in_domain = {
+            "yes": "in domain it answers as the best mask does, within one point",
+            "no": "in domain it does NOT answer as the best mask does, within one point",
+            "open": "whether it answers in domain as the best mask does, within one point, is open",
+        }[self.equal(end)]
         return (
             f"{text}. {beyond}: {round(self.p[end] * (n + 1)) - 1} of {n} searches with permuted labels went as far "
-            f"from the best mask (p = {self.p[end]:.3f})."
+            f"from the best mask (p = {self.p[end]:.3f}), and {in_domain}."
         )
 
     def __repr__(self) -> str:

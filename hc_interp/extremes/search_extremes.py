@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from hc_interp.components import Component, Subnetwork
 from hc_interp.data.examples import Examples
+from hc_interp.data.part_units import part_units
 from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, labelled, pick, sources_of
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, SearchError
-from hc_interp.evaluation.evaluate import evaluate
+from hc_interp.evaluation.evaluate import Subnetworks, evaluate, named_subnetworks
 from hc_interp.evaluation.result import Evaluation
 from hc_interp.evaluation.score_data import Classes, examples_block, heuristic_classes, heuristic_named, score_rows
 from hc_interp.evaluation.scores import Scores
@@ -23,7 +25,7 @@ from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_RO
 from hc_interp.extremes.labelings import draw_labelings
 from hc_interp.extremes.result import BEST, FULL, HIGH, LOW, Extremes
 from hc_interp.extremes.rounds import Masks, Rounds
-from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows
+from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows, twins
 from hc_interp.extremes.store import ExtremesFolder
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
@@ -36,16 +38,19 @@ from hc_interp.search.objective import Objective, check_choice, universe_of
 from hc_interp.search.plan import draw_plan, shaping
 from hc_interp.search.sampling.checks import check_counts, check_kept, checked_bound
 from hc_interp.search.sampling.evaluator import losses_on
+from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.search.sampling.starts import BATCH_SIZE, known_starts
 from hc_interp.search.search_masks import SWAP_VERSION
+from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-EXTREMES_VERSION = 1  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
+EXTREMES_VERSION = 2  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
 STARTS = 4  # masks with which round 0 begins: half of them are what training finds
 SCORED_TO = 2.0  # in multiples of epsilon: masks up to there are scored, and the surrogates learn from them
 HELD_OUT_SHARE = 3  # of this many cases of a kind, one is held out
+DRAWS = 64  # of a sample that is measured beside the ends
 MASKS_AT_ONCE = 32  # systems that share a pass
 LEAST = {
     "seed": 0,
@@ -71,6 +76,7 @@ def search_extremes(
     resume: str | Path | None = None,
     *,
     held_out: Sequence[str] | None = None,
+    beside: Mapping[str, Subnetworks | SubnetworkSample] | None = None,
     components: str = "heads+mlps",
     objective: str = "kl",
     interventions: Iterable[Intervention] = (),
@@ -101,6 +107,8 @@ def search_extremes(
         heuristic: the heuristic's name (None: the task's only one, or "lexical_overlap").
         resume: a folder that keeps finished rounds; the same search, also with more rounds, goes on where it was.
         held_out: cases for reporting alone. None: of every three cases of a kind one, drawn by `seed`.
+        beside: other subnetworks of any size by the name of their group, which are measured in the same way: a sample
+            (of which 64 draws are taken), a search, a screen's mask.
         max_per_case: select rows of a case, at most. Its test rows are all.
         rounds: each search proposes at most three masks in a round.
         fresh: validation examples on which the ends are compared in domain, at most.
@@ -124,9 +132,11 @@ def search_extremes(
     before = tuple(model.check_interventions(interventions))
     items = universe_of(model, components)
     check_kept(len(items), share)
+    groups = _groups(beside or {}, items)
     name, classes = _heuristic(model, task, heuristic)
-    left_out = _held_out(task, name, held_out, seed)
-    rows_of = split_rows(_blocks(model, task, name, classes), left_out, max_per_case, seed)
+    blocks = _blocks(model, task, name, classes)
+    left_out = held_out_cases(task, name, held_out, blocks, seed)
+    rows_of = split_rows(blocks, left_out, max_per_case, seed)
     right = task.heuristics[name][0]
     labelings = draw_labelings(rows_of[SELECT], right, permutations, seed)
     plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
@@ -146,7 +156,7 @@ def search_extremes(
         folder.starts()  # raises for those of another search
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = known_starts(goal, plan, settings, folder)
+    starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder)
     best = starts.best.numpy()
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(best[None], np.array([starts.best_loss]), 0)
@@ -171,6 +181,7 @@ def search_extremes(
             cases = tuple(tuple(case for case in kind if case in blocks) for kind in task.heuristics[name])
             scores[part] = scorer.report(blocks, {name: (cases[0], cases[1])}, ends, level, seed)
             progress.advance()
+        others = _beside(groups, goal, plan.train_index(seed), scorer, rows_of, {name: task.heuristics[name]}, level)
         evaluation = _in_domain(model, task, in_domain, nets, source, before, level, seed)
         progress.advance()
     of_ends = np.stack([known.end(labeling, sign) for labeling in range(len(labelings)) for sign in (-1, 1)])
@@ -193,6 +204,7 @@ def search_extremes(
         control_high=highs,
         control_best=at_best,
         scores=scores,
+        beside=others,
         in_domain=evaluation,
         settings=settings
         | {
@@ -220,14 +232,22 @@ def _blocks(model: HookedModel, task: Task, heuristic: str, classes: Classes) ->
     return {case: examples_block(model, task.case(case), classes) for case in cases}
 
 
-def _held_out(task: Task, heuristic: str, held_out: Sequence[str] | None, seed: int) -> tuple[str, ...]:
-    """The cases that no objective sees. Raises `SearchError` for a choice that leaves a part without a kind of case."""
+def held_out_cases(
+    task: Task, heuristic: str, held_out: Sequence[str] | None, blocks: Blocks, seed: int
+) -> tuple[str, ...]:
+    """The cases that no objective sees: those named, or one of three, and then twins together where there are any.
+
+    Raises `SearchError` for a choice that leaves a part without a kind of case.
+    """
     kinds = task.heuristics[heuristic]
     if held_out is None:
         n = [len(cases) // HELD_OUT_SHARE for cases in kinds]
         rng = np.random.default_rng([seed, 6])
-        chosen = [rng.choice(cases, k, replace=False).tolist() for cases, k in zip(kinds, n, strict=True)]
-        return tuple(case for cases in chosen for case in cases) if all(n) else ()
+        right, wrong = ([blocks[case].units for case in cases] for cases in kinds)
+        pairs = rng.permutation(np.array(twins(right, wrong)))[: min(n)]
+        others = [rng.permutation(np.setdiff1d(np.arange(len(cases)), pairs[:, i])) for i, cases in enumerate(kinds)]
+        chosen = [[*pairs[:, i], *others[i][: n[i] - len(pairs)]] for i in range(len(kinds))]
+        return tuple(cases[i] for cases, index in zip(kinds, chosen, strict=True) for i in index) if all(n) else ()
     if isinstance(held_out, str):
         raise SearchError(f"held_out={held_out!r} was given. Expected a list of cases, like [{held_out!r}].")
     named = tuple(dict.fromkeys(task.case_id(case) for case in held_out))
@@ -262,6 +282,48 @@ def _fresh(task: Task, parts: Sequence[DataPart], used: np.ndarray, n: int, seed
             "data= does not have. Expected at least two other sources: give data= another split of the task."
         )
     return task.validation.rows(left).sample(n, seed)
+
+
+def _groups(
+    beside: Mapping[str, Subnetworks | SubnetworkSample], items: tuple[Component, ...]
+) -> dict[str, tuple[Subnetwork, ...]]:
+    """The subnetworks of each group. Raises `SearchError` for those of other components."""
+    groups = {}
+    for name, given in beside.items():
+        nets = given.draws(DRAWS) if isinstance(given, SubnetworkSample) else named_subnetworks(given).values()
+        groups[name] = tuple(nets)
+        if any(set(net.universe) != set(items) for net in nets):
+            raise SearchError(
+                f"beside= has subnetworks {name!r} of other components than the {len(items)} that are searched. "
+                "Expected subnetworks of the same model and the same components=."
+            )
+    return groups
+
+
+def _beside(
+    groups: Mapping[str, tuple[Subnetwork, ...]],
+    goal: Objective,
+    rows: Int[torch.Tensor, " n"],
+    scorer: "_Scorer",
+    rows_of: Mapping[str, Blocks],
+    heuristics: Mapping[str, tuple[tuple[str, ...], ...]],
+    level: float,
+) -> pd.DataFrame:
+    """A row per subnetwork: group, components, loss, and its separation on each part."""
+    names = [name for name, nets in groups.items() for _ in nets]
+    nets = [net for group in groups.values() for net in group]
+    masks = np.array([[item in net.kept for item in goal.universe] for net in nets], dtype=bool)
+    frame = pd.DataFrame({"group": names, "components": [len(net) for net in nets]})
+    if not nets:
+        return frame
+    frame["loss"] = row_losses(goal, torch.from_numpy(masks), rows).mean(1).numpy()
+    for part, blocks in rows_of.items():
+        (name, kinds), *_ = heuristics.items()
+        right, wrong = (tuple(case for case in kind if case in blocks) for kind in kinds)
+        labelled = {str(i): mask for i, mask in enumerate(masks)}
+        scores = scorer.report(blocks, {name: (right, wrong)}, labelled, level, 0)
+        frame[part] = np.asarray(scores.interval(scores.separation(name)).value)[1:]
+    return frame
 
 
 def _in_domain(

@@ -13,6 +13,7 @@ from hc_interp.figures.circuit.circuit import circuit
 from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
 from hc_interp.figures.draw import draw
 from hc_interp.figures.effective_size import effective_size
+from hc_interp.figures.extremes import extremes
 from hc_interp.figures.figure import Figure, write_all
 from hc_interp.figures.good_subnetworks import good_subnetworks
 from hc_interp.figures.head_frequency import head_frequency
@@ -24,6 +25,7 @@ from hc_interp.figures.probe_map import probe_map
 from hc_interp.figures.probe_scores import probe_scores
 from hc_interp.figures.reading import reading
 from hc_interp.figures.search_curves import search_curves
+from hc_interp.figures.substitutions import substitutions
 
 __all__ = [
     "CircuitGraph",
@@ -37,6 +39,7 @@ __all__ = [
     "circuit_graph",
     "draw",
     "effective_size",
+    "extremes",
     "good_subnetworks",
     "head_frequency",
     "over_training",
@@ -47,6 +50,7 @@ __all__ = [
     "probe_scores",
     "reading",
     "search_curves",
+    "substitutions",
     "write_all",
 ]
 

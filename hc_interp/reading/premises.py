@@ -9,7 +9,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, HCError
 from hc_interp.evaluation.score_data import heuristic_classes, heuristic_named
 from hc_interp.evaluation.systems import Systems
-from hc_interp.heads.core import HeuristicCore
+from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.sets import Heads, all_heads, head_set
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -19,13 +19,14 @@ from hc_interp.reading.premise_numbers import judged
 from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, WITHOUT_HEADS, Premises, set_name
 from hc_interp.reading.premise_sets import DISJOINT, WITHIN, disjoint_sets, within_layer_sets
 from hc_interp.records.provenance import provenance
+from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
 # The most that is measured where the arguments do not say, and how many rows a case's examples bring along.
 DISJOINT_SETS, DONORS = 20, 8
 PAIR_SHARE, IN_DOMAIN_SHARE = 0.64, 6
-CoreNames = HeuristicCore | Subnetwork | HeadNames | Iterable[str | Component]
+CoreNames = HeuristicCore | SubnetworkSample | Subnetwork | HeadNames | Iterable[str | Component]
 Components = tuple[Component, ...]
 
 
@@ -54,8 +55,8 @@ def premises(
 
     The score s of a text is the log odds of the heuristic's answer (`Task.heuristic_label`). Four systems are compared:
     the full model, the core alone, the core and the generalizing heads, and all but the generalizing heads. What a
-    system lacks is replaced by `means`: mean activations, 0 or donors. `core` is a `HeuristicCore`, a `Subnetwork`, or
-    a list of components; for a list of heads alone all MLPs are kept.
+    system lacks is replaced by `means`: mean activations, 0 or donors. `core` is a `HeuristicCore`, a sample (its
+    shared core), a `Subnetwork`, or a list of components; for a list of heads alone all MLPs are kept.
 
     - *The model generalizes* if its separation is at least 0.65 and its order sensitivity (below) at least 0.1.
       Separation is the chance that s is higher where the heuristic is right than where it is wrong, over cases of one
@@ -188,6 +189,8 @@ class Roles:
 
 def _core_of(model: HookedModel, core: CoreNames) -> tuple[tuple[Component, ...], Components, tuple[str, ...]]:
     """What the core alone keeps, the components that could be removed, and notes."""
+    if isinstance(core, SubnetworkSample):
+        core = heuristic_core(core)
     if isinstance(core, HeuristicCore | Subnetwork):
         kept = core.components if isinstance(core, HeuristicCore) else core.sorted()
         notes = tuple(f"core: {note}" for note in getattr(core, "notes", ()))

@@ -50,6 +50,7 @@ MODULES = {
     "Specificity": "hc_interp.reading.specificity",
     "ScoreRows": "hc_interp.evaluation.scores",
     "SavedBlock": "hc_interp.search.sampling.store",
+    "SavedRepair": "hc_interp.search.sampling.store",
     "SavedRound": "hc_interp.extremes.store",
     "SavedStarts": "hc_interp.search.sampling.store",
     "Scores": "hc_interp.evaluation.scores",

@@ -1,6 +1,6 @@
 """`sample_subnetworks`: a sample of all subnetworks of a size whose loss is near the lowest, by Markov chains."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 
 from hc_interp.components import Subnetwork
+from hc_interp.data.part_units import part_units
 from hc_interp.data.parts import Data, as_parts, fingerprint, labelled, pick
+from hc_interp.data.units import Levels
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -26,14 +28,14 @@ from hc_interp.search.sampling.exclusion import lowest_without
 from hc_interp.search.sampling.levels import ladder
 from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bounds
 from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
-from hc_interp.search.sampling.starts import BATCH_SIZE, known_starts
-from hc_interp.search.sampling.store import SampleFolder
+from hc_interp.search.sampling.starts import BATCH_SIZE, errors_of_means, known_starts
+from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.torch_modes import own_torch_modes
 
-SAMPLE_VERSION = 1  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
+SAMPLE_VERSION = 2  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
 LEAST = {"chains": 2, "seed": 0, "rows": BATCH_SIZE, "warm_up": BLOCK, "sweeps": BLOCK, "steps": 1}
 FRESH = 64  # masks that are measured again on fresh examples
 
@@ -109,7 +111,7 @@ def sample_subnetworks(
         folder.check()
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = known_starts(goal, plan, settings, folder)
+    starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder)
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
     levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])
@@ -121,7 +123,8 @@ def sample_subnetworks(
     masks, losses = at_bounds(blocks, len(MULTIPLES))
     with stage("repairs", len(items)) as progress:
         drawn = np.unique(masks[MULTIPLES.index(1.0)].flatten(0, 1).numpy(), axis=0)
-        without = lowest_without(measured, run.surrogate(), drawn, levels[-1].bound, progress)
+        saved = None if folder is None else SavedRepairs(folder, n_warm + n_blocks)
+        without = lowest_without(measured, run.surrogate(), drawn, levels[-1].bound, progress, saved)
     return SubnetworkSample(
         universe=items,
         sparsity=share,
@@ -139,7 +142,10 @@ def sample_subnetworks(
             }
         ),
         without_masks=torch.from_numpy(np.stack([found.mask for found in without])),
-        fresh=_fresh(goal, plan, masks[MULTIPLES.index(1.0)], losses[MULTIPLES.index(1.0)]),
+        fresh=_fresh(
+            goal, plan, part_units(pick(parts, plan.held_out)), masks[MULTIPLES.index(1.0)],
+            losses[MULTIPLES.index(1.0)],
+        ),
         steps=acceptance(blocks, run),
         settings=settings
         | {
@@ -154,12 +160,16 @@ def sample_subnetworks(
 def _fresh(
     goal: Objective,
     plan: Plan,
+    units: Mapping[str, Levels],
     masks: Bool[torch.Tensor, "chain draw component"],
     losses: Float[torch.Tensor, "chain draw"],
 ) -> pd.DataFrame:
-    """Some of the masks, evenly over chains and draws, measured again on the held-out rows."""
+    """Some of the masks, evenly over chains and draws, measured again on the held-out rows.
+
+    Standard errors count the rows' units.
+    """
     flat, known = masks.transpose(0, 1).flatten(0, 1), losses.T.flatten()
     some = evenly(len(flat), FRESH)
     by_row = row_losses(goal, flat[some], plan.held_out_index)
-    error = by_row.std(1) / by_row.shape[1] ** 0.5
+    error = errors_of_means(by_row.numpy(), units)
     return pd.DataFrame({"loss": known[some], "fresh_loss": by_row.mean(1), "standard_error": error})

@@ -41,6 +41,8 @@ def test_a_grid_and_several_subnetworks_take_longer() -> None:
     assert PASSES["search"]({**search, "sparsity": [0.3, 0.5]}) > PASSES["search"](search)
     run = defaults("run")
     assert PASSES["run"](run) > PASSES["run"]({**run, "beside": 0}) == PASSES["run"]({**run, "sparsity": 0.7})
+    sampled = {**run, "core_from": "sample"}
+    assert PASSES["run"]({**sampled, "sweeps": 400}) > PASSES["run"](sampled) > PASSES["run"](run)
     assert PASSES["evaluate"]({**evaluate, "subnetworks": ["a", "b"]}) > PASSES["evaluate"](evaluate)
 
 

@@ -4,13 +4,15 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from extremes_world import ALL, ROWS, made_task
 
-from hc_interp import testbeds
+from hc_interp import figures, testbeds
 from hc_interp.components import Head, Subnetwork
 from hc_interp.errors import DataError, HCError, ResultError, SearchError
+from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.evaluation.result import VALIDATION
 from hc_interp.extremes import search_extremes as module
 from hc_interp.extremes.result import FULL, PAIRS, SYSTEMS, Extremes
@@ -18,6 +20,7 @@ from hc_interp.extremes.rows import HELD_OUT, SELECT, TEST
 from hc_interp.extremes.search_extremes import search_extremes
 from hc_interp.interventions.nodes import Keep
 from hc_interp.records.result import read
+from hc_interp.testbeds import language
 
 SMALL = {"rows": ROWS, "rounds": 6, "steps": 4}
 
@@ -111,10 +114,35 @@ def test_labels_that_say_nothing_give_ends_within_those_of_permuted_labels(found
     assert found.summary.count("It does NOT count") == 2
 
 
+def answering(found: Extremes, n: int, worse: float = 0.0) -> Extremes:
+    """With `n` fresh examples, all of which are answered rightly but for a share of the low end's answers."""
+    right = torch.ones(len(SYSTEMS), n, dtype=torch.bool)
+    right[found.in_domain.names.index("low"), : round(worse * n)] = False
+    ids = tuple(map(str, range(n)))
+    made = replace(
+        found.in_domain, correct={VALIDATION: right}, kl=None, ids={VALIDATION: ids}, sources={VALIDATION: ids}
+    )
+    return replace(found, in_domain=made)
+
+
+def test_an_end_that_is_not_equal_in_domain_does_not_count(found):
+    low = found.control_low.copy()
+    low[0] = 0.0
+    made = replace(found, control_low=low)
+    for n, worse, equal in ((2000, 0.0, "yes"), (2000, 0.05, "no"), (100, 0.0, "open")):
+        told = answering(made, n, worse)
+        assert told.equal("low") == equal
+        assert told.counts("low") == (equal == "yes")
+        assert told.to_frame().set_index("system").loc["low", "equal"] == equal
+    assert "in domain it does NOT answer as the best mask does" in answering(made, 2000, 0.05).summary
+    assert "within one point, is open" in answering(made, 100).summary
+    assert answering(made, 2000, 0.05).equal("high") == "yes"
+
+
 def test_an_end_counts_beyond_all_permuted_ones(found):
     low, high = found.control_low.copy(), found.control_high.copy()
     low[0], high[0] = 0.0, 1.0
-    made = replace(found, control_low=low, control_high=high)
+    made = replace(answering(found, 2000), control_low=low, control_high=high)
     assert made.p == {"low": 1 / 21, "high": 1 / 21}
     assert made.p_beyond_half == made.p
     assert made.counts("low")
@@ -205,6 +233,41 @@ def test_ends_can_be_evaluated_by_name(found):
     assert list(found.subnetworks) == ["best", "low", "high"]
     assert found.scores[TEST].names == (FULL, "best", "low", "high")
     assert {net.sparsity for net in found.subnetworks.values()} == {0.5}
+    named = named_subnetworks(found)  # what hc.evaluate(model, task, found, means) evaluates
+    assert named == found.subnetworks
+
+
+def test_other_subnetworks_are_measured_beside_the_ends(world, found):
+    frame = found.to_frame().set_index("system")
+    given = {"ends": found, "half": found.best, "all": [Subnetwork(found.universe, found.universe)]}
+    got = searched(world, rounds=1, beside=given)
+    beside = got.beside
+    assert beside["group"].tolist() == ["ends"] * 3 + ["half", "all"]
+    assert beside["components"].tolist() == [6, 6, 6, 6, 12]
+    for i, system in enumerate(("best", "low", "high", "best", FULL)):
+        assert beside["loss"][i] == pytest.approx(frame.loc[system, "loss"], abs=1e-5)
+        for part in (SELECT, TEST, HELD_OUT):
+            assert beside[part][i] == pytest.approx(frame.loc[system, part], abs=1e-6)
+    with pytest.raises(SearchError, match="'heads' of other components than the 12"):
+        searched(world, beside={"heads": Subnetwork([Head(0, 0)], [Head(0, 0), Head(0, 1)])})
+
+
+@pytest.mark.parametrize("width", ["single", "double"])
+def test_the_figure_has_all_masks_the_ends_and_the_bound(found, width):
+    beside = pd.DataFrame({"group": ["a", "a", "b"], "components": 6, "loss": 0.1, SELECT: 0.4, TEST: 0.6})
+    figure = figures.extremes(replace(found, beside=beside), width=width)
+    cloud, *others = figure.plot.data
+    assert len(cloud.x) == len(found.masks)
+    frame = found.to_frame().set_index("system")
+    for part, axis in ((SELECT, "x"), (TEST, "x2")):
+        drawn = {trace.name: trace for trace in others if trace.xaxis == axis}
+        assert drawn["low end"].y == (frame.loc["low", part],)
+        assert drawn["high end"].x == (frame.loc["high", "loss"],)
+        assert len(drawn["a"].x) == 2
+    assert [line.x0 for line in figure.plot.layout.shapes][::2] == [found.bound] * 2
+    assert "The low end does NOT count" in figure.caption
+    assert " not " in figure.caption
+    assert "extremes" in figures.draw(found)
 
 
 def test_without_held_out_cases_the_summary_says_so(world):
@@ -262,10 +325,12 @@ def test_tasks_on_which_nothing_can_be_searched_are_refused(world):
 def test_an_end_counts_where_a_circuit_for_the_order_of_words_was_built_in():
     """The best mask does not need it, so it separates as a coin; some good masks keep it."""
     built = testbeds.competing_subnetworks(seed=0)
+    shares = {"same": 0.45, "one": 0.45, "both": 0.1}
+    more = replace(built.task, validation=language.examples(600, shares, 1, "validation"))
     found = search_extremes(
         built.model,
         built.task.train,
-        built.task,
+        more,
         None,
         0.5,
         0.014,

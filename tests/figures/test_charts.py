@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hc_interp import figures
 from hc_interp.components import Head, Subnetwork
@@ -31,10 +32,11 @@ def makers(results):
         "reading": lambda **o: figures.reading(run.verdict, **o),
         "search": lambda **o: figures.search_curves(run.search, **o),
         "subnetworks": lambda **o: figures.good_subnetworks(results.sample(), **o),
+        "substitutions": lambda **o: figures.substitutions(standing_in(results.sample()), **o),
     }
 
 
-NAMES = ("accuracy", "core", "paths", "probes", "reading", "search", "subnetworks")
+NAMES = ("accuracy", "core", "paths", "probes", "reading", "search", "subnetworks", "substitutions")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -114,6 +116,37 @@ def test_good_subnetworks_mark_what_all_need_and_what_can_be_spared(results):
     assert "the share of all subnetworks of 39 components, with a loss of at most 0.095" in figure.caption
     assert "can be spared" in str(heat.hovertext)
     assert "not enough" not in figure.caption
+
+
+def standing_in(sample):
+    """The sample with two pairs: L0H0 or L1H1 is in a mask, never both, and L1H1 is never without L2H2."""
+    place = [sample.universe.index(Head(layer, layer)) for layer in range(3)]
+    others = [i for i in range(len(sample.universe)) if i not in place]
+    masks, n_kept = torch.zeros_like(sample.masks), int(sample.masks[0, 0, 0].sum())
+    rng = np.random.default_rng(0)
+    for chain in range(masks.shape[1]):
+        for draw in range(masks.shape[2]):
+            kept = place[:1] if (chain + draw) % 2 else place[1:]
+            masks[:, chain, draw, [*kept, *rng.choice(others, n_kept - len(kept), replace=False).tolist()]] = True
+    return replace(sample, masks=masks)
+
+
+def test_pairs_that_stand_in_for_each_other_and_pairs_that_come_together_are_joined(results):
+    sample = standing_in(results.sample())
+    figure = figures.substitutions(sample, most=3)
+    *edges, nodes = figure.plot.data
+    assert {(row["first"], row["second"]): row["relation"] for row in figure.data} == {
+        ("L0H0", "L1H1"): "stand in for each other",
+        ("L0H0", "L2H2"): "stand in for each other",
+        ("L1H1", "L2H2"): "come together",
+    }
+    dashes = {"stand in for each other": "dash", "come together": "solid"}
+    assert [edge.line.dash for edge in edges] == [dashes[edge.name] for edge in edges]
+    at = {(round(x, 3), y) for x, y in zip(nodes.x, nodes.y, strict=True)}
+    assert set(nodes.text) == {"L0H0", "L1H1", "L2H2"}
+    assert all({(edge.x[i], edge.y[i]) for i in (0, -1)} <= at for edge in edges)
+    assert "substitutions" in figures.draw(sample)
+    assert "substitutions" not in figures.draw(replace(sample, masks=sample.masks[:, :3], losses=sample.losses[:, :3]))
 
 
 def test_a_sample_that_has_not_mixed_is_drawn_as_such(results):

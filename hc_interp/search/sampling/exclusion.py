@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from hc_interp.progress import Stage
 from hc_interp.search.sampling.evaluator import MeasuredLosses
+from hc_interp.search.sampling.store import SavedRepair, SavedRepairs
 from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
 
 REPAIRS = 3  # masks from which a repair begins, at most
@@ -35,25 +37,44 @@ def lowest_without(
     states: Masks,
     bound: float,
     progress: Stage,
+    saved: SavedRepairs | None = None,
 ) -> list[Without]:
     """For every component the lowest loss of a mask without it; where none within the bound is known, it is looked for.
 
     A repair removes the component from a mask, adds the best other one and goes on with swaps, each of which is
     measured, until it is within the bound or finds no gain. It begins at `states` that lie apart, and at the best mask
-    measured so far that lacks the component. A loss above the bound is then an upper bound of the lowest one.
+    measured so far that lacks the component. A loss above the bound is then an upper bound of the lowest one. Finished
+    repairs are taken from `saved`, and kept there.
     """
     n = states.shape[1]
     repairs = np.zeros(n, dtype=int)
     for lost in range(n):
         best = _lowest(*measured.table(n), lost)
         if best.loss > bound:
-            for start in _starts(surrogate, states, best, lost):
-                repairs[lost] += 1
-                if repaired(measured, surrogate, start, lost, bound)[1] <= bound:
-                    break
+            done = None if saved is None else saved.of(lost)
+            if done is None:
+                done = _repairs(measured, surrogate, _starts(surrogate, states, best, lost), lost, bound)
+                if saved is not None:
+                    saved.write(lost, done)
+            else:
+                measured.remember(done.new_masks.numpy(), done.new_losses.numpy(), done.runs)
+            repairs[lost] = done.repairs
         progress.advance()
     table = measured.table(n)  # a repair for one component may have found a mask that lacks another one
     return [replace(_lowest(*table, lost), repairs=int(repairs[lost])) for lost in range(n)]
+
+
+def _repairs(
+    measured: MeasuredLosses, surrogate: QuadraticSurrogate, starts: list[np.ndarray], lost: int, bound: float
+) -> SavedRepair:
+    """Repairs from one start after the other, until a mask is within the bound."""
+    known, runs, n, n_components = len(measured.known), measured.runs, 0, len(surrogate.linear)
+    for start in starts:
+        n += 1
+        if repaired(measured, surrogate, start, lost, bound)[1] <= bound:
+            break
+    masks, losses = (part[known:] for part in measured.table(n_components))
+    return SavedRepair(n, torch.from_numpy(masks.copy()), torch.from_numpy(losses.copy()), measured.runs - runs)
 
 
 def _starts(surrogate: QuadraticSurrogate, states: Masks, best: Without, lost: int) -> list[np.ndarray]:

@@ -105,6 +105,19 @@ class SubnetworkSample(Result):
         lowest = self.without["loss"].to_numpy()
         return tuple(item for item, loss in zip(self.universe, lowest, strict=True) if loss > self.bound(multiple))
 
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads of the shared core, so that a sample can stand where the core of a search can.
+
+        Raises `SearchError` for a sample that has not mixed: what its draws share is no result.
+        """
+        if not self.mixed:
+            raise SearchError(
+                "The sample of subnetworks has not mixed, so its core is no result: what all draws keep may be what "
+                "these chains did not get around to removing. Expected more sweeps= (with resume= the sample goes on)."
+            )
+        return tuple(item for item in self.shared_core() if isinstance(item, Head))
+
     def typical_core(self, share: float = 0.95, multiple: float = 1.0) -> tuple[Component, ...]:
         """Components in at least this share of the masks."""
         frequency = self.mixing(multiple).mean

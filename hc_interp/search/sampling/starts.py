@@ -1,13 +1,15 @@
 """Where chains begin, the lowest loss known before sampling, and the bound that follows from it."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from hc_interp.data.units import Levels
 from hc_interp.errors import SearchError
 from hc_interp.progress import Stage, stage
 from hc_interp.search.objective import Objective
@@ -17,6 +19,7 @@ from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.store import SampleFolder, SavedStarts
 from hc_interp.search.swaps import mask_losses, row_losses, swap_components
 from hc_interp.search.training import Training
+from hc_interp.statistics.units import Units
 
 BATCH_SIZE = 16  # of the training that finds starts
 POINT = 0.01  # of in-domain accuracy, that a mask at the bound may lose
@@ -29,10 +32,17 @@ PATH_MASKS = 32  # masks between the best and random ones, on which accuracy is 
 Mask = Bool[np.ndarray, " component"]
 
 
-def known_starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: SampleFolder | None) -> SavedStarts:
+def known_starts(
+    goal: Objective,
+    plan: Plan,
+    units: Mapping[str, Levels],
+    settings: dict[str, Any],
+    folder: SampleFolder | None,
+) -> SavedStarts:
     """Starts, the best mask and epsilon, from the folder where they are.
 
-    `settings` has chains, seed, steps, sparsity and epsilon, which is chosen where it is None.
+    `units` are those of the rows of the sample. `settings` has chains, seed, steps, sparsity and epsilon, which is
+    chosen where it is None.
     """
     if folder is not None and (saved := folder.starts()) is not None:
         return saved
@@ -43,7 +53,7 @@ def known_starts(goal: Objective, plan: Plan, settings: dict[str, Any], folder: 
         )
     epsilon, chosen = settings["epsilon"], {}
     if epsilon is None:
-        epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed)
+        epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed, units)
     starts = SavedStarts(torch.from_numpy(masks), torch.from_numpy(best), best_loss, epsilon, chosen)
     if folder is not None:
         folder.write_starts(starts)
@@ -106,13 +116,14 @@ def chosen_epsilon(
     rows: Int[Tensor, " n"],
     fresh: Int[Tensor, " m"],
     seed: int,
+    units: Mapping[str, Levels],
 ) -> tuple[float, dict[str, float]]:
     """How far the loss may lie above the best, and the two numbers it is the larger of.
 
     "by_accuracy": the loss at which accuracy on `fresh` rows falls by a point, on masks that are up to a quarter of all
     swaps from the best one: mean fall over mean rise. In data without labels it is "by_agreement", with the full
     model's answers. "by_error": `STANDARD_ERRORS` standard errors of the difference between two such masks' losses on
-    the rows of the sample, which count as independent. Raises `SearchError` if accuracy has not fallen by a point on
+    the rows of the sample, whose `units` are counted. Raises `SearchError` if accuracy has not fallen by a point on
     any of these masks.
     """
     rng = np.random.default_rng([seed, 1])
@@ -125,7 +136,7 @@ def chosen_epsilon(
     slope = float(fall.sum() / rise.sum()) if rise.sum() > 0 else 0.0
     near = 1 + np.argsort(rise)[: PATH_MASKS // 2]
     pairs = row_losses(goal, kept[[0, *near.tolist()]], rows).numpy()
-    error = float(np.median((pairs[1:] - pairs[:1]).std(1, ddof=1))) / math.sqrt(len(rows))
+    error = float(np.median(errors_of_means(pairs[1:] - pairs[:1], units)))
     by = "by_accuracy" if goal.pool.scored else "by_agreement"
     found = {by: POINT / slope if slope > 0 else math.inf, "by_error": STANDARD_ERRORS * error}
     epsilon = max(found.values())
@@ -136,6 +147,12 @@ def chosen_epsilon(
             "the loss of a mask may lie above the best."
         )
     return epsilon, found
+
+
+def errors_of_means(by_row: Float[np.ndarray, "mask row"], units: Mapping[str, Levels]) -> Float[np.ndarray, " mask"]:
+    """The standard error of the mean over rows; rows that share a level of a unit are not independent."""
+    influence = (by_row - by_row.mean(1, keepdims=True)) / by_row.shape[1]
+    return np.sqrt(np.asarray(Units.of(units).variance(influence.T)))
 
 
 def _right(goal: Objective, mask: Tensor, rows: Int[Tensor, " m"]) -> Bool[Tensor, " m"]:

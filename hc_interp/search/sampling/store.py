@@ -47,6 +47,20 @@ class SavedBlock(Result):
         return pd.DataFrame(self.accepted.numpy()).add_prefix("accepted_at_level_")
 
 
+@dataclass(frozen=True, eq=False)
+class SavedRepair(Result):
+    """The repairs of one component: how many there were, and what they measured for the first time."""
+
+    repairs: int
+    new_masks: Bool[Tensor, "mask component"]
+    new_losses: Float[Tensor, " mask"]
+    runs: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per mask: loss."""
+        return pd.DataFrame({"loss": self.new_losses.tolist()})
+
+
 @dataclass(frozen=True)
 class SampleFolder(Store):
     """A file for the starts, and one for each block of sweeps."""
@@ -67,3 +81,20 @@ class SampleFolder(Store):
 
     def write_block(self, number: int, block: SavedBlock) -> None:
         self.put(f"block-{number:05d}", block)
+
+
+@dataclass(frozen=True)
+class SavedRepairs:
+    """The repairs that follow so many blocks of a sample; after other blocks they would begin elsewhere."""
+
+    folder: SampleFolder
+    blocks: int
+
+    def of(self, component: int) -> SavedRepair | None:
+        return self.folder.get(self._name(component), SavedRepair)
+
+    def write(self, component: int, repair: SavedRepair) -> None:
+        self.folder.put(self._name(component), repair)
+
+    def _name(self, component: int) -> str:
+        return f"repair-{self.blocks:05d}-{component:04d}"

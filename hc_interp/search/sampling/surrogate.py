@@ -15,6 +15,7 @@ PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the res
 FAR = 0.5  # a measured log loss so far above the bound counts half
 MOST_FITTED = 3_000  # masks that are fitted, the nearest to the bound: the work grows with the third power
 LEAST_ERROR = 1e-3  # of the surrogate, so that its own distribution has a temperature
+ROUNDING = 1e-11  # eigenvalues below this share of the largest one are 0
 SMALLEST = 1e-12  # losses below it are set to it before their logarithm is taken
 
 
@@ -48,17 +49,18 @@ class QuadraticSurrogate:
         weight = 1 / (1 + (excess / FAR) ** 2)
         mean = float(np.average(log_loss, weights=weight))
         best = None
-        inner = gates @ gates.T
-        scale = float(np.diag(inner).mean())
+        scale = float((gates**2).sum(1).mean())
+        root = np.sqrt(weight)
+        target = root * (log_loss - mean)
         for pair_share in PAIR_SHARES:
-            kernel = (1 - pair_share) * inner / scale + pair_share * (inner / scale) ** 2
-            root = np.sqrt(weight)
-            values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
-            projected = vectors.T @ (root * (log_loss - mean))
+            values, vectors = spectrum(gates, pair_share, scale, root)
+            projected = vectors.T @ target
+            rest, rest_of = target - vectors @ projected, 1 - (vectors**2).sum(1)  # where the kernel is 0
             for penalty in PENALTIES:
-                inverse = 1 / (np.maximum(values, 0) + penalty)
-                dual = vectors @ (inverse * projected)
-                left_out = dual / (vectors**2 @ inverse) / root  # residuals of predictions without the mask itself
+                inverse = 1 / (values + penalty)
+                dual = vectors @ (inverse * projected) + rest / penalty
+                own = vectors**2 @ inverse + rest_of / penalty
+                left_out = dual / own / root  # residuals of predictions without the mask itself
                 score = float(np.average(left_out**2, weights=weight))
                 if best is None or score < best[0]:
                     best = score, pair_share, root * dual, left_out
@@ -89,6 +91,30 @@ class QuadraticSurrogate:
         both = self.pairs[inside[:, :, None], outside[:, None, :]]
         changes = removed[:, :, None] + added[:, None, :] - 2 * both
         return SwapTable(inside, outside, changes.reshape(len(masks), -1))
+
+
+def spectrum(
+    gates: Float[np.ndarray, "mask component"], pair_share: float, scale: float, root: Float[np.ndarray, " mask"]
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "mask value"]]:
+    """Eigenvalues above rounding, and eigenvectors, of the weighted kernel of all masks.
+
+    The kernel is `(1 - pair_share) g . h / scale + pair_share (g . h / scale)^2`. With more masks than single gates and
+    pairs of gates the eigenvectors are those of the features' smaller matrix, mapped to masks.
+    """
+    n = gates.shape[1]
+    if len(gates) <= n * (n + 3) // 2:
+        inner = gates @ gates.T / scale
+        kernel = (1 - pair_share) * inner + pair_share * inner**2
+        values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
+        kept = values > ROUNDING * values[-1]
+        return values[kept], vectors[:, kept]
+    first, second = np.triu_indices(n)
+    twice = np.where(first == second, 1.0, np.sqrt(2.0)) * np.sqrt(pair_share) / scale
+    single = np.sqrt((1 - pair_share) / scale)
+    features = root[:, None] * np.hstack([single * gates, twice * gates[:, first] * gates[:, second]])
+    values, loadings = np.linalg.eigh(features.T @ features)
+    kept = values > ROUNDING * values[-1]
+    return values[kept], features @ (loadings[:, kept] / np.sqrt(values[kept]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Repairs: they find the lowest loss without a component where swaps lead there, and never add it again."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hc_interp.progress import SILENT
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.exclusion import lowest_without, repaired
+from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
 from hc_interp.search.sampling.surrogate import QuadraticSurrogate
 
 N, KEPT = 8, 4
@@ -88,3 +90,26 @@ def test_what_one_repair_finds_counts_for_every_component(measured, surrogate):
         known, values = evaluator.table(N)
         for lost, item in enumerate(found):
             assert item.loss == values[~known[:, lost]].min()
+
+
+def test_finished_repairs_are_not_made_again(surrogate, tmp_path):
+    states = ALL[ALL[:, 0]]
+    bound = float(losses_of(ALL[~ALL[:, 0]]).min()) * 0.99
+    saved = SavedRepairs(SampleFolder(tmp_path, "settings"), 15)
+
+    def looked_for(rows_of, saved):
+        measured = MeasuredLosses(rows_of, parts=1, n_rows=1)
+        measured.remember(states, losses_of(states), 0)
+        found = lowest_without(measured, surrogate, states, bound, SILENT, saved)
+        return [(item.mask.tolist(), item.loss, item.repairs) for item in found], measured
+
+    def no_mask(masks, part):
+        raise AssertionError("a finished repair measured a mask")
+
+    whole, measured = looked_for(lambda masks, part: losses_of(masks)[:, None], saved)
+    again, remembered = looked_for(no_mask, saved)
+    assert again == whole
+    assert list(remembered.known.items()) == list(measured.known.items())
+    assert remembered.runs == measured.runs > 0
+    with pytest.raises(AssertionError, match="measured a mask"):  # other blocks, other repairs
+        looked_for(no_mask, replace(saved, blocks=16))
