@@ -281,9 +281,8 @@ def test_the_order_of_the_handlers_does_not_matter(any_model, seen, family) -> N
     orders = {}
     for name, model in (("transformer_lens", any_model), ("nnsight", seen)):
         visited = []
-        in_layer = [
-            tap for tap in TAP_SHAPES if tap != "head_in" and not (tap == "mid" and family in ("gpt2", "llama"))
-        ]
+        missing = {"head_in", "o_out"} | ({"mid"} if family in ("gpt2", "llama") else set())  # o_out here is attn_out
+        in_layer = [tap for tap in TAP_SHAPES if tap not in missing]
         taps = [Tap(layer, tap) for layer in (2, 0, 1) for tap in reversed(in_layer)]
         handlers = {tap: _noted(visited, tap) for tap in (Tap(None, "head_in"), *taps)}
         torch.testing.assert_close(model.backend.execute(BATCH, handlers), plain_logits(seen), atol=1e-13, rtol=0)
