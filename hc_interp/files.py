@@ -25,25 +25,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     is full.
     """
     target = file_at(path)
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target.parent)
-        name = target.parent / Writer.this().name(target.stem, target.suffix)
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        temporary = name
+    with _in_place_of(target, path, target.stem, target.suffix) as temporary:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         if target.exists():
             shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        raise HCError(
-            f"{path} could not be written ({error.strerror or error}). Nothing was left behind. "
-            "Free some space or choose a folder that you may write to, then run again."
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -55,12 +41,18 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
         raise HCError(f"{path} is there already. Expected a folder that is new or empty. Choose another name.")
-    temporary: Path | None = None
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target.absolute().parent)
-        temporary = target.absolute().parent / Writer.this().name(target.name)
+    with _in_place_of(target.absolute(), path, target.name) as temporary:
         temporary.mkdir()
+        yield temporary
+
+
+@contextmanager
+def _in_place_of(target: Path, path: str | Path, stem: str, suffix: str = "") -> Iterator[Path]:
+    """Yield a name beside `target` for what takes its place after success, and is removed after a failure."""
+    temporary = target.parent / Writer.this().name(stem, suffix)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent)
         yield temporary
         temporary.replace(target)
     except OSError as error:
@@ -69,8 +61,10 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             "Free some space or choose a folder that you may write to, then run again."
         ) from error
     finally:
-        if temporary is not None:
+        if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary.exists():
+            temporary.unlink(missing_ok=True)
 
 
 def file_at(path: str | Path) -> Path:

@@ -1,13 +1,13 @@
 """`pruned_module`: the plain module of a model in which some components give constants."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from hc_interp.components import MLP, Component, Head
+from hc_interp.components import Component, Head
 from hc_interp.errors import InterventionError, ModelError
 from hc_interp.models.component_weights import output_slice
 from hc_interp.models.geometry import Geometry
@@ -47,18 +47,15 @@ def pruned_module(model: Wrapped, removed: Iterable[Component], means: Any) -> n
     constants = _constants(means, model)
     module = copy.deepcopy(model.module)
     geometry = Geometry(module, model.geometry.family)
-    for layer in sorted({item.layer for item in removed}):
-        heads = [item for item in removed if isinstance(item, Head) and item.layer == layer]
-        if heads and constants is not None:
-            _add_to_bias(geometry, "o", layer, _of_heads(geometry, heads, constants), model.name)
-        for head in heads:
-            output_slice(geometry, head).of(module).zero_()
     for item in removed:
-        if isinstance(item, MLP):
-            _remove_mlp(geometry, item)
-            if constants is not None:
-                value = _of_mlp(geometry, item, constants, model.name)
-                _add_to_bias(geometry, "mlp_out", item.layer, value, model.name)
+        value = None if constants is None else _mean_output(geometry, item, constants, model.name)
+        if isinstance(item, Head):
+            output_slice(geometry, item).of(module).zero_()
+        else:
+            for parameter in geometry.part("mlp_out", item.layer).parameters(recurse=False):
+                parameter.zero_()
+        if value is not None:
+            _add_to_bias(geometry, "o" if isinstance(item, Head) else "mlp_out", item.layer, value, model.name)
     return module
 
 
@@ -80,27 +77,19 @@ def _constants(means: Any, model: Wrapped) -> Constants | None:
     return means
 
 
-def _of_heads(geometry: Geometry, heads: Sequence[Head], means: Constants) -> Tensor:
-    """What the mean z of these heads of a layer adds to the output of attention, `[d_model]`."""
-    w_out = geometry.w_out(heads[0].layer)
-    z = means.values["z"].to(w_out)[heads[0].layer]
-    return torch.stack([z[head.head] @ w_out[head.head] for head in heads]).sum(0)
-
-
-def _of_mlp(geometry: Geometry, mlp: MLP, means: Constants, name: str) -> Tensor:
+def _mean_output(geometry: Geometry, item: Component, means: Constants, name: str) -> Tensor:
+    """What a component adds to the output of its projection at its mean, `[d_model]`."""
+    if isinstance(item, Head):
+        weight = geometry.w_out(item.layer)[item.head]
+        return means.values["z"][item.layer, item.head].to(weight) @ weight
     if geometry.family.mlp_norm is not None:
         raise ModelError(
-            f"{type(geometry.module).__name__} ({name}) normalises what an MLP puts out, so no weight can make {mlp} "
+            f"{type(geometry.module).__name__} ({name}) normalises what an MLP puts out, so no weight can make {item} "
             "give its mean. Apply the subnetwork with 0, or keep the mean as an intervention: hc.Keep(subnetwork, "
             "means)."
         )
-    weight: Any = geometry.part("mlp_out", mlp.layer).weight
-    return means.values["mlp_out"][mlp.layer].to(weight)
-
-
-def _remove_mlp(geometry: Geometry, mlp: MLP) -> None:
-    for parameter in geometry.part("mlp_out", mlp.layer).parameters(recurse=False):
-        parameter.zero_()
+    weight: Any = geometry.part("mlp_out", item.layer).weight
+    return means.values["mlp_out"][item.layer].to(weight)
 
 
 def _add_to_bias(geometry: Geometry, part: str, layer: int, value: Tensor, name: str) -> None:
