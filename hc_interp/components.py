@@ -2,7 +2,7 @@
 
 A model with L layers and H heads in each has L*H attention heads and L MLPs. `universe(L, H)` lists them in execution
 order. The ends, `EMBED` (the input of layer 0) and `OUTPUT` (the logits), can be the sender or the receiver of a path.
-They cannot be pruned.
+They cannot be pruned. `At` is a component at the positions of one role only.
 """
 
 import re
@@ -28,6 +28,10 @@ class Head:
 
     __repr__ = __str__
 
+    def at(self, role: str) -> "At":
+        """This head at the positions of a role only. Raises `ComponentError` for a text that can name no role."""
+        return At(self, role)
+
 
 @dataclass(frozen=True, order=True)
 class MLP:
@@ -39,6 +43,10 @@ class MLP:
         return f"L{self.layer}MLP"
 
     __repr__ = __str__
+
+    def at(self, role: str) -> "At":
+        """This MLP at the positions of a role only. Raises `ComponentError` for a text that can name no role."""
+        return At(self, role)
 
 
 @dataclass(frozen=True)
@@ -52,25 +60,73 @@ class End:
 
     __repr__ = __str__
 
+    def at(self, role: str) -> "At":
+        """`embed` at the positions of a role only. Raises `ComponentError` for `output`, which has no positions."""
+        return At(self, role)
+
+
+@dataclass(frozen=True, order=True)
+class At:
+    """A component at the positions of one role only: `Head(2, 9).at("subject")`, in text `L2H9@subject`.
+
+    `whole` is a head, an MLP or `embed`. Which positions have the role is said by the data (`hc_interp.data.roles`).
+    Raises `ComponentError` for `output` and for a text that can name no role.
+    """
+
+    whole: Head | MLP | End
+    role: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.whole, Head | MLP | End) or self.whole == End("output"):
+            raise ComponentError(
+                f"{self.whole} was given the role {self.role!r}. Expected a head, an MLP or 'embed', which have values "
+                "at all positions. The output is read at one position, which the model chooses."
+            )
+        check_role(self.role)
+
+    @property
+    def layer(self) -> int:
+        """The layer of a head or an MLP; 0 for `embed`, the input of that layer."""
+        return 0 if isinstance(self.whole, End) else self.whole.layer
+
+    def __str__(self) -> str:
+        return f"{self.whole}@{self.role}"
+
+    __repr__ = __str__
+
 
 EMBED = End("embed")
 OUTPUT = End("output")
 
 Component = Head | MLP
+Part = Component | End | At  # what interventions and paths take: a component, an end, or one of them at a role
 
 _KINDS: dict[str, type] = {"heads": Head, "mlps": MLP}
 _PATTERN = re.compile(r"L(\d+)(?:H(\d+)|MLP)", re.IGNORECASE)
+_ROLE = re.compile(r"[^\W\d][\w-]*")
 
 
-def component(name: "str | Component | End") -> "Component | End":
-    """Parse `"L3H7"`, `"L3MLP"`, `"embed"` or `"output"`; a component is returned as it is.
+def check_role(role: Any) -> str:
+    """The name of a role. Raises `ComponentError` for a text that would not be read back from `L2H9@role`."""
+    if not isinstance(role, str) or not _ROLE.fullmatch(role):
+        raise ComponentError(
+            f"{role!r} names no role. Expected a letter, then letters, digits, '_' and '-', such as 'subject', "
+            "'first_text' or 'last'."
+        )
+    return role
 
-    Raises `ComponentError` for anything else.
+
+def component(name: "str | Part") -> "Part":
+    """Parse `"L3H7"`, `"L3MLP"`, `"embed"` or `"output"`, with a role `"L3H7@subject"`; a component stays as it is.
+
+    The result is a `Head`, an `MLP`, an end, or one of them at a role. Raises `ComponentError` for anything else.
     """
-    if isinstance(name, Head | MLP | End):
+    if isinstance(name, Head | MLP | End | At):
         return name
     if isinstance(name, str):
-        text = name.strip()
+        text, at, role = (part.strip() for part in name.partition("@"))
+        if at:
+            return At(without_role(component(text)), role)
         if match := _PATTERN.fullmatch(text):
             layer, head = match.groups()
             return MLP(int(layer)) if head is None else Head(int(layer), int(head))
@@ -79,25 +135,26 @@ def component(name: "str | Component | End") -> "Component | End":
                 return end
     raise ComponentError(
         f"{name!r} is not a component. Expected a head like 'L3H7', an MLP like 'L3MLP', 'embed' or 'output', "
-        "or the objects hc.Head(3, 7) and hc.MLP(3)."
+        "or the objects hc.Head(3, 7) and hc.MLP(3); at a role 'L3H7@subject', hc.Head(3, 7).at('subject')."
     )
 
 
 def components(
-    names: "str | Component | End | Iterable[str | Component | End]", among: "Iterable[Component] | None" = None
-) -> "tuple[Component | End, ...]":
+    names: "str | Part | Iterable[str | Part]", among: "Iterable[Component] | None" = None
+) -> "tuple[Part, ...]":
     """Parse one name or many into a tuple without repeats, in the order given. A text may hold several, with commas.
 
     "heads" means all heads in `among`, a model's components, and "mlps" all MLPs in it. Raises `ComponentError` for
-    these two words without `among`, and for anything that is not a component.
+    these two words without `among`, and for anything that is not a component. "heads@subject" is all heads at a role.
     """
     if isinstance(names, str):
         names = names.split(",")
-    elif isinstance(names, Head | MLP | End) or not isinstance(names, Iterable):
+    elif isinstance(names, Head | MLP | End | At) or not isinstance(names, Iterable):
         names = (names,)  # `component` refuses anything that is not a name
-    parsed: list[Component | End] = []
+    parsed: list[Part] = []
     for name in names:
-        kind = _KINDS.get(name.strip().lower()) if isinstance(name, str) else None
+        word, at, role = name.partition("@") if isinstance(name, str) else ("", "", "")
+        kind = _KINDS.get(word.strip().lower())
         if kind is None:
             parsed.append(component(name))
         elif among is None:
@@ -106,7 +163,8 @@ def components(
                 f"[c for c in model.components if isinstance(c, hc.{kind.__name__})]."
             )
         else:
-            parsed += [item for item in among if isinstance(item, kind)]
+            chosen = [item for item in among if isinstance(item, kind)]
+            parsed += [item.at(role.strip()) for item in chosen] if at else chosen
     return tuple(dict.fromkeys(parsed))
 
 
@@ -136,12 +194,41 @@ def execution_order(item: Component) -> tuple[int, int, int]:
     return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
 
 
-def is_upstream(sender: "Component | End", receiver: "Component | End", *, parallel: bool = False) -> bool:
-    """Whether what `sender` adds to the stream can be read by `receiver`.
+def without_role(item: Any) -> Any:
+    """The item itself. Raises `ComponentError` for a component at a role, where only whole ones have a meaning."""
+    if isinstance(item, At):
+        raise ComponentError(
+            f"{item} stands at a role. Expected a whole component here, such as {item.whole}. Ablate, SoftMask, Scale, "
+            "Patch, PatchPath and path_effects take components at a role."
+        )
+    return item
+
+
+def whole(part: Part) -> "Component | End":
+    """The component without its role."""
+    return part.whole if isinstance(part, At) else part
+
+
+def by_component(parts: "Iterable[Part]") -> "dict[Component | End, tuple[str, ...]]":
+    """The components among the parts, each with its roles, sorted; () for a component at all positions."""
+    roles: dict[Component | End, set[str] | None] = {}
+    for part in parts:
+        item = whole(part)
+        known = roles.setdefault(item, set())
+        if not isinstance(part, At):
+            roles[item] = None
+        elif known is not None:
+            known.add(part.role)
+    return {item: tuple(sorted(names or ())) for item, names in roles.items()}
+
+
+def is_upstream(sender: Part, receiver: Part, *, parallel: bool = False) -> bool:
+    """Whether what `sender` adds to the stream can be read by `receiver`, at whatever roles the two stand.
 
     All later layers read a head's output, and so does the MLP of its own layer, unless heads and MLP of a layer are
     `parallel`: then both read the stream that enters the layer. All later layers read an MLP's output.
     """
+    sender, receiver = whole(sender), whole(receiver)
     if sender == OUTPUT or receiver == EMBED:
         return False
     if isinstance(sender, End) or isinstance(receiver, End):
@@ -175,7 +262,12 @@ class Subnetwork:
     def __init__(self, kept: Iterable[str | Component], universe: Iterable[str | Component]) -> None:
         object.__setattr__(self, "kept", frozenset(components(kept)))
         items = components(universe)
-        removable = [item for item in items if not isinstance(item, End)]
+        if placed := [str(item) for item in (*self.kept, *items) if isinstance(item, At)]:
+            raise ComponentError(
+                f"A subnetwork was given {placed[0]}, a component at a role. Expected whole components: a subnetwork "
+                "keeps or removes them at all positions. Use hc.Ablate for single roles."
+            )
+        removable = [item for item in items if isinstance(item, Component)]
         if ends := [str(item) for item in items if isinstance(item, End)]:
             raise ComponentError(
                 f"The universe of a subnetwork holds {', '.join(ends)}, an end of the stream, which cannot be removed. "

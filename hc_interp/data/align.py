@@ -24,6 +24,7 @@ from hc_interp.data.encode import (
 )
 from hc_interp.data.examples import Examples
 from hc_interp.data.layout import check_masks
+from hc_interp.data.roles import with_roles_of
 from hc_interp.data.units import Levels
 from hc_interp.torch_modes import own_torch_modes
 
@@ -95,8 +96,8 @@ def encode_pairs(model: TokenizingModel, pairs: ContrastPairs, batch_size: int =
         )  # `aligned` looked at the tokenizer's tokens; model.tokenize may add others
         own = {name: tokens[index] for name, tokens in words.items()}
         labels = None if gold is None else gold[index]
-        clean_batch = replace(clean_batch, ids=ids, labels=labels, **own).to(model.device)
-        corrupt_batch = replace(corrupt_batch, ids=ids).to(model.device)
-        encoded.append(PairBatch(clean_batch, corrupt_batch, index))
+        clean_batch = replace(clean_batch, ids=ids, labels=labels, **own)
+        corrupt_batch = with_roles_of(replace(corrupt_batch, ids=ids), clean_batch).to(model.device)
+        encoded.append(PairBatch(clean_batch.to(model.device), corrupt_batch, index))
     dropped = (pairs.dropped or 0) + len(pairs) - len(rows)
     return EncodedPairs(encoded, dropped, tuple(aligned.ids or ()), aligned.sources, aligned.all_units, tuple(rows))

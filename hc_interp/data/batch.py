@@ -1,24 +1,32 @@
 """`Batch`: the encoded input of a model. Batches are joined, padded and trimmed here and nowhere else."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
+from hc_interp.components import check_role
 from hc_interp.data.row_indices import row_indices
 from hc_interp.errors import DataError
 from hc_interp.records.digest import digest
 from hc_interp.torch_modes import usable
 
 NO_WORD = -1  # fills the answer and foil tokens of rows that have fewer words than others
-# One example without padding: "input_ids", and "token_type_ids" if it has any. Lengths differ between examples.
-TokenRow = dict[str, Int[Tensor, " _"]]
+# One example without padding: "input_ids", "token_type_ids" if it has any, and the positions of each of its roles by
+# `role_key`. Lengths differ between examples.
+TokenRow = dict[str, Shaped[Tensor, " _"]]
+_ROLE_KEY = "role "
+
+
+def role_key(role: str) -> str:
+    """The key of a role's positions in a `TokenRow`."""
+    return _ROLE_KEY + role
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +36,8 @@ class Batch:
     `attention_mask` is 1 at tokens and 0 at padding (default: all ones); ones and zeros of any type are accepted and
     stored as integers. `labels` index the label groups of the data that the rows come from. `ids` name the rows: by its
     id `ContrastPairs` finds the other side of a row. `answer` and `foil` are the tokens by which a language model that
-    is read over its whole vocabulary is scored, one or several for each row (-1 fills rows that have fewer). Raises
+    is read over its whole vocabulary is scored, one or several for each row (-1 fills rows that have fewer). `roles`
+    says where each row has a role, true and false at each position: `Head(2, 9).at("subject")` stands there. Raises
     `DataError` for shapes or types that do not fit.
     """
 
@@ -39,6 +48,7 @@ class Batch:
     ids: Sequence[str] | None = None
     answer: Int[Tensor, "batch answer_word"] | None = None
     foil: Int[Tensor, "batch foil_word"] | None = None
+    roles: Mapping[str, Bool[Tensor, "batch pos"]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("input_ids", "attention_mask", "token_type_ids"):
@@ -77,6 +87,18 @@ class Batch:
             value = getattr(self, name)
             if value is not None and len(value) != len(self):
                 raise DataError(f"Batch.{name} has {len(value)} entries for {len(self)} rows; give one for each row.")
+        if self.roles is not None:
+            object.__setattr__(self, "roles", {check_role(name): self._role(name) for name in self.roles} or None)
+
+    def _role(self, name: str) -> Bool[Tensor, "batch pos"]:
+        value = torch.as_tensor((self.roles or {})[name])
+        where = value.bool()
+        if value.shape != self.input_ids.shape or not torch.equal(where.to(value.dtype), value):
+            raise DataError(
+                f"Batch.roles[{name!r}] has shape {tuple(value.shape)} and type {value.dtype}; expected true and false "
+                f"at each position, {tuple(self.input_ids.shape)}."
+            )
+        return where.to(self.input_ids.device) & self.attention_mask.bool()
 
     def _check_tensor(self, name: str) -> None:
         value = getattr(self, name)
@@ -129,6 +151,8 @@ class Batch:
         for name, value in columns.items():
             if isinstance(value, Tensor):
                 columns[name] = value[index.to(value.device)]
+            elif name == "roles":
+                columns[name] = self._roles_by(lambda where: where[index.to(where.device)])
             elif value is not None:
                 columns[name] = tuple(value[i] for i in index.tolist())
         return type(self)(**columns)
@@ -141,17 +165,24 @@ class Batch:
         columns = {
             name: pad_sequence([row[name] for row in rows], True, pad_id if name == "input_ids" else 0)
             for name in rows[0]
+            if not name.startswith(_ROLE_KEY)
         }
         lengths = torch.tensor([len(row["input_ids"]) for row in rows])
         mask = (torch.arange(columns["input_ids"].shape[1]) < lengths[:, None]).long()
-        return cls(columns["input_ids"], mask, columns.get("token_type_ids"))
+        roles = {
+            name.removeprefix(_ROLE_KEY): pad_sequence(
+                [row.get(name, torch.zeros(len(row["input_ids"]), dtype=torch.bool)) for row in rows], True
+            )
+            for name in dict.fromkeys(key for row in rows for key in row if key.startswith(_ROLE_KEY))
+        }
+        return cls(columns["input_ids"], mask, columns.get("token_type_ids"), roles=roles or None)
 
     @classmethod
     def join(cls, parts: Sequence[Self], pad_id: int) -> Self:
         """The rows of all batches as one batch, padded to the widest of them.
 
-        Labels, ids, answers and foils are kept if all batches have them. Token types are kept if any batch has them,
-        and are zeros in the rows of the other batches. Raises `DataError` if there is no batch.
+        Labels, ids, answers and foils are kept if all batches have them. Token types and roles are kept if any batch
+        has them, and are zeros in the rows of the other batches. Raises `DataError` if there is no batch.
         """
         if not parts:
             raise DataError("No batches were given to Batch.join; expected at least one.")
@@ -171,13 +202,15 @@ class Batch:
             tuple(name for part in wide for name in part.ids or ()) if named else None,
             _joined_words([part.answer for part in wide]),
             _joined_words([part.foil for part in wide]),
+            _joined_roles(wide),
         )
 
     def token_rows(self) -> list[TokenRow]:
-        """Each row's tokens and token types without padding, on the CPU."""
-        columns = {"input_ids": self.input_ids.cpu()}
+        """Each row's tokens, token types and roles without padding, on the CPU."""
+        columns: dict[str, Tensor] = {"input_ids": self.input_ids.cpu()}
         if self.token_type_ids is not None:
             columns["token_type_ids"] = self.token_type_ids.cpu()
+        columns |= {role_key(name): where.cpu() for name, where in (self.roles or {}).items()}
         lengths = self.attention_mask.sum(1).tolist()
         return [{name: value[row, :n] for name, value in columns.items()} for row, n in enumerate(lengths)]
 
@@ -186,7 +219,8 @@ class Batch:
         longest = int(self.attention_mask.sum(1).max()) if len(self) else self.input_ids.shape[1]
         if longest == self.input_ids.shape[1]:
             return self
-        return self._with({name: value[:, :longest] for name, value in self._by_position().items()})
+        columns = {name: value[:, :longest] for name, value in self._by_position().items()}
+        return self._with({**columns, "roles": self._roles_by(lambda where: where[:, :longest])})
 
     def padded_to(self, width: int, pad_id: int) -> Self:
         """The batch padded to `width` positions. Raises `DataError` if the batch is wider."""
@@ -199,7 +233,8 @@ class Batch:
         if not missing:
             return self
         columns = self._by_position().items()
-        return self._with({n: pad(v, (0, missing), value=pad_id if n == "input_ids" else 0) for n, v in columns})
+        wide = {n: pad(v, (0, missing), value=pad_id if n == "input_ids" else 0) for n, v in columns}
+        return self._with({**wide, "roles": self._roles_by(lambda where: pad(where, (0, missing)))})
 
     def fingerprint(self) -> str:
         """The first 16 hex digits of SHA-256 over all fields. Results name their data by it."""
@@ -209,7 +244,13 @@ class Batch:
         """The batch on a device; the same object if the batch is there already."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {name: value.to(device) for name, value in columns.items() if isinstance(value, Tensor)}
-        return self if all(value is columns[name] for name, value in moved.items()) else self._with(moved)
+        if all(value is columns[name] for name, value in moved.items()):
+            return self
+        return self._with({**moved, "roles": self._roles_by(lambda where: where.to(device))})
+
+    def _roles_by(self, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor] | None:
+        """The roles with a change of each one's positions."""
+        return None if self.roles is None else {name: change(where) for name, where in self.roles.items()}
 
     def _by_position(self) -> dict[str, Int[Tensor, "batch pos"]]:
         names = ("input_ids", "attention_mask", "token_type_ids")
@@ -230,3 +271,13 @@ def _joined_words(parts: Sequence[Tensor | None]) -> Tensor | None:
         return None
     width = max(part.shape[1] for part in known)
     return torch.cat([pad(part, (0, width - part.shape[1]), value=NO_WORD) for part in known])
+
+
+def _joined_roles(parts: Sequence[Batch]) -> dict[str, Tensor] | None:
+    """The roles of all rows of batches of one width."""
+    names = dict.fromkeys(name for part in parts for name in part.roles or {})
+    blank = [torch.zeros_like(part.input_ids, dtype=torch.bool) for part in parts]
+    return {
+        name: torch.cat([(part.roles or {}).get(name, none) for part, none in zip(parts, blank, strict=True)])
+        for name in names
+    } or None

@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import pad as pad_right
 
 from hc_interp.data.answer_tokens import word_tokens
-from hc_interp.data.batch import Batch, TokenRow
+from hc_interp.data.batch import Batch, TokenRow, role_key
 from hc_interp.data.examples import Examples
 from hc_interp.data.parts import Data, as_parts
+from hc_interp.data.roles import span_masks
 from hc_interp.errors import DataError, LabelError
 
 CHUNK = 256  # texts tokenized at once
@@ -116,6 +118,14 @@ def words_of(model: Any, examples: Examples) -> dict[str, Tensor]:
     }
 
 
+def roles_of(model: TokenizingModel, examples: Examples, width: int) -> dict[str, Bool[Tensor, "batch pos"]] | None:
+    """The positions of the examples' roles in a batch of this width; None without any."""
+    rows = span_masks(model.tokenizer, examples)
+    return {
+        role: torch.stack([pad_right(row[role], (0, width - len(row[role]))) for row in rows]) for role in rows[0]
+    } or None
+
+
 def in_order(parts: Sequence[Tensor], indices: Sequence[Int[Tensor, " batch"]]) -> Tensor:
     """Join the per-row values of several batches in the original order of the rows, which `indices` number."""
     return torch.cat(list(parts))[torch.argsort(torch.cat([i.cpu() for i in indices])).to(parts[0].device)]
@@ -149,7 +159,10 @@ def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def token_rows(model: TokenizingModel, examples: Examples) -> list[TokenRow]:
-    """Each example's tensors without padding. Raises `DataError` naming the examples that the model cannot read."""
+    """Each example's tensors without padding, its roles among them.
+
+    Raises `DataError` naming the examples that the model cannot read.
+    """
     rows: list[TokenRow] = [{} for _ in range(len(examples))]
     characters = [len(a) + len(b) for a, b in zip(examples.first, examples.second or examples.first, strict=True)]
     for indices in buckets(characters, CHUNK):  # texts of similar length together: the tokenizer pads each chunk
@@ -162,8 +175,14 @@ def token_rows(model: TokenizingModel, examples: Examples) -> list[TokenRow]:
                 [len(row) for row in model.tokenizer(*texts)["input_ids"]], part.id or (), model.max_positions
             )
             raise
-        for i, row in zip(indices, batch.token_rows(), strict=True):
-            rows[i] = row
+        for i, row, roles in zip(indices, batch.token_rows(), span_masks(model.tokenizer, part), strict=True):
+            rows[i] = row | {role_key(name): where for name, where in roles.items()}
+            if any(len(where) != len(row["input_ids"]) for where in roles.values()):
+                raise DataError(
+                    f"The model reads {len(row['input_ids'])} tokens of example {examples.id[i]!r}, whose tokenizer "
+                    "gives another number, so that the tokens of its spans are not known. Leave spans= out, or pass a "
+                    "Batch with roles=."
+                )
     check_lengths([len(row["input_ids"]) for row in rows], examples.id or (), model.max_positions)
     return rows
 

@@ -1,7 +1,7 @@
 """`Examples`: labelled texts, not yet tokenized."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from hc_interp.data.answers import as_words, check_words
 from hc_interp.data.row_indices import row_indices
+from hc_interp.data.spans import as_spans, span_rows
 from hc_interp.data.units import UnitLevels, as_unit_levels, unit_rows
 from hc_interp.errors import DataError
 
@@ -53,6 +54,12 @@ class Examples:
     row, or a tuple of words, as the text goes on with them (" Mary", with its space). Each must be one token of the
     model where it stands, which is checked when the examples are encoded.
 
+    `spans` says which characters of a row play a role, so that a component can stand there alone,
+    `Head(2, 9).at("subject")`: `{"subject": [(4, 9), ...]}` gives one span `(start, end)` for each row. Rows of two
+    texts say which text it is in: `(4, 9, "first")` or `(4, 9, "second")`. A row may have several spans of a role, as a
+    list, or None. The tokenizer's offsets find the tokens (`hc_interp.data.roles`, which lists the roles that need no
+    spans).
+
     Raises `DataError` for entries that are not text, labels that are not whole numbers, columns of unequal length, and
     for one of `answer` and `foil` without the other.
     """
@@ -68,6 +75,7 @@ class Examples:
     units: UnitLevels | None = None
     answer: Sequence[str | Sequence[str]] | None = None
     foil: Sequence[str | Sequence[str]] | None = None
+    spans: Mapping[str, Sequence[Any]] | None = None
 
     def __post_init__(self) -> None:
         def freeze(name: str, kind: Callable[[Any], Any]) -> None:
@@ -105,6 +113,7 @@ class Examples:
         check_words(answer, foil)
         object.__setattr__(self, "answer", answer)
         object.__setattr__(self, "foil", foil)
+        object.__setattr__(self, "spans", as_spans(self.spans, self.first, self.second))
 
     def __len__(self) -> int:
         return len(self.first)
@@ -120,6 +129,7 @@ class Examples:
             if values[name] is not None:
                 values[name] = tuple(values[name][i] for i in indices)
         values["units"] = unit_rows(self.units, indices)
+        values["spans"] = span_rows(self.spans, indices)  # pyright: ignore[reportArgumentType] - as they are stored
         return type(self)(**values)
 
     __getitem__ = rows
@@ -142,7 +152,7 @@ class Examples:
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def fingerprint(self) -> str:
-        """The first 16 hex digits of SHA-256 over texts, labels, groups, classes, answers and foils.
+        """The first 16 hex digits of SHA-256 over texts, labels, groups, classes, answers, foils, spans.
 
         Results name their data by it.
         """
@@ -152,4 +162,6 @@ class Examples:
             digest.update(repr(row).encode())
         if self.answer is not None:
             digest.update(repr((self.answer, self.foil)).encode())
+        if self.spans is not None:
+            digest.update(repr(self.spans).encode())
         return digest.hexdigest()[:16]

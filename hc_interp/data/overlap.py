@@ -9,6 +9,7 @@ import numpy as np
 import regex
 
 from hc_interp.data.examples import Examples, LabelGroups
+from hc_interp.data.spans import joined_spans
 from hc_interp.data.units import Levels, stacked, with_source
 from hc_interp.errors import DataError
 
@@ -97,7 +98,8 @@ def concatenate(parts: Sequence[Examples]) -> Examples:
     if len({(part.groups, part.classes) for part in parts}) != 1:
         raise DataError("Examples with different groups or classes cannot be joined; map their labels first (regroup).")
     fields = {name: joined(name) for name in ("first", "second", "label", "id", "source", "answer", "foil")}
-    return replace(parts[0], **fields, units=_joined_units(parts))
+    spans = joined_spans([(part.spans, len(part)) for part in parts])  # pyright: ignore[reportArgumentType]
+    return replace(parts[0], **fields, units=_joined_units(parts), spans=spans)
 
 
 def _joined_units(parts: Sequence[Examples]) -> dict[str, Levels] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from hc_interp.data.contrast import ContrastPairs, PairMaker
 from hc_interp.data.examples import Examples
 from hc_interp.data.grammar.shared_words import units_of
+from hc_interp.data.spans import filled
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
 
@@ -31,7 +32,8 @@ def check_template(template: Any) -> str:
 def with_template(task: Task, template: str) -> Task:
     """The task whose pairs of sentences are one text each, made by the template.
 
-    Labels, ids, sources and units stay. There is no `overlap` split: its features are about two sentences. Raises
+    Labels, ids, sources, units and spans stay, and the roles `first_text` and `second_text` are the sentences' places
+    in the prompt. There is no `overlap` split: its features are about two sentences. Raises
     `DataError` for another template, and for a task without pairs of sentences.
     """
     check_template(template)
@@ -70,9 +72,34 @@ def prompted(examples: Examples, template: str) -> Examples:
         raise DataError(
             f"A template was given for {examples!r}, which has no second sentences to put into it. Leave template= out."
         )
-    texts = [template.format(first=a, second=b) for a, b in zip(examples.first, examples.second, strict=True)]
+    texts, spans = [], {}
+    for row, (first, second) in enumerate(zip(examples.first, examples.second, strict=True)):
+        text, places = filled(template, first=first, second=second)
+        texts.append(text)
+        for role, found in _moved_spans(examples, row, places).items():
+            spans.setdefault(role, []).append(found)
     units = examples.units if examples.units is not None else units_of(examples)
-    return replace(examples, first=texts, second=None, units=units)
+    return replace(examples, first=texts, second=None, units=units, spans=spans)
+
+
+def _moved_spans(examples: Examples, row: int, places: dict[str, list[tuple[int, int]]]) -> dict[str, list]:
+    """The row's spans in the prompt: those of the examples, and as `first_text` and `second_text` both sentences.
+
+    A template may name a sentence twice; then a span is at both places. Raises `DataError` where a sentence with spans
+    stands in another form.
+    """
+    found: dict[str, list] = {"first_text": places["first"], "second_text": places["second"]}
+    for role, rows in (examples.spans or {}).items():
+        found[role] = []
+        for start, end, name in rows[row]:
+            for begin, stop in places[name]:
+                if stop - begin != len(getattr(examples, name)[row]):
+                    raise DataError(
+                        f"The template writes the {name} sentence in another form (like {{{name}!r}}), so that its "
+                        "spans have no place in the prompt. Write plain fields, {first} and {second}."
+                    )
+                found[role].append((begin + start, begin + end))
+    return found
 
 
 def _paired(pairs: ContrastPairs, template: str) -> ContrastPairs:

@@ -129,7 +129,7 @@ class BatchOfSystems:
         shared = model.compile(batch, before)
         union = frozenset().union(*systems)
         values = component_values(union, source, model, batch, before) or {}
-        return cls(model, batch, lambda removed: [*shared, *replacements(removed, values, model)])
+        return cls(model, batch, lambda removed: [*shared, *replacements(removed, values, model, batch)])
 
     def logits(
         self, systems: Sequence[Removed], layer: int = 0, stream: Tensor | None = None

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
+from hc_interp.components import EMBED, MLP, OUTPUT, At, Component, End, Head, by_component, whole
 from hc_interp.data.batch import Batch
+from hc_interp.data.roles import roles_mask
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.nodes import chosen_heads
+from hc_interp.interventions.nodes import chosen
 from hc_interp.interventions.path_steps import PathEnd
 from hc_interp.interventions.paths import PathIntervention
 from hc_interp.interventions.sources import site_of, source_values
@@ -32,7 +33,8 @@ class PatchEdges(PathIntervention):
     layer, then one into those of the next under it, and so on, in a single pass. It is the ablation of edges of
     Conmy et al. 2023 (arXiv 2304.14997), with the LayerNorms of the receivers' inputs recomputed.
 
-    `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. `through`
+    `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. Senders and
+    receiving MLPs may stand at a role; a receiving head may not, because it reads all positions in one pass. `through`
     is some of q, k, v; a receiving MLP has one input. `source` is taken under the interventions before this one, as the
     senders' own values are. A later one in the list that edits a sender's value reaches the receivers unpatched.
 
@@ -51,6 +53,13 @@ class PatchEdges(PathIntervention):
                 "PatchEdges was given the receiver 'output', which computes nothing that could read another stream. "
                 "Use PatchPath(senders, 'output', source=...)."
             )
+        for item in self._ends[1]:
+            if isinstance(item, At) and isinstance(item.whole, Head):
+                raise InterventionError(
+                    f"PatchEdges was given the receiver {item}. In its one pass a head attends once for all positions, "
+                    f"so that it cannot read another stream at {item.role} alone. Use PatchPath, or the receiver "
+                    f"{item.whole}."
+                )
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         super().check(model, before)
@@ -71,13 +80,12 @@ class PatchEdges(PathIntervention):
 
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         senders, ends = self._ends
-        receivers = [item for item in ends if not isinstance(item, End)]
         assert self.source is not None
         sites = [site_of(item).whole for item in senders]
         values = source_values(self.source, model, batch, sites, before)
         if values is None:  # the batch is itself the corrupt side: there is nothing to replace
             return []
-        return TwoStreams(model, senders, receivers, tuple(self.through), values).edits()
+        return TwoStreams(model, batch, senders, ends, tuple(self.through), values).edits()
 
 
 class TwoStreams:
@@ -90,24 +98,29 @@ class TwoStreams:
     def __init__(
         self,
         model: HookedModel,
+        batch: Batch,
         senders: Sequence[PathEnd],
-        receivers: Sequence[Component],
+        receivers: Sequence[PathEnd],
         through: tuple[str, ...],
         values: dict[Site, Tensor],
     ) -> None:
         self.model, self.geometry, self.family = model, model.geometry, model.family
-        self.senders, self.receivers, self.through, self.values = senders, receivers, through, values
+        self.batch, self.senders, self.through, self.values = batch, senders, through, values
+        self.sending = by_component(senders)  # the senders' roles, and below those of the receivers
+        self.receivers: dict[Component, tuple[str, ...]] = {
+            item: roles for item, roles in by_component(receivers).items() if not isinstance(item, End)
+        }
         self.difference: Tensor | None = None  # of the patched stream from the actual one, at the current place
         self.stream = torch.empty(0)  # the actual stream there
         self.sent: Tensor | None = None  # what the layer's sending heads would add to the patched stream
         self.attention = torch.empty(0)  # the actual output of the layer's attention
 
     def edits(self) -> list[SiteEdit]:
-        first = min((item.layer for item in self.senders if not isinstance(item, End)), default=0)
-        first = 0 if EMBED in self.senders else first
+        first = min((item.layer for item in self.sending if not isinstance(item, End)), default=0)
+        first = 0 if EMBED in self.sending else first
         last = max(item.layer for item in self.receivers)
         edits = []
-        if EMBED in self.senders:
+        if EMBED in self.sending:
             edits.append(SiteEdit(Site.embed(), self._embed))
         for layer in range(first, last + 1):
             edits += self._layer_edits(layer, last)
@@ -124,15 +137,19 @@ class TwoStreams:
         edits.append(SiteEdit(Site(layer, "attn_out"), self._at_attention(layer)))
         if not self.geometry.parallel:
             edits.append(SiteEdit(Site(layer, "resid_mid"), self._at_mid(layer)))
-        edits.append(SiteEdit(Site(layer, "mlp_out"), self._at_mlp(layer, MLP(layer) in self.receivers)))
+        edits.append(SiteEdit(Site(layer, "mlp_out"), self._at_mlp(layer)))
         return edits
+
+    def _only(self, change: Tensor, roles: tuple[str, ...]) -> Tensor:
+        """The change `[batch, pos, d_model]` at the positions of these roles, and 0 elsewhere; without roles all."""
+        return change * roles_mask(self.model.tokenizer, self.batch, roles)[:, :, None] if roles else change
 
     def _keep(self, value: Tensor) -> Tensor:
         self.stream = value
         return value
 
     def _embed(self, value: Tensor) -> Tensor:
-        self.difference = self.values[Site.embed()].expand_as(value) - value
+        self.difference = self._only(self.values[Site.embed()].expand_as(value) - value, self.sending[EMBED])
         return value
 
     def _at_input(self, layer: int, name: str, heads: Sequence[Head]) -> Callable[[Tensor], Tensor]:
@@ -140,7 +157,7 @@ class TwoStreams:
 
         A projection is linear, so that it is the projection of the difference which is added.
         """
-        reads = chosen_heads(heads, self.model)
+        reads = chosen(heads, self.model, self.batch)
 
         def read(value: Tensor) -> Tensor:
             if self.difference is None:
@@ -155,12 +172,13 @@ class TwoStreams:
         return read
 
     def _at_z(self, layer: int) -> Callable[[Tensor], Tensor]:
-        sending = [item for item in self.senders if isinstance(item, Head) and item.layer == layer]
+        sending = [item for item in self.senders if isinstance(whole(item), Head) and site_of(item).layer == layer]
 
         def keep(value: Tensor) -> Tensor:
             self.sent = None
             if sending:
-                changed = torch.where(chosen_heads(sending, self.model), self.values[Site(layer, "z")], value)
+                replaced = chosen(sending, self.model, self.batch)
+                changed = torch.where(replaced, self.values[Site(layer, "z")], value)
                 w_out = self.geometry.w_out(layer)
                 self.sent = torch.einsum("bphd,hdm->bpm", changed - value, w_out)
                 if self.family.attn_norm is not None:
@@ -188,14 +206,18 @@ class TwoStreams:
 
         return keep
 
-    def _at_mlp(self, layer: int, receives: bool) -> Callable[[Tensor], Tensor]:
+    def _at_mlp(self, layer: int) -> Callable[[Tensor], Tensor]:
+        item = MLP(layer)
+
         def patch(value: Tensor) -> Tensor:
-            if receives and self.difference is not None:
-                value = value + self._change(partial(self.geometry.mlp, layer), self.stream, self.difference)
+            if item in self.receivers and self.difference is not None:
+                change = self._change(partial(self.geometry.mlp, layer), self.stream, self.difference)
+                value = value + self._only(change, self.receivers[item])
             # The MLP of a parallel block does not read what its heads send.
             difference = _sum(self.difference, self.sent) if self.geometry.parallel else self.difference
-            if MLP(layer) in self.senders:
-                difference = _sum(difference, self.values[Site(layer, "mlp_out")].expand_as(value) - value)
+            if item in self.sending:
+                change = self.values[Site(layer, "mlp_out")].expand_as(value) - value
+                difference = _sum(difference, self._only(change, self.sending[item]))
             if difference is not None and not self.family.pre_norm:
                 difference = self._change(partial(self.geometry.after_mlp, layer), self.stream + value, difference)
             self.difference = difference

@@ -12,6 +12,10 @@ The paths go from senders S to receivers R, on a batch with clean and corrupt va
 
 Step 2 adds the *change* of a head's `z` to its clean `z`: a path along which nothing changes gives exactly the clean
 logits.
+
+A sender at a role is corrupt at the positions of the role alone; elsewhere it is what it is without being a sender. A
+receiver at a role holds its value of step 2 there alone; elsewhere it is computed again in step 3. Positions are those
+of the clean side.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,11 +23,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head
+from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head, Part, by_component, whole
 from hc_interp.data.batch import Batch
-from hc_interp.interventions.nodes import chosen_heads
+from hc_interp.data.roles import roles_mask
+from hc_interp.interventions.nodes import chosen
 from hc_interp.interventions.sources import Source, site_of, source_values
 from hc_interp.models.attention_rule import attend
 from hc_interp.models.forward import SiteEdit, by_site
@@ -33,8 +39,9 @@ from hc_interp.models.site import Site
 ROUTES = ("direct", "mlps", "all")
 INPUTS = ("q", "k", "v")  # of a receiving head
 
-PathEnd = Component | End
+PathEnd = Part
 SiteValues = dict[Site, Tensor]  # by whole site: all heads together (`site.head` is None)
+Positions = dict[Component | End, Bool[Tensor, "batch pos"]]  # of components that stand at roles only
 
 
 def value_sites(model: HookedModel) -> list[Site]:
@@ -76,7 +83,7 @@ class PathBatch:
         `receivers` are the receivers of all paths that will be patched; `also` are further sites whose clean values
         are captured.
         """
-        receivers = tuple(receivers)
+        receivers = tuple(map(whole, receivers))
         batch = batch.to(model.device)
         sites = value_sites(model)
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
@@ -114,18 +121,28 @@ class PathBatch:
     def _corrupted(self, site: Site, members: Sequence[PathEnd]) -> Callable[[Tensor], Tensor]:
         """The edit that puts the corrupt values of the senders `members` into the value of their site."""
         corrupt = self.corrupt[site]
-        if site.kind != "z":
+        if site.kind != "z" and not self.where(members):
             return constant(corrupt)
-        chosen = chosen_heads(members, self.model)
-        return lambda value: torch.where(chosen, corrupt, value)
+        sending = chosen(members, self.model, self.batch)
+        return lambda value: torch.where(sending, corrupt, value)
+
+    def where(self, parts: Iterable[PathEnd]) -> "Positions":
+        """The positions of the components that stand at roles only, all of a component's roles together."""
+        return {item: self.positions(roles) for item, roles in by_component(parts).items() if roles}
+
+    def positions(self, roles: Sequence[str]) -> Bool[Tensor, "batch pos"]:
+        """Where the rows have one of these roles."""
+        return roles_mask(self.model.tokenizer, self.batch, roles)
 
     def step_one(
         self, senders: Sequence[PathEnd], receivers: Sequence[PathEnd], route: str, also: Sequence[Site] = ()
     ) -> "StepOneValues":
         """What the receivers read when the senders are corrupt, and the values at the sites `also`.
 
-        The pass ends at the last receiver, or at the logits if `output` is a receiver.
+        The pass ends at the last receiver, or at the logits if `output` is a receiver. What a receiver at a role reads
+        is given at all positions.
         """
+        receivers = tuple(dict.fromkeys(map(whole, receivers)))
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
         result = StepOneValues({}, torch.empty(0))
         edits = list(self.prefix)
@@ -137,7 +154,8 @@ class PathBatch:
         capture = [*(Site(layer, name) for layer in layers for name in INPUTS), *also]
         last = max((_order(item) for item in receivers), default=(0, 0))
         stop = None if OUTPUT in receivers else Site(last[0], "mlp_out" if last[1] else "z")
-        first = 0 if EMBED in senders else min(i.layer for i in (*senders, *receivers) if not isinstance(i, End))
+        ends = tuple(map(whole, senders))
+        first = 0 if EMBED in ends else min(i.layer for i in (*ends, *receivers) if not isinstance(i, End))
         run = self.model.run_edits(self.batch, edits, capture, start=self._from(first), stop_after=stop)
         result.values.update(run.captured)
         result.logits = run.logits
@@ -146,10 +164,10 @@ class PathBatch:
     def step_two(
         self, step_one: "StepOneValues", receivers: Sequence[PathEnd], through: Sequence[str]
     ) -> dict[Component, Tensor]:
-        """Each receiver's new value: `z` of a head, the output of an MLP."""
+        """Each receiving component's new value at all positions: `z` of a head, the output of an MLP."""
         values: dict[Component, Tensor] = {}
         by_layer: dict[int, list[Head]] = {}
-        for item in receivers:
+        for item in dict.fromkeys(map(whole, receivers)):
             if isinstance(item, MLP):
                 values[item] = step_one.values[site_of(item)]
             elif isinstance(item, Head):
@@ -193,10 +211,15 @@ class PathBatch:
             z = fn(z)
         return z[:, :, heads] if all_heads else z
 
-    def step_three(self, values: Mapping[Component, Tensor], capture: Sequence[Site] = ()) -> Run:
-        """A pass on clean in which the receivers hold `values`; it starts at the first receiver's layer."""
+    def step_three(
+        self, values: Mapping[Component, Tensor], where: "Positions | None" = None, capture: Sequence[Site] = ()
+    ) -> Run:
+        """A pass on clean in which the receivers hold `values`, those among `where` at these positions only.
+
+        It starts at the first receiver's layer.
+        """
         edits = list(self.prefix)
-        edits += [SiteEdit(site_of(item), constant(value)) for item, value in values.items()]
+        edits += [SiteEdit(site_of(item), hold(value, (where or {}).get(item))) for item, value in values.items()]
         first = min((item.layer for item in values), default=0)
         start = None if any(site.layer is None or site.layer < first for site in capture) else self._from(first)
         return self.model.run_edits(self.batch, edits, capture, start=start)
@@ -206,9 +229,9 @@ class PathBatch:
         return layer, self.clean[Site(layer, "resid_pre")]
 
     def corrupt_values(self, receivers: Sequence[PathEnd]) -> dict[Component, Tensor]:
-        """The receivers' corrupt values, which a node effect patches in; `output` has none."""
+        """The receivers' corrupt values at all positions, which a node effect patches in; `output` has none."""
         values: dict[Component, Tensor] = {}
-        for item in receivers:
+        for item in map(whole, receivers):
             if not isinstance(item, End):
                 value = self.corrupt[site_of(item).whole]
                 values[item] = value[:, :, item.head] if isinstance(item, Head) else value
@@ -252,3 +275,10 @@ def _order(item: PathEnd) -> tuple[int, int]:
 def constant(value: Tensor) -> Callable[[Tensor], Tensor]:
     """An edit that replaces any value by `value`."""
     return lambda _: value
+
+
+def hold(value: Tensor, where: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """An edit that replaces a component's value by `value`, at the positions `where` or (None) at all."""
+    if where is None:
+        return constant(value)
+    return lambda computed: torch.where(where[:, :, None], value, computed)

@@ -4,10 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hc_interp.components import EMBED, MLP, OUTPUT, End, HasHeads, Head, Subnetwork, components, heads_of
+from hc_interp.components import (
+    EMBED,
+    MLP,
+    OUTPUT,
+    End,
+    HasHeads,
+    Head,
+    Subnetwork,
+    by_component,
+    components,
+    heads_of,
+    whole,
+)
 from hc_interp.data.batch import Batch
+from hc_interp.data.roles import check_roles
 from hc_interp.errors import InterventionError
-from hc_interp.interventions.path_steps import INPUTS, ROUTES, PathBatch, PathEnd, StepOneValues, constant
+from hc_interp.interventions.path_steps import INPUTS, ROUTES, PathBatch, PathEnd, StepOneValues, constant, hold
 from hc_interp.interventions.sources import Source, check_source, site_of
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -54,6 +67,10 @@ class PathIntervention(Intervention):
         check_source(self.source, model, before)
         check_free(receivers, before)
 
+    def check_batch(self, model: HookedModel, batch: Batch) -> None:
+        senders, receivers = self._ends
+        check_roles(model.tokenizer, batch, (*senders, *receivers))
+
 
 @dataclass(frozen=True, eq=False)
 class PatchPath(PathIntervention):
@@ -68,14 +85,16 @@ class PatchPath(PathIntervention):
     3. The clean run is made again with the receivers holding their values of step 2. Everything after them is
        recomputed.
 
-    `senders` and `receivers` are components, their names, or results that have `.heads`. All runs are made under the
-    interventions before this one in the list. A receiver that these remove (Ablate, Keep) does not change. Captures at
-    a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all other captures step 3. Where q and k
-    of all heads are normalised together, captures of q, k and pattern show step 3 too.
+    `senders` and `receivers` are components, their names, or results that have `.heads`. A sender at a role
+    (`L2H9@subject`) takes the values of `source` there alone, and a receiver at a role holds its value of step 2 there
+    alone. All runs are made under the interventions before this one in the list. A receiver that these remove (Ablate,
+    Keep) does not change. Captures at a receiving head's own q_in, k_in, v_in, q, k, v and pattern show step 2, all
+    other captures step 3. Where q and k of all heads are normalised together, captures of q, k and pattern show step 3
+    too, and so do all captures at a receiver at a role.
 
     Raises `InterventionError` when it is built without a source or with impossible ends, inputs or route, and when it
-    is used after a PatchPath that holds one of its receivers; `ComponentError` for components that the model lacks.
-    `hc.path_effects` measures many paths.
+    is used after a PatchPath that holds one of its receivers, at whatever roles; `ComponentError` for components that
+    the model lacks; `DataError` for a row without a position of a role. `hc.path_effects` measures many paths.
     """
 
     route: str = "direct"
@@ -89,7 +108,8 @@ class PatchPath(PathIntervention):
 
         For receiver `output` there is only step 1: all components that the route freezes keep their clean values.
         """
-        senders, receivers = self._ends
+        senders, receivers = (list(map(whole, ends)) for ends in self._ends)
+        item = whole(item)
         if OUTPUT not in receivers:
             return item in receivers
         frozen = {"direct": Head | MLP, "mlps": Head, "all": ()}[self.route]
@@ -98,16 +118,17 @@ class PatchPath(PathIntervention):
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         senders, receivers = self._ends
         assert self.source is not None
-        heads = [item for item in receivers if isinstance(item, Head)]
+        # A receiver at a role is computed again elsewhere, so that its inputs must stay those of step 3.
+        heads = [item for item, roles in by_component(receivers).items() if isinstance(item, Head) and not roles]
         head_inputs = [Site(item.layer, f"{name}_in", item.head) for item in heads for name in INPUTS]
         paths = PathBatch.of(model, batch, self.source, receivers, before, also=head_inputs)
         if OUTPUT in receivers:
             return paths.freeze(senders, self.route)
         step_one = paths.step_one(senders, receivers, self.route, also=head_inputs)
-        values = paths.step_two(step_one, receivers, self.through)
+        values, where = paths.step_two(step_one, receivers, self.through), paths.where(receivers)
         return [
             *(edit for item in heads for edit in self._input_edits(paths, step_one, item)),
-            *(SiteEdit(site_of(item), constant(value)) for item, value in values.items()),
+            *(SiteEdit(site_of(item), hold(value, where.get(item))) for item, value in values.items()),
         ]
 
     def _input_edits(self, paths: PathBatch, step_one: StepOneValues, item: Head) -> list[SiteEdit]:
@@ -142,7 +163,7 @@ def path_inputs(through: Any, receivers: Iterable[PathEnd]) -> tuple[str, ...]:
     "in" is the one input of an MLP and of `output`. It may be named where no receiver is a head, and then gives all
     of q, k, v. Raises `InterventionError` for anything else.
     """
-    if through in ("in", ("in",), ["in"]) and not any(isinstance(item, Head) for item in receivers):
+    if through in ("in", ("in",), ["in"]) and not any(isinstance(whole(item), Head) for item in receivers):
         return INPUTS
     names = tuple(through) if isinstance(through, Iterable) else ()
     if not names or any(name not in INPUTS for name in names):
@@ -165,7 +186,7 @@ def check_free(receivers: Iterable[PathEnd], before: Iterable[Intervention]) -> 
 
 def check_ends_exist(model: HookedModel, ends: Iterable[PathEnd]) -> None:
     """Raise `ComponentError` for a component that the model lacks."""
-    for item in ends:
+    for item in map(whole, ends):
         if not isinstance(item, End):
             model.check_component(item)
 
@@ -175,7 +196,7 @@ def check_path(senders: Sequence[PathEnd], receivers: Sequence[PathEnd], route: 
     for role, items, end in (("sender", senders, EMBED), ("receiver", receivers, OUTPUT)):
         if not items:
             raise InterventionError(f"A path needs at least one {role}; none was given.")
-        for item in items:
+        for item in map(whole, items):
             if isinstance(item, End) and item != end:
                 raise InterventionError(f"{item} cannot be a {role}: 'embed' only sends and 'output' only receives.")
     if OUTPUT in receivers and len(receivers) > 1:

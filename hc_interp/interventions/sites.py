@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hc_interp.components import OUTPUT, Component, End, components
+from hc_interp.components import OUTPUT, At, Part, components
 from hc_interp.data.batch import Batch
+from hc_interp.data.roles import check_roles, role_mask
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.sources import Source, check_source, site_of, source_values
 from hc_interp.models.forward import SiteEdit
@@ -37,31 +38,34 @@ def site_shape(site: Site, model: HookedModel, batch: Batch) -> tuple[int, ...]:
 class Patch(Intervention):
     """Replace the value at a component or site, or at several of them, by the source's value there.
 
-    The source may also be a tensor of the site's shape. The values of pairs and donors come from runs under the
-    interventions before this one in the list.
+    A component at a role is replaced at the positions of the role alone. The source may also be a tensor of the site's
+    shape. The values of pairs and donors come from runs under the interventions before this one in the list.
 
     Raises `ComponentError` for components and sites that the model lacks, and `InterventionError` for `output`, for a
-    source that is none, and for a tensor of another shape.
+    source that is none, and for a tensor of another shape; `DataError` for a row without a position of a role.
     """
 
-    target: str | Component | End | Site | Collection[str | Component | End | Site]
+    target: str | Part | Site | Collection[str | Part | Site]
     source: Source | Tensor
 
-    def _sites(self, model: HookedModel) -> tuple[Site, ...]:
+    def _targets(self, model: HookedModel) -> tuple[Part | Site, ...]:
         targets: Any = self.target
         several = targets if isinstance(targets, list | tuple | set | frozenset) else (targets,)
-        sites: list[Site] = []
+        parts: list[Part | Site] = []
         for item in several:
             if isinstance(item, Site):
-                sites.append(item)
+                parts.append(item)
                 continue
             named = components(item, model.components)
             if OUTPUT in named:
                 raise InterventionError(
                     "'output' cannot be patched: the logits are the result. Patch Site.pooled() instead."
                 )
-            sites += map(site_of, named)
-        return tuple(sites)
+            parts += named
+        return tuple(parts)
+
+    def _sites(self, model: HookedModel) -> tuple[Site, ...]:
+        return tuple(item if isinstance(item, Site) else site_of(item) for item in self._targets(model))
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         for site in self._sites(model):
@@ -70,6 +74,7 @@ class Patch(Intervention):
             check_source(self.source, model, before)
 
     def check_batch(self, model: HookedModel, batch: Batch) -> None:
+        check_roles(model.tokenizer, batch, [item for item in self._targets(model) if not isinstance(item, Site)])
         if not isinstance(self.source, Tensor):
             return
         for site in self._sites(model):
@@ -88,7 +93,11 @@ class Patch(Intervention):
             values = source_values(self.source, model, batch, sites, before)
         if values is None:
             return []
-        return [SiteEdit(site, _put(values[site])) for site in sites]
+        edits = []
+        for item, site in zip(self._targets(model), sites, strict=True):
+            where = role_mask(model.tokenizer, batch, item.role)[:, :, None] if isinstance(item, At) else None
+            edits.append(SiteEdit(site, _put(values[site], where)))
+        return edits
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +173,11 @@ class Edit(Intervention):
 
 def check_is_site(site: Any, name: str) -> None:
     """Raise `InterventionError`, which names the intervention, for an object that is no site."""
+    if isinstance(site, At):
+        raise InterventionError(
+            f"{name} was given {site}, a component at a role; it edits a site at all positions. Use Ablate, Patch or "
+            "Scale at a role, or an Edit whose function leaves the other positions as they are."
+        )
     if not isinstance(site, Site):
         raise InterventionError(
             f"{name} was given {site!r} as its site. Expected layer, kind and head: hc.Site(3, 'z', head=7) is the "
@@ -171,5 +185,7 @@ def check_is_site(site: Any, name: str) -> None:
         )
 
 
-def _put(source: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda value: source.to(value.dtype).expand_as(value)
+def _put(source: Tensor, where: Tensor | None) -> Callable[[Tensor], Tensor]:
+    if where is None:
+        return lambda value: source.to(value.dtype).expand_as(value)
+    return lambda value: torch.where(where, source.to(value.dtype), value)

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hc_interp.components import MLP, Component, End, Head
+from hc_interp.components import MLP, End, Head, Part, whole
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.encode import pad, token_rows
 from hc_interp.data.examples import Examples
+from hc_interp.data.roles import with_roles_of
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import MeanActivations
@@ -21,12 +22,13 @@ from hc_interp.models.site import Site
 Source = MeanActivations | Donors | ContrastPairs | int | float
 
 
-def site_of(item: Component | End) -> Site:
+def site_of(item: Part) -> Site:
     """The site of a component's value: a head's `z`, an MLP's output, and for `embed` the input of layer 0.
 
-    Raises `InterventionError` for `output`, which has no value of its own.
+    It has the values at all positions, also for a component at a role. Raises `InterventionError` for `output`, which
+    has no value of its own.
     """
-    match item:
+    match whole(item):
         case Head(layer, head):
             return Site(layer, "z", head)
         case MLP(layer):
@@ -141,7 +143,7 @@ def _same_tokens(left: Batch, right: Batch) -> bool:
 
 
 def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: Batch) -> Batch:
-    """These rows of a side, padded to the length of `like`."""
+    """These rows of a side, padded to the length of `like`, with its roles where the side names none."""
     batch = side.rows(rows) if isinstance(side, Batch) else pad(model, token_rows(model, side.rows(rows)))
     width = like.input_ids.shape[1]
     if batch.input_ids.shape[1] > width:
@@ -150,4 +152,5 @@ def _encode(side: Examples | Batch, model: HookedModel, rows: list[int], like: B
         raise InterventionError(
             "A corrupt side is longer than the batch that it should replace. Use pairs.aligned(model)."
         )
-    return replace(batch.padded_to(width, 0), labels=None, ids=like.ids).to(like.input_ids.device)
+    batch = replace(batch.padded_to(width, 0), labels=None, ids=like.ids).to(like.input_ids.device)
+    return with_roles_of(batch, like)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hc_interp.components import MLP, Component, End, Head, is_upstream, universe
+from hc_interp.components import MLP, Component, End, Head, is_upstream, universe, without_role
 from hc_interp.data.batch import Batch
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, InterventionError, ModelError
@@ -227,7 +227,7 @@ class HookedModel:
 
     def check_component(self, item: Any) -> Component:
         """Return `item` if the model has it, else raise `ComponentError`."""
-        if not isinstance(item, Head | MLP) or item not in self._component_set:
+        if not isinstance(without_role(item), Head | MLP) or item not in self._component_set:
             raise ComponentError(
                 f"{item} is not a component of {self.name}, which has layers 0 to {self.n_layers - 1} with heads "
                 f"0 to {self.n_heads - 1} and one MLP each. Name one of those, like 'L{self.n_layers - 1}H0'."

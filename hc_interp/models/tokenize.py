@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hc_interp.data.batch import Batch
-from hc_interp.data.encode import words_of
+from hc_interp.data.encode import roles_of, words_of
 from hc_interp.data.examples import Examples
 from hc_interp.errors import DataError, ModelError
 
@@ -24,7 +24,8 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
         batch = tokenize(model, first.first, first.second)
         labels = None if first.label is None else torch.tensor(first.label, device=model.device)
         words = {name: tokens.to(model.device) for name, tokens in words_of(model, first).items()}
-        return replace(batch, labels=labels, ids=first.id, **words)
+        roles = roles_of(model, first, batch.input_ids.shape[1])
+        return replace(batch, labels=labels, ids=first.id, roles=roles, **words)
     if model.tokenizer is None:
         raise ModelError(
             f"{model.name} was loaded without a tokenizer, so texts cannot be encoded. "

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import Component, End, component
+from hc_interp.components import At, Part, component
 from hc_interp.errors import HCError, ResultError
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, fdr, ratio_interval, sign_flip_test
 
-PathEndName = str | Component | End | Collection[str | Component | End]  # a sender or receiver, or a group of them
+PathEndName = str | Part | Collection[str | Part]  # a sender or receiver, or a group of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +103,18 @@ class PathEffects(Result):
         for name, interval in (("share", share), ("node_share", node), ("response", response)):
             frame[name], frame[f"{name}_low"], frame[f"{name}_high"] = interval.value, interval.low, interval.high
         tested = np.where(self.downstream, p, np.nan)
-        return frame.assign(
+        frame = frame.assign(
             q=fdr(tested), n=len(effects), downstream=self.downstream, method=self.methods, dtype=self.dtype
         )
+        if self.at_roles:
+            roles = {f"{end}_role": [role_of(name) for name in frame[end]] for end in ("sender", "receiver")}
+            frame = frame.assign(**roles)
+        return frame
+
+    @property
+    def at_roles(self) -> bool:
+        """Whether some sender or receiver stands at a role."""
+        return any("@" in name for row in self.rows for name in row[:2])
 
     @classmethod
     def join(cls, parts: Sequence["PathEffects"]) -> "PathEffects":
@@ -167,6 +176,8 @@ class PathEffects(Result):
         several receivers jointly, give pairs of more sources, or measure the path exactly. Runs are scored with the
         clean side's gold label: effects and totals are usually negative, and shares, their ratios, positive.
 
+        Where ends of paths stand at roles, `sender_role` and `receiver_role` say at which; "" is all positions.
+
         Intervals are bootstrap intervals over sources. `p` is a sign-flip test over sources. `q` is `p` after
         Benjamini-Hochberg over the rows with `downstream`. `method` is "exact" or "estimate". The interval of an
         estimate shows its spread over pairs, not its error.
@@ -201,6 +212,15 @@ def label(item: PathEndName) -> str:
     if isinstance(item, tuple | list | set | frozenset):
         return "+".join(str(component(member)) for member in item)
     return str(component(item))  # type: ignore[arg-type]
+
+
+def role_of(name: str) -> str:
+    """The role at which a sender or receiver of a table stands: "subject" of "L0H1@subject", "" of "L0H1".
+
+    Of a group that stands at several roles it is all of these, as in "subject+verb".
+    """
+    parts = [component(part) for part in name.split("+")]
+    return "+".join(dict.fromkeys(part.role if isinstance(part, At) else "" for part in parts))
 
 
 def nans(n_pairs: int, n_rows: int) -> Float[Tensor, "pair row"]:

@@ -55,18 +55,23 @@ class GeneralEngine:
             effect = state.score(step_one.logits) - state.clean_score
             undefined = zero * float("nan")
             return {"effects": effect, "node": state.total, "explained": undefined, "extent": undefined}
-        values = paths.step_two(step_one, row.active, row.through)
-        changes = {item: value - paths.clean_value(item) for item, value in values.items()}
-        explained = sum((state.dot(change, state.full_change(item)) for item, change in changes.items()), zero)
-        effect = state.score(paths.step_three(values).logits) - state.clean_score if effects else zero * float("nan")
+        values, where = paths.step_two(step_one, row.active, row.through), paths.where(row.active)
+        explained = zero
+        for item, value in values.items():
+            change = value - paths.clean_value(item)
+            explained = explained + state.dot(change, state.full_change(item), where.get(item))
+        effect = zero * float("nan")
+        if effects:
+            effect = state.score(paths.step_three(values, where).logits) - state.clean_score
         return {"effects": effect, "node": node, "explained": explained, "extent": extent}
 
     def node_effect(self, receivers: Members) -> Float[Tensor, " batch"]:
-        """The effect of setting all these receivers to their corrupt values at once; 0 without receivers."""
+        """The effect of setting all these receivers to corrupt at once, where they stand; 0 without receivers."""
         if receivers not in self._node:
             known = self.state.known_node_effect(receivers)
             if known is None:
-                run = self.state.paths.step_three(self.state.paths.corrupt_values(receivers))
+                paths = self.state.paths
+                run = paths.step_three(paths.corrupt_values(receivers), paths.where(receivers))
                 known = self.state.score(run.logits) - self.state.clean_score
             self._node[receivers] = known
         return self._node[receivers]

@@ -1,6 +1,6 @@
 """`PairState`: one batch of pairs with its clean and corrupt values and scores, which all its paths share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -28,6 +28,7 @@ class PairState:
     clean_score: Float[Tensor, " batch"]
     total: Float[Tensor, " batch"]
     by_pair: bool
+    _extents: dict[Members, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, paths: PathBatch, rows: MetricRows, metric: Metric, by_pair: bool) -> "PairState":
@@ -57,18 +58,26 @@ class PairState:
         return torch.stack([self.metric(run, self.rows) for run in logits.flatten(0, -3)]).view(logits.shape[:-1])
 
     def full_change(self, item: Component) -> Tensor:
-        """`dz_full`: the receiver's corrupt value minus its clean value."""
+        """`dz_full`: the receiver's corrupt value minus its clean value, at all positions."""
         return self.paths.corrupt_values((item,))[item] - self.paths.clean_value(item)
 
-    def dot(self, left: Tensor, right: Tensor) -> Float[Tensor, " batch"]:
-        """The inner product of two values `[batch, pos, d]` over the positions that are not padding."""
-        return (left * right * self._not_padding).sum((1, 2))
+    def dot(self, left: Tensor, right: Tensor, where: Tensor | None = None) -> Float[Tensor, " batch"]:
+        """The inner product of two values `[batch, pos, d]` over the positions that are not padding.
+
+        `where` `[batch, pos]`: over these positions alone.
+        """
+        return (left * right * (self._not_padding if where is None else where[:, :, None])).sum((1, 2))
 
     def extent(self, receivers: Members) -> Float[Tensor, " batch"]:
-        """The sum of `|dz_full|^2` over the receivers."""
-        zero = torch.zeros_like(self.clean_score)
-        changes = [self.full_change(item) for item in only_components(receivers)]
-        return sum((self.dot(change, change) for change in changes), zero)
+        """The sum of `|dz_full|^2` over the receivers, of a receiver at a role over its positions."""
+        if receivers not in self._extents:
+            where = self.paths.where(receivers)
+            total = torch.zeros_like(self.clean_score)
+            for item in only_components(receivers):
+                change = self.full_change(item)
+                total = total + self.dot(change, change, where.get(item))
+            self._extents[receivers] = total
+        return self._extents[receivers]
 
     def known_node_effect(self, receivers: Members) -> Float[Tensor, " batch"] | None:
         """The node effect where it needs no run, else None.

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import torch
 
-from hc_interp.data.align import encode_pairs
+from hc_interp.data.align import EncodedPairs, encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.labels import scoring_groups
-from hc_interp.errors import DataError, HCError
+from hc_interp.data.roles import check_roles, roles_everywhere
+from hc_interp.errors import DataError, HCError, warn
 from hc_interp.interventions.path_steps import INPUTS
 from hc_interp.interventions.paths import check_ends_exist, check_free, check_path
 from hc_interp.interventions.sources import Source, check_source
@@ -20,12 +21,14 @@ from hc_interp.models.one_word import at_one_word
 from hc_interp.models.precision import dtype_name, warn_below_float32
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
-from hc_interp.patching.rows import EndGroups, rows_of
+from hc_interp.patching.rows import EndGroups, Places, Row, at_places, places_of, rows_of
 from hc_interp.patching.shards import BlockStore, shard_rows
 from hc_interp.patching.sweep import Sweep
 from hc_interp.records.digest import digest
 from hc_interp.records.provenance import provenance
 from hc_interp.torch_modes import own_torch_modes
+
+Positions = Literal["roles"] | Sequence[str] | Sequence[tuple[str | None, str | None]] | None
 
 
 @own_torch_modes
@@ -42,6 +45,7 @@ def path_effects(
     metric: str | Metric = "logit_diff",
     method: str = "exact",
     joint: bool = False,
+    positions: Positions = None,
     interventions: Iterable[Intervention] = (),
     top: float = 0.05,
     ig_steps: int = 1,
@@ -74,6 +78,13 @@ def path_effects(
     - `through`: some of q, k, v, patched together (`("q", "k")` or `"qk"`), or `"each"` for a row per input. An MLP and
       `output` have one input, "in".
     - `joint=True` patches all senders into all receivers at once, in one row.
+    - `positions`: where senders and receivers stand. `"roles"` gives a row for each pair of roles that all pairs have:
+      what travels from which span of the text to which. `["subject", "last"]` gives one for each pair of these roles,
+      and `[("subject", "last"), (None, "last")]` one for each pair of the sender's role and the receiver's (None: all
+      positions). Without it, single ends may stand at roles, `hc.Head(2, 9).at("subject")` or "L2H9@subject". A sender
+      at a role is corrupt there alone, a receiver at a role keeps its value of step 2 there alone, and its node effect,
+      response and extent are those of its value there. Positions are those of the clean sides, which are aligned with
+      the corrupt ones. `output` has no role. `hc_interp.data.roles` says which roles there are.
     - `corruption`: the source of the corrupt values, by default the pairs' corrupt sides. Shares are not defined for
       other sources.
     - `metric`: "logit_diff", "prob_diff" or a function `(logits, rows) -> [batch]`. `rows` (`MetricRows`) has gold,
@@ -99,13 +110,15 @@ def path_effects(
     labels that the model lacks, for missing answers and for answers of several tokens, `ComponentError` for components
     that it lacks, `InterventionError` without senders or receivers, for an impossible path and for a receiver whose
     value a PatchPath among `interventions` fixes, `ResultError` for a resume folder of another sweep, and `HCError` for
-    a metric of other arguments, an impossible method, number of steps, shard or memory bound. Warns (`HCWarning`) of a
-    model below float32, whose rounding errors are not small against effects.
+    a metric of other arguments, an impossible method, number of steps, shard or memory bound. `DataError` names a pair
+    that lacks a role. Warns (`HCWarning`) of a model below float32, whose rounding errors are not small against
+    effects, and of roles that `"roles"` leaves out because some pairs lack them.
     """
     _check_pairs(pairs)
     model = at_one_word(model)
     warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components, parallel=model.geometry.parallel)
+    places = None if positions is None else places_of(positions)
     for row in rows:
         check_path(row.senders, row.receivers, route)
         check_ends_exist(model, (*row.senders, *row.receivers))
@@ -116,6 +129,9 @@ def path_effects(
     measure = path_metric(metric)
     encoded = encode_pairs(model, pairs, batch_size)
     groups = scoring_groups(model.labels, pairs)
+    if positions is not None:
+        rows = at_places(rows, _all_places(model, encoded) if places is None else places)
+    _check_positions(model, encoded, rows, interventions)
     sweep = Sweep(model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib)
     check_method(method, sweep, ig_steps)
     indices, store = _pieces(sweep, pairs, method, resume, shard, joint)
@@ -130,6 +146,7 @@ def path_effects(
     columns = torch.tensor(indices) if method == "exact" else torch.arange(len(indices))
     settings = {"route": route, "corruption": corruption, "joint": joint, "interventions": interventions}
     settings |= {} if method == "exact" else {"ig_steps": ig_steps}
+    settings |= {} if positions is None else {"positions": positions}
     return PathEffects(
         rows=tuple(rows[index].name for index in indices),
         downstream=tuple(bool(rows[index].active) for index in indices),
@@ -173,6 +190,30 @@ def _pieces(
     store = BlockStore(Path(resume), settings)
     store.check()
     return indices, store
+
+
+def _all_places(model: HookedModel, encoded: EncodedPairs) -> Places:
+    """All pairs of the roles that all pairs of texts have. Warns of roles that only some have."""
+    roles, partial = roles_everywhere(model.tokenizer, [part.clean for part in encoded.batches])
+    if partial:
+        lacking = "; ".join(f"{role}, which {row} lacks" for role, row in partial.items())
+        warn(
+            f'positions="roles" leaves out roles that only some pairs have: {lacking}. Choose pairs that all have '
+            "them, pairs.rows(...), to sweep these too."
+        )
+    return [(source, target) for source in roles for target in roles]
+
+
+def _check_positions(
+    model: HookedModel, encoded: EncodedPairs, rows: Sequence[Row], interventions: Sequence[Intervention]
+) -> None:
+    """Raise now what a later batch would raise: `DataError` for a pair that lacks a role of an end or intervention."""
+    ends = dict.fromkeys(item for row in rows for item in (*row.senders, *row.receivers))
+    for part in encoded.batches:
+        check_roles(model.tokenizer, part.clean, ends)
+        for item in interventions:
+            for side in (part.clean, part.corrupt):
+                item.check_batch(model, side)
 
 
 def _check_pairs(pairs: Any) -> None:

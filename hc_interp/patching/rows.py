@@ -1,11 +1,22 @@
 """`Row`: one path that is measured; `rows_of` makes rows from the arguments of `path_effects`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-from hc_interp.components import Component, Head, Subnetwork, components, heads_of, is_upstream
+from hc_interp.components import (
+    OUTPUT,
+    At,
+    Component,
+    Head,
+    Subnetwork,
+    check_role,
+    components,
+    heads_of,
+    is_upstream,
+    whole,
+)
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.path_steps import INPUTS, PathEnd
 from hc_interp.interventions.paths import EndNames, path_ends, path_inputs
@@ -19,7 +30,8 @@ EndGroups = EndNames | Iterable[EndNames]  # an item that has several components
 class Row:
     """One path: from all of `senders` at once into the inputs `through` of all of `receivers` at once.
 
-    `parallel`: the heads and the MLP of a layer read the same stream, so that no MLP reads the heads of its layer.
+    Both may stand at roles; whether a path leads from one to the other does not depend on these. `parallel`: the heads
+    and the MLP of a layer read the same stream, so that no MLP reads the heads of its layer.
     """
 
     senders: Members
@@ -34,18 +46,18 @@ class Row:
 
     def leads(self, sender: PathEnd, receiver: PathEnd) -> bool:
         """Whether a path leads from one to the other."""
-        return sender != receiver and is_upstream(sender, receiver, parallel=self.parallel)
+        return whole(sender) != whole(receiver) and is_upstream(sender, receiver, parallel=self.parallel)
 
     @cached_property
     def name(self) -> tuple[str, str, str]:
         """Senders, receivers and inputs as text, like `("L0H1", "L2H0+L2H1", "qk")`."""
-        heads = any(isinstance(item, Head) for item in self.receivers)
+        heads = any(isinstance(whole(item), Head) for item in self.receivers)
         return _label(self.senders), _label(self.receivers), "".join(self.through) if heads else "in"
 
 
 def only_components(members: Members) -> tuple[Component, ...]:
-    """The heads and MLPs among the members, without `embed` and `output`."""
-    return tuple(item for item in members if isinstance(item, Component))
+    """The heads and MLPs among the members without their roles, and without `embed` and `output`."""
+    return tuple(item for item in dict.fromkeys(map(whole, members)) if isinstance(item, Component))
 
 
 @cache
@@ -79,10 +91,56 @@ def rows_of(
     rows = []
     for group in sending:
         for receiver in receiving:
-            heads = any(isinstance(item, Head) for item in receiver)
+            heads = any(isinstance(whole(item), Head) for item in receiver)
             splits = [(name,) for name in INPUTS] if each and heads else [together]
             rows.extend(Row(group, receiver, split, parallel) for split in splits)
     return rows
+
+
+Places = Sequence[tuple[str | None, str | None]]  # of sender and receiver; None: at all positions
+
+
+def places_of(positions: Any) -> Places | None:
+    """The places that `positions` names: pairs of roles, or all pairs of the roles in a list; None for "roles" itself.
+
+    Raises `InterventionError` for anything else, and `ComponentError` for a text that can name no role.
+    """
+    if positions == "roles":
+        return None
+    items = list(positions) if isinstance(positions, Iterable) and not isinstance(positions, str) else []
+    if items and all(isinstance(item, str) for item in items):
+        return [(check_role(source), check_role(target)) for source in items for target in items]
+    if items and all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        return [(source and check_role(source), target and check_role(target)) for source, target in items]
+    raise InterventionError(
+        f"positions={positions!r} was given. Expected 'roles' (all roles that all pairs have), roles, like ['subject', "
+        "'last'], or pairs of the sender's and the receiver's role, like [('subject', 'last')], with None for all "
+        "positions."
+    )
+
+
+def at_places(rows: Sequence[Row], places: Places) -> list[Row]:
+    """Each row at each of the places; `output` has none.
+
+    Raises `InterventionError` for an end that stands at a role already.
+    """
+    for row in rows:
+        for item in (*row.senders, *row.receivers):
+            if isinstance(item, At):
+                raise InterventionError(
+                    f"{item} stands at a role, and positions= gives roles to all ends. Expected one of the two: name "
+                    f"{item.whole}, or leave positions out."
+                )
+    placed = [
+        replace(row, senders=_placed(row.senders, source), receivers=_placed(row.receivers, target))
+        for row in rows
+        for source, target in places
+    ]
+    return list(dict.fromkeys(placed))
+
+
+def _placed(members: Members, role: str | None) -> Members:
+    return tuple(item if role is None or item == OUTPUT else whole(item).at(role) for item in members)
 
 
 def _members(ends: Any, role: str, among: Sequence[Component]) -> list[Members]:

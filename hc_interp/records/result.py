@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.checksum import note_unchecked, read_checked, write_checked
-from hc_interp.components import MLP, End, Head, Subnetwork, component
+from hc_interp.components import MLP, At, End, Head, Subnetwork, component
 from hc_interp.errors import ChecksumError, HCError, ResultError
 
 # The module that defines each kind of result, as text, so that a file is read without importing every module first.
@@ -167,7 +167,7 @@ def encode(value: Any) -> Any:
     if isinstance(value, Result):
         fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
         return {"__result__": type(value).__name__, "fields": fields}
-    if isinstance(value, Head | MLP | End):
+    if isinstance(value, Head | MLP | End | At):
         return {"__component__": str(value)}
     if isinstance(value, Subnetwork):
         return {"__subnetwork__": value.to_dict()}

@@ -5,6 +5,7 @@ An example is made only if `meaning.label` proves its label.
 """
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from hc_interp.data.grammar import lexicon
 from hc_interp.data.grammar.constructions import WORD_CLASSES
 from hc_interp.data.grammar.frames import BY_KIND, Frame
 from hc_interp.data.grammar.meaning import Tokens, label, parse_claim, parse_premise
+from hc_interp.data.grammar.roles import roles_of
 from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.errors import DataError
 
@@ -190,7 +192,8 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
     """`n` distinct examples of one case, drawn by `seed`, with label 0 (entailment) or 1 (non-entailment).
 
     Ids are `<case>:<seed>:<number>`; a larger `n` only adds examples. `source` is the sorted words of the premise, so
-    that premises with the same words in another order have the same source. Raises `DataError` for an unknown case and
+    that premises with the same words in another order have the same source. `spans` has the roles of `grammar.roles`.
+    Raises `DataError` for an unknown case and
     if fewer than `n` distinct examples are found.
     """
     case = known_case(case)
@@ -213,7 +216,7 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
         if (premise, hypothesis) not in rows and _proved_label(premise, hypothesis) == gold:
             rows[premise, hypothesis] = " ".join(sorted(word for word in premise if word != ","))
             tries = 0
-    return Examples(
+    examples = Examples(
         first=tuple(sentence(premise) for premise, _ in rows),
         second=tuple(sentence(hypothesis) for _, hypothesis in rows),
         label=(gold,) * n,
@@ -222,6 +225,7 @@ def case_examples(case: str, n: int, seed: int) -> Examples:
         groups=TWO_WAY,
         classes=NLI_CLASSES,
     )
+    return replace(examples, spans=roles_of(examples))
 
 
 def frame_for(template: str, rng: np.random.Generator) -> Frame:

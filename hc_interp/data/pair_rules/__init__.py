@@ -8,6 +8,7 @@ import numpy as np
 from hc_interp.data.examples import Examples
 from hc_interp.data.grammar.cases import known_case
 from hc_interp.data.grammar.meaning import parse_claim, parse_premise, rewrite, tokens_of
+from hc_interp.data.grammar.roles import CHANGED, changed_words, roles_of
 from hc_interp.data.grammar.shared_words import units_of
 from hc_interp.data.pair_rules.order import agents_of, order_edit
 from hc_interp.data.pair_rules.overlap import WordPool, overlap_edit
@@ -37,7 +38,8 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
     that the premise does not have, so that the hypothesis does not follow. The clean side has rows of `examples`. The
     corrupt side has the same ids and sources, with new texts and labels. Rows without two proved labels are left out,
     so the sides can be shorter than `examples`, or empty. The edit of an example depends on `seed`, its id, and (for
-    replacements) the words of the other examples. Raises `DataError` for an unknown case, a kind that the case does
+    replacements) the words of the other examples. Both sides have units, and spans of the roles of `grammar.roles`.
+    Raises `DataError` for an unknown case, a kind that the case does
     not have, and examples without second texts or without two labels. Alignment is not checked here, because it depends
     on the tokenizer.
     """
@@ -71,7 +73,6 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
             corrupt_label.append(1 - gold[row] if kind == "order" else 1)
             edits.append((rewrite(examples.first[row], edit[0]), rewrite(second[row], edit[1])))
     clean = examples.rows(rows)
-    clean = replace(clean, units=units_of(clean))
     corrupt = Examples(
         first=tuple(premise for premise, _ in edits),
         second=tuple(hypothesis for _, hypothesis in edits),
@@ -81,4 +82,11 @@ def make_pairs(case: str, examples: Examples, kind: str, seed: int = 0) -> tuple
         groups=clean.groups,
         classes=clean.classes,
     )
-    return clean, replace(corrupt, units=units_of(corrupt))
+    changed = CHANGED[kind]
+    given = clean.spans or {}  # a user's own, which only the clean side has
+    clean_spans = {**roles_of(clean), changed: changed_words(clean, corrupt), **given}
+    corrupt_spans = {**roles_of(corrupt), changed: changed_words(corrupt, clean)}
+    return (
+        replace(clean, units=units_of(clean), spans=clean_spans),
+        replace(corrupt, units=units_of(corrupt), spans=corrupt_spans),
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.prompts.reader import PromptReader
+from hc_interp.data.spans import filled
 from hc_interp.data.tables import PROMPT_TASKS
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
@@ -22,6 +23,7 @@ NOUNS = (
 CENTURIES = tuple(range(11, 20))
 LOWEST = "01"  # the year of the corrupt side
 ((CASE, (KIND,)),) = PROMPT_TASKS["greater_than"].items()
+ROLES = ("noun", "century", "year")  # the first mention of each
 FEWEST = 10  # years of a century that the tokenizer must know
 N_TRAIN, N_VALIDATION, N_CASE = 500, 150, 150
 
@@ -31,7 +33,8 @@ def greater_than(tokenizer: object, seed: int, max_per_case: int | None) -> Task
 
     The answer is any year of the century above the first one, and the foil is any that is not above it. The pairs of
     kind "year_below" have the year 01 on the corrupt side. A year is used if its century and its last two digits are
-    one token each. Raises `DataError` if that is so for fewer than ten years of every century.
+    one token each. Components can stand at `noun`, `century` and `year` (its last two digits). Raises `DataError` if
+    that is so for fewer than ten years of every century.
     """
     reader = PromptReader.of(tokenizer, "greater_than")
     years = {century: _years(reader, century) for century in CENTURIES}
@@ -78,11 +81,13 @@ def _examples(
     reader: PromptReader, years: dict[int, list[str]], drawn: Sequence[tuple[str, int, str]], *, corrupt: bool
 ) -> Examples:
     rows = [(noun, century, LOWEST if corrupt else year) for noun, century, year in drawn]
+    texts = [filled(TEMPLATE, noun=noun, century=str(century), year=year) for noun, century, year in rows]
     return Examples(
-        [TEMPLATE.format(noun=noun, century=century, year=year) + reader.end for noun, century, year in rows],
+        [text + reader.end for text, _ in texts],
         id=[f"greater-than-{row}" for row in range(len(rows))],
         source=[f"{noun} {century}{year}" for noun, century, year in drawn],
         units={"noun": [noun for noun, *_ in drawn], "century": [str(century) for _, century, _ in drawn]},
         answer=[tuple(other for other in years[century] if other > year) for _, century, year in rows],
         foil=[tuple(other for other in years[century] if other <= year) for _, century, year in rows],
+        spans={role: [places[role][0] for _, places in texts] for role in ROLES},
     )

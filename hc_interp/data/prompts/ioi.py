@@ -10,6 +10,7 @@ import numpy as np
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.prompts.reader import PromptReader
+from hc_interp.data.spans import filled
 from hc_interp.data.tables import PROMPT_TASKS
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
@@ -33,6 +34,7 @@ TEMPLATES = (
 )
 CASES = tuple(PROMPT_TASKS["ioi"])  # the order of the names: the indirect object (A) comes first, or the subject (B)
 KINDS = PROMPT_TASKS["ioi"][CASES[0]]
+ROLES = ("io", "s1", "s2")  # the indirect object's name, and both mentions of the subject's
 FEWEST = 6  # names of one token; a prompt and its unrelated names take five
 N_TRAIN, N_VALIDATION, N_CASE = 1000, 300, 300
 
@@ -42,6 +44,7 @@ def ioi(tokenizer: object, seed: int, max_per_case: int | None, names: Sequence[
 
     Pairs of each case: "names" (the subject's second mention is the other name, so that the answer changes; both sides
     have an answer), "abc" (three unrelated names, no answer) and "order" (ABBA becomes BABA or back; the same answer).
+    Components can stand at `io` (the indirect object's name), `s1` and `s2` (the mentions of the subject's).
     Raises `DataError` if fewer than six names are one token.
     """
     reader = PromptReader.of(tokenizer, "ioi")
@@ -80,12 +83,17 @@ class _Prompt:
         self.case = case
         self.template, self.place, self.thing = (_one(rng, options) for options in (TEMPLATES, PLACES, THINGS))
 
-    def text(self, a: str, b: str, subject: str, *, turned: bool = False) -> str:
-        first, second = (a, b) if (self.case == "ABBA") != turned else (b, a)
-        return self.template.format(first=first, second=second, subject=subject, place=self.place, thing=self.thing)
+    def text(self, a: str, b: str, subject: str, *, turned: bool = False) -> tuple[str, dict[str, tuple[int, int]]]:
+        """The text, and the spans of the roles: `s1` is the subject's first mention (of B where it is neither)."""
+        a_first = (self.case == "ABBA") != turned
+        first, second = (a, b) if a_first else (b, a)
+        words = {"first": first, "second": second, "subject": subject, "place": self.place, "thing": self.thing}
+        text, places = filled(self.template, **words)
+        io, s1 = ("first", "second") if a_first != (subject == a) else ("second", "first")
+        return text, {"io": places[io][0], "s1": places[s1][0], "s2": places["subject"][0]}
 
-    def side(self, kind: str) -> tuple[str, tuple[str, str] | None]:
-        """The text of the clean side or of a corruption, and its answer and foil."""
+    def side(self, kind: str) -> tuple[tuple[str, dict[str, tuple[int, int]]], tuple[str, str] | None]:
+        """The text of the clean side or of a corruption with the spans of its roles, and its answer and foil."""
         a, b = self.a, self.b
         if kind == "names":
             return self.text(a, b, a), (b, a)
@@ -113,12 +121,13 @@ def _examples(reader: PromptReader, drawn: Sequence[_Prompt], kind: str) -> Exam
         "thing": [prompt.thing for prompt in drawn],
     }
     return Examples(
-        [text + reader.end for text, _ in sides],
+        [text + reader.end for (text, _), _ in sides],
         id=[f"ioi-{row}" for row in range(len(drawn))],
         source=[" ".join([p.template.split()[0], *sorted((p.a, p.b)), p.place, p.thing]) for p in drawn],
         units=units,
         answer=[f" {answer}" for answer, _ in words] or None,
         foil=[f" {foil}" for _, foil in words] or None,
+        spans={role: [spans[role] for (_, spans), _ in sides] for role in ROLES},
     )
 
 

@@ -1,18 +1,18 @@
 """`ExactEngine`, the fast engine: the three steps for all rows of a sweep on one batch without padding."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import MLP, OUTPUT, Component, Head
-from hc_interp.interventions.path_steps import PathEnd
+from hc_interp.interventions.path_steps import Positions
 from hc_interp.models.forward import by_site
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.budget import Budget
-from hc_interp.patching.engine.stack import Stack
+from hc_interp.patching.engine.stack import Held, Stack
 from hc_interp.patching.engine.step_one import LayerChange, StepOne
 from hc_interp.patching.engine.step_three import StepThree, first_layer, last_layer
 from hc_interp.patching.engine.step_two import StepTwo, Through
@@ -21,7 +21,7 @@ from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Members, Row, only_components
 
 RowSender = tuple[int, int]  # the index of a row, and the index of its senders in their chunk
-Key = tuple[PathEnd, Through]  # a receiver and its named inputs; an MLP has none
+Key = tuple[Component, Through]  # a receiving component and its named inputs; an MLP has none
 Changes = dict[Key, Float[Tensor, "sender batch pos d"]]  # of the receivers' values: step 2
 
 
@@ -29,11 +29,18 @@ Changes = dict[Key, Float[Tensor, "sender batch pos d"]]  # of the receivers' va
 class Segment:
     """Rows of one chunk of senders that have the same active receivers and inputs.
 
-    `changes` `[sender, batch, pos, d]` are those of the receivers' values; each row uses the changes of its senders.
+    `changes` `[sender, batch, pos, d]` are those of the receiving components' values at all positions; each row uses
+    the changes of its senders. `where` are the positions of the receivers that stand at roles.
     """
 
     rows: tuple[RowSender, ...]
     changes: dict[Component, Tensor]
+    where: Positions
+
+    def change(self, item: Component, senders: Sequence[int]) -> Float[Tensor, "row batch pos d"]:
+        """The changes of one receiver for these senders, 0 where it does not stand."""
+        change = self.changes[item][list(senders)]
+        return change * self.where[item][:, :, None] if item in self.where else change
 
 
 @dataclass
@@ -96,7 +103,7 @@ class ExactEngine:
                 waiting.setdefault(end, {}).setdefault((row.active, row.through), []).append((index, sender))
         changes: Changes = {}
         targets = {target for layer_rows in waiting.values() for target in layer_rows}
-        mlps = {item.layer for receivers, _ in targets for item in receivers if isinstance(item, MLP)}
+        mlps = {item.layer for receivers, _ in targets for item in only_components(receivers) if isinstance(item, MLP)}
         for arriving in self.step_one.run(groups, max(waiting), mlps):
             if isinstance(arriving, LayerChange):
                 if arriving.layer == n:
@@ -107,19 +114,24 @@ class ExactEngine:
                 changes[MLP(arriving.layer), ()] = arriving.change
             done = {}
             for target in list(waiting.get(arriving.layer, {})):
-                if all(self._key(item, target[1]) in changes for item in target[0]):
+                if all(self._key(item, target[1]) in changes for item in only_components(target[0])):
                     done[target] = waiting[arriving.layer].pop(target)
-            segments = [
-                Segment(tuple(rows), {item: changes[self._key(item, through)] for item in only_components(receivers)})
-                for (receivers, through), rows in done.items()
-            ]
+            segments = []
+            for (receivers, through), rows in done.items():
+                own = {item: changes[self._key(item, through)] for item in only_components(receivers)}
+                segments.append(Segment(tuple(rows), own, self.state.paths.where(receivers)))
             yield from self._finish(segments, with_effects)
-            needed = {self._key(item, t) for rows in waiting.values() for receivers, t in rows for item in receivers}
+            needed = {
+                self._key(item, through)
+                for rows in waiting.values()
+                for receivers, through in rows
+                for item in only_components(receivers)
+            }
             for key in [key for key in changes if key not in needed]:
                 del changes[key]
 
     @staticmethod
-    def _key(item: PathEnd, through: Through) -> Key:
+    def _key(item: Component, through: Through) -> Key:
         return (item, through) if isinstance(item, Head) else (item, ())
 
     def _run_step_two(self, arriving: LayerChange, targets: set[tuple[Members, Through]], changes: Changes) -> None:
@@ -127,7 +139,7 @@ class ExactEngine:
         here = {
             (item, through)
             for receivers, through in targets
-            for item in receivers
+            for item in only_components(receivers)
             if isinstance(item, Head) and item.layer == arriving.layer
         }
         if not here:
@@ -143,18 +155,44 @@ class ExactEngine:
         sums = {}
         for segment in segments:
             explained = sum(
-                torch.einsum("sbpd,bpd->sb", change, self.state.full_change(item))
+                torch.einsum("sbpd,bpd->sb", change, self._full_change(item, segment.where))
                 for item, change in segment.changes.items()
             )
             assert isinstance(explained, Tensor)
             for index, sender in segment.rows:
                 sums[index] = explained[sender], self.state.extent(self.rows[index].receivers)
         undefined = torch.full_like(self.state.clean_score, float("nan"))
-        effects = self._effects(segments) if with_effects else ((index, undefined) for index in sums)
+        effects = self._all_effects(segments) if with_effects else ((index, undefined) for index in sums)
         for index, effect in effects:
             explained, extent = sums[index]
             node = self._node.get(self.rows[index].active, torch.full_like(effect, float("nan")))
             yield index, {"effects": effect, "node": node, "explained": explained, "extent": extent}
+
+    def _full_change(self, item: Component, where: Positions) -> Float[Tensor, "batch pos d"]:
+        """A receiver's change from clean to corrupt, 0 where it does not stand."""
+        change = self.state.full_change(item)
+        return change * where[item][:, :, None] if item in where else change
+
+    def _all_effects(self, segments: Sequence[Segment]) -> Iterator[tuple[int, Tensor]]:
+        """Effects of rows. Those whose receivers stand only where nothing changes that the output can see are 0."""
+        zero = torch.zeros_like(self.state.clean_score)
+        changing = []
+        for segment in segments:
+            kept = segment.rows
+            if segment.where:
+                moves = {sender: self._moves(segment, sender) for sender in {sender for _, sender in segment.rows}}
+                kept = tuple(row for row in segment.rows if moves[row[1]])
+                yield from ((index, zero) for index, sender in segment.rows if not moves[sender])
+            if kept:
+                changing.append(replace(segment, rows=kept))
+        yield from self._effects(changing)
+
+    def _moves(self, segment: Segment, sender: int) -> bool:
+        """Whether some receiver changes in some pair, in the last layer at the read position."""
+        return any(
+            bool(segment.change(item, [sender])[:, :, self.step_three.seen(item.layer)].any())
+            for item in segment.changes
+        )
 
     def _effects(self, segments: Sequence[Segment]) -> Iterator[tuple[int, Tensor]]:
         """Effects of rows, `budget.paths` at a time.
@@ -189,12 +227,13 @@ class ExactEngine:
         layer = first_layer(chunk[0].changes)
         starts, changed, fixed = [], [], {}
         for segment in chunk:
-            changes = {item: change[[s for _, s in segment.rows]] for item, change in segment.changes.items()}
-            starts.append(self.step_three.start(layer, changes))
+            changes = {item: segment.change(item, [s for _, s in segment.rows]) for item in segment.changes}
+            starts.append(self.step_three.start(layer, changes, segment.where))
             changed.append(torch.stack([(change != 0).flatten(2).any(2) for change in changes.values()]).any(0))
             if len(chunk) == 1:
                 later = {item: change for item, change in changes.items() if item.layer > layer}
-                fixed = {item: self.step_three.new_value(item, change) for item, change in later.items()}
+                values = {item: self.step_three.new_value(item, change) for item, change in later.items()}
+                fixed = {item: Held(value, segment.where.get(item)) for item, value in values.items()}
         x = starts[0] if len(starts) == 1 else torch.cat(starts)
         scores = self.state.score(self.step_three.finish(layer + 1, x, fixed))
         clean = self._clean_score_from(layer, isinstance(next(iter(chunk[0].changes)), Head))
@@ -208,7 +247,7 @@ class ExactEngine:
         if (layer, heads) not in self._clean_scores:
             item = Head(layer, 0) if heads else MLP(layer)
             unchanged = torch.zeros_like(self.state.paths.clean_value(item))[None]
-            x = self.step_three.start(layer, {item: unchanged})
+            x = self.step_three.start(layer, {item: unchanged}, {})
             self._clean_scores[layer, heads] = self.state.score(self.step_three.finish(layer + 1, x, {}))[0]
         return self._clean_scores[layer, heads]
 
@@ -219,7 +258,7 @@ class ExactEngine:
         end = self.state.paths.clean[Site(self.stack.depth - 1, "resid_post")]
         before = self.state.score(self.stack.logits(end[:, self.stack.at]))
         effects = self.state.score(self.stack.logits(arriving.stream[:, :, self.stack.at])) - before
-        effects = effects.masked_fill(~arriving.reached, 0)
+        effects = effects.masked_fill(~arriving.reached[:, :, self.stack.at], 0)
         undefined = torch.full_like(before, float("nan"))
         for rows in waiting.values():
             for index, sender in rows:
@@ -239,12 +278,13 @@ class ExactEngine:
         by_start: dict[int, list[Segment]] = {}
         for number, receivers in enumerate(unknown):
             changes = {item: self.state.full_change(item)[None] for item in only_components(receivers)}
-            by_start.setdefault(first_layer(changes), []).append(Segment(((number, 0),), changes))
+            segment = Segment(((number, 0),), changes, self.state.paths.where(receivers))
+            by_start.setdefault(first_layer(changes), []).append(segment)
         for segments in by_start.values():
-            for number, effect in self._effects(segments):
+            for number, effect in self._all_effects(segments):
                 self._node[unknown[number]] = effect
         return {index: self._node[receivers] for index, receivers in receivers_of.items()}
 
 
 def _cut(segment: Segment, start: int, size: int) -> Segment:
-    return Segment(segment.rows[start : start + size], segment.changes)
+    return replace(segment, rows=segment.rows[start : start + size])

@@ -10,9 +10,10 @@ after attention was added. The MLP reads it, except in a parallel layer, where t
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hc_interp.components import MLP, Component, Head
@@ -24,6 +25,16 @@ from hc_interp.patching.engine.kernels import linear
 
 ComponentValues = Mapping[Component, Tensor]
 Edits = Mapping[Site, Sequence[Callable[[Tensor], Tensor]]]  # of interventions on components
+
+
+class Held(NamedTuple):
+    """The value of a component that step 3 fixes, at all positions or only where it stands at a role."""
+
+    value: Float[Tensor, "path batch pos d"]
+    where: Bool[Tensor, "batch pos"] | None
+
+
+Fixed = Mapping[Component, Held]
 
 
 class Stack(ABC):
@@ -188,7 +199,7 @@ class Stack(ABC):
         layer: int,
         x: Float[Tensor, "path batch pos d_model"],
         edits: Edits,
-        fixed: ComponentValues,
+        fixed: Fixed,
         *,
         last: bool,
     ) -> Float[Tensor, "path batch seen d_model"]:
@@ -200,7 +211,7 @@ class Stack(ABC):
         z = self.edited(edits, Site(layer, "z"), self.z_read(layer, x) if last else self.z(layer, x), length)
         for item, value in fixed.items():
             if isinstance(item, Head) and item.layer == layer:
-                z[..., item.head, :] = self.at_seen(value, z.shape[2])
+                z[..., item.head, :] = self.held(value, z[..., item.head, :])
         x = x[:, :, self.read] if last else x
         mid = self.after_attention(layer, self.attn_out(layer, z).add_(x))
         return self.finish_layer(layer, self.mlp_reads(x, mid), mid, edits, fixed, length)
@@ -211,17 +222,32 @@ class Stack(ABC):
         reads: Float[Tensor, "path batch seen d_model"],
         mid: Float[Tensor, "path batch seen d_model"],
         edits: Edits,
-        fixed: ComponentValues,
+        fixed: Fixed,
         length: int,
     ) -> Float[Tensor, "path batch seen d_model"]:
         """The layer's output, from the stream that its MLP reads and `resid_mid`, to which the MLP adds.
 
         An MLP in `fixed` keeps its value. `length` counts all positions.
         """
-        if MLP(layer) in fixed:
-            return self.after_mlp(layer, mid + self.at_seen(fixed[MLP(layer)], mid.shape[2]))
+        held = fixed.get(MLP(layer))
+        if held is not None and held.where is None:
+            return self.after_mlp(layer, mid + self.at_seen(held.value, mid.shape[2]))
         out = self.edited(edits, Site(layer, "mlp_out"), self.mlp(layer, reads), length)
+        out = out if held is None else self.held(held, out)
         return self.after_mlp(layer, out.add_(mid))
+
+    def held(self, fixed: Held, computed: Float[Tensor, "path batch seen d"]) -> Float[Tensor, "path batch seen d"]:
+        """The fixed value where it is fixed, and elsewhere the one that was computed."""
+        value = self.at_seen(fixed.value, computed.shape[2])
+        if fixed.where is None:
+            return value
+        return torch.where(self.at_seen(fixed.where[None, :, :, None], computed.shape[2]), value, computed)
+
+    def spread(self, reached: Bool[Tensor, "*rows pos"]) -> Bool[Tensor, "*rows pos"]:
+        """The positions that can attend to one of these: from the first of them on, or in an encoder all of the row."""
+        if self.geometry.family.causal:
+            return reached.cumsum(-1) > 0
+        return reached.any(-1, keepdim=True).expand_as(reached)
 
     def at_seen(self, value: Float[Tensor, "path batch pos ..."], n: int) -> Float[Tensor, "path batch seen ..."]:
         """The value at the `n` computed positions: all of them, or the read position alone."""

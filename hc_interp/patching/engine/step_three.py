@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hc_interp.components import MLP, Component, Head
-from hc_interp.interventions.path_steps import PathBatch
+from hc_interp.interventions.path_steps import PathBatch, Positions
 from hc_interp.models.site import Site
-from hc_interp.patching.engine.stack import ComponentValues, Edits, Stack
+from hc_interp.patching.engine.stack import ComponentValues, Edits, Fixed, Held, Stack
 
 
 @dataclass
@@ -26,16 +26,21 @@ class StepThree:
         """The positions at which this layer's output is computed: the read position in the last layer, else all."""
         return self.stack.read if layer == self.stack.depth - 1 else slice(None)
 
-    def start(self, layer: int, changes: ComponentValues) -> Float[Tensor, "path batch seen d_model"]:
+    def start(self, layer: int, changes: ComponentValues, where: Positions) -> Float[Tensor, "path batch seen d_model"]:
         """The output of the first receivers' layer, from the changes `[path, batch, pos, ...]` of their values.
 
+        The changes are 0 where a receiver does not stand. There nothing changes before it but for an MLP whose layer
+        has receiving heads: that one is computed again outside of its positions, `where`.
         The sum of stream and attention is clean's sum plus `dz W_O`, so that nothing before it is computed again.
         """
         seen = self.seen(layer)
         heads = [item.head for item in changes if isinstance(item, Head) and item.layer == layer]
         sums, cache = self._clean_sum(layer)
         length, sums = sums.shape[1], sums[:, seen]
-        fixed = {item: self.new_value(item, change) for item, change in changes.items() if item == MLP(layer)}
+        own = where.get(MLP(layer)) if heads else None
+        fixed = {
+            item: Held(self.new_value(item, change), own) for item, change in changes.items() if item == MLP(layer)
+        }
         if not heads:
             mid = self.stack.after_attention(layer, sums).expand(len(changes[MLP(layer)]), -1, -1, -1)
             return self.stack.finish_layer(layer, mid, mid, self.edits, fixed, length)
@@ -50,7 +55,7 @@ class StepThree:
         return self.stack.after_mlp(layer, out.add_(mid))
 
     def finish(
-        self, layer: int, x: Float[Tensor, "path batch pos d_model"], fixed: ComponentValues
+        self, layer: int, x: Float[Tensor, "path batch pos d_model"], fixed: Fixed
     ) -> Float[Tensor, "path batch class"]:
         """Logits from the stream that enters `layer`; components in `fixed` keep these values."""
         for i in range(layer, self.stack.depth):

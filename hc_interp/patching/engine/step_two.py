@@ -46,8 +46,10 @@ class StepTwo:
             for through in throughs:
                 inputs = {name: new[name] if name in through else clean[name][None] for name in INPUTS}
                 change = self._z(layer, heads, inputs) - before
-                # Pairs in which no sender's corrupt value differs from clean have no change but rounding errors.
-                result[through][part] = change.masked_fill_(~arriving.reached[part][:, :, None, None, None], 0)
+                # Elsewhere there is no change but rounding errors.
+                reached = arriving.reached[part]
+                reached = reached if through == ("q",) else self.stack.spread(reached)
+                result[through][part] = change.masked_fill_(~reached[..., None, None], 0)
         return result
 
     def _project(

@@ -1,6 +1,6 @@
 """Gradients of the metric at every place where a path can end, from one backward pass of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,8 @@ class Gradients:
     output. The values are `stream[layer]`, the residual stream that enters the layer; `attention_sum[layer]`, that
     stream plus attention's output; `mlp_sum[layer]`, the stream after attention plus the MLP's output; and
     `o_out[layer]`, the output of attention's projection. In the last layer `mlp`, `attention_sum` and `mlp_sum` hold
-    only the position that the output reads.
+    only the position that the output reads. `qkv_at[layer, roles]` are gradients at q, k and v through the layer's `z`
+    at the positions of these roles alone.
     """
 
     qkv: Sequence[Float[Tensor, "batch pos 3 head d_head"]]
@@ -30,20 +31,31 @@ class Gradients:
     attention_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     mlp_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     o_out: Sequence[Float[Tensor, "batch pos d_model"]]
+    qkv_at: Mapping[tuple[int, tuple[str, ...]], Float[Tensor, "batch pos 3 head d_head"]]
 
 
 @torch.enable_grad()
-def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "batch pos d_model"]) -> Gradients:
-    """The gradients in the run that starts from `x`, the input of layer 0: one forward and one backward pass."""
+def gradients(
+    stack: Stack,
+    state: PairState,
+    edits: Edits,
+    x: Float[Tensor, "batch pos d_model"],
+    at: Collection[tuple[int, tuple[str, ...]]] = (),
+) -> Gradients:
+    """The gradients in the run that starts from `x`, the input of layer 0: one forward and one backward pass.
+
+    `at` are the layers and roles of `qkv_at`; each takes one more backward pass, through that layer's attention alone.
+    """
     n, length = stack.depth, x.shape[1]
     x = x.detach().requires_grad_()
-    qkv, mlps, stream, attention_sum, mlp_sum, o_out = [], [], [], [], [], []
+    qkv, mlps, stream, attention_sum, mlp_sum, o_out, all_z = [], [], [], [], [], [], []
     for layer in range(n):
         stream.append(x.detach())
         qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
         o_out.append(stack.o_out(layer, z.detach()))
+        all_z.append(z)
         if layer == n - 1:
             z, x = z[:, stack.read], x[:, stack.read]
         total = x + stack.attn_out(layer, z)
@@ -54,5 +66,13 @@ def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "ba
         mlp_sum.append(total.detach())
         x = stack.after_mlp(layer, total)
     score = state.score(stack.logits(x[:, 0])).sum()
-    slopes = torch.autograd.grad(score, [*qkv, *mlps, x], materialize_grads=True)
-    return Gradients(slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out)
+    inputs = [*qkv, *mlps, x, *all_z]
+    slopes = torch.autograd.grad(score, inputs, retain_graph=bool(at), materialize_grads=True)
+    at_z = slopes[2 * n + 1 :]
+    qkv_at = {}
+    for layer, roles in at:
+        where = state.paths.positions(roles)[:, :, None, None]
+        (qkv_at[layer, roles],) = torch.autograd.grad(
+            all_z[layer], qkv[layer], at_z[layer] * where, retain_graph=True, materialize_grads=True
+        )
+    return Gradients(slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out, qkv_at)
