@@ -1,5 +1,7 @@
 """Random pairs for path patching, ends of paths of every kind, and what the twin gives for them."""
 
+from dataclasses import replace
+
 import torch
 from tiny import tiny_batch
 from twin import Twin
@@ -24,6 +26,16 @@ def make_pairs(rows: int, seed: int = 0) -> ContrastPairs:
     )
     gold = [i % 2 for i in range(rows)]
     return ContrastPairs(clean, corrupt, gold, groups=GROUPS)
+
+
+def pairs_with_roles(rows: int = 4, seed: int = 0) -> ContrastPairs:
+    """Pairs whose positions are "a" or "b"; "c" overlaps with both."""
+    pairs = make_pairs(rows, seed)
+    mask = pairs.clean.attention_mask.bool()
+    position = torch.arange(mask.shape[1]).expand_as(mask)
+    a = mask & ((position % 3 == 0) | (position == 1))
+    roles = {"a": a, "b": mask & ~a, "c": mask & (position > 0) & (position < 4)}
+    return replace(pairs, clean=replace(pairs.clean, roles=roles))
 
 
 def twin_effect(module, pairs, senders, receivers, through, route):

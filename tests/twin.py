@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import torch
 from twin_layers import LAYERS, POST_NORM, attention, family_of
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head
+from hc_interp.components import EMBED, MLP, OUTPUT, At, Head
 
 
 class Twin:
@@ -132,33 +132,54 @@ class Twin:
         """z of all heads, `[batch, pos, head, d_head]`."""
         return attention(self.module, q, k, v, mask, layer)
 
-    def path(self, clean, corrupt, senders, receivers, through, route, corrupt_values=None, base_edits=None):
-        """Logits of step 3 (of step 1 where `output` receives), and the receivers' new values."""
+    def path(
+        self, clean, corrupt, senders, receivers, through, route, corrupt_values=None, base_edits=None, roles=None
+    ):
+        """Logits of step 3 (of step 1 where `output` receives), and the receivers' new values at all positions.
+
+        `roles[role]` `[batch, pos]` says where an end at this role stands.
+        """
         base = base_edits or {}
+
+        def bare(item):
+            return item.whole if isinstance(item, At) else item
+
+        def stands(item):
+            everywhere = torch.ones_like(clean.input_ids, dtype=torch.bool)
+            return (roles[item.role] if isinstance(item, At) else everywhere)[:, :, None]
+
+        def put(item, new, old):
+            return torch.where(stands(item), new, old)
+
         _, c = self.run(clean, base)
         x = corrupt_values if corrupt_values is not None else self.run(corrupt, base)[1]
         n = len(self.layers)
 
         # step 1
         edits, computed = dict(base), {}
-        if EMBED in senders:
-            edits[None, "embed"] = lambda value: x[None, "embed"].expand_as(value)
+        for sender in senders:
+            if bare(sender) == EMBED:
+                before = edits.get((None, "embed"), lambda value: value)
+                edits[None, "embed"] = lambda value, s=sender, f=before: put(s, x[None, "embed"], f(value))
         for layer in range(n):
-            mine = [s.head for s in senders if isinstance(s, Head) and s.layer == layer]
+            mine = [s for s in senders if isinstance(bare(s), Head) and bare(s).layer == layer]
 
             def z_edit(value, layer=layer, mine=mine):
                 value = base.get((layer, "z"), lambda v: v)(value)
                 new = (value if route == "all" else c[layer, "z"]).clone()
-                for head in mine:
-                    new[:, :, head] = x[layer, "z"][..., head, :]
+                for sender in mine:
+                    head = bare(sender).head
+                    new[:, :, head] = put(sender, x[layer, "z"][..., head, :], new[:, :, head])
                 return new
 
             def mlp_edit(value, layer=layer):
                 value = base.get((layer, "mlp_out"), lambda v: v)(value)
                 computed[layer] = value
-                if MLP(layer) in senders:
-                    return x[layer, "mlp_out"].expand_as(value)
-                return c[layer, "mlp_out"] if route == "direct" else value
+                new = c[layer, "mlp_out"] if route == "direct" else value
+                for sender in senders:
+                    if bare(sender) == MLP(layer):
+                        new = put(sender, x[layer, "mlp_out"], new)
+                return new
 
             edits[layer, "z"], edits[layer, "mlp_out"] = z_edit, mlp_edit
         logits, seen = self.run(clean, edits)
@@ -167,7 +188,7 @@ class Twin:
 
         # step 2
         new = {}
-        for receiver in receivers:
+        for receiver in dict.fromkeys(map(bare, receivers)):
             layer = receiver.layer
             if isinstance(receiver, MLP):
                 new[receiver] = computed[layer]
@@ -180,15 +201,23 @@ class Twin:
         # step 3
         edits = dict(base)
         for layer in range(n):
-            mine = {r.head: value for r, value in new.items() if isinstance(r, Head) and r.layer == layer}
+            mine = [r for r in receivers if isinstance(bare(r), Head) and bare(r).layer == layer]
 
             def hold(value, layer=layer, mine=mine):
                 value = base.get((layer, "z"), lambda v: v)(value).clone()
-                for head, z in mine.items():
-                    value[:, :, head] = z
+                for receiver in mine:
+                    head = bare(receiver).head
+                    value[:, :, head] = put(receiver, new[bare(receiver)], value[:, :, head])
+                return value
+
+            def hold_mlp(value, layer=layer):
+                value = base.get((layer, "mlp_out"), lambda v: v)(value)
+                for receiver in receivers:
+                    if bare(receiver) == MLP(layer):
+                        value = put(receiver, new[MLP(layer)], value)
                 return value
 
             edits[layer, "z"] = hold
             if MLP(layer) in new:
-                edits[layer, "mlp_out"] = lambda value, layer=layer: new[MLP(layer)]
+                edits[layer, "mlp_out"] = hold_mlp
         return self.run(clean, edits)[0], new

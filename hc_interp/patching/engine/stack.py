@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from hc_interp.components import MLP, Component, Head
@@ -249,7 +249,7 @@ class Stack(ABC):
             return reached.cumsum(-1) > 0
         return reached.any(-1, keepdim=True).expand_as(reached)
 
-    def at_seen(self, value: Float[Tensor, "path batch pos ..."], n: int) -> Float[Tensor, "path batch seen ..."]:
+    def at_seen(self, value: Shaped[Tensor, "path batch pos ..."], n: int) -> Shaped[Tensor, "path batch seen ..."]:
         """The value at the `n` computed positions: all of them, or the read position alone."""
         return value if value.shape[2] == n else value[:, :, self.read]
 

@@ -29,15 +29,15 @@ class StepThree:
     def start(self, layer: int, changes: ComponentValues, where: Positions) -> Float[Tensor, "path batch seen d_model"]:
         """The output of the first receivers' layer, from the changes `[path, batch, pos, ...]` of their values.
 
-        The changes are 0 where a receiver does not stand. There nothing changes before it but for an MLP whose layer
-        has receiving heads: that one is computed again outside of its positions, `where`.
+        The changes are 0 where a receiver does not stand. There its value is clean, but for an MLP that reads receiving
+        heads of its layer: that one is computed again outside of its positions, `where`.
         The sum of stream and attention is clean's sum plus `dz W_O`, so that nothing before it is computed again.
         """
         seen = self.seen(layer)
         heads = [item.head for item in changes if isinstance(item, Head) and item.layer == layer]
         sums, cache = self._clean_sum(layer)
         length, sums = sums.shape[1], sums[:, seen]
-        own = where.get(MLP(layer)) if heads else None
+        own = where.get(MLP(layer)) if heads and not self.stack.geometry.parallel else None
         fixed = {
             item: Held(self.new_value(item, change), own) for item, change in changes.items() if item == MLP(layer)
         }

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
+from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs, pairs_with_roles
 from tiny import LABELS, tiny_module
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from twin import Twin
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head
+from hc_interp.components import EMBED, MLP, OUTPUT, Head, component
 from hc_interp.errors import ResultError
 from hc_interp.interventions.nodes import Ablate
 from hc_interp.metrics import MetricRows, logit_diff
@@ -160,3 +160,34 @@ def test_results_say_how_many_steps(tiny_bert) -> None:
     assert "ig_steps" not in path_effects(tiny_bert, make_pairs(4), SENDERS, OUTPUT).provenance["settings"]
     with pytest.raises(ResultError, match="not shards of one sweep"):
         PathEffects.join([shard(1, ig_steps=1), shard(2, ig_steps=3)])
+
+
+@pytest.mark.usefixtures("exact_norms")
+@pytest.mark.parametrize("family", ["bert", "gpt2", "MPNet", "Gemma3Text"])
+def test_between_roles_it_is_the_slope_of_the_definition_too(family) -> None:
+    """d effect / d t at t = 0 of the twin's path, in which a sender at a role moves by t times its change there."""
+    module = tiny_module(family if family.islower() else f"{family}ForSequenceClassification")
+    pairs = pairs_with_roles(3)
+    roles = pairs.clean.roles
+    senders = ["L0H1@a", "L0MLP@b", "embed@a", "L1H2@c", "L1H2@a+L1H2@c"]  # the last: overlapping roles of one head
+    receivers = ["L1H0@b", "L2H1@a", "L2MLP@a", "L2MLP@c", "L2H1", "output"]
+    groups = [[component(part) for part in name.split("+")] for name in senders]
+    result = path_effects(load(module, labels=LABELS), pairs, groups, receivers, "each", method="attribution")
+    twin = Twin(module)
+    clean, corrupt = (
+        {key: value.detach() for key, value in twin.run(side)[1].items()} for side in (pairs.clean, pairs.corrupt)
+    )
+    assert (result.effects.abs().max(0).values > 1e-6).sum() > 20
+    for name, group in zip(senders, groups, strict=True):
+        t = torch.zeros(len(pairs), dtype=torch.float64, requires_grad=True)
+        # At padding, which has a window of no key, Gemma's values are NaN.
+        changes = {key: (corrupt[key] - now).nan_to_num() for key, now in clean.items()}
+        moved = {key: now + t.view(-1, *[1] * (now.ndim - 1)) * changes[key] for key, now in clean.items()}
+        for receiver in receivers:
+            for through in ("q", "k", "v") if "H" in receiver else ("in",):
+                logits, _ = twin.path(
+                    pairs.clean, pairs.corrupt, group, [component(receiver)], through, "direct",
+                    corrupt_values=moved, roles=roles,
+                )  # fmt: skip
+                (expected,) = torch.autograd.grad(score(logits, pairs), t, retain_graph=True, materialize_grads=True)
+                torch.testing.assert_close(result.per_example(name, receiver, through), expected, **EXACT)
