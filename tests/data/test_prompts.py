@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from texts import word_tokenizer
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from texts import Tokens, byte_pairs, word_tokenizer
 
 import hc_interp as hc
 from hc_interp.data.encode import batches
 from hc_interp.data.prompts import ioi
+from hc_interp.data.roles import role_mask
 from hc_interp.data.tables import PROMPT_TASKS
 from hc_interp.data.template import with_template
 from hc_interp.errors import DataError, LabelError
@@ -21,18 +20,7 @@ KNOWN = ioi.NAMES[:9]
 QUESTION = "{first} Question: {second} True or false?"
 
 
-def byte_pairs(names=KNOWN, years=range(100)) -> PreTrainedTokenizerFast:
-    """Splits words like GPT-2's: these names and these years after a century are one token, other names are not."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=2000, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet)
-    words = [f" {name}" for name in names] + [" 17", " 18"] * 9 + [f"{year:02d}" for year in years]
-    core.train_from_iterator(words * 9, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-
-
-TOKENIZER = byte_pairs()
+TOKENIZER = Tokens.tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +31,6 @@ def names_task():
 @pytest.fixture(scope="module")
 def years_task():
     return hc.load_task("greater_than", tokenizer=TOKENIZER, max_per_case=20)
-
-
-class Tokens:
-    """A stand-in for a model: its tokenizer alone."""
-
-    tokenizer, labels, max_positions, device = TOKENIZER, None, 200, "cpu"
-
-    def tokenize(self, first, second=None):
-        encoded = TOKENIZER(first, padding=True, padding_side="right", return_tensors="pt")
-        return hc.Batch(encoded["input_ids"], encoded["attention_mask"])
 
 
 def test_names_are_those_of_one_token(names_task) -> None:
@@ -115,6 +93,36 @@ def test_years(years_task) -> None:
     assert {word for row in few.case("years").answer for word in row} <= {f"{year:02d}" for year in range(40)}
     with pytest.raises(DataError, match="splits no century's years into its first two and its last two digits"):
         hc.load_task("greater_than", tokenizer=byte_pairs(years=range(5)))
+
+
+def words_at(batch, role, row) -> list[str]:
+    mask = role_mask(TOKENIZER, batch, role)[row]
+    return TOKENIZER.convert_ids_to_tokens(batch.input_ids[row][mask].tolist())
+
+
+def test_roles_of_prompts(names_task, years_task) -> None:
+    for case in ("ABBA", "BABA"):
+        for kind in names_task.pair_kinds(case):
+            pairs = names_task.contrast_pairs(case, kind)
+            (part,) = hc.encode_pairs(Tokens(), pairs).batches
+            for row, at in enumerate(part.index.tolist()):
+                for side, batch in zip(pairs.sides, part[:2], strict=True):
+                    found = {role: words_at(batch, role, row) for role in ("io", "s1", "s2")}
+                    assert all(len(words) == 1 for words in found.values())
+                    if side.answer is not None:
+                        assert found["io"] == [f"Ġ{side.answer[at][0].strip()}"]
+                        assert found["s1"] == found["s2"] == [f"Ġ{side.foil[at][0].strip()}"]
+                    s1, s2 = (int(batch.roles[role][row].nonzero()) for role in ("s1", "s2"))
+                    assert s1 < s2
+    years = years_task.contrast_pairs("years", "year_below")
+    (part,) = hc.encode_pairs(Tokens(), years).batches
+    for row, at in enumerate(part.index.tolist()):
+        noun, century, year = (words_at(part.clean, role, row) for role in ("noun", "century", "year"))
+        text = years.clean.first[at]
+        assert text.startswith(
+            f"The {''.join(noun).replace('Ġ', '')} lasted from the year {century[0][1:]}{year[0]} to"
+        )
+        assert words_at(part.corrupt, "year", row) == ["01"]
 
 
 def test_tasks_are_made_for_a_tokenizer() -> None:

@@ -246,7 +246,7 @@ def test_roles_that_rows_lack() -> None:
             path_effects(model, pairs, **ends)
     with pytest.raises(DataError, match="Row 'row-2' has no position of the role 'some'"):
         path_effects(model, pairs, "L0H1", "L1H0", interventions=Ablate("L0H0@some", 0))
-    with pytest.raises(DataError, match="no position of the role 'first_text'.*without a tokenizer"):
+    with pytest.raises(DataError, match=r"no position of the role 'first_text'.*without a tokenizer"):
         path_effects(model, pairs, "L0H1@first_text", "L1H0")
     with pytest.warns(HCWarning, match="leaves out roles that only some pairs have: some, which row 'row-2' lacks"):
         result = path_effects(model, pairs, "L0H1", "L1H0", positions="roles")
