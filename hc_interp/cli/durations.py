@@ -34,6 +34,7 @@ CONTROL_SETS = 60  # joint paths besides the null: routes, size controls, necess
 JOINT_PATH = 0.7  # passes that a joint path takes for each pair in the exact engine
 SINGLE_PATH = 0.12  # passes that each path of a sweep takes for each pair in the exact engine
 ESTIMATES = 10  # passes that the estimates of all paths take for each pair
+ROLES = 8  # that all pairs of a case have, usually
 COUNTS = {"heads": 72, "mlps": 6}  # of zoo:minilm-nli
 SAMPLE = {"chains": CHAINS, "rows": ROWS, "warm_up": WARM_UP}  # of the sample of a run
 IN_A_FILE = 10  # components that a result's file is assumed to name
@@ -107,7 +108,9 @@ def _finetune(arguments: Mapping[str, Any]) -> float:
 def _patch(arguments: Mapping[str, Any]) -> float:
     """For half of all pairs of components the receiver is upstream of the sender: these are no paths."""
     paths = _count(arguments["senders"]) * _count(arguments["receivers"]) / 2
-    exact = arguments["pairs"] * paths * SINGLE_PATH * (3 if arguments["through"] == "each" else 1)
+    roles = arguments["positions"]
+    at_roles = 1 if roles is None else (ROLES if roles == "roles" else roles.count(",") + 1) ** 2
+    exact = arguments["pairs"] * paths * at_roles * SINGLE_PATH * (3 if arguments["through"] == "each" else 1)
     share = {"exact": 1, "attribution": 0, "auto": 0.01}[arguments["method"]]
     return share * exact + arguments["pairs"] * ESTIMATES
 

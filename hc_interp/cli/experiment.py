@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import hc_interp as hc
-from hc_interp.cli.inputs import names, quiet
+from hc_interp.cli.inputs import label_names, quiet
 from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, TaskName, Template, option
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
@@ -63,7 +63,13 @@ def run(
     It searches subnetworks, finds the core and the generalizing heads, patches the paths between them, fits probes,
     gives the verdict, draws the figures and writes report.html.
     """
-    options = {"data_dir": data_dir, "template": template, "labels": names(labels), "device": device, "dtype": dtype}
+    options = {
+        "data_dir": data_dir,
+        "template": template,
+        "labels": label_names(labels),
+        "device": device,
+        "dtype": dtype,
+    }
     return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **options)
 
 

@@ -16,6 +16,19 @@ def names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",")] if text else None
 
 
+def label_names(text: str | None) -> list[str] | None:
+    """The names of classes, or words, in a comma-separated text as they stand: spaces belong to words (" yes, no").
+
+    None for no text. Spaces are dropped where every name but the first begins with one and the first does not: as in
+    "entailment, neutral, contradiction".
+    """
+    if not text:
+        return None
+    parts = text.split(",")
+    listed = not parts[0].startswith(" ") and all(part.startswith(" ") for part in parts[1:])
+    return [part.strip() for part in parts] if listed else parts
+
+
 def load(
     model: str,
     task: str,
@@ -31,7 +44,7 @@ def load(
     quiet()
     prompts = task in PROMPT_TASKS
     data = None if prompts else hc.load_task(task, data_dir=data_dir, template=template)
-    loaded = hc.load(model, labels=names(labels), device=device, dtype=dtype)
+    loaded = hc.load(model, labels=label_names(labels), device=device, dtype=dtype)
     if data is None:
         data = hc.load_task(task, template=template, tokenizer=loaded)
     return loaded, data.fitting(loaded) if too_long == "drop" else data

@@ -60,7 +60,10 @@ TaskName = Annotated[
 DataDir = Annotated[str | None, typer.Option(help="Folder with the task's data files, or 'hub' to download them.")]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Names of the classes in the order of the logits, comma separated (default: the checkpoint's)."),
+    typer.Option(
+        help="Names of the classes in the order of the logits, comma separated (default: the checkpoint's). Words of a "
+        "language model as they stand, with their spaces: ' yes, no'."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, like cpu or cuda:1 (default: a GPU if any).")]
 Dtype = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 import hc_interp as hc
-from hc_interp.cli.inputs import load, senders_or_receivers
+from hc_interp.cli.inputs import load, names, senders_or_receivers
 from hc_interp.cli.options import (
     DEFAULT,
     PAIRS,
@@ -54,6 +54,13 @@ def patch(
             "heads and MLPs (all)."
         ),
     ] = "direct",
+    positions: Annotated[
+        str | None,
+        typer.Option(
+            help="Roles at which senders and receivers stand: roles (every pair of the roles that all pairs have), or "
+            "some of them, comma separated, like subject,last. Default: all positions together."
+        ),
+    ] = None,
     method: Annotated[
         Literal["exact", "attribution", "auto"],
         typer.Option(
@@ -97,13 +104,14 @@ def patch(
 ) -> Shown:
     """Measure the effect of the path from each sender into each receiver (hc.path_effects).
 
-    On a cluster, give each of N jobs its own --shard i/N.
+    A sender or receiver may stand at a role, like L2H9@subject. On a cluster, give each of N jobs its own --shard i/N.
     """
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
     sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
     effects = hc.path_effects(
         loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,
-        route=route, method=method, memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
+        route=route, method=method, positions="roles" if positions == "roles" else names(positions),
+        memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
     )  # fmt: skip
     return written(effects, out, effects.top(10)[TOP_COLUMNS])
 

@@ -20,6 +20,7 @@ from hc_interp.figures.head_frequency import head_frequency
 from hc_interp.figures.over_training import over_training
 from hc_interp.figures.path_matrix import path_matrix
 from hc_interp.figures.path_probes import path_probes
+from hc_interp.figures.path_roles import path_roles
 from hc_interp.figures.premises import premises
 from hc_interp.figures.probe_map import probe_map
 from hc_interp.figures.probe_scores import probe_scores
@@ -45,6 +46,7 @@ __all__ = [
     "over_training",
     "path_matrix",
     "path_probes",
+    "path_roles",
     "premises",
     "probe_map",
     "probe_scores",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hc_interp.figures.numbers import percent
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.style import FONT_POINTS, INK, MUTED, ORANGE, Width, pixels, points
 
@@ -63,3 +64,32 @@ def colorbar(title: str, **more: Any) -> dict[str, Any]:
 def cells(**more: Any) -> dict[str, Any]:
     """A heatmap trace with thin gaps between its cells."""
     return {"type": "heatmap", "xgap": 1, "ygap": 1, "hoverinfo": "text", **more}
+
+
+def signed_root(number: float) -> float:
+    """The signed square root."""
+    return round(float(np.sign(number) * np.sqrt(abs(number))), 4)
+
+
+def root_ticks(largest: float, shares: bool) -> dict[str, Any]:
+    """Ticks of the colour bar: 0, and on both sides values of one digit near the largest value and a quarter of it.
+
+    On a scale of square roots these are about evenly spaced.
+    """
+    positive = []
+    for divisor in (1, 4):
+        power = 10.0 ** np.floor(np.log10(largest / divisor))
+        positive.append(float(np.floor(largest / divisor / power + 1e-9) * power))
+    values = [*(-number for number in positive), 0.0, *positive[::-1]]
+    text = [
+        percent(value, 0 if abs(value) >= 0.01 or not value else 2) if shares else f"{value:.1g}" for value in values
+    ]
+    return {
+        "tickvals": [signed_root(value) for value in values],
+        "ticktext": [words.replace("-", "\u2212") for words in text],
+    }
+
+
+def every(names: list[str]) -> dict[str, Any]:
+    """An axis with a label at every row or column. By default plotly leaves out labels that are close together."""
+    return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.chart import SIGNED, cells, colorbar
+from hc_interp.figures.chart import SIGNED, cells, colorbar, every, root_ticks, signed_root
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.numbers import percent, share_of
+from hc_interp.figures.numbers import share_of
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points
@@ -49,26 +49,29 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
         paths = {(row["sender"], row["receiver"]): row for row in records if row["through"] == name}
         trace = cells(
             x=receivers, y=senders, coloraxis="coloraxis", texttemplate="%{text}",
-            z=[[_root(_at(paths, s, r, value)) for r in receivers] for s in senders],
+            z=[[signed_root(_at(paths, s, r, value)) for r in receivers] for s in senders],
             text=[[_sign(paths, s, r, value, alpha) for r in receivers] for s in senders],
             hovertext=[[_hover(paths, s, r, unit, value) for r in receivers] for s in senders],
         )  # fmt: skip
         plot.add_trace(trace, row=1 if side_by_side else panel, col=panel if side_by_side else 1)
     height = rows * (CELL * len(senders) + 28) + 46
     bar = colorbar(
-        plain(unit, BESIDE), len=min(height - 40, 160) * PIXELS_PER_POINT, lenmode="pixels", **_ticks(largest, shares)
+        plain(unit, BESIDE),
+        len=min(height - 40, 160) * PIXELS_PER_POINT,
+        lenmode="pixels",
+        **root_ticks(largest, shares),
     )
-    end = _root(largest)
+    end = signed_root(largest)
     plot.update_layout(
         layout(width, height, coloraxis={"colorscale": SIGNED, "cmin": -end, "cmax": end, "colorbar": bar})
     )
     plot.update_layout(margin={"t": 26, "r": 8})
     plot.update_annotations(font={"size": 8 * PIXELS_PER_POINT})
-    plot.update_xaxes(showgrid=False, showline=False, ticks="", tickangle=-90, type="category", **_every(receivers))
+    plot.update_xaxes(showgrid=False, showline=False, ticks="", tickangle=-90, type="category", **every(receivers))
     # The labels are turned by 90 degrees: the height of their letters must fit a column's width.
     column = (points(width) - BESIDE) / (len(receivers) * columns)
     plot.update_xaxes(tickfont={"size": min(FONT_POINTS, 0.9 * column) * PIXELS_PER_POINT})
-    plot.update_yaxes(showgrid=False, showline=False, ticks="", type="category", **_every(senders))
+    plot.update_yaxes(showgrid=False, showline=False, ticks="", type="category", **every(senders))
     passed = int((frame["q"] < alpha).sum())
     return Figure(
         plot,
@@ -83,35 +86,6 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
         ),
         data=records,
     )
-
-
-def _root(number: float) -> float:
-    """The signed square root."""
-    return round(float(np.sign(number) * np.sqrt(abs(number))), 4)
-
-
-def _ticks(largest: float, shares: bool) -> dict[str, Any]:
-    """Ticks of the colour bar: 0, and on both sides values of one digit near the largest value and a quarter of it.
-
-    On a scale of square roots these are about evenly spaced.
-    """
-    positive = []
-    for divisor in (1, 4):
-        power = 10.0 ** np.floor(np.log10(largest / divisor))
-        positive.append(float(np.floor(largest / divisor / power + 1e-9) * power))
-    values = [*(-number for number in positive), 0.0, *positive[::-1]]
-    text = [
-        percent(value, 0 if abs(value) >= 0.01 or not value else 2) if shares else f"{value:.1g}" for value in values
-    ]
-    return {
-        "tickvals": [_root(value) for value in values],
-        "ticktext": [words.replace("-", "\u2212") for words in text],
-    }
-
-
-def _every(names: list[str]) -> dict[str, Any]:
-    """An axis with a label at every row or column. By default plotly leaves out labels that are close together."""
-    return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}
 
 
 def _at(paths: PathRows, sender: str, receiver: str, column: str) -> float:

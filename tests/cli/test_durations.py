@@ -52,6 +52,8 @@ def test_fewer_paths_and_estimates_take_less() -> None:
              {"method": "attribution"}]  # fmt: skip
     assert all(PASSES["patch"]({**given, **change}) < PASSES["patch"](given) for change in fewer)
     assert PASSES["patch"]({**given, "through": "each"}) > PASSES["patch"](given)
+    for roles in ("roles", "cls,last"):
+        assert PASSES["patch"]({**given, "positions": roles}) > PASSES["patch"](given)
 
 
 def test_the_demo_takes_what_was_measured() -> None:

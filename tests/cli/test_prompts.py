@@ -6,10 +6,11 @@ import pytest
 import torch
 from answers import bpe_tokenizer, tiny_gpt2
 from shell import call
-from texts import word_tokenizer
+from texts import Tokens, word_tokenizer
 from tokenizers import processors
 
 import hc_interp as hc
+from hc_interp.cli.inputs import label_names
 
 QUESTION = "{first} Question: {second} True or false?"
 
@@ -70,3 +71,46 @@ def test_a_template_from_an_option_or_a_file(tmp_path, monkeypatch, capsys) -> N
     bad = call(monkeypatch, capsys, *command, "--template", "{first}")
     assert bad.code == 2
     assert "with the fields {first} and {second}" in " ".join(bad.err.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" yes, no", [" yes", " no"]),
+        (" yes", [" yes"]),
+        ("entailment, neutral, contradiction", ["entailment", "neutral", "contradiction"]),
+        ("true,false", ["true", "false"]),
+        (" yes,no", [" yes", "no"]),
+        (None, None),
+    ],
+)
+def test_label_words_keep_their_spaces(text, expected) -> None:
+    assert label_names(text) == expected
+
+
+def test_words_with_spaces_and_paths_by_role_on_the_command_line(tmp_path, monkeypatch, capsys) -> None:
+    """The words are those of the model: without their spaces they are no tokens of it."""
+    tokenizer = Tokens.tokenizer
+    module = tiny_gpt2(tokenizer).float()
+    module.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    model = hc.load(str(tmp_path / "model"), labels=[" 17", " 18"])
+    texts = [f"From the year {year} to" for year in (1701, 1805, 1790, 1820)]
+    spans = {"year": [(14, 18)] * 4}
+    sides = [hc.Examples(rows, label=[0, 1, 0, 1], spans=spans) for rows in (texts, texts[1:] + texts[:1])]
+    task = hc.Task("years", cases={"c": sides[0]}, pairs={("c", "order"): hc.ContrastPairs(*sides, gold=[0, 1, 0, 1])})
+    monkeypatch.setattr("hc_interp.load_task", lambda *args, **options: task)
+    command = [
+        "patch", "--model", str(tmp_path / "model"), "--task", "mnli-hans", "--labels", " 17, 18", "--case", "c",
+        "--split", "test", "--senders", "L0H0,L1MLP@year", "--receivers", "output", "--out", str(tmp_path / "e.json"),
+    ]  # fmt: skip
+    done = call(monkeypatch, capsys, *command)
+    assert done.code == 0, done.err
+    pairs = task.contrast_pairs("c", "order", "test")
+    again = hc.path_effects(model, pairs, "L0H0, L1MLP@year", "output")
+    assert torch.equal(hc.PathEffects.load(tmp_path / "e.json").effects, again.effects)
+    command[command.index("L0H0,L1MLP@year")] = "L0H0"
+    for given, roles in (("roles", {"first_text", "last", "year"}), ("year,last", {"year", "last"})):
+        done = call(monkeypatch, capsys, *command, "--positions", given)
+        assert done.code == 0, done.err
+        assert set(hc.PathEffects.load(tmp_path / "e.json").to_frame()["sender_role"]) == roles

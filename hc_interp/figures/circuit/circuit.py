@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.components import MLP, Head, component
+from hc_interp.components import MLP, Head, component, whole
 from hc_interp.errors import HCError
 from hc_interp.figures.circuit.drawing import draw
 from hc_interp.figures.circuit.graph import CircuitGraph, circuit_graph
@@ -56,7 +56,8 @@ def circuit(
     value. A path qualifies if its q value (Benjamini-Hochberg) is below `alpha` and its whole interval of |node share|
     is above `margin`. The `most` qualifying paths of largest |node share| are drawn (default: 30 in a single column, 60
     in a double one). Line widths grow with the square root of |node share|; a line of negative node share is dashed.
-    Each line ends at the receiver's q, k or v; `labels=False` leaves out these letters. `direct` is T on route
+    Each line ends at the receiver's q, k or v; `labels=False` leaves out these letters. Components at roles stand in
+    columns, a column for each role (`path_effects(..., positions="roles")`). `direct` is T on route
     "direct", for the caption; a verdict has its own.
 
     Raises `HCError` for a source without paths, a rule outside its range, and an unknown width. The picture does not
@@ -103,7 +104,13 @@ def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool, direct: In
             f"{graph.qualified} of {graph.paths} measured paths qualify; the {len(graph.edges)} strongest by "
             f"|node share| are drawn, {graph.qualified - len(graph.edges)} are not."
         )
-    mlps = any(isinstance(component(row[0]), MLP) for row in effects.rows)
+    mlps = any(isinstance(whole(component(row[0])), MLP) for row in effects.rows)
+    within = "Positions within a layer have no meaning."
+    if graph.columns:
+        within = (
+            "Columns are roles: a sender is corrupt, and a receiver keeps its patched value, at the positions of its "
+            "role alone. Positions within a column have no meaning."
+        )
     return (
         f"{drawn} Layers go upward; each line is a path from a sender into one input of a receiver (route "
         f"{graph.route}){', named below the receiver: q, k or v' * (labels and bool(graph.edges))}. Its node share is "
@@ -111,7 +118,7 @@ def _caption(graph: CircuitGraph, effects: PathEffects, labels: bool, direct: In
         f"value. A path qualifies if its q value (Benjamini-Hochberg) is below {graph.alpha:g} and its whole "
         f"{percent(graph.level, 0)} interval of |node share| is above {percent(graph.margin)}. Line widths grow with "
         "the square root of |node share|; a dashed line has a negative node share, so its path works against the "
-        f"receiver's effect.{NO_MLPS * (not mlps)} Positions within a layer have no meaning. A path that is not drawn "
+        f"receiver's effect.{NO_MLPS * (not mlps)} {within} A path that is not drawn "
         "was not shown to be absent, and the node shares of different paths do not add up." + _joint(direct)
     )
 

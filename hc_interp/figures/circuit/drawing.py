@@ -25,6 +25,8 @@ from hc_interp.figures.circuit.layout import (
     SIZES,
     Sizes,
     along_edge,
+    column_edges,
+    column_names,
     end_half_width,
     ends_at,
     port_letters,
@@ -61,13 +63,13 @@ def draw(graph: CircuitGraph, entries: Sequence[KeyEntry], width: Width, labels:
 
 
 def _bands(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
-    """A thin line at each layer's height, which leads the eye from the layer's name to its heads."""
+    """A thin line at each layer's height, which leads the eye from the layer's name to its heads, and between roles."""
     line = {"color": RULE, "width": pixels(0.5)}
-    return [
-        {"type": "line", "x0": size.gutter - 4, "x1": graph.width - size.edge, "y0": y, "y1": y, "line": line}
-        | {"layer": "below"}
-        for _, y in layer_names(graph)
-    ]
+    look = {"type": "line", "line": line, "layer": "below"}
+    across = [{"x0": size.gutter - 4, "x1": graph.width - size.edge, "y0": y, "y1": y} for _, y in layer_names(graph)]
+    low, high = min((node.y for node in graph.nodes), default=0.0), graph.height - size.edge
+    between = [{"x0": x, "x1": x, "y0": low - 2 * size.radius, "y1": high} for x in column_edges(graph)]
+    return [{**look, **ends} for ends in (*across, *between)]
 
 
 def _edges(graph: CircuitGraph, size: Sizes) -> list[dict[str, Any]]:
@@ -93,7 +95,7 @@ def _end_boxes(graph: CircuitGraph) -> list[dict[str, Any]]:
     boxes = []
     for node in graph.nodes:
         if node.kind == "end":
-            half = end_half_width(node.name)
+            half = end_half_width(node.short)
             box = {"x0": node.x - half, "x1": node.x + half, "y0": node.y - END_HALF_HEIGHT}
             line = {"color": MUTED, "width": pixels(0.6)}
             look = {"type": "rect", "fillcolor": FILL["end"], "line": line, "layer": "below"}
@@ -172,6 +174,8 @@ def _word(text: str, x: float, y: float, anchor: str) -> dict[str, Any]:
 def _words(graph: CircuitGraph, entries: Sequence[KeyEntry], width: Width) -> list[dict[str, Any]]:
     edge = SIZES[width].edge
     words = [{**_word(name, edge, y, "left"), "font": {"color": MUTED}} for name, y in layer_names(graph)]
+    for role, x, y, letters in column_names(graph):
+        words.append({**_word(role, x, y, "center"), "font": {"color": MUTED, "size": pixels(letters)}})
     words += [_word(entry.words, entry.text_x, entry.y, "left") for entry in entries]
     for index, line in enumerate(notice_lines(graph, width)):
         words.append(_word(line, edge, graph.height - edge - LINE * (index + 0.5), "left"))

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hc_interp.components import EMBED, MLP, OUTPUT, End, Head, component, components, heads_of
+from hc_interp.components import EMBED, MLP, OUTPUT, At, End, Head, component, components, heads_of, whole
 from hc_interp.errors import HCError
 from hc_interp.heads.core import HeuristicCore
 from hc_interp.heads.generalizing import GeneralizingHeads
-from hc_interp.patching.effects import PathEffects
+from hc_interp.patching.effects import PathEffects, role_of
 
 NodeKind = Literal["core", "generalizing", "sender", "receiver", "both", "head", "mlp", "end"]
 SHAPE: dict[NodeKind, str] = {
@@ -23,7 +23,7 @@ SHAPE: dict[NodeKind, str] = {
 
 @dataclass(frozen=True)
 class CircuitNode:
-    """A component of the circuit. `layer` is None for `embed` and `output`.
+    """A component of the circuit, at a role or at all positions. `layer` is None for `embed` and `output`.
 
     `x` and `y` are the position of its centre on the page, in points from the lower left corner.
     """
@@ -37,8 +37,22 @@ class CircuitNode:
     @property
     def short(self) -> str:
         """The text inside the node. The layer of a head is written beside its row, so a head shows its number only."""
-        item = component(self.name)
-        return str(item.head) if isinstance(item, Head) else f"M{item.layer}" if isinstance(item, MLP) else self.name
+        item = whole(component(self.name))
+        return str(item.head) if isinstance(item, Head) else f"M{item.layer}" if isinstance(item, MLP) else str(item)
+
+    @property
+    def role(self) -> str:
+        """The role at which it stands; "" for all positions."""
+        return role_of(self.name)
+
+
+@dataclass(frozen=True)
+class CircuitColumn:
+    """The column of a role: the middle of its nodes and its width on the page, in points."""
+
+    role: str
+    x: float
+    wide: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class CircuitGraph:
     values do not come from pairs, or the receiver's own node effect is not distinguishable from 0. `qualified` is the
     number of paths whose q value is below `alpha` and whose whole interval of |node_share| (at `level`) is above
     `margin`. `edges` are all of these, or the ones of largest |node_share|. A path that is not drawn was not shown to
-    be absent.
+    be absent. `columns` are those of the roles at which nodes stand, from left to right.
     """
 
     nodes: tuple[CircuitNode, ...]
@@ -87,6 +101,7 @@ class CircuitGraph:
     qualified: int
     width: float = 0.0
     height: float = 0.0
+    columns: tuple[CircuitColumn, ...] = ()
 
     @property
     def node(self) -> dict[str, CircuitNode]:
@@ -128,7 +143,9 @@ def circuit_graph(
 
     `core` and `generalizing` are heads, or results that have `.heads`. All of these heads are nodes. With neither,
     all measured heads are nodes, named senders and receivers. Other heads are nodes only if a drawn path begins or ends
-    at them; MLPs, `embed` and `output` are nodes if they were measured. `most` is the largest number of edges.
+    at them; MLPs, `embed` and `output` are nodes if they were measured. Where paths were measured between roles, a node
+    is a component at a role, and only those that a drawn path joins are nodes, besides `output`. `most` is the largest
+    number of edges.
 
     Raises `HCError` for a rule outside its range and for rows that join several senders or receivers.
     """
@@ -148,8 +165,10 @@ def circuit_graph(
     if most is not None:
         rows = rows.loc[rows["node_share"].abs().nlargest(most).index].sort_index()
     edges = tuple(_edge(row) for row in rows.to_dict("records"))
+    nodes = _nodes(frame, edges, _roles(frame, core, generalizing), drawn_only=effects.at_roles)
+    roles = dict.fromkeys(role_of(name) for side in ("sender", "receiver") for name in frame[side])
     return CircuitGraph(
-        nodes=_nodes(frame, edges, _roles(frame, core, generalizing)),
+        nodes=nodes,
         edges=edges,
         margin=margin,
         alpha=alpha,
@@ -158,6 +177,7 @@ def circuit_graph(
         paths=len(frame),
         undefined=int(frame["node_share"].isna().sum()),
         qualified=qualified,
+        columns=tuple(CircuitColumn(role, 0.0, 0.0) for role in roles if role in {node.role for node in nodes} - {""}),
     )
 
 
@@ -183,15 +203,21 @@ def _roles(frame: pd.DataFrame, core: Any, generalizing: Any) -> dict[Any, NodeK
     else:
         named = [components(heads_of(part) or ()) for part in (core, generalizing)]
         roles = {**dict.fromkeys(named[0], "core"), **dict.fromkeys(named[1], "generalizing")}
-    return {item: kind for item, kind in roles.items() if isinstance(item, Head)}
+        measured = [component(name) for side in ("sender", "receiver") for name in frame[side]]
+        roles |= {item: roles[item.whole] for item in measured if isinstance(item, At) and item.whole in roles}
+    return {item: kind for item, kind in roles.items() if isinstance(whole(item), Head)}
 
 
-def _nodes(frame: pd.DataFrame, edges: tuple[CircuitEdge, ...], roles: dict[Any, NodeKind]) -> tuple[CircuitNode, ...]:
+def _nodes(
+    frame: pd.DataFrame, edges: tuple[CircuitEdge, ...], roles: dict[Any, NodeKind], *, drawn_only: bool
+) -> tuple[CircuitNode, ...]:
     measured = [component(name) for name in dict.fromkeys([*frame["sender"], *frame["receiver"]])]
     drawn = {name for edge in edges for name in (edge.sender, edge.receiver)}
-    others = [item for item in measured if str(item) in drawn or not isinstance(item, Head)]
-    kinds: dict[Any, NodeKind] = {item: _kind(item) for item in others}
+    others = [item for item in measured if str(item) in drawn or not isinstance(whole(item), Head)]
+    kinds: dict[Any, NodeKind] = {item: _kind(whole(item)) for item in others}
     kinds.update(roles)
+    if drawn_only:
+        kinds = {item: kind for item, kind in kinds.items() if str(item) in drawn or item == OUTPUT}
     return tuple(_node(item, kinds[item]) for item in sorted(kinds, key=_order))
 
 
@@ -200,19 +226,25 @@ def _kind(item: Any) -> NodeKind:
 
 
 def _node(item: Any, kind: NodeKind) -> CircuitNode:
-    return CircuitNode(str(item), kind, None if isinstance(item, End) else item.layer)
+    return CircuitNode(str(item), kind, None if isinstance(whole(item), End) else item.layer)
 
 
-def _order(item: Any) -> tuple[float, int, int]:
+def _order(item: Any) -> tuple[float, int, int, str]:
     """Sort key: the order from the bottom of the page to its top."""
+    item, role = whole(item), role_of(str(item))
     if isinstance(item, End):
-        return ({EMBED: -1.0, OUTPUT: float("inf")}[item], 0, 0)
-    return (item.layer, 1, 0) if isinstance(item, MLP) else (item.layer, 0, item.head)
+        return ({EMBED: -1.0, OUTPUT: float("inf")}[item], 0, 0, role)
+    return (item.layer, 1, 0, role) if isinstance(item, MLP) else (item.layer, 0, item.head, role)
 
 
 def moved(
-    graph: CircuitGraph, centres: dict[str, tuple[float, float]], edges: tuple[CircuitEdge, ...], **size: float
+    graph: CircuitGraph,
+    centres: dict[str, tuple[float, float]],
+    edges: tuple[CircuitEdge, ...],
+    columns: tuple[CircuitColumn, ...] = (),
+    **size: float,
 ) -> CircuitGraph:
-    """The same graph with its nodes at these centres, with these edges, on a page of this `width` and `height`."""
+    """The same graph with its nodes at these centres, with these edges and columns, on a page of this `width` and
+    `height`."""
     nodes = tuple(replace(node, x=centres[node.name][0], y=centres[node.name][1]) for node in graph.nodes)
-    return replace(graph, nodes=nodes, edges=edges, **size)
+    return replace(graph, nodes=nodes, edges=edges, columns=columns, **size)

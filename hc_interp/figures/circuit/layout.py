@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.figures.circuit.graph import SHAPE, CircuitEdge, CircuitGraph, CircuitNode, moved
-from hc_interp.figures.style import Width, points, text_width
+from hc_interp.figures.circuit.graph import SHAPE, CircuitColumn, CircuitEdge, CircuitGraph, CircuitNode, moved
+from hc_interp.figures.style import FONT_POINTS, Width, points, text_width
 
 SWEEPS = 8  # rounds of reordering the heads of each layer
 STEP, BENDS = 3.5, 26  # distance between two bends that are tried, and their number on each side
@@ -37,6 +37,7 @@ class Sizes:
 
 
 SIZES: dict[str, Sizes] = {"single": Sizes(6.6, 34, 11.5, 22.5), "double": Sizes(8.2, 42, 13.0, 26)}
+COLUMN_NAMES = 16.0  # height kept for the names of the roles, above the nodes
 TO_MLP, FROM_MLP = 0.42, 0.7  # distances of an MLP to its layer's heads below and to the next layer, in rows
 END_HALF_HEIGHT = 7.0
 
@@ -50,34 +51,58 @@ def lay_out(graph: CircuitGraph, width: Width, foot: float, head: float = 0.0, *
 
     An edge into a head ends at a port below it. A head has one port for each of its drawn inputs, side by side; with
     `letters` there is room for the input's letter between the port and the head. MLPs are in a column at the right.
+    Nodes at roles are in the columns of their roles, MLPs too, and the names of the roles stand above them.
     """
     size, page = SIZES[width], points(width)
-    has_mlps = any(node.kind == "mlp" for node in graph.nodes)
+    beside = not graph.columns and any(node.kind == "mlp" for node in graph.nodes)
     left = size.gutter
-    right = page - size.edge - (2 * size.mlp + 4 if has_mlps else 0)
-    rows = _rows(graph.nodes, int((right - left) // (2 * size.radius + 2)))
+    right = page - size.edge - (2 * size.mlp + 4 if beside else 0)
+    wide = (right - left) / max(1, len(graph.columns))
+    columns = tuple(CircuitColumn(c.role, left + (i + 0.5) * wide, wide) for i, c in enumerate(graph.columns))
+    rows = _rows(graph.nodes, max(1, int(wide // (2 * size.radius + 2))))
     heights, top = _heights(rows, size, foot)
-    across = _across(graph, rows, left, right)
+    across = _across(graph, rows, {column.role: column for column in columns}, left, right)
     centres = {node.name: (across[node.name], y) for row, y in zip(rows, heights, strict=True) for node in row}
     for node in graph.nodes:
-        if node.kind == "mlp":
+        if beside and node.kind == "mlp":
             centres[node.name] = (page - size.edge - size.mlp, centres[node.name][1])
     edges = _bends(graph, centres, _ports(graph, size, letters), size, page)
-    return moved(graph, centres, edges, width=page, height=top + head)
+    return moved(graph, centres, edges, columns, width=page, height=top + head + COLUMN_NAMES * bool(columns))
+
+
+def column_names(graph: CircuitGraph) -> list[tuple[str, float, float, float]]:
+    """The name of each column's role, the middle of the name on the page, and the size of its letters."""
+    nodes = max((node.y for node in graph.nodes), default=0.0)
+    sizes = [min(FONT_POINTS, 0.94 * c.wide / text_width(c.role, 1.0)) for c in graph.columns]
+    return [(c.role, c.x, nodes + COLUMN_NAMES + 2, fits) for c, fits in zip(graph.columns, sizes, strict=True)]
+
+
+def column_edges(graph: CircuitGraph) -> list[float]:
+    """x of the lines between the columns."""
+    return [column.x - column.wide / 2 for column in graph.columns[1:]]
 
 
 def _rows(nodes: Sequence[CircuitNode], capacity: int) -> list[list[CircuitNode]]:
     """The nodes by row, from the bottom: embed, each layer's heads and then its MLP, output.
 
-    A layer with more heads than `capacity` takes several rows.
+    A layer with more heads of one role than `capacity` takes several rows.
     """
     rows: list[list[CircuitNode]] = []
-    for key in dict.fromkeys((node.layer, node.kind == "mlp", node.name * (node.kind == "end")) for node in nodes):
-        row = [n for n in nodes if (n.layer, n.kind == "mlp", n.name * (n.kind == "end")) == key]
-        n_rows = -(-len(row) // capacity)
-        length = -(-len(row) // n_rows)
-        rows += [row[start : start + length] for start in range(0, len(row), length)]
+    for key in dict.fromkeys(map(_row_of, nodes)):
+        row = [node for node in nodes if _row_of(node) == key]
+        counts = {role: sum(node.role == role for node in row) for role in dict.fromkeys(node.role for node in row)}
+        n_rows = max(-(-count // capacity) for count in counts.values())
+        lengths = {role: -(-count // n_rows) for role, count in counts.items()}
+        placed: list[list[CircuitNode]] = [[] for _ in range(n_rows)]
+        for role, length in lengths.items():
+            for index, node in enumerate(node for node in row if node.role == role):
+                placed[index // length].append(node)
+        rows += [nodes for nodes in placed if nodes]
     return rows
+
+
+def _row_of(node: CircuitNode) -> tuple[Any, bool, str]:
+    return node.layer, node.kind == "mlp", node.short * (node.kind == "end")
 
 
 def _heights(rows: list[list[CircuitNode]], size: Sizes, foot: float) -> tuple[list[float], float]:
@@ -95,21 +120,31 @@ def _heights(rows: list[list[CircuitNode]], size: Sizes, foot: float) -> tuple[l
     return heights, (heights[-1] if heights else y) + size.mlp + size.edge
 
 
-def _across(graph: CircuitGraph, rows: list[list[CircuitNode]], left: float, right: float) -> dict[str, float]:
-    """x of every node. Rows are reordered by the mean x of their neighbours, downward and upward, and spaced evenly."""
+def _across(
+    graph: CircuitGraph,
+    rows: list[list[CircuitNode]],
+    columns: dict[str, CircuitColumn],
+    left: float,
+    right: float,
+) -> dict[str, float]:
+    """x of every node. Rows are reordered by the mean x of their neighbours, downward and upward, and spaced evenly.
+
+    Nodes at roles are spaced so inside the columns of their roles.
+    """
+    role = {node.name: node.role for node in graph.nodes}
     joined: dict[str, list[tuple[str, float]]] = {node.name: [] for node in graph.nodes}
     for edge in graph.edges:
         joined[edge.sender].append((edge.receiver, abs(edge.node_share)))
         joined[edge.receiver].append((edge.sender, abs(edge.node_share)))
     x: dict[str, float] = {}
     for row in rows:
-        x.update(_spread([node.name for node in row], left, right))
+        x.update(_spread([node.name for node in row], role, columns, left, right))
     for sweep in range(SWEEPS):
         for row in rows[:: 1 if sweep % 2 else -1]:
             target = {node.name: _mean([(x[n], w) for n, w in joined[node.name]], x[node.name]) for node in row}
             names = [node.name for node in row]
             order = sorted(names, key=lambda name: (round(target[name], 6), names.index(name)))
-            x.update(_spread(order, left, right))
+            x.update(_spread(order, role, columns, left, right))
     return x
 
 
@@ -119,10 +154,18 @@ def _mean(weighted: list[tuple[float, float]], default: float) -> float:
     return sum(x * w for x, w in weighted) / weight if weight else default
 
 
-def _spread(names: list[str], left: float, right: float) -> dict[str, float]:
-    """x of each name: the middles of equal cells between `left` and `right`."""
-    cell = (right - left) / len(names)
-    return {name: round(left + (index + 0.5) * cell, 3) for index, name in enumerate(names)}
+def _spread(
+    names: list[str], role: dict[str, str], columns: dict[str, CircuitColumn], left: float, right: float
+) -> dict[str, float]:
+    """x of each name: the middles of equal cells of its role's column, or between `left` and `right` without a role."""
+    x = {}
+    for own in dict.fromkeys(role[name] for name in names):
+        members = [name for name in names if role[name] == own]
+        column = columns.get(own)
+        start, end = (left, right) if column is None else (column.x - column.wide / 2, column.x + column.wide / 2)
+        cell = (end - start) / len(members)
+        x |= {name: round(start + (index + 0.5) * cell, 3) for index, name in enumerate(members)}
+    return x
 
 
 def curve(
@@ -286,7 +329,7 @@ def _outside(path: Float[np.ndarray, "t 2"], node: CircuitNode, size: Sizes, gap
     offset = np.abs(path - np.array([node.x, node.y]))
     shape = SHAPE[node.kind]
     if shape == "box":
-        return (offset[:, 0] > end_half_width(node.name)) | (offset[:, 1] > END_HALF_HEIGHT)
+        return (offset[:, 0] > end_half_width(node.short)) | (offset[:, 1] > END_HALF_HEIGHT)
     if shape == "square":
         return (offset > radius * 0.95).any(axis=1)
     if shape == "diamond":

@@ -24,6 +24,8 @@ from hc_interp.figures.circuit.layout import (
     LETTERS,
     SIZES,
     Sizes,
+    column_edges,
+    column_names,
     end_half_width,
     ends_at,
     port_letters,
@@ -85,10 +87,10 @@ def _at(point: np.ndarray | tuple[float, float]) -> str:
 
 def _bands(graph: CircuitGraph, size: Sizes) -> list[str]:
     ends = size.gutter - 4, graph.width - size.edge
-    return [
-        rf"\draw[{_name(RULE)}, line width=0.5bp] {_at((ends[0], y))} -- {_at((ends[1], y))};"
-        for _, y in layer_names(graph)
-    ]
+    lines = [((ends[0], y), (ends[1], y)) for _, y in layer_names(graph)]
+    low, high = min((node.y for node in graph.nodes), default=0.0), graph.height - size.edge
+    lines += [((x, low - 2 * size.radius), (x, high)) for x in column_edges(graph)]
+    return [rf"\draw[{_name(RULE)}, line width=0.5bp] {_at(start)} -- {_at(end)};" for start, end in lines]
 
 
 def _edges(graph: CircuitGraph, size: Sizes) -> list[str]:
@@ -106,7 +108,7 @@ def _edges(graph: CircuitGraph, size: Sizes) -> list[str]:
 
 
 def _node(node: CircuitNode, size: Sizes) -> list[str]:
-    half = end_half_width(node.name) if node.kind == "end" else {"mlp": size.mlp}.get(node.kind, size.radius)
+    half = end_half_width(node.short) if node.kind == "end" else {"mlp": size.mlp}.get(node.kind, size.radius)
     word = rf"\node[text={_name(TEXT[node.kind])}] at ({node.x:.1f},{node.y:.1f}) {{{node.short.translate(ESCAPES)}}};"
     return [_glyph(node.kind, node.x, node.y, half), word]
 
@@ -141,6 +143,10 @@ def _key(entries: Sequence[KeyEntry]) -> list[str]:
 def _words(graph: CircuitGraph, width: Width) -> list[str]:
     edge = SIZES[width].edge
     words = [_word(name, edge, y, MUTED) for name, y in layer_names(graph)]
+    for role, x, y, letters in column_names(graph):
+        look = rf"font=\fontsize{{{letters:.1f}}}{{{letters + 1:.1f}}}\selectfont\sffamily, text={_name(MUTED)}"
+        text = role.translate(ESCAPES)
+        words.append(rf"\node[anchor=base, {look}] at ({x:.1f},{y - RISE * letters:.1f}) {{{text}}};")
     notice = enumerate(notice_lines(graph, width))
     return words + [_word(line, edge, graph.height - edge - LINE * (index + 0.5)) for index, line in notice]
 
