@@ -259,14 +259,14 @@ def _mask_by_position(
 ) -> Float[Tensor, "batch pos *head 1"]:
     """`_site_mask` of components of which some stand at a role: 1 at all positions of which the mask says nothing."""
     one = mask.new_ones(batch.input_ids.shape)
-    factors: dict[int, Tensor] = {}
+    of_head: dict[int, Tensor] = {}
     for item in members:
         component, factor = whole(item), mask[..., columns[item]]
         factor = factor[:, None] if factor.ndim else factor
         if isinstance(item, At):
             factor = torch.where(role_mask(model.tokenizer, batch, item.role), factor, one)
         place = component.head if isinstance(component, Head) else 0
-        factors[place] = factors.get(place, one) * factor
+        of_head[place] = of_head.get(place, one) * factor
     if not isinstance(whole(members[0]), Head):
-        return factors[0][:, :, None]
-    return torch.stack([factors.get(head, one) for head in range(model.n_heads)], dim=-1)[..., None]
+        return of_head[0][:, :, None]
+    return torch.stack([of_head.get(head, one) for head in range(model.n_heads)], dim=-1)[..., None]
