@@ -119,7 +119,7 @@ def disentangled(module, part, q, k, v, mask):
             scores = scores + part.disentangled_att_bias(q / root, k, *given)
         else:
             added = part.disentangled_attention_bias(q.flatten(0, 1), k.flatten(0, 1), *given)
-            scores = scores + added.view(scores.shape)
+            scores = scores + (added.view(scores.shape) if part.pos_att_type else added)
     hidden = mask[:, None, None, :] * mask[:, None, :, None] == 0
     return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -1e30).softmax(-1), v)
 
