@@ -31,7 +31,10 @@ class DistanceVectors:
     queries: Float[Tensor, "distance head d_head"] | None
 
     def products(
-        self, q: Float[Tensor, "*rows query head d_head"], k: Float[Tensor, "*rows key head d_head"], heads: Heads = None
+        self,
+        q: Float[Tensor, "*rows query head d_head"],
+        k: Float[Tensor, "*rows key head d_head"],
+        heads: Heads = None,
     ) -> Float[Tensor, "*rows head query key"] | None:
         """The sum of both products, before they are scaled, or None if there is neither.
 
@@ -53,7 +56,7 @@ def _product(
     rows: Int[Tensor, "pos other"],
 ) -> Float[Tensor, "*rows head pos other"]:
     """The product of the content at each position and the vector of its distance to each other position."""
-    products = torch.einsum("...phd,ehd->...hpe", content, vectors)
+    products = torch.einsum("...phd,ehd->...hpe", content, vectors.to(content.dtype))
     return products.gather(-1, rows.expand(*products.shape[:-1], -1))
 
 

@@ -32,8 +32,8 @@ def component_weights(geometry: Geometry, items: Iterable[Component]) -> list[We
     """The slices of these components' own weights, each once.
 
     Of a head: its columns or rows of W_Q, W_K and W_V, their biases, those of projections of distances, and its part
-    of W_O. The bias of W_O belongs to no head. Heads that share keys and values share these slices, so that they are listed if one of the heads is named. Of
-    an MLP: its projections, weights and biases.
+    of W_O. The bias of W_O belongs to no head. Heads that share keys and values share these slices, so that they are
+    listed if one of the heads is named. Of an MLP: its projections, weights and biases.
     """
     slices = [part for item in items for part in _slices(geometry, item)]
     return list(dict.fromkeys(slices))

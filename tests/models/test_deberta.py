@@ -1,4 +1,4 @@
-"""DeBERTa v1 to v3 in the forms that checkpoints have: distances in the scores, padding as a query, what a head owns."""
+"""DeBERTa v1 to v3 as checkpoints have them: distances in the scores, padding as a query, what a head owns."""
 
 import pytest
 import torch
@@ -129,7 +129,8 @@ def test_gradients_of_a_trained_copy_equal_the_twins(key) -> None:
         (1, "v"): second_head(lambda value: 4 * value),
     }
     given = [hc.Edit(hc.Site(0, "q_in", head=1), lambda value: value + ramp)]
-    given += [hc.Edit(hc.Site(1, kind, head=1), lambda value, n=n: n * value) for n, kind in ((2, "q"), (3, "k"), (4, "v"))]
+    for n, kind in ((2, "q"), (3, "k"), (4, "v")):
+        given.append(hc.Edit(hc.Site(1, kind, head=1), lambda value, n=n: n * value))
     actual, expected = model.logits(BATCH, given), twin.run(BATCH, edits)[0]
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=0)
     gradients, expected_gradients = names_of_gradients(model.module, actual), names_of_gradients(plain, expected)
@@ -169,6 +170,18 @@ def test_edits_that_change_nothing_leave_every_bit(key) -> None:
     assert torch.equal(model.logits(BATCH, edits), model.logits(BATCH))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", [V1, V2])
+def test_other_types_load_and_give_the_same_up_to_rounding(name, dtype) -> None:
+    exact, model = wrapped(name, {}), load(module_of(name, {}), labels=LABELS, dtype=dtype)
+    rounding = 20 * torch.finfo(dtype).eps
+    assert (model.logits(BATCH) - exact.logits(BATCH)).abs().max() < rounding * exact.logits(BATCH).abs().max()
+    if dtype == torch.float32:
+        one, other = (hc.path_effects(each, PAIRS, ["L0H0"], ["L1H1"], "each") for each in (model, exact))
+        torch.testing.assert_close(one.effects.double(), other.effects.double(), atol=1e-5, rtol=0)
+
+
 def test_fewer_queries_than_keys_are_the_last() -> None:
     vectors = DistanceVectors(torch.randn(17, 2, 4), torch.randn(17, 2, 4))
     q, k = torch.randn(2, 3, 9, 2, 4)
@@ -192,7 +205,11 @@ def test_what_a_config_adds_to_the_layers_or_the_head_is_refused_by_name(name, c
 
 def test_there_is_no_bridge() -> None:
     with pytest.raises(hc.ModelError, match=r"DebertaV2ForSequenceClassification names no TransformerLens adapter"):
-        load(module_of(V2, {}), labels=LABELS)
+        load(module_of(V2, {}), labels=LABELS, backend="transformer_lens")
+    model = load(module_of(V2, {}), labels=LABELS)
+    assert model.backend_name == "nnsight"
+    with pytest.raises(hc.ModelError, match=r"so there is no \.bridge"):
+        model.bridge  # noqa: B018
 
 
 @pytest.mark.parametrize("change", [{"pos_att_type": ["c2p"]}, {"position_buckets": 6, "max_relative_positions": 9}])

@@ -70,7 +70,8 @@ def test_without_an_adapter_there_is_no_bridge(model) -> None:
     with pytest.raises(hc.ModelError, match=r"names no TransformerLens adapter.*backend='nnsight'"):
         model.bridge  # noqa: B018
     with pytest.raises(hc.ModelError, match=r"names no TransformerLens adapter.*backend='nnsight'"):
-        load(ernie(), labels=LABELS, family=ERNIE)
+        load(ernie(), labels=LABELS, family=ERNIE, backend="transformer_lens")
+    assert load(ernie(), labels=LABELS, family=ERNIE).backend_name == "nnsight"
 
 
 def test_what_is_no_family_is_an_error() -> None:

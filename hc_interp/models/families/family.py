@@ -49,7 +49,7 @@ class Family:
     - `softmax_in_float32`: whether the module's softmax is computed in float32, whatever the type of the model.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
     - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
-      no `.bridge`, and `backend="nnsight"` runs it.
+      no `.bridge`, and nnsight runs it.
     - `padded_positions`: whether the position table starts after the padding index.
     - `causal`: whether a position attends to earlier positions only.
     - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.

@@ -57,7 +57,7 @@ class AddedScores:
         terms = [] if self.bias is None else [self.bias[:, :, 0].mT]
         if self.vectors is not None and self.vectors.keys is not None:
             terms.append(torch.einsum("rhd,phd->rph", q * self.scale, _of_first(self.vectors.keys)))
-        if self.keys_of_first is not None:
+        if self.keys_of_first is not None and self.bias_of_first is not None:
             products = torch.einsum("rpm,phm->rph", x, self.keys_of_first) + self.bias_of_first
             terms.append(products * self.scale)
         return sum(terms[1:], terms[0]) if terms else None
