@@ -8,10 +8,14 @@ from transformers.models.deberta.modeling_deberta import DebertaLayerNorm
 from twin import Twin
 
 import hc_interp as hc
-from hc_interp.models.attention_rule import DistanceVectors
+from hc_interp.components import EMBED
+from hc_interp.models.attention_rule import AttentionRule, DistanceVectors, attend
 from hc_interp.models.component_weights import component_weights
 from hc_interp.models.families import FAMILIES
+from hc_interp.models.fingerprint import fingerprint
 from hc_interp.models.load import load
+from hc_interp.models.module_taps import visits
+from hc_interp.models.taps import Tap
 from hc_interp.models.trainable import TrainableModel, trainable_module
 from hc_interp.patching.sweep import is_fast
 
@@ -91,7 +95,7 @@ def test_patterns_are_the_modules_own_at_padding_too(model) -> None:
 @pytest.mark.parametrize("through", ["q", "k"])
 def test_paths_into_queries_and_keys_equal_the_twin(model, through) -> None:
     """A query's product with distances follows the receiver's query, and a key's its key."""
-    senders, receivers = [hc.Head(0, 0), hc.MLP(0)], [hc.Head(1, 0), hc.Head(1, 1)]
+    senders, receivers = [EMBED, hc.Head(0, 0), hc.MLP(0)], [hc.Head(0, 1), hc.Head(1, 0)]
     twin = Twin(model.module)
     expected, _ = twin.path(BATCH, CORRUPT, senders, receivers, (through,), "all")
     clean = twin.run(BATCH)[0]
@@ -168,6 +172,10 @@ def test_edits_that_change_nothing_leave_every_bit(key) -> None:
     model = wrapped(*VARIANTS[key])
     edits = [hc.Edit(hc.Site(0, kind), lambda value: value.clone()) for kind in ("q_in", "q", "k", "v", "pattern")]
     assert torch.equal(model.logits(BATCH, edits), model.logits(BATCH))
+    for name in "qv":
+        (visit,) = visits(model.geometry, {Tap(0, name): lambda value: value.clone()})
+        projected = torch.randn(500, 9, model.module.get_submodule(visit.path).out_features, dtype=torch.float64)
+        assert torch.equal(visit(projected), projected)
 
 
 @torch.no_grad()
@@ -187,6 +195,10 @@ def test_fewer_queries_than_keys_are_the_last() -> None:
     q, k = torch.randn(2, 3, 9, 2, 4)
     torch.testing.assert_close(vectors.products(q[:, -2:], k), vectors.products(q, k)[:, :, -2:])
     torch.testing.assert_close(vectors.products(q[:, :, 1:], k[:, :, 1:], [1]), vectors.products(q, k)[:, 1:])
+    rule, v = AttentionRule(0.3, distances=lambda length: vectors), torch.randn(3, 9, 2, 4)
+    expected = attend(rule.pattern(q, k, torch.ones(1, 9, dtype=torch.long)), v)
+    torch.testing.assert_close(rule.unmasked(q, k, v), expected)
+    torch.testing.assert_close(rule.unmasked(q[:, -2:], k, v), expected[:, -2:])
 
 
 @pytest.mark.parametrize(
@@ -212,11 +224,20 @@ def test_there_is_no_bridge() -> None:
         model.bridge  # noqa: B018
 
 
-@pytest.mark.parametrize("change", [{"pos_att_type": ["c2p"]}, {"position_buckets": 6, "max_relative_positions": 9}])
-def test_what_distances_do_is_part_of_what_a_model_is(change) -> None:
+@pytest.mark.parametrize(
+    ("both", "change"),
+    [
+        ({}, {"pos_att_type": ["c2p"]}),
+        ({}, {"position_buckets": 6}),
+        ({"position_buckets": 6}, {"max_relative_positions": 9}),
+        ({}, {"pooler_hidden_act": "tanh"}),
+        ({"pos_att_type": []}, {"relative_attention": False}),
+    ],
+)
+def test_what_distances_do_is_part_of_what_a_model_is(both, change) -> None:
     """The weights are the same."""
-    one = module_of(V2, {"position_buckets": -1, "max_relative_positions": 6})
-    other = module_of(V2, {"position_buckets": -1, "max_relative_positions": 6, **change})
+    both = {"position_buckets": -1, "max_relative_positions": 6, "norm_rel_ebd": "none", **both}
+    one, other = module_of(V2, both), module_of(V2, {**both, **change})
+    one.deberta.encoder.rel_embeddings = other.deberta.encoder.rel_embeddings = None
     other.load_state_dict(one.state_dict())
-    fingerprints = [load(module, labels=LABELS, backend="nnsight").fingerprint for module in (one, other)]
-    assert fingerprints[0] != fingerprints[1]
+    assert fingerprint(one, FAMILIES[V2]) != fingerprint(other, FAMILIES[V2])
