@@ -3,7 +3,7 @@
 import pytest
 import torch
 import transformers
-from tiny import LABELS, tiny_batch
+from tiny import LABELS, tiny_batch, tiny_module
 from transformers.models.deberta.modeling_deberta import DebertaLayerNorm
 from twin import Twin
 
@@ -17,6 +17,7 @@ from hc_interp.models.load import load
 from hc_interp.models.module_taps import visits
 from hc_interp.models.taps import Tap
 from hc_interp.models.trainable import TrainableModel, trainable_module
+from hc_interp.patching.engine.budget import Budget
 from hc_interp.patching.sweep import is_fast
 
 V1, V2 = "DebertaForSequenceClassification", "DebertaV2ForSequenceClassification"
@@ -188,6 +189,22 @@ def test_other_types_load_and_give_the_same_up_to_rounding(name, dtype) -> None:
     if dtype == torch.float32:
         one, other = (hc.path_effects(each, PAIRS, ["L0H0"], ["L1H1"], "each") for each in (model, exact))
         torch.testing.assert_close(one.effects.double(), other.effects.double(), atol=1e-5, rtol=0)
+
+
+def test_the_memory_bound_counts_products_with_distances() -> None:
+    """A path takes five tensors of the scores' size, and three in a model without distances."""
+    model = wrapped(V2, {})
+    plain = load(tiny_module("bert"), labels=LABELS)
+    size = {"batch": 64, "length": 200, "memory_mib": 1, "throughs": 1, "layers": 1}
+    with pytest.raises(hc.HCError, match=r"Set memory_mib=(\d+) or more") as error:
+        Budget.of(model, **size)
+    needed = int(str(error.value).split("Set memory_mib=")[1].split()[0])
+    scores = 2 * 64 * 200 * 200 * model.n_heads * 8 / 2**20
+    assert 5 * scores < needed < 6 * scores
+    with pytest.raises(hc.HCError) as error:
+        Budget.of(plain, **size)
+    needed = int(str(error.value).split("Set memory_mib=")[1].split()[0])
+    assert 3 * scores < needed * model.n_heads / plain.n_heads < 5 * scores
 
 
 def test_fewer_queries_than_keys_are_the_last() -> None:
