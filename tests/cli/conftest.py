@@ -1,5 +1,6 @@
 """A tiny random model in a folder, and the grammar task read once."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import pytest
@@ -15,7 +16,8 @@ from hc_interp.data.load import load_task
 
 @cache
 def grammar():
-    return load_task("overlap-grammar", max_per_case=40)
+    task = load_task("overlap-grammar", max_per_case=40)
+    return replace(task, train=task.train.sample(1000, 0), validation=task.validation.sample(200, 0))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,7 @@ def small_task(monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """A three-layer BERT of three heads, as save_pretrained writes it."""
-    task = grammar()
+    task = load_task("overlap-grammar", max_per_case=40)
     splits = [task.train, task.validation, *task.cases.values(), task.overlap]
     tokenizer = word_tokenizer(text for part in splits for text in (*part.first, *part.second))
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ killed.SIZES["run"] = (
     "--seeds 1 --search-steps 2 --exchanges 0 --mean-examples 20 --train-examples 60 --eval-per-case 2 "
     "--select-pairs 16 --test-pairs 12 --permutations 19 --probe-examples 60 --comparison-sets 2 --premise-examples 4"
 )
+killed.SIZES["patch"] = "--senders heads,embed --pairs 8 --through each"
 folder = Path(sys.argv[1])
 model = killed.prepared(folder / "model")
 run, patch = (
