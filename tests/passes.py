@@ -3,7 +3,8 @@
 In the rooms of `PLAIN` tests are about what is done with passes. There a model of the default backend runs by torch's
 own hooks (`TorchBackend`), in two thirds of the time of a bridge where a model is this small, and `hc.load` in half.
 Everywhere else it runs by the backend that it names: tests/models compare these at every tap and on every path, and
-tests/interventions, tests/cli and the tests of all public functions (`CALLS`, `CASES`) run on the default one.
+tests/interventions, tests/cli, the tests of all public functions (`CALLS`, `CASES`) and those of the fast engine's own
+check against a pass (tests/patching/engine) run on the default one.
 """
 
 from functools import cached_property
@@ -36,7 +37,8 @@ BY_TORCH.__set_name__(HookedModel, "backend")
 
 def is_plain(path: Path) -> bool:
     """Whether the tests in this file are of a room of `PLAIN`."""
-    return path.relative_to(ROOMS).parts[0] in PLAIN
+    room, *rest = path.relative_to(ROOMS).parts
+    return room in PLAIN and (room, rest[0]) != ("patching", "engine")
 
 
 def choose_for(path: Path) -> None:

@@ -1,11 +1,11 @@
 """A tiny random model in a folder, and the grammar task read once."""
 
-from dataclasses import replace
 from functools import cache, partial
 
 import pytest
 import torch
 from shell import call
+from small_task import part_of
 from texts import word_tokenizer
 from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
@@ -16,8 +16,7 @@ from hc_interp.data.load import load_task
 
 @cache
 def grammar():
-    task = load_task("overlap-grammar", max_per_case=40)
-    return replace(task, train=task.train.sample(1000, 0), validation=task.validation.sample(200, 0))
+    return part_of(load_task("overlap-grammar", max_per_case=40))
 
 
 @pytest.fixture(scope="session")

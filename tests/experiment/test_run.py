@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_task import part_of
 from texts import word_tokenizer
 from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
@@ -30,12 +31,18 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def task():
+def whole_task():
     return hc.load_task("overlap-grammar", seed=0, max_per_case=60)
 
 
 @pytest.fixture(scope="module")
-def model(task):
+def task(whole_task):
+    return part_of(whole_task)
+
+
+@pytest.fixture(scope="module")
+def model(whole_task):
+    task = whole_task
     splits = [task.train, task.validation, *task.cases.values(), task.overlap]
     tokenizer = word_tokenizer(text for part in splits for text in (*part.first, *part.second))
     torch.manual_seed(0)

@@ -27,6 +27,7 @@ from hc_interp.search.swaps import row_losses
 N, KEPT, ROWS = 12, 6, 24
 SMALL = {"chains": 4, "rows": ROWS, "warm_up": 20, "sweeps": 20, "steps": 4}
 LEAST = SMALL | {"chains": 2, "warm_up": 10, "sweeps": 10, "steps": 1}  # where draws are not looked at
+ROUNDS = starts.BEST_ROUNDS
 ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
 
 
@@ -37,7 +38,7 @@ def objective_of(model, rows, means, plan) -> Objective:
 
 @pytest.fixture(scope="module", autouse=True)
 def few_rounds():
-    """Rounds of swaps for the best mask; tests/search/test_swaps.py tests the swaps."""
+    """Rounds of swaps for the best mask of all samples but `sample`; tests/search/test_swaps.py tests the swaps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starts, "BEST_ROUNDS", 3)
         yield
@@ -74,7 +75,9 @@ def epsilon(every_loss) -> float:
 
 @pytest.fixture(scope="module")
 def sample(model, rows, means, epsilon) -> SubnetworkSample:
-    return sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL | {"sweeps": 300})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "BEST_ROUNDS", ROUNDS)
+        return sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL | {"sweeps": 300})
 
 
 def test_frequencies_are_those_of_all_good_masks(sample, every_loss):
