@@ -15,10 +15,7 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.models.torch_backend import TorchBackend
 from hc_interp.models.transformer_lens_backend import share_tree
 
-PLAIN = (
-    "attention", "dynamics", "evaluation", "experiment", "extremes", "heads", "patching", "probing", "reading",
-    "search", "testbeds", "training",
-)  # fmt: skip
+PLAIN = ("attention", "dynamics", "evaluation", "experiment", "extremes", "heads", "patching", "reading", "search")
 ROOMS = Path(__file__).parent
 NAMED: Any = vars(HookedModel)["backend"]
 
