@@ -66,8 +66,25 @@ def reference() -> str:
     text = ["# Public names", "Everything that `import hc_interp as hc` gives, from its docstrings."]
     for heading, paths in public_names().items():
         text.append(f"## {heading}")
-        text += [f"::: {path}" for path in sorted(paths, key=str.lower)]
+        for path in sorted(paths, key=lambda path: path.rsplit(".", 1)[1].lower()):
+            name = f"hc.{path.rsplit('.', 1)[1]}"
+            text.append(f'::: {path}\n    options: {{ heading: "{name}", toc_label: "{name}" }}')
     return "\n\n".join(text) + "\n"
+
+
+def saved_fields() -> str:
+    """A table of the fields of every public kind of result, as its dataclass declares them."""
+    rows = ["| kind | fields |", "| --- | --- |"]
+    for path in sorted(path for paths in public_names().values() for path in paths):
+        *module, name = path.split(".")
+        file = ROOT.joinpath(*module).with_suffix(".py")
+        tree = ast.parse(file.read_text(encoding="utf-8")) if file.exists() else ast.Module([], [])
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == name and "Result" in map(ast.unparse, node.bases):
+                fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+                names = ", ".join(f"`{field.id}`" for field in fields if isinstance(field, ast.Name))
+                rows.append(f"| [`{name}`](reference.md#{path}) | {names} |")
+    return "\n".join(rows)
 
 
 def moved(text: str, old: str, new: str) -> str:
@@ -101,4 +118,5 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """A page in docs/, with its links to pages that stand elsewhere in the repository."""
     name = page.file.src_uri
+    markdown = markdown.replace("<!-- fields -->", saved_fields())
     return markdown if page.file.generated_by else moved(markdown, f"docs/{name}", name)

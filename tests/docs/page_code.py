@@ -15,6 +15,7 @@ import shlex
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -165,23 +166,29 @@ def _near(shown: str, printed: str) -> bool:
     return abs(Decimal(shown) - Decimal(printed)) <= _LAST_DIGITS * last_digit
 
 
-def main(paths: Sequence[str]) -> None:
-    """Run pages, and write what came out into the output blocks that do not show it."""
+def main(paths: Sequence[str]) -> int:
+    """Run pages, and write what came out into the output blocks that do not show it. Returns how many pages failed."""
+    failed = 0
     for path in map(Path, paths):
         text, steps = path.read_text(encoding="utf-8"), []
-        with tempfile.TemporaryDirectory() as folder:
-            for step in run_page(text, Path(folder), path.stem):
-                steps.append(step)
-                print(f"{path}:{step.code.line} {step.seconds:.1f} s\n{step.text}", flush=True)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                for step in run_page(text, Path(folder), path.stem):
+                    steps.append(step)
+                    print(f"{path}:{step.code.line} {step.seconds:.1f} s\n{step.text}", flush=True)
+        except Exception:
+            failed += 1
+            print(f"{path} failed\n{traceback.format_exc()}", flush=True)
         for step in reversed(steps):
             if step.shown is not None and not same(step.shown.text, step.text):
                 start, end = step.shown.span
                 text = f"{text[:start]}{_tidy(step.text)}\n{text[end:]}"
         path.write_text(text, encoding="utf-8")
-        print(f"{path}: {sum(step.seconds for step in steps):.1f} s")
+        print(f"{path}: {sum(step.seconds for step in steps):.1f} s", flush=True)
+    return failed
 
 
 if __name__ == "__main__":
     os.environ.setdefault("COLUMNS", "120")
     warnings.simplefilter("default")
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
