@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from page_code import pages, run_page, same
+from page_code import pages, run_page
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"four_ways.md"}  # run by tests/docs/test_pages.py
@@ -47,9 +47,8 @@ def _environment(monkeypatch):
 @pytest.mark.parametrize("page", [name for name in pages() if name not in ELSEWHERE])
 def test_the_page_prints_what_it_shows(page, tmp_path) -> None:
     for step in run_page((ROOT / "docs" / page).read_text(encoding="utf-8"), tmp_path, Path(page).stem):
-        if step.shown is not None:
-            where = f"docs/{page}, line {step.shown.line}, shows\n{step.shown.text}\nand the code printed\n{step.text}"
-            assert same(step.shown.text, step.text), where
+        shown = step.shown.text if step.shown is not None else ""
+        assert step.is_as_shown, f"docs/{page}, line {step.code.line}, shows\n{shown}\nand the code printed\n{step.text}"
 
 
 def test_the_python_of_the_readme_runs(tmp_path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from page_code import DOCS, blocks, pages, run_page, same
+from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, pages, run_page, same
 
 import hc_interp as hc
 from hc_interp.cli.shell import COMMANDS
@@ -88,6 +88,21 @@ echo lines of other programs are not run
     assert [step.text for step in steps] == ["a,b\n 0.123\n", "4\n", ""]
     assert [step.shown is not None for step in steps] == [True, False, False]
     assert steps[0].shown.text == "a,b\n 0.12\n"
+
+
+def test_output_that_can_differ_must_only_be_there(tmp_path) -> None:
+    page = """```python
+print({})
+```
+
+```text title="{}"
+1.5
+```
+"""
+    cases = [(1.5, OUTPUT, True), (2.5, OUTPUT, False), (2.5, CAN_DIFFER, True), ("''", CAN_DIFFER, False)]
+    for value, title, is_as_shown in cases:
+        (step,) = run_page(page.format(value, title), tmp_path)
+        assert step.is_as_shown is is_as_shown
 
 
 def test_an_error_on_a_page_names_its_line(tmp_path) -> None:
