@@ -48,7 +48,8 @@ def _environment(monkeypatch):
 def test_the_page_prints_what_it_shows(page, tmp_path) -> None:
     for step in run_page((ROOT / "docs" / page).read_text(encoding="utf-8"), tmp_path, Path(page).stem):
         shown = step.shown.text if step.shown is not None else ""
-        assert step.is_as_shown, f"docs/{page}, line {step.code.line}, shows\n{shown}\nand the code printed\n{step.text}"
+        where = f"docs/{page}, line {step.code.line}"
+        assert step.is_as_shown, f"{where}, shows\n{shown}\nand the code printed\n{step.text}"
 
 
 def test_the_python_of_the_readme_runs(tmp_path) -> None:
