@@ -50,12 +50,12 @@ def test_names_of_the_package_are_public(page) -> None:
 
 
 def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
-    pytest.importorskip("mkdocs", reason="the site's builder is an extra: pip install 'hc-interp[docs]'")
     monkeypatch.syspath_prepend(str(DOCS / "hooks"))
-    import site_pages
+    import reference
 
-    names = {path.rsplit(".", 1)[1] for paths in site_pages.public_names().values() for path in paths}
+    names = {path.rsplit(".", 1)[1] for paths in reference.public_names().values() for path in paths}
     assert names == set(hc.__all__)
+    assert "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, " in reference.saved_fields()
 
 
 def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:

@@ -5,7 +5,7 @@ that name. In a `sh` block the lines that begin with `hc-interp` are run. A `tex
 what the block before it printed: `...` stands for anything, and a number may be off by two of its last digit. Where
 training decides what comes out, the title is "Output (can differ between machines)", and anything counts as the same.
 
-`python tests/docs/page_code.py docs/PAGE.md` runs a page and writes what came out into its output blocks.
+`python tests/page_code.py docs/PAGE.md` runs a page and writes what came out into its output blocks.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 OUTPUT = "Output"
 CAN_DIFFER = "Output (can differ between machines)"
 _FENCE = re.compile(
