@@ -187,8 +187,8 @@ def test_frame_and_file(result, tmp_path):
     assert list(frame.columns) == ["run", "seed", "sparsity", "heads", "mlps", "kl", "agreement"]
     assert (frame["heads"] + frame["mlps"]).tolist() == [6, 6, 3, 3]
     assert "4 subnetworks at sparsity 0.5, 0.75" in repr(result)
-    first = {"subnetworks": result.subnetworks[:1], "kl_per_example": result.kl_per_example[:1]}
-    one = replace(result, **first, sparsities=(0.5,), seeds=(3,))
+    by_run = ("subnetworks", "sparsities", "seeds", "log_alpha", "kl_per_example", "agrees")
+    one = replace(result, **{name: getattr(result, name)[:1] for name in by_run})
     assert repr(one) == f"MaskSearch(1 subnetwork at sparsity 0.5, 1 seed; held-out KL {float(result.kl[0]):.3f})"
     assert result._repr_html_().startswith("<p>")
     again = MaskSearch.load(result.save(tmp_path / "found.json"))
