@@ -55,7 +55,8 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
 
     names = {path.rsplit(".", 1)[1] for paths in reference.public_names().values() for path in paths}
     assert names == set(hc.__all__)
-    assert "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, " in reference.saved_fields()
+    row = "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, "
+    assert row in reference.saved_fields()
 
 
 def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:
