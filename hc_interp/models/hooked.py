@@ -155,7 +155,7 @@ class HookedModel:
 
     @cached_property
     def _bridge(self) -> Any:
-        return build_bridge(self.module, self.family, self.tokenizer)
+        return build_bridge(share_tree(self.module), self.family, self.tokenizer)
 
     @property
     def nnsight(self) -> Any:
