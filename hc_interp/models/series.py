@@ -65,6 +65,10 @@ class ModelSeries:
         with no_bars_of_transformers():
             return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
 
+    def absolute(self) -> "ModelSeries":
+        """The same series by its absolute path, for processes that run in other folders."""
+        return ModelSeries(SeriesFolder.open(self.folder.absolute()), self._device)
+
     def __repr__(self) -> str:
         steps = f"steps {self.steps[0]} to {self.steps[-1]}" if self.steps else "no step yet"
         state = "" if self.card["finished"] else "; training has not finished"

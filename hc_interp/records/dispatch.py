@@ -1,12 +1,13 @@
 """`Dispatch`: hands pieces to the workers of an executor, tries lost ones again, and names those that fail."""
 
 import secrets
+import time
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -25,6 +26,7 @@ LOSSES = 5  # how often a piece is tried again whose worker was lost (killed, pr
 FAILURES = 1  # how often a piece is tried again that raised an error of another package
 BARREN = 3  # how often all workers may end without having begun a piece
 WINDOW = 1000  # pieces that are with the executor at a time
+PATIENCE = 60.0  # seconds to wait for a file that a worker has written
 POLL = 0.05, 2.0  # shortest and longest time between two looks at futures that do not report, in seconds
 
 
@@ -43,9 +45,20 @@ def make_missing(
     if keys:
         Dispatch(work, dict(keys), store, runner.executor, runner.threads, progress).run()
     for name in keys:
-        piece = store.get(name, store.kind)
-        assert piece is not None
-        yield name, piece
+        yield name, _read(store, name)
+
+
+def _read(store: Store, name: str) -> Result:
+    """A piece that a worker wrote. A network disk may show it some time later."""
+    deadline = time.monotonic() + PATIENCE
+    while (piece := store.get(name, store.kind)) is None:
+        if time.monotonic() > deadline:
+            raise HCError(
+                f"A worker has written {store.path(name)}, but it is not there for this process. Give "
+                f"{store.argument}= a folder on a disk that all workers and this process see under the same path."
+            )
+        time.sleep(POLL[1])
+    return piece
 
 
 @dataclass(eq=False)
@@ -72,6 +85,7 @@ class Dispatch:
     _barren: int = 0  # how often the workers ended together without having begun a piece
 
     def run(self) -> None:
+        self.store = replace(self.store, folder=self.store.folder.absolute())  # workers may run in other folders
         self.parcel = write_parcel(self.store.folder / PARCELS, self.work)
         self.ledger = Ledger(self.store.folder)
         self.ledger.begin(self.store, list(self.keys))

@@ -59,6 +59,27 @@ class Status:
     failed: dict[str, str]
     waiting: tuple[str, ...]
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is known, in JSON's types."""
+        running = [{"piece": lease.name, "by": str(lease.writer), "since": lease.since} for lease in self.running]
+        return {
+            "work": self.work, "begun": self.begun, "finished": len(self.finished), "running": running,
+            "failed": self.failed, "waiting": len(self.waiting),
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        """One line of counts, and one for each piece that is being made or has failed."""
+        total = len(self.finished) + len(self.running) + len(self.failed) + len(self.waiting)
+        lines = [
+            f"{self.work}, begun {self.begun}: {len(self.finished)} of {total} pieces finished, {len(self.running)} "
+            f"running, {len(self.failed)} failed, {len(self.waiting)} waiting"
+        ]
+        now = time.time()
+        lines += [f"  {lease.name}: {lease.writer}, for {now - lease.since:.0f} s" for lease in self.running]
+        lines += [f"  {name} failed: {error}" for name, error in self.failed.items()]
+        return "\n".join(lines)
+
     @classmethod
     def of(cls, folder: Path) -> "Status":
         """Raises `ResultError` for a folder in which no pieces were ordered."""

@@ -1,5 +1,8 @@
 """Many runs on processes, SLURM or Dask: executors for `executor=`. What a piece is stands in `records/pieces.py`."""
 
+from hc_interp.spread.dask import Dask, dask
 from hc_interp.spread.processes import Processes, processes
+from hc_interp.spread.slurm import Slurm, slurm
+from hc_interp.spread.status import status
 
-__all__ = ["Processes", "processes"]
+__all__ = ["Dask", "Processes", "Slurm", "dask", "processes", "slurm", "status"]
