@@ -97,7 +97,8 @@ def over_training(
             _analysis(
                 analysis, data, heads_in(core) if core else (), heads_in(generalizing) if generalizing else (),
                 senders=senders_or_receivers(senders), receivers=senders_or_receivers(receivers), case=case,
-                pairs=pairs, feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds), search_steps=search_steps,
+                pairs=pairs, feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds),
+                search_steps=search_steps,
                 max_per_case=max_per_case, mean_examples=mean_examples, seed=seed,
             ),
             steps=None if steps is None else _numbers(steps),

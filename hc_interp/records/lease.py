@@ -43,9 +43,12 @@ def leased(folder: Path, name: str) -> Iterator[bool]:
     own = _written(there, Writer.this().name(stem), f"{time.time()} {name}")
     try:
         others = [path for path in there.glob(f".{stem}~*") if path != own]
-        if [path for path in others if not _is_over(path)]:
+        over = {path for path in others if _is_over(path)}
+        if len(over) < len(others):
             yield False
         else:
+            for path in over:
+                path.unlink(missing_ok=True)
             with beating(own):
                 yield True
     finally:
