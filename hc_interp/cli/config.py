@@ -8,6 +8,7 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
 from hc_interp.files import plain
 
+FILE: ContextVar[Path | None] = ContextVar("FILE", default=None)  # that of --config, while a command runs
 SPREAD = ("slurm", "dask")  # tables of files that are about workers (`cli/workers.py`), not about a command
 VARYING = ("default", "minimum", "exclusiveMinimum")  # commands that share a setting may differ in these
 

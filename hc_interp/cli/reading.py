@@ -1,5 +1,6 @@
 """The commands `probe`, `premises` and `reads-from`, which call the functions of these names."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,8 +26,9 @@ from hc_interp.cli.options import (
     TooLong,
     option,
 )  # fmt: skip
-from hc_interp.cli.shell import command
+from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, table_of, written
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 
 
 @command("probe", panel="Step by step")

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 
 import hc_interp as hc
-from hc_interp.cli.config import Setting, checked, near, settings_of
+from hc_interp.cli.config import FILE, Setting, checked, near, settings_of
 from hc_interp.errors import HCError
 
 WORKERS = "Workers"  # the panel of --help
@@ -95,12 +94,11 @@ def workers(on: str, jobs: int | None, resume: Path | None, dry_run: bool = Fals
         return
     if resume is None:
         raise HCError(f"--on {on} was given without --resume. Name a folder for the pieces, which all workers see.")
-    path = click.get_current_context().params.get("config")
     if on == "processes":
         with hc.spread.processes(jobs) as executor:
             yield executor
         return
-    table = table_of(path, on)
+    table = table_of(FILE.get(), on)
     if on == "dask":
         with hc.spread.dask(jobs, **table) as executor:
             yield executor

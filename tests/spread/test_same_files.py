@@ -30,7 +30,7 @@ def calls(model, world):
     """Each function that takes an executor, small, as a function of the arguments that say where pieces go."""
     examples, rows = world.task.validation.sample(24), tiny_batch(48)
     sites = [hc.Site(0, "z", 0), hc.Site(2, "v", 3), hc.Site(0, "mlp_out")]
-    sizes = {"n_sets": 1, "n_disjoint": 0, "n_donors": 2, "max_per_case": 4, "max_in_domain": 8, "batch_size": 8}
+    sizes = {"n_sets": 1, "n_disjoint": 0, "n_donors": 1, "max_per_case": 4, "max_in_domain": 8, "batch_size": 8}
     steer = hc.Steer(hc.Site(0, "resid_pre"), torch.full((model.d_model,), 0.1, dtype=torch.float64))
     heads = world.core, world.generalizing, world.means
     return {
@@ -45,7 +45,7 @@ def calls(model, world):
             model, rows, 0.5, 2, steps=2, batch_size=4, vary=("start", "noise"), **to
         ),
         "probe_map": lambda **to: hc.probe_map(
-            world.model, examples, "token_overlap", sites, control=False, n_folds=2, max_tokens=80, **to
+            world.model, examples, "token_overlap", sites, control=False, n_folds=3, max_tokens=80, **to
         ),
         "premises": lambda **to: hc.premises(world.model, world.task, *heads, **sizes, **to),
     }  # fmt: skip
