@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -131,9 +131,10 @@ def kill(executor: Any, folder: Path, times: int) -> None:
         while len(killed) < times and not done.is_set():
             busy = [lease.writer.pid for lease in leases(folder / "there") if lease.writer.pid != os.getpid()]
             fresh = [pid for pid in busy if pid not in killed]
-            if fresh:
-                os.kill(fresh[0], signal.SIGKILL)
-                killed.append(fresh[0])
+            with suppress(ProcessLookupError):  # it ended with the one before
+                if fresh:
+                    os.kill(fresh[0], signal.SIGKILL)
+                    killed.append(fresh[0])
             time.sleep(0.2)
 
     thread = threading.Thread(target=killer)
