@@ -70,11 +70,13 @@ def doctor(
 
 @command("status", panel=ABOUT)
 def status(
-    folder: Annotated[Path, typer.Argument(help="Folder of the pieces: that of --resume, or that of a run with --on.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of pieces: that of --resume, or that of a run with --on.")
+    ],
 ) -> Shown:
     """Show how far the pieces are that workers make in a folder (--on), and who makes which (hc.spread.status)."""
-    stages = sorted(path.parent for path in folder.glob(f"{PIECES}/*/{LEDGER}"))
-    found = {str(path): hc.spread.status(path) for path in stages or [folder]}
+    stages = [sorted(path.parent for path in folder.glob(f"{PIECES}/*/{LEDGER}")) or [folder] for folder in folders]
+    found = {str(path): hc.spread.status(path) for part in stages for path in part}
     text = "\n".join(f"{path}: {part}" for path, part in found.items())
     return Shown({path: part.record for path, part in found.items()}, text)
 
