@@ -44,6 +44,14 @@ def test_workers_write_the_same_files(executor, here, tmp_path) -> None:
     assert (len(status.finished), status.running, status.failed, status.waiting) == (5, (), {}, ())
 
 
+def test_workers_make_pieces_at_the_threads_of_the_call(tmp_path) -> None:
+    before = torch.get_num_threads()
+    runner = Runner(Inline(), threads=before + 1)
+    found = dict(make_missing(WORK, WORK.keys, SquareStore(tmp_path, "settings"), runner, SILENT))
+    assert {piece.threads for piece in found.values()} == {before + 1}
+    assert torch.get_num_threads() == before
+
+
 def test_jobs_of_one_batch_are_one_array_and_adapters_may_give_a_job_many_pieces(here, tmp_path) -> None:
     jobs = Jobs()
     run(WORK, tmp_path / "one", jobs)
