@@ -150,12 +150,25 @@ def test_workers_that_end_before_they_begin_are_not_started_for_ever(tmp_path) -
 
 
 def test_only_pieces_that_were_being_made_count_as_tried_when_a_pool_breaks(here, tmp_path, monkeypatch) -> None:
-    """The pool breaks more often than a piece may be lost, each time while another piece is being made."""
-    ended = iter([{f"square-{i % 5:03d}"} for i in range(4 * LOSSES)])
-    monkeypatch.setattr(dispatch, "remove_ended", lambda folder: next(ended))
-    executor = Inline(lambda number: BrokenExecutor("killed") if number <= 4 * LOSSES else None)
+    """Each piece is with the pool more often than it may be lost, each time while a sixth one is being made."""
+    monkeypatch.setattr(dispatch, "remove_ended", lambda folder: {"square-005"})
+    n_lost = 5 * (LOSSES + 1)
+    executor = Inline(lambda number: BrokenExecutor("killed") if number <= n_lost else None)
     run(WORK, tmp_path / "there", executor)
     assert files(tmp_path / "there") == here
+
+
+def test_a_piece_that_breaks_its_pool_each_time_is_named(tmp_path, monkeypatch) -> None:
+    class BreaksOnOne(Inline):
+        def submit(self, fn, /, *args):
+            wrong = args[0].pieces[0][1] == 3
+            self.lost = lambda number: BrokenExecutor("killed") if wrong else None
+            return super().submit(fn, *args)
+
+    monkeypatch.setattr(dispatch, "remove_ended", lambda folder: {"square-003"})
+    with pytest.raises(HCError, match=r"1 of 5 pieces could not be made: square-003\. lost 6 times"):
+        run(WORK, tmp_path, BreaksOnOne())
+    assert len(files(tmp_path)) == 4
 
 
 def test_ctrl_c_takes_back_what_is_queued_and_says_how_to_go_on(tmp_path) -> None:
