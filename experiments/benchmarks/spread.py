@@ -99,7 +99,7 @@ def real(executor: Any, folder: Path) -> float:
     """The wall time of a search and a sweep."""
     model = hc.load("zoo:minilm-nli")
     task = hc.load_task("overlap-grammar")
-    pairs = task.contrast_pairs(kind="order", split="test").sample(PAIRS, 0)
+    pairs = task.contrast_pairs("lexical_overlap_ln_subject/object_swap", kind="order", split="test").sample(PAIRS, 0)
     means = hc.mean_activations(model, task.train.sample(64, 0))
     begun = time.perf_counter()
     train = task.train.sample(512, 0)
