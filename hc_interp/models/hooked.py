@@ -92,14 +92,16 @@ class HookedModel:
         tokenizer: Any = None,
         *,
         labels: Sequence[str] | None,
-        backend: str = "transformer_lens",
+        backend: str | None = None,
         name: str = "model",
         family: Family | None = None,
         one_word: bool = False,
     ) -> None:
+        self.family = family or family_of(module)
+        if backend is None:
+            backend = "nnsight" if self.family.adapter is None else "transformer_lens"
         if backend not in BACKENDS:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
-        self.family = family or family_of(module)
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -164,7 +166,7 @@ class HookedModel:
 
     @cached_property
     def _bridge(self) -> Any:
-        return build_bridge(self.module, self.family, self.tokenizer)
+        return build_bridge(share_tree(self.module), self.family, self.tokenizer)
 
     @property
     def nnsight(self) -> Any:

@@ -41,7 +41,7 @@ def load(
     *,
     tokenizer: "PreTrainedTokenizerBase | Tokenizer | str | Path | None" = None,
     labels: Sequence[str] | None = None,
-    backend: str = "transformer_lens",
+    backend: str | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     foreign_hooks: Literal["refuse", "strip"] = "refuse",
@@ -60,6 +60,9 @@ def load(
     `labels` are words of one token each, like `[" yes", " no"]`. Its logits `[batch, class]` are then the logits of
     these words at each row's last position without padding, or in a masked model at the row's first mask token if it
     has one. Without `labels` the logits of a language model are `[batch, pos, vocab]`.
+
+    `backend` runs the passes: "transformer_lens" or "nnsight", with the same numbers. The default is TransformerLens,
+    or nnsight for a family of which TransformerLens has no adapter. Such a model has no `.bridge`.
 
     A live module may have foreign hooks: forward and backward hooks, a replaced `forward`, parametrizations, pruning
     masks. They are refused. `foreign_hooks="strip"` removes hooks from the wrapped copy, keeps the present values of

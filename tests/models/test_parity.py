@@ -23,8 +23,8 @@ from hc_interp.models.site import Site
 from hc_interp.patching.path_effects import path_effects
 
 # Whatever the type of the model, Hugging Face computes in float32 the norms of OLMo and Gemma 2 and 3, the softmax of
-# Gemma 2 and GPT-J, and the rotation of ModernBERT.
-COARSE = ("Olmo", "Gemma2", "Gemma3", "GPTJ", "ModernBert")
+# Gemma 2 and GPT-J, the norms of DeBERTa v1, and the rotation of ModernBERT.
+COARSE = ("Olmo", "Gemma2", "Gemma3", "GPTJ", "ModernBert", "DebertaFor")
 TOLERANCE = {name: 1e-6 if name.startswith(COARSE) else 1e-10 for name in FAMILIES}
 BATCH = tiny_batch(4)
 DERIVED = ("q_in", "k_in", "v_in", "pattern", "result")
@@ -112,14 +112,17 @@ def test_backends_equal_plain_hooks(name, models, twin) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("route", ROUTES)
 def test_paths_equal_the_twin(name, models, twin, route) -> None:
-    """By both engines: `path_effects` takes the fast one where it serves the family."""
+    """By both engines: `path_effects` takes the fast one where it serves the family.
+
+    A path is edits of sites, so that one route is enough for the second backend.
+    """
     if not is_first(name):
         return
     plain = read(name, twin.run(BATCH)[0])
     for senders, receivers, through in PATHS:
         logits, _ = twin.path(BATCH, PAIRS.corrupt, senders, receivers, through, route)
         expected = read(name, logits)
-        for model in models:
+        for model in models if route == "all" else models[:1]:
             if receivers != [OUTPUT]:
                 path = PatchPath(senders, receivers, through, source=PAIRS, route=route)
                 close(name, model.logits(BATCH, path), expected)
