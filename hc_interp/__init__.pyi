@@ -2,6 +2,7 @@
 
 from . import figures as figures
 from . import reports as reports
+from . import spread as spread
 from . import testbeds as testbeds
 from .attention.profile import attention_profile as attention_profile
 from .attention.result import AttentionProfile as AttentionProfile

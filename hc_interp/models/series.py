@@ -63,6 +63,10 @@ class ModelSeries:
         """The model at a step. Raises `ModelError` for a step without a checkpoint, and for a damaged file."""
         return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
 
+    def absolute(self) -> "ModelSeries":
+        """The same series by its absolute path, for processes that run in other folders."""
+        return ModelSeries(SeriesFolder.open(self.folder.absolute()), self._device)
+
     def __repr__(self) -> str:
         steps = f"steps {self.steps[0]} to {self.steps[-1]}" if self.steps else "no step yet"
         state = "" if self.card["finished"] else "; training has not finished"

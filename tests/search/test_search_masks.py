@@ -357,7 +357,7 @@ def test_a_folder_knows_what_its_runs_share(tmp_path, planted_model, rows, means
 
 
 def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows, means, monkeypatch):
-    from hc_interp.search import search_masks as module
+    from hc_interp.search import runs as module
 
     def search(seeds, **changed):
         return search_masks(planted_model, rows, [0.5, 0.75], seeds, means, steps=2, exchanges=1, **changed)
@@ -476,7 +476,7 @@ def test_a_folder_knows_how_classes_and_texts_are_read(tmp_path):
 @pytest.fixture
 def untrained(monkeypatch):
     """Training is a failure."""
-    monkeypatch.setattr("hc_interp.search.search_masks.run_once", lambda *_: pytest.fail("a run was trained"))
+    monkeypatch.setattr("hc_interp.search.runs.run_once", lambda *_: pytest.fail("a run was trained"))
 
 
 def test_a_folder_that_cannot_hold_runs_is_refused_before_any_is_made(tmp_path, planted_model, rows, means, untrained):
