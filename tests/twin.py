@@ -4,18 +4,25 @@ Nothing here comes from the package but the nouns: module paths, attention and t
 """
 
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 
 import torch
-from twin_layers import LAYERS, POST_NORM, attention, family_of
+from twin_layers import LAYERS, POST_NORM, attention, family_of, layers_of
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
+
+
+def on_call(number, hook):
+    """The hook at one call of a module that a pass calls several times, counted from 0."""
+    calls = count()
+    return lambda *given: hook(*given) if next(calls) == number else None
 
 
 class Twin:
     def __init__(self, module):
         self.module, self.family = module, family_of(module)
-        path, self.names = LAYERS[self.family]
-        self.layers = module.get_submodule(path)
+        self.layers, self.names = layers_of(module), LAYERS[self.family][1]
         self.decoder = self.family not in POST_NORM  # pre-norm
         config = module.config
         self.parallel = self.family in ("GPTJ", "Phi") or getattr(config, "use_parallel_residual", False)
@@ -65,7 +72,7 @@ class Twin:
 
         with ExitStack() as stack, torch.set_grad_enabled(torch.is_grad_enabled()):
             for layer, block in enumerate(self.layers):
-                parts = self.parts(layer)
+                parts, own = self.parts(layer), partial(on_call, self.layers[:layer].count(block))
 
                 def enter(module, args, kwargs, layer=layer):
                     value = args[0] if args else kwargs["hidden_states"]
@@ -79,8 +86,8 @@ class Twin:
                         return (visit(layer, "resid_post", output[0]), *output[1:])
                     return visit(layer, "resid_post", output)
 
-                stack.callback(block.register_forward_pre_hook(enter, with_kwargs=True).remove)
-                stack.callback(block.register_forward_hook(leave).remove)
+                stack.callback(block.register_forward_pre_hook(own(enter), with_kwargs=True).remove)
+                stack.callback(block.register_forward_hook(own(leave)).remove)
                 for name in "qkv":
 
                     def project(module, args, output, layer=layer, name=name):
@@ -94,7 +101,7 @@ class Twin:
                             return new
                         return self.joined([new if i == place else old for i, old in enumerate(split)])
 
-                    stack.callback(parts[name].register_forward_hook(project).remove)
+                    stack.callback(parts[name].register_forward_hook(own(project)).remove)
 
                 def into_o(module, args, layer=layer):
                     z = args[0].view(*args[0].shape[:2], self.n_heads, self.d_head)
@@ -117,11 +124,11 @@ class Twin:
                 def after_norm(module, args, output, layer=layer):
                     return visit(layer, "normed" if self.decoder else "resid_mid", output)
 
-                stack.callback(parts["o"].register_forward_pre_hook(into_o).remove)
-                stack.callback(parts.get("attn_out", parts["o"]).register_forward_hook(after_attention).remove)
-                stack.callback(parts.get("mlp_out", parts["mlp"]).register_forward_hook(after_mlp).remove)
+                stack.callback(parts["o"].register_forward_pre_hook(own(into_o)).remove)
+                stack.callback(parts.get("attn_out", parts["o"]).register_forward_hook(own(after_attention)).remove)
+                stack.callback(parts.get("mlp_out", parts["mlp"]).register_forward_hook(own(after_mlp)).remove)
                 if "ln" in parts:
-                    stack.callback(parts["ln"].register_forward_hook(after_norm).remove)
+                    stack.callback(parts["ln"].register_forward_hook(own(after_norm)).remove)
             inputs = {"attention_mask": batch.attention_mask}
             if (getattr(self.module.config, "type_vocab_size", 0) or 0) > 1 and batch.token_type_ids is not None:
                 inputs["token_type_ids"] = batch.token_type_ids

@@ -24,6 +24,13 @@ LAYERS = {
     "Bert": ("bert.encoder.layer", BERT),
     **dict.fromkeys(("Roberta", "XLMRoberta", "Camembert"), ("roberta.encoder.layer", BERT)),
     "Electra": ("electra.encoder.layer", BERT),
+    "Albert": (
+        "albert.encoder.albert_layer_groups",
+        {
+            "q": "attention.query", "k": "attention.key", "v": "attention.value", "o": "attention.dense",
+            "mlp": "ffn_output", "ln": "attention.LayerNorm",
+        },
+    ),
     "DistilBert": (
         "distilbert.transformer.layer",
         {
@@ -64,17 +71,26 @@ LAYERS = {
         {**LLAMA, "o": "self_attn.out_proj", "mlp": "fc2", "ln": "self_attn_layer_norm"},
     ),
 }  # fmt: skip
-POST_NORM = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "DistilBert", "MPNet")
+POST_NORM = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "Albert", "DistilBert", "MPNet")
 
 
 def family_of(module):
     return re.sub("(For[A-Z]|LMHead).*", "", type(module).__name__)
 
 
+def layers_of(module):
+    """The module that computes each layer: in ALBERT one module may compute several."""
+    layers = list(module.get_submodule(LAYERS[family_of(module)][0]))
+    if family_of(module) != "Albert":
+        return layers
+    n, groups = module.config.num_hidden_layers, module.config.num_hidden_groups
+    return [layers[int(i / (n / groups))].albert_layers[0] for i in range(n)]
+
+
 def attention(module, q, k, v, mask, layer):
     """z of all heads, `[batch, pos, head, d_head]`, from q, k and v of all heads."""
     family, config, n = family_of(module), module.config, q.shape[1]
-    block = module.get_submodule(LAYERS[family][0])[layer]
+    block = layers_of(module)[layer]
     q, k = oriented(module, block, q, k, layer)
     scale = 1 / math.sqrt(getattr(config, "query_pre_attn_scalar", None) or q.shape[-1])
     scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale

@@ -252,6 +252,17 @@ def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[S
     return grouped
 
 
+def from_layer(first: int, stream: Tensor, edits: Sequence[SiteEdit]) -> list[SiteEdit]:
+    """The edits in a model of the layers from `first` on, which `stream` enters. Edits before that are left out."""
+    shifted = [SiteEdit(Site.embed(), lambda _: stream)]
+    for edit in edits:
+        if edit.site in (Site.embed(), Site(first, "resid_pre")):
+            continue
+        if edit.site.layer is None or edit.site.layer >= first:
+            shifted.append(SiteEdit(edit.site.shift(-first), edit.fn, edit.display))
+    return shifted
+
+
 def on_head(site: Site, fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Lift a function of one head's value to the value of all heads; without `head` it is the function itself."""
     if site.head is None:

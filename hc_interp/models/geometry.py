@@ -79,7 +79,15 @@ class Geometry:
         path = getattr(self.family, part)
         if part == "head":
             return path
-        return f"{self.family.trunk}.{path if part in _NOT_BY_LAYER else path.format(layer)}"
+        if layer is not None and part not in _NOT_BY_LAYER:
+            path = path.format(self.place(layer))
+        return f"{self.family.trunk}.{path}"
+
+    def place(self, layer: int) -> int:
+        """The index in the list of layers of the module that computes this layer."""
+        if self.family.modules is None:
+            return layer
+        return int(layer / (self.n_layers / getattr(self.config, self.family.modules)))  # as transformers rounds
 
     def part(self, name: str, layer: int | None = None) -> Any:
         """The submodule of a part that `Family` names."""
@@ -286,14 +294,3 @@ def multiplied_weight(projection: Any) -> Tensor:
     for name in getattr(projection, "active_adapters", ()):
         weight = weight + projection.get_delta_weight(name)
     return weight
-
-
-def cut_layers(module: nn.Module, family: Family, first: int) -> None:
-    """Remove the layers below `first` from a module tree, in place. Parameters are not changed."""
-    layers: Any = module.get_submodule(family.blocks)
-    parent, name = family.blocks.rsplit(".", 1)
-    setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
-    config: Any = module.config
-    if getattr(config, "layer_types", None) is not None:
-        config.layer_types = config.layer_types[first:]
-    config.num_hidden_layers = len(layers) - first

@@ -22,8 +22,9 @@ from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
 from hc_interp.models.fingerprint import fingerprint
 from hc_interp.models.foreign_hooks import refuse_foreign_hooks
-from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
-from hc_interp.models.geometry import Geometry, cut_layers
+from hc_interp.models.forward import ForwardPass, SiteEdit, by_site, from_layer
+from hc_interp.models.geometry import Geometry
+from hc_interp.models.layer_list import cut_layers, unroll
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
@@ -110,11 +111,20 @@ class HookedModel:
     def _wrap(self) -> None:
         """Build what is derived from the module: at first, and again in each process that the model is sent to."""
         refuse_foreign_hooks(self.module, self.name)
-        self.geometry = Geometry(share_tree(self.module), self.family)
+        self.geometry = Geometry(self.shared_tree(), self.family)
         self._tree = WrappedTree.of(self.module)
         self._tails: dict[int, HookedModel] = {}
         self._fingerprint: tuple[tuple[int, ...], str] | None = None
         self._idle = threading.Lock()
+
+    def shared_tree(self) -> nn.Module:
+        """A copy of the module tree over the same parameters, in which each layer has a module of its own."""
+        return unroll(share_tree(self.module), self.family)
+
+    @property
+    def own_geometry(self) -> Geometry:
+        """The geometry of `.module` itself, in which one module may compute several layers."""
+        return Geometry(self.module, self.family)
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -164,7 +174,7 @@ class HookedModel:
 
     @cached_property
     def _bridge(self) -> Any:
-        return build_bridge(self.module, self.family, self.tokenizer)
+        return build_bridge(self.shared_tree(), self.family, self.tokenizer)
 
     @property
     def nnsight(self) -> Any:
@@ -174,12 +184,12 @@ class HookedModel:
 
     @cached_property
     def _nnsight(self) -> Any:
-        return build_nnsight(share_tree(self.module))
+        return build_nnsight(self.shared_tree())
 
     @cached_property
     def backend(self) -> Backend:
         """The backend of this model's passes, in a module tree that hooks on `.bridge` or `.nnsight` do not reach."""
-        tree = share_tree(self.module)
+        tree = self.shared_tree()
         self.readout.allow_batches(tree)
         if self.backend_name == "nnsight":
             return NNsightBackend(build_nnsight(tree), self.geometry)
@@ -251,12 +261,6 @@ class HookedModel:
         """Return one or many interventions as a list. Raises an `HCError` if the list has no meaning on this model."""
         interventions = listed_interventions(interventions)
         for index, item in enumerate(interventions):
-            if not hasattr(item, "edits"):
-                raise InterventionError(
-                    f"Item {index} of the interventions is {item!r}, not an intervention. "
-                    "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit, or "
-                    "derive a class from hc.Intervention."
-                )
             item.check(self, interventions[:index])
         return interventions
 
@@ -340,12 +344,7 @@ class HookedModel:
         stop_after: Site | None,
     ) -> Run:
         first, stream = start
-        shifted = [SiteEdit(Site.embed(), lambda _: stream)]
-        for edit in edits:
-            if edit.site in (Site.embed(), Site(first, "resid_pre")):
-                continue
-            if edit.site.layer is None or edit.site.layer >= first:
-                shifted.append(SiteEdit(edit.site.shift(-first), edit.fn, edit.display))
+        shifted = from_layer(first, stream, edits)
         stop = None if stop_after is None else stop_after.shift(-first)
         run = self.tail(first).run_edits(batch, shifted, [site.shift(-first) for site in capture], stop_after=stop)
         return Run(run.logits, {site.shift(first): value for site, value in run.captured.items()})
@@ -353,7 +352,7 @@ class HookedModel:
     def tail(self, layer: int) -> "HookedModel":
         """A model of the layers from `layer` on, over the same parameters. Its `embed` is the input of that layer."""
         if layer not in self._tails:
-            tree = share_tree(self.module)
+            tree = self.shared_tree()
             cut_layers(tree, self.family, layer)
             self._tails[layer] = HookedModel(tree, name=f"{self.name} from L{layer}", **self.settings())
         return self._tails[layer]

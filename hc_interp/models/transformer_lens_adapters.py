@@ -40,7 +40,9 @@ from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2Arc
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
 
+from hc_interp.models.families import FAMILIES
 from hc_interp.models.joint_projection import JointProjection
+from hc_interp.models.layer_list import unroll
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
 
@@ -129,6 +131,43 @@ class DistilBertClassifierAdapter(DistilBertAdapter):
         }
         for name in ("pre_classifier", "classifier"):
             self.component_mapping[name] = LinearBridge(name=name)
+
+
+class AlbertAdapter(BertArchitectureAdapter):
+    """`AlbertForMaskedLM`, whose layers are one module."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        parts: Any = self.components
+        blocks, layer = parts["blocks"], "albert_layers.0"
+        blocks.name = "albert.encoder.albert_layer_groups"
+        names = {"ln1": "attention.LayerNorm", "ln2": "full_layer_layer_norm", "attn": "attention"}
+        for name, path in names.items():
+            blocks.submodules[name].name = f"{layer}.{path}"
+        for name, path in {"q": "query", "k": "key", "v": "value", "o": "dense"}.items():
+            blocks.submodules["attn"].submodules[name].name = path
+        for name, path in {"in": "ffn", "out": "ffn_output"}.items():
+            blocks.submodules["mlp"].submodules[name].name = f"{layer}.{path}"
+        for name in ("embed", "token_type_embed", "pos_embed", "embed_ln"):
+            parts[name].name = f"albert{parts[name].name.removeprefix('bert')}"
+        heads = {"mlm_head": "dense", "unembed": "decoder", "ln_final": "LayerNorm"}
+        for name, path in heads.items():
+            parts[name].name = f"predictions.{path}"
+
+    def prepare_model(self, hf_model: Any) -> None:
+        """Give each layer a module of its own, over the same parameters: hooks are then on one layer."""
+        unroll(hf_model, FAMILIES[type(hf_model).__name__])
+
+
+class AlbertClassifierAdapter(AlbertAdapter):
+    """`AlbertForSequenceClassification`: a linear pooler and its activation, then `classifier`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = {
+            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
+        }
+        self.component_mapping["classifier"] = LinearBridge(name="classifier")
 
 
 class MPNetAdapter(BertArchitectureAdapter):

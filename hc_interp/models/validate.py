@@ -122,7 +122,7 @@ def _check_blocks(model: HookedModel, batch: Batch, run: Run) -> None:
 
 @contextmanager
 def _streams_replaced(model: HookedModel, streams: list[Tensor]) -> Iterator[list[Tensor]]:
-    """A context in which `streams[i]` replaces the output of block `i` of the module. Yields the outputs themselves."""
+    """A context in which `streams[i]` replaces what the module computes for layer `i`. Yields that."""
     computed: list[Tensor] = []
 
     def replace(block: Any, inputs: Any, output: Any) -> Any:
@@ -131,8 +131,8 @@ def _streams_replaced(model: HookedModel, streams: list[Tensor]) -> Iterator[lis
         stream = streams[len(computed) - 1]
         return (stream, *rest) if isinstance(output, tuple) else stream
 
-    blocks = [model.module.get_submodule(model.geometry.path("block", layer)) for layer in range(model.n_layers)]
-    handles = [block.register_forward_hook(replace) for block in blocks]
+    blocks = [model.own_geometry.part("block", layer) for layer in range(model.n_layers)]
+    handles = [block.register_forward_hook(replace) for block in dict.fromkeys(blocks)]  # one may compute many layers
     try:
         yield computed
     finally:

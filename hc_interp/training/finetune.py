@@ -131,7 +131,7 @@ def finetune(
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))
     model = start if isinstance(start, HookedModel) else load(start, device=device)
-    adapters = LoraSettings.of(lora, model.geometry)
+    adapters = LoraSettings.of(lora, model.own_geometry)
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),

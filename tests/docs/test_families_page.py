@@ -47,6 +47,7 @@ def order(geometry):
     else:
         before = ["before"] * (family.norm_1 is not None)
         said = "norms " + " and ".join([*before, *["after"] * (family.attn_norm is not None)])
+    said += ", one module for many layers" * (family.modules is not None)
     by_config = f" if `{family.parallel}`" if isinstance(family.parallel, str) else ""
     return said + (f", side by side{by_config}" if geometry.parallel else "")
 

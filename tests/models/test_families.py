@@ -73,7 +73,6 @@ def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
         ("FalconForCausalLM", "in place"),
         ("T5ForConditionalGeneration", "two stacks"),
         ("DebertaV2ForSequenceClassification", "relative positions to q and k"),
-        ("AlbertForSequenceClassification", "one module"),
         ("RobertaForTokenClassification", "RobertaForSequenceClassification or RobertaForMaskedLM"),
         ("BertModel", "BertForSequenceClassification or BertForMaskedLM"),
         ("GPT2DoubleHeadsModel", "GPT2"),

@@ -6,6 +6,7 @@ from torch import nn
 
 from hc_interp.errors import ModelError
 from hc_interp.models.families import (
+    albert,
     bert,
     camembert,
     distilbert,
@@ -34,8 +35,8 @@ from hc_interp.models.families import (
 from hc_interp.models.families.family import Family
 
 _FILES = (
-    bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, modernbert, gpt2, llama, mistral, qwen2, qwen3,
-    gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, phi, opt,
+    bert, roberta, xlm_roberta, camembert, electra, albert, distilbert, mpnet, modernbert, gpt2, llama, mistral, qwen2,
+    qwen3, gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, phi, opt,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
@@ -59,7 +60,6 @@ _REASONS = {
         "M2M100For",
         "MarianMTModel",
     ): "it has two stacks, an encoder and a decoder",
-    ("AlbertFor",): "all its layers are one module",
     ("DebertaFor", "DebertaV2For"): "it projects relative positions to q and k too",
     ("FalconFor",): "its layers add to the MLP's output in place, which would change values that were read",
 }

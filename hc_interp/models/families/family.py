@@ -22,6 +22,8 @@ class Family:
     that differs.
 
     - `trunk`: the path of the module without its head.
+    - `modules`: the config's name of the number of modules in the list of layers, where one module may compute several
+      layers (ALBERT). Each computes equally many of them, one after the other. A component is then one call of it.
     - `q`, `k`, `v`, `o`: the projections of attention. `joint`: one projection computes q, k and v. "blocks": all
       heads' q stand first in its output, then all k, then all v. "heads": q, k and v of a head stand together.
     - `norm_1`, `norm_2`: the norms of what attention and the MLP read, or, without `norm_final`, of the stream after
@@ -61,6 +63,7 @@ class Family:
     v: str
     o: str
     mlp_out: str
+    modules: str | None = None
     norm_1: str | None = None
     norm_2: str | None = None
     head: str = "classifier"

@@ -73,7 +73,7 @@ def slopes(twin, pairs, x, changes, receiver, through, inside):
 
 @pytest.mark.usefixtures("exact_norms")
 @pytest.mark.parametrize("ablated", [False, True])
-@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "GPTNeoX", "Gemma3Text"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text"])
 def test_each_step_is_the_slope_of_the_definition_there(family, ablated) -> None:
     module = tiny_module(family if family.islower() else f"{family}ForSequenceClassification")
     pairs = make_pairs(4)
