@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 
 import torch
-from twin_layers import LAYERS, POST_NORM, attention, family_of, layers_of
+from twin_layers import POST_NORM, attention, family_of, layers_of, parts_of
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
 
@@ -22,12 +22,17 @@ def on_call(number, hook):
 class Twin:
     def __init__(self, module):
         self.module, self.family = module, family_of(module)
-        self.layers, self.names = layers_of(module), LAYERS[self.family][1]
+        self.layers, self.names = layers_of(module), parts_of(module)
         self.decoder = self.family not in POST_NORM  # pre-norm
         config = module.config
         self.parallel = self.family in ("GPTJ", "Phi") or getattr(config, "use_parallel_residual", False)
         self.n_heads = config.num_attention_heads
+        self.parallel = self.parallel or getattr(config, "parallel_attn", False)
         self.n_kv = getattr(config, "num_key_value_heads", None) or self.n_heads
+        if self.family == "Falcon" and not config.new_decoder_architecture and config.multi_query:
+            self.n_kv = 1
+        elif self.family == "Falcon":
+            self.n_kv = config.num_kv_heads
         self.d_head = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
 
     def parts(self, layer):
@@ -42,14 +47,16 @@ class Twin:
         """q, k and v in the output of their projections: of one that computes all three, or three times this one."""
         if self.names["q"] != self.names["k"]:
             return output, output, output
-        if self.family == "GPTNeoX":
-            by_head = output.view(*output.shape[:-1], self.n_heads, 3, self.d_head)
-            return tuple(part.flatten(-2) for part in by_head.unbind(-2))
+        if self.family in ("GPTNeoX", "Falcon"):  # the q of heads that share a k and a v, then these
+            by_head = output.view(*output.shape[:-1], self.n_kv, -1, self.d_head)
+            return tuple(
+                part.flatten(-3) for part in (by_head[..., :-2, :], by_head[..., -2:-1, :], by_head[..., -1:, :])
+            )
         return output.split([n * self.d_head for n in (self.n_heads, self.n_kv, self.n_kv)], dim=-1)
 
     def joined(self, parts):
-        if self.family == "GPTNeoX":
-            return torch.stack([part.unflatten(-1, (-1, self.d_head)) for part in parts], dim=-2).flatten(-3)
+        if self.family in ("GPTNeoX", "Falcon"):
+            return torch.cat([part.unflatten(-1, (self.n_kv, -1, self.d_head)) for part in parts], dim=-2).flatten(-3)
         return torch.cat(parts, dim=-1)
 
     def project(self, layer, name, value):
@@ -119,7 +126,7 @@ class Twin:
 
                 def after_mlp(module, args, output, layer=layer):
                     whole = output.view(*batch.input_ids.shape, -1)  # OPT has rows and positions in one axis
-                    return visit(layer, "mlp_out", whole).view(output.shape)
+                    return visit(layer, "mlp_out", whole).view(output.shape).clone()  # Falcon adds to it in place
 
                 def after_norm(module, args, output, layer=layer):
                     return visit(layer, "normed" if self.decoder else "resid_mid", output)

@@ -61,6 +61,13 @@ LAYERS = {
             "mlp": "mlp.fc_out", "ln": "ln_1",
         },
     ),
+    "Falcon": (
+        "transformer.h",
+        {
+            **dict.fromkeys("qkv", "self_attention.query_key_value"),
+            "o": "self_attention.dense", "mlp": "mlp.dense_4h_to_h",
+        },
+    ),
     "Phi": ("model.layers", {**LLAMA, "o": "self_attn.dense", "mlp": "mlp.fc2"}),
     "ModernBert": (
         "model.layers",
@@ -76,6 +83,15 @@ POST_NORM = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "Albert", 
 
 def family_of(module):
     return re.sub("(For[A-Z]|LMHead).*", "", type(module).__name__)
+
+
+def parts_of(module):
+    """The names of the parts of a layer: in Falcon the norm before attention goes by the config."""
+    family, config = family_of(module), module.config
+    if family != "Falcon":
+        return LAYERS[family][1]
+    two = config.new_decoder_architecture and config.num_ln_in_parallel_attn == 2
+    return {**LAYERS[family][1], "ln": "ln_attn" if two else "input_layernorm"}
 
 
 def layers_of(module):
@@ -98,6 +114,9 @@ def attention(module, q, k, v, mask, layer):
         scores = torch.tanh(scores / cap) * cap
     if family == "MPNet":
         scores = scores + module.mpnet.encoder.compute_position_bias(v[:, :, 0])
+    if getattr(config, "alibi", False):  # in steps of a position, whose sizes are rounded to bfloat16
+        steps = sys.modules[type(module).__module__].build_alibi_tensor(mask, q.shape[2], q.dtype)
+        scores = scores + steps.view(len(mask), -1, 1, n) / math.sqrt(q.shape[-1])
     hidden = mask[:, None, None, :] == 0
     if family == "ModernBert" and config.layer_types[layer] == "sliding_attention":
         hidden = hidden | (torch.arange(n)[:, None] - torch.arange(n)).abs().gt(config.local_attention // 2)
@@ -119,9 +138,11 @@ def oriented(module, block, q, k, layer):
         sin, cos = block.attn.embed_positions[None, :n].chunk(2, dim=-1)
         turn = source.apply_rotary_pos_emb
         return tuple(torch.cat([turn(x[..., :turned], sin, cos), x[..., turned:]], dim=-1) for x in (q, k))
-    trunk = getattr(module, "gpt_neox", None) or getattr(module, "model", None)
+    trunk = next(
+        (getattr(module, name) for name in ("gpt_neox", "model", "transformer") if hasattr(module, name)), None
+    )
     rotary = getattr(trunk, "rotary_emb", None)
-    if rotary is None:
+    if rotary is None or getattr(module.config, "alibi", False):
         return q, k
     a = getattr(block, "self_attn", None)
     if hasattr(a, "q_norm"):

@@ -18,7 +18,8 @@ _RULES = (
 # Count only where a config has them.
 _RULES_OF_SOME = (
     "no_rope_layers", "use_parallel_residual", "rotary_dim", "attn_logit_softcapping", "final_logit_softcapping",
-    "query_pre_attn_scalar", "hidden_activation",
+    "query_pre_attn_scalar", "hidden_activation", "alibi", "parallel_attn", "new_decoder_architecture", "multi_query",
+    "num_kv_heads",
 )  # fmt: skip
 
 

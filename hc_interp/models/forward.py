@@ -228,7 +228,8 @@ class LayerPass:
     def mlp_out(self, value: Tensor) -> Tensor:
         """The handler of the MLP's output. The MLP of OPT has rows and positions in one axis."""
         if value.ndim == 3:
-            return self.visit("mlp_out", value)
+            value = self.visit("mlp_out", value)
+            return value.clone() if self.geometry.family.adds_in_place else value
         return self.visit("mlp_out", value.unflatten(0, self.forward.batch.input_ids.shape)).flatten(0, 1)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
@@ -48,6 +48,8 @@ class Geometry:
     @cached_property
     def n_key_value_heads(self) -> int:
         """The number of different keys and values, smaller than `n_heads` if groups of heads share them."""
+        if (count := self.family.key_value_heads) is not None:
+            return count(self.config)
         return getattr(self.config, "num_key_value_heads", None) or self.n_heads
 
     @property
@@ -80,8 +82,9 @@ class Geometry:
         if part == "head":
             return path
         if layer is not None and part not in _NOT_BY_LAYER:
-            path = path.format(self.place(layer))
-        return f"{self.family.trunk}.{path}"
+            path = path.replace("{}", str(self.place(layer)))
+        *others, last = (f"{self.family.trunk}.{each}" for each in path.split("|"))
+        return next((each for each in others if has_module(self.module, each)), last)
 
     def place(self, layer: int) -> int:
         """The index in the list of layers of the module that computes this layer."""
@@ -244,26 +247,31 @@ class Geometry:
         return [self._rule(layer) for layer in range(self.n_layers)]
 
     def _rule(self, layer: int) -> AttentionRule:
-        family, module = self.family, self.module
+        family = self.family
         attention: Any = self.part("block", layer).get_submodule(self.attention)
-        norms, joint_norms, bias = None, False, None
+        norms, joint_norms, bias = None, False, self._position_bias()
         if family.q_norm is not None:
             norms = self.part("q_norm", layer), self.part("k_norm", layer)
             joint_norms = norms[0].weight.shape[0] != self.d_head
-        if (position_bias := family.position_bias) is not None:
-            bias = lambda length: position_bias(module, length)  # noqa: E731
         return AttentionRule(
             scale=getattr(attention, "scaling", self.d_head**-0.5),
             causal=family.causal,
             window=self._window(layer) if family.causal else getattr(attention, "sliding_window", None),
             norms=norms,
             joint_norms=joint_norms,
-            angles=self._angles(layer) if getattr(attention, "use_rope", True) else None,
+            angles=self._angles(layer) if bias is None and getattr(attention, "use_rope", True) else None,
             neighbours=family.neighbours,
             cap=self._cap("score_cap"),
             bias=bias,
             in_float32=family.softmax_in_float32,
         )
+
+    def _position_bias(self) -> Callable[[int], Tensor] | None:
+        """The function that gives the bias of the scores from the number of positions. None: no bias."""
+        family, module = self.family, self.module
+        if family.position_bias is None or family.position_bias(module, 1) is None:
+            return None
+        return partial(family.position_bias, module)  # type: ignore[return-value]
 
     def _angles(self, layer: int) -> Callable[[Tensor], Angles] | None:
         """The function that gives the cosines and sines of a layer from its keys. None: no rotation."""
@@ -286,6 +294,15 @@ class Geometry:
         if types is not None and types[layer] != "sliding_attention":
             return None
         return getattr(self.config, "sliding_window", None)
+
+
+def has_module(module: nn.Module, path: str) -> bool:
+    """Whether a module has a submodule at this dotted path."""
+    try:
+        module.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
 
 
 def multiplied_weight(projection: Any) -> Tensor:

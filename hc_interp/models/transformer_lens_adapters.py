@@ -9,7 +9,7 @@ code needs.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
@@ -41,7 +41,7 @@ from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3Arc
 from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
 
 from hc_interp.models.families import FAMILIES
-from hc_interp.models.joint_projection import JointProjection
+from hc_interp.models.joint_projection import JointProjection, PartOfJoint
 from hc_interp.models.layer_list import unroll
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
@@ -276,22 +276,6 @@ class Olmo2Adapter(FullPrecision, Olmo2ArchitectureAdapter):
 
 class PhiAdapter(FullPrecision, PhiArchitectureAdapter):
     """`PhiForCausalLM`."""
-
-
-class PartOfJoint(nn.Module):
-    """The projection to q, k or v of all heads, by the weights that a joint projection has at each pass.
-
-    TransformerLens would copy these weights once, since those of different heads lie apart.
-    """
-
-    def __init__(self, projection: nn.Linear, layout: JointProjection, part: int) -> None:
-        super().__init__()
-        self._joint = (projection, layout, part)  # in a tuple, so that the projection is not a part of this module too
-
-    def forward(self, x: Tensor) -> Tensor:
-        projection, layout, part = self._joint
-        bias = None if projection.bias is None else layout.split(projection.bias)[part]
-        return nn.functional.linear(x, layout.split(projection.weight, 0)[part], bias)
 
 
 class GPTNeoXAdapter(NeoxArchitectureAdapter):

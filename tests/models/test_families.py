@@ -70,7 +70,6 @@ def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("FalconForCausalLM", "in place"),
         ("T5ForConditionalGeneration", "two stacks"),
         ("DebertaV2ForSequenceClassification", "relative positions to q and k"),
         ("RobertaForTokenClassification", "RobertaForSequenceClassification or RobertaForMaskedLM"),

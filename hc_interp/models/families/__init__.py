@@ -11,6 +11,7 @@ from hc_interp.models.families import (
     camembert,
     distilbert,
     electra,
+    falcon,
     gemma,
     gemma2,
     gemma3,
@@ -36,7 +37,7 @@ from hc_interp.models.families.family import Family
 
 _FILES = (
     bert, roberta, xlm_roberta, camembert, electra, albert, distilbert, mpnet, modernbert, gpt2, llama, mistral, qwen2,
-    qwen3, gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, phi, opt,
+    qwen3, gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, falcon, phi, opt,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
@@ -61,7 +62,6 @@ _REASONS = {
         "MarianMTModel",
     ): "it has two stacks, an encoder and a decoder",
     ("DebertaFor", "DebertaV2For"): "it projects relative positions to q and k too",
-    ("FalconFor",): "its layers add to the MLP's output in place, which would change values that were read",
 }
 
 
