@@ -28,6 +28,7 @@ from hc_interp.models.layer_list import cut_layers, unroll
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
+from hc_interp.models.read_at import ReadAt
 from hc_interp.models.readout import Readout
 from hc_interp.models.save import save_module
 from hc_interp.models.site import Site, check_site, layer_kinds
@@ -97,6 +98,7 @@ class HookedModel:
         name: str = "model",
         family: Family | None = None,
         one_word: bool = False,
+        read_at: ReadAt | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
@@ -106,7 +108,7 @@ class HookedModel:
         self.name = name
         self.backend_name = backend
         self._wrap()
-        self.readout = Readout.of(self.geometry, tokenizer, labels, name, one_word)
+        self.readout = Readout.of(self.geometry, tokenizer, labels, name, one_word, read_at)
 
     def _wrap(self) -> None:
         """Build what is derived from the module: at first, and again in each process that the model is sent to."""
@@ -394,4 +396,5 @@ class HookedModel:
     def settings(self) -> dict[str, Any]:
         """The arguments of `HookedModel` that another module of the same class is wrapped with."""
         own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")}
-        return own | {"backend": self.backend_name, "one_word": self.readout.one_word}
+        own |= {k: getattr(self.readout, k) for k in ("one_word", "read_at")}
+        return own | {"backend": self.backend_name}

@@ -6,6 +6,7 @@ entry-point group `transformer_lens.architectures`, so `pip install hc-interp` i
 code needs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,6 +48,12 @@ from hc_interp.models.layer_list import unroll
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
 
 
+def _with_classifier(components: Mapping[str, Any], path: str = "classifier") -> dict[str, Any]:
+    """The components of an encoder, with a classifier in place of the head of the masked language model."""
+    kept = {name: part for name, part in components.items() if name not in _LANGUAGE_MODEL_HEAD}
+    return kept | {"classifier": LinearBridge(name=path)}
+
+
 class BertClassifierAdapter(BertArchitectureAdapter):
     """`BertForSequenceClassification`: BERT's blocks and pooler, then `classifier`."""
 
@@ -81,6 +88,18 @@ class RobertaClassifierAdapter(BertClassifierAdapter):
 
 class ElectraClassifierAdapter(RobertaClassifierAdapter):
     """`ElectraForSequenceClassification`: embedding and hidden sizes may differ. Its head reads the first position."""
+
+    trunk = "electra"
+
+
+class RobertaTokenAdapter(BertClassifierAdapter):
+    """`RobertaForTokenClassification`."""
+
+    trunk = "roberta"
+
+
+class ElectraTokenAdapter(BertClassifierAdapter):
+    """`ElectraForTokenClassification`."""
 
     trunk = "electra"
 
@@ -126,11 +145,16 @@ class DistilBertClassifierAdapter(DistilBertAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.component_mapping = {
-            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
-        }
-        for name in ("pre_classifier", "classifier"):
-            self.component_mapping[name] = LinearBridge(name=name)
+        self.component_mapping = _with_classifier(self.components)
+        self.component_mapping["pre_classifier"] = LinearBridge(name="pre_classifier")
+
+
+class DistilBertTokenAdapter(DistilBertAdapter):
+    """`DistilBertForTokenClassification`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = _with_classifier(self.components)
 
 
 class AlbertAdapter(BertArchitectureAdapter):
@@ -164,10 +188,7 @@ class AlbertClassifierAdapter(AlbertAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.component_mapping = {
-            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
-        }
-        self.component_mapping["classifier"] = LinearBridge(name="classifier")
+        self.component_mapping = _with_classifier(self.components)
 
 
 class MPNetAdapter(BertArchitectureAdapter):
@@ -194,10 +215,15 @@ class MPNetClassifierAdapter(MPNetAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.component_mapping = {
-            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
-        }
-        self.component_mapping["classifier"] = LinearBridge(name="classifier.out_proj")
+        self.component_mapping = _with_classifier(self.components, "classifier.out_proj")
+
+
+class MPNetTokenAdapter(MPNetAdapter):
+    """`MPNetForTokenClassification`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = _with_classifier(self.components)
 
 
 class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):

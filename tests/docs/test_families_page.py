@@ -56,9 +56,9 @@ def row(file):
     name = " ".join(file.__doc__.split()).split(")")[0] + ")"
     models = {}
     for kind, family in file.CLASSES.items():
-        models[kind] = HookedModel(
-            tiny_module(kind), labels=["a", "b", "c"] if family.readout != "vocabulary" else None
-        )
+        labels, read_at = ["a", "b", "c"], 1 if family.readout == "token" else None
+        labels = None if family.readout == "vocabulary" else labels
+        models[kind] = HookedModel(tiny_module(kind), labels=labels, read_at=read_at)
     geometry = next(iter(models.values())).geometry
     fast = ["fast" if is_fast(model, []) else "general" for model in models.values()]
     adapted = all(family.adapter is not None for family in file.CLASSES.values())

@@ -72,8 +72,8 @@ def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
     [
         ("T5ForConditionalGeneration", "two stacks"),
         ("DebertaV2ForSequenceClassification", "relative positions to q and k"),
-        ("RobertaForTokenClassification", "RobertaForSequenceClassification or RobertaForMaskedLM"),
-        ("BertModel", "BertForSequenceClassification or BertForMaskedLM"),
+        ("RobertaForMultipleChoice", "RobertaForSequenceClassification or RobertaForMaskedLM"),
+        ("BertModel", "BertForSequenceClassification or BertForMaskedLM or BertForTokenClassification"),
         ("GPT2DoubleHeadsModel", "GPT2"),
     ],
 )

@@ -56,7 +56,10 @@ PAIRS = ContrastPairs(BATCH, other_words(), [0, 1, 0, 1], groups=((0,), (1, 2)))
 
 
 def is_first(name):
-    """Whether no class before this one has the same family: classes that differ in name only share the slow tests."""
+    """Whether the slow tests are for this class too: they are not for classes that differ in name only, and of token
+    classifiers for one. Layers are those of the other classes, and readouts differ in the position alone."""
+    if FAMILIES[name].readout == "token":
+        return name == "BertForTokenClassification"
     same = [other for other in sorted(FAMILIES) if FAMILIES[other] == FAMILIES[name]]
     return name == same[0]
 
@@ -66,9 +69,16 @@ def name(request):
     return request.param
 
 
+def middle(batch):
+    """A token inside each row, where a token classifier is read."""
+    return batch.attention_mask.sum(1) // 2
+
+
 def wrapped(name, backend):
     if FAMILIES[name].readout == "vocabulary":
         return load(tiny_module(name), labels=WORDS, tokenizer=TOKENIZER, backend=backend)
+    if FAMILIES[name].readout == "token":
+        return load(tiny_module(name), labels=LABELS, backend=backend, read_at=middle)
     return load(tiny_module(name), labels=LABELS, backend=backend)
 
 
@@ -85,6 +95,8 @@ def twin(models):
 
 def read(name, logits):
     """The twin's logits as the wrapper reads them."""
+    if FAMILIES[name].readout == "token":
+        return logits[torch.arange(len(BATCH)), middle(BATCH)]
     if FAMILIES[name].readout != "vocabulary":
         return logits
     return logits[torch.arange(len(BATCH)), BATCH.attention_mask.sum(1) - 1][:, TOKENS]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hc_interp.models.families.bert import BERT, masked
+from hc_interp.models.families.bert import BERT, masked, tagger
 from hc_interp.models.families.family import OWN_ADAPTERS, TINY_SIZES
 
 LAYER = "encoder.albert_layer_groups.{}.albert_layers.0"
@@ -39,4 +39,5 @@ ALBERT = replace(
 CLASSES = {
     "AlbertForSequenceClassification": ALBERT,
     "AlbertForMaskedLM": masked(ALBERT, f"{OWN_ADAPTERS}:AlbertAdapter", "predictions.decoder"),
+    "AlbertForTokenClassification": tagger(ALBERT, ALBERT.adapter),
 }

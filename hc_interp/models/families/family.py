@@ -52,7 +52,8 @@ class Family:
     - `causal`: whether a position attends to earlier positions only.
     - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.
     - `readout`: "classifier" if the logits are `[batch, class]` (an encoder's), "last" if they are those of the last
-      position (a decoder's classifier), "vocabulary" if they are those of every position (a language model).
+      position (a decoder's classifier), "token" if they are those of every position (a token classifier), and
+      "vocabulary" if they are those of every position over all tokens (a language model).
     - `mlp_in`, `activation`, `classify`: needed by the fast engine of path patching, of encoders only. `classify` maps
       a module and the last stream at the first position, `[row, d_model]`, to class logits.
     - `requires`: values that fields of the config must have. With another value the module computes what the family
