@@ -317,7 +317,7 @@ class HookedModel:
         the pass ends, with empty logits.
         """
         self._tree.check(self.name)
-        if start is not None and start[0] > 0:
+        if start is not None and start[0] > 0 and not any(edit.follows for edit in edits):
             return self._run_tail(batch, edits, capture, start, stop_after)
         captures: dict[Site, list[Site]] = {}
         for site in capture:

@@ -146,8 +146,8 @@ def test_edges_are_direct_paths(name, models) -> None:
     if not is_first(name):
         return
     senders = [EMBED, MLP(0), Head(0, 1), Head(1, 0), Head(1, 2)]
-    for receiver in (MLP(1), Head(2, 1)):
-        edges, path = (kind(senders, receiver, "v", source=PAIRS) for kind in (PatchEdges, PatchPath))
+    for receiver, through in ((MLP(1), "v"), (Head(2, 1), "v"), (Head(2, 1), ("q", "k"))):
+        edges, path = (kind(senders, receiver, through, source=PAIRS) for kind in (PatchEdges, PatchPath))
         close(name, models[0].logits(BATCH, edges), models[0].logits(BATCH, path))
     head_to_mlp = models[0].logits(BATCH, PatchPath("L1H0", "L1MLP", source=PAIRS)) - models[0].logits(BATCH)
     assert bool((head_to_mlp == 0).all()) is models[0].geometry.parallel

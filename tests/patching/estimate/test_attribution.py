@@ -6,6 +6,7 @@ from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
 from tiny import LABELS, tiny_module
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 from twin import Twin
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head
@@ -28,7 +29,8 @@ def exact_norms(monkeypatch):
     def forward(self, x):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
-    monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
+    for norm in (LlamaRMSNorm, Olmo2RMSNorm):
+        monkeypatch.setattr(norm, "forward", forward)
     monkeypatch.setattr(Gemma3RMSNorm, "forward", lambda self, x: self._norm(x) * (1 + self.weight))
 
 
@@ -73,7 +75,9 @@ def slopes(twin, pairs, x, changes, receiver, through, inside):
 
 @pytest.mark.usefixtures("exact_norms")
 @pytest.mark.parametrize("ablated", [False, True])
-@pytest.mark.parametrize("family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text"])
+@pytest.mark.parametrize(
+    "family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text", "Olmo2"]
+)
 def test_each_step_is_the_slope_of_the_definition_there(family, ablated) -> None:
     module = tiny_module(family if family.islower() else f"{family}ForSequenceClassification")
     pairs = make_pairs(4)
