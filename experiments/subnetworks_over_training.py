@@ -22,7 +22,7 @@ SPARSITY = 0.5
 HEURISTIC = "lexical_overlap"
 ROUNDS = 4  # of a search for the ends
 DRAWS, SEEDS = 64, 4
-SAMPLE: dict[str, Any] = {"rows": 64, "warm_up": 40, "sweeps": 100}
+SAMPLE: dict[str, Any] = {"rows": 64, "warm_up": 80, "sweeps": 200}
 SCORED, PER_CASE, MEANS, TRAIN = 40, 1000, 1000, 4000
 
 

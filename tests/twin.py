@@ -26,6 +26,12 @@ class Twin:
         self.decoder = self.family not in POST_NORM  # pre-norm
         config = module.config
         self.parallel = self.family in ("GPTJ", "Phi") or getattr(config, "use_parallel_residual", False)
+        self.added = self.family == "Deberta"
+        self.by_head = self.family in (
+            "GPTNeoX",
+            "Falcon",
+            "Deberta",
+        )  # q, k and v of a head, or of heads that share k and v
         self.n_heads = config.num_attention_heads
         self.parallel = self.parallel or getattr(config, "parallel_attn", False)
         self.n_kv = getattr(config, "num_key_value_heads", None) or self.n_heads
@@ -47,7 +53,7 @@ class Twin:
         """q, k and v in the output of their projections: of one that computes all three, or three times this one."""
         if self.names["q"] != self.names["k"]:
             return output, output, output
-        if self.family in ("GPTNeoX", "Falcon"):  # the q of heads that share a k and a v, then these
+        if self.by_head:  # the q of heads that share a k and a v, then these
             by_head = output.view(*output.shape[:-1], self.n_kv, -1, self.d_head)
             return tuple(
                 part.flatten(-3) for part in (by_head[..., :-2, :], by_head[..., -2:-1, :], by_head[..., -1:, :])
@@ -55,13 +61,19 @@ class Twin:
         return output.split([n * self.d_head for n in (self.n_heads, self.n_kv, self.n_kv)], dim=-1)
 
     def joined(self, parts):
-        if self.family in ("GPTNeoX", "Falcon"):
+        if self.by_head:
             return torch.cat([part.unflatten(-1, (self.n_kv, -1, self.d_head)) for part in parts], dim=-2).flatten(-3)
         return torch.cat(parts, dim=-1)
 
     def project(self, layer, name, value):
         """q, k or v of all heads from what they are projected from."""
-        return self.heads(self.split(self.parts(layer)[name](value))["qkv".index(name)].contiguous())
+        part = self.split(self.parts(layer)[name](value))["qkv".index(name)]
+        return self.heads(part.contiguous()) + self.later_bias(layer, name)
+
+    def later_bias(self, layer, name):
+        """What DeBERTa v1 adds to q and v after their projection, `[head, d_head]`."""
+        part = getattr(self.layers[layer].attention.self, f"{name}_bias") if self.added and name != "k" else None
+        return 0 if part is None else part.view(-1, self.d_head)
 
     def out_weight(self, layer):
         """`[d_model, head * d_head]`"""
@@ -98,9 +110,12 @@ class Twin:
                 for name in "qkv":
 
                     def project(module, args, output, layer=layer, name=name):
+                        if (layer, name) in seen:
+                            return output  # DeBERTa projects distances by the same modules, later
                         place, split = "qkv".index(name), self.split(output)
                         part = split[place].contiguous()
-                        value = visit(layer, name, self.heads(part))
+                        bias = self.later_bias(layer, name)
+                        value = visit(layer, name, self.heads(part) + bias) - bias
                         if value.shape[2] * self.d_head != part.shape[-1]:
                             return output  # a shared key: its heads part ways in `into_o`
                         new = value.reshape(part.shape)

@@ -42,6 +42,13 @@ LAYERS = {
         "mpnet.encoder.layer",
         {**BERT, **{name: f"attention.attn.{name}" for name in "qkvo"}, "ln": "attention.LayerNorm"},
     ),
+    "Deberta": ("deberta.encoder.layer", {**BERT, **dict.fromkeys("qkv", "attention.self.in_proj")}),
+    "DebertaV2": (
+        "deberta.encoder.layer",
+        {
+            **BERT, "q": "attention.self.query_proj", "k": "attention.self.key_proj", "v": "attention.self.value_proj",
+        },
+    ),
     "GPT2": (
         "transformer.h",
         {**dict.fromkeys("qkv", "attn.c_attn"), "o": "attn.c_proj", "mlp": "mlp.c_proj", "ln": "ln_1"},
@@ -78,7 +85,9 @@ LAYERS = {
         {**LLAMA, "o": "self_attn.out_proj", "mlp": "fc2", "ln": "self_attn_layer_norm"},
     ),
 }  # fmt: skip
-POST_NORM = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "Albert", "DistilBert", "MPNet")
+POST_NORM = (
+    "Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "Albert", "DistilBert", "MPNet", "Deberta", "DebertaV2",
+)  # fmt: skip
 
 
 def family_of(module):
@@ -108,6 +117,8 @@ def attention(module, q, k, v, mask, layer):
     family, config, n = family_of(module), module.config, q.shape[1]
     block = layers_of(module)[layer]
     q, k = oriented(module, block, q, k, layer)
+    if family.startswith("Deberta"):
+        return disentangled(module, block.attention.self, q, k, v, mask)
     scale = 1 / math.sqrt(getattr(config, "query_pre_attn_scalar", None) or q.shape[-1])
     scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale
     if (cap := getattr(config, "attn_logit_softcapping", None)) is not None:
@@ -128,6 +139,24 @@ def attention(module, q, k, v, mask, layer):
         ):
             hidden = hidden | torch.ones(n, n).tril(-window).bool()
     return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
+
+
+def disentangled(module, part, q, k, v, mask):
+    """Attention of DeBERTa, whose part adds what distances do to the scores: `part` is that of the module."""
+    encoder = module.deberta.encoder
+    q, k = (x.transpose(1, 2).contiguous() for x in (q, k))
+    terms = 1 + len(part.pos_att_type)
+    root = torch.sqrt(torch.tensor(q.shape[-1], dtype=torch.float) * terms)
+    scores = q @ k.mT / root
+    if encoder.relative_attention:
+        given = encoder.get_rel_pos(v[:, :, 0]), encoder.get_rel_embedding(), terms
+        if family_of(module) == "Deberta":
+            scores = scores + part.disentangled_att_bias(q / root, k, *given)
+        else:
+            added = part.disentangled_attention_bias(q.flatten(0, 1), k.flatten(0, 1), *given)
+            scores = scores + (added.view(scores.shape) if part.pos_att_type else added)
+    hidden = mask[:, None, None, :] * mask[:, None, :, None] == 0
+    return torch.einsum("bhqk,bkhd->bqhd", scores.masked_fill(hidden, -1e30).softmax(-1), v)
 
 
 def oriented(module, block, q, k, layer):

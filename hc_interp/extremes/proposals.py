@@ -1,19 +1,18 @@
 """How the searches choose masks to measure: by expected improvement, and the chance to be within the bound.
 
-All searches share what was measured. A surrogate is a quadratic function of the gates, one for the log loss and one for
+All searches share what was measured. A surrogate (`search/sampling/surrogate.py`) is fitted to the log loss, and one to
 each labeling's separation. A search walks by random swaps towards masks whose expected improvement over its own end,
 times the probability that their loss is within the bound, is high (Gardner et al. 2014), and proposes the best ones.
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr
 
 from hc_interp.search.sampling.moves import uniform_swaps
-from hc_interp.search.sampling.surrogate import PAIR_SHARES, PENALTIES, QuadraticSurrogate, swapped
+from hc_interp.search.sampling.surrogate import KernelFit, LossSurrogate, swapped
 
 WALKS = 4  # of each search in a round: half begin at its end, the others at masks among its best
 AMONG = 10  # best masks of a search, at which the other walks begin
@@ -23,68 +22,6 @@ LEAST_ERROR = 1e-4  # of a surrogate of separations
 
 Masks = Bool[np.ndarray, "mask component"]
 ByMask = Float[np.ndarray, " mask"]
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratics:
-    """`constant + linear . g + g . pairs . g` for several outputs, with g the mask less the share that it keeps.
-
-    `error` is the root mean square of each output's leave-one-out errors.
-    """
-
-    share: float
-    constant: Float[np.ndarray, " output"]
-    linear: Float[np.ndarray, "output component"]
-    pairs: Float[np.ndarray, "output component component"]
-    error: Float[np.ndarray, " output"]
-
-    @classmethod
-    def fit(cls, masks: Masks, values: Float[np.ndarray, "mask output"]) -> Self:
-        """Kernel ridge regression, as `QuadraticSurrogate.fit` does it; one penalty and kernel for all outputs."""
-        share = float(masks[0].mean())
-        gates = masks - share
-        mean = values.mean(0)
-        inner = gates @ gates.T
-        scale = max(float(np.diag(inner).mean()), 1e-12)
-        best = None
-        for pair_share in PAIR_SHARES:
-            kernel = (1 - pair_share) * inner / scale + pair_share * (inner / scale) ** 2
-            roots, vectors = np.linalg.eigh(kernel)
-            projected = vectors.T @ (values - mean)
-            for penalty in PENALTIES:
-                inverse = 1 / (np.maximum(roots, 0) + penalty)
-                dual = vectors @ (inverse[:, None] * projected)
-                left_out = dual / (vectors**2 @ inverse)[:, None]
-                score = float(np.mean(left_out**2))
-                if best is None or score < best[0]:
-                    best = score, pair_share, dual, left_out
-        assert best is not None
-        _, pair_share, dual, left_out = best
-        linear = (1 - pair_share) / scale * (dual.T @ gates)
-        pairs = pair_share / scale**2 * np.einsum("mi,mo,mj->oij", gates, dual, gates, optimize=True)
-        return cls(share, mean, linear, pairs, np.maximum(LEAST_ERROR, np.sqrt(np.mean(left_out**2, axis=0))))
-
-    def rows(self, outputs: Int[np.ndarray, " mask"]) -> "Quadratics":
-        """The function of one output for each mask."""
-        parts = (part[outputs] for part in (self.constant, self.linear, self.pairs, self.error))
-        return Quadratics(self.share, *parts)
-
-    def values(self, masks: Masks) -> ByMask:
-        """Each mask's own output."""
-        gates = masks - self.share
-        return self.constant + (gates * self.linear).sum(1) + np.einsum("mi,mij,mj->m", gates, self.pairs, gates)
-
-    def changes(
-        self, masks: Masks, inside: Int[np.ndarray, "mask kept"], outside: Int[np.ndarray, "mask removed"]
-    ) -> Float[np.ndarray, "mask swap"]:
-        """The change of each mask's own output by each of its swaps, in the order of `SwapTable`."""
-        slopes = self.linear + 2 * np.einsum("mij,mj->mi", self.pairs, masks - self.share)
-        own = np.diagonal(self.pairs, axis1=1, axis2=2)
-        row = np.arange(len(masks))[:, None]
-        removed = own[row, inside] - slopes[row, inside]
-        added = own[row, outside] + slopes[row, outside]
-        both = self.pairs[row[:, :, None], inside[:, :, None], outside[:, None, :]]
-        return (removed[:, :, None] + added[:, None, :] - 2 * both).reshape(len(masks), -1)
 
 
 def log_gain(
@@ -123,16 +60,16 @@ class Measured:
         return [self.end(labeling, sign)] * (WALKS // 2) + others.tolist()
 
 
-def proposals(known: Measured, loss: QuadraticSurrogate, bound: float, rng: np.random.Generator) -> Masks:
+def proposals(known: Measured, loss: LossSurrogate, bound: float, rng: np.random.Generator) -> Masks:
     """The masks that all searches propose, without repeats. Every search proposes as many as every other."""
     searches = [(labeling, sign) for labeling in range(known.separations.shape[1]) for sign in (-1, 1)]
-    separation = Quadratics.fit(known.masks, known.separations)
+    separation = KernelFit.fit(known.masks, known.separations, np.ones(len(known.masks)))
     labeling = np.repeat([search[0] for search in searches], WALKS)
     sign = np.repeat([search[1] for search in searches], WALKS)
     ends = [known.end(*search) for search in searches]
     best = np.repeat([known.separations[end, search[0]] for end, search in zip(ends, searches, strict=True)], WALKS)
     current = known.masks[[row for search in searches for row in known.starts(*search, rng)]]
-    visited, gains = _walked(current, separation.rows(labeling), loss, np.log(bound), sign, sign * best, rng)
+    visited, gains = _walked(current, separation, labeling, loss, np.log(bound), sign, sign * best, rng)
     measured = {mask.tobytes() for mask in known.masks}
     chosen: dict[bytes, np.ndarray] = {}
     for number in range(len(searches)):
@@ -153,8 +90,9 @@ def proposals(known: Measured, loss: QuadraticSurrogate, bound: float, rng: np.r
 
 def _walked(
     current: Masks,
-    separation: Quadratics,
-    loss: QuadraticSurrogate,
+    separation: KernelFit,
+    labeling: Int[np.ndarray, " mask"],
+    loss: LossSurrogate,
     log_bound: float,
     sign: Int[np.ndarray, " mask"],
     best: ByMask,
@@ -163,13 +101,13 @@ def _walked(
     """The masks that each walk visits, and their log gains. A swap is drawn with probability proportional to the gain
     where it leads."""
     visited, gains = [], []
+    error = np.maximum(LEAST_ERROR, np.sqrt(np.mean(separation.left_out**2, axis=0)))[labeling]
     for _ in range(STEPS):
         table = loss.swaps(current)
         log_loss = loss.log_losses(current)[:, None] + table.values
-        value = separation.values(current)[:, None] + separation.changes(current, table.inside, table.outside)
-        ahead = log_gain(
-            log_loss, log_bound, loss.error, sign[:, None] * value, best[:, None], separation.error[:, None]
-        )
+        value = separation.changes(current, table.inside, table.outside, labeling)
+        value += separation.values(current, labeling)[:, None]
+        ahead = log_gain(log_loss, log_bound, loss.error, sign[:, None] * value, best[:, None], error[:, None])
         swap = (ahead + rng.gumbel(size=ahead.shape)).argmax(1)
         current = swapped(current, *table.chosen(swap))
         visited.append(current)

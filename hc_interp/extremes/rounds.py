@@ -13,7 +13,7 @@ from hc_interp.extremes.store import ExtremesFolder, SavedRound
 from hc_interp.progress import Stage
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.starts import random_masks, swaps_away
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate
+from hc_interp.search.sampling.surrogate import LossSurrogate
 
 Masks = Bool[np.ndarray, "mask component"]
 
@@ -63,7 +63,7 @@ class Rounds:
 
     def _proposed(self, rng: np.random.Generator) -> Masks:
         known = self.known()
-        loss = QuadraticSurrogate.fit(*self.measured.table(known.masks.shape[1]), self.bound)
+        loss = LossSurrogate.fit(*self.measured.table(known.masks.shape[1]), self.bound)
         return proposals(known, loss, self.bound, rng)
 
     def _measured(self, masks: Masks) -> SavedRound:

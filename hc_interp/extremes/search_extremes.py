@@ -46,7 +46,7 @@ from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.statistics.samples import check_level
 from hc_interp.torch_modes import own_torch_modes
 
-EXTREMES_VERSION = 2  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
+EXTREMES_VERSION = 3  # raised when the rules of the search change, so that a folder does not mix rounds of two versions
 STARTS = 4  # masks with which round 0 begins: half of them are what training finds
 SCORED_TO = 2.0  # in multiples of epsilon: masks up to there are scored, and the surrogates learn from them
 HELD_OUT_SHARE = 3  # of this many cases of a kind, one is held out

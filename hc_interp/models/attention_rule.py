@@ -18,6 +18,49 @@ Heads = Sequence[int] | None  # the heads that q and k are those of; None stands
 
 
 @dataclass(frozen=True, eq=False)
+class DistanceVectors:
+    """Keys and queries of distances, for attention that is disentangled from positions (He et al. 2021, arXiv
+    2006.03654, equation 4).
+
+    Row `distance + n - 1` of each is that of a distance, query's position minus key's, among n positions. The score of
+    a query and a key gets the product of the query and their distance's key ("content to position"), and that of
+    the key and their distance's query ("position to content"). None: the model has no such product.
+    """
+
+    keys: Float[Tensor, "distance head d_head"] | None
+    queries: Float[Tensor, "distance head d_head"] | None
+
+    def products(
+        self,
+        q: Float[Tensor, "*rows query head d_head"],
+        k: Float[Tensor, "*rows key head d_head"],
+        heads: Heads = None,
+    ) -> Float[Tensor, "*rows head query key"] | None:
+        """The sum of both products, before they are scaled, or None if there is neither.
+
+        If there are fewer queries than keys, they are those of the last positions.
+        """
+        position = torch.arange(k.shape[-3], device=k.device)
+        rows = position[-q.shape[-3] :, None] - position + len(position) - 1
+        terms = []
+        if self.keys is not None:
+            terms.append(_product(q, of_heads(self.keys, heads), rows))
+        if self.queries is not None:
+            terms.append(_product(k, of_heads(self.queries, heads), rows.T).mT)
+        return sum(terms[1:], terms[0]) if terms else None
+
+
+def _product(
+    content: Float[Tensor, "*rows pos head d_head"],
+    vectors: Float[Tensor, "distance head d_head"],
+    rows: Int[Tensor, "pos other"],
+) -> Float[Tensor, "*rows head pos other"]:
+    """The product of the content at each position and the vector of its distance to each other position."""
+    products = torch.einsum("...phd,ehd->...hpe", content, vectors.to(content.dtype))
+    return products.gather(-1, rows.expand(*products.shape[:-1], -1))
+
+
+@dataclass(frozen=True, eq=False)
 class AttentionRule:
     """Softmax attention of one layer. Its parts, in the order in which they apply:
 
@@ -25,10 +68,13 @@ class AttentionRule:
       needs all heads.
     - `angles`: cosines and sines by which q and k are rotated, from k. They may be fewer than the entries of a head:
       the first entries are rotated then. Entry i is paired with entry i + half, or with its neighbour (`neighbours`).
+    - `distances`: products with keys and queries of distances, which are added to those of q and k; from the number of
+      positions.
     - `scale`: the factor of the scores. `cap`: the scores s become `cap * tanh(s / cap)`.
     - `bias`: a number for each head, query and key that is added to the scores, from the number of positions.
     - `in_float32`: whether the softmax is computed in float32, whatever the type of the scores.
     - `causal`: no query attends to a later key. `window`: nor to one that is `window` or more positions away.
+      `masked_queries`: nor does padding attend to anything, so that its pattern is the same for all keys.
     """
 
     scale: float
@@ -38,9 +84,11 @@ class AttentionRule:
     joint_norms: bool = False
     angles: Callable[[Tensor], Angles] | None = None
     neighbours: bool = False
+    distances: Callable[[int], DistanceVectors] | None = None
     cap: float | None = None
     bias: Callable[[int], Float[Tensor, "1 head query key"]] | None = None
     in_float32: bool = False
+    masked_queries: bool = False
 
     def pattern(
         self,
@@ -56,6 +104,9 @@ class AttentionRule:
         n = q.shape[1]
         q, k = self.oriented(q, k)
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * self.scale
+        if self.distances is not None:
+            products = self.distances(k.shape[1]).products(q, k, heads)
+            scores = scores if products is None else scores + products * self.scale
         if self.cap is not None:
             scores = self.cap * torch.tanh(scores / self.cap)
         if self.bias is not None:
@@ -74,7 +125,7 @@ class AttentionRule:
     ) -> Float[Tensor, "rows query head d_head"]:
         """The heads' `z` on rows without padding. Fewer queries than keys are those of the last positions."""
         real = torch.ones(1, k.shape[1], dtype=torch.long, device=k.device)
-        if self.cap is not None or self.bias is not None or self.in_float32:
+        if self.distances is not None or self.cap is not None or self.bias is not None or self.in_float32:
             return attend(self.pattern(q, k, real, heads), v)
         q, k = self.oriented(q, k)
         visible = self.visible(real)[:, :, -q.shape[1] :]
@@ -109,6 +160,8 @@ class AttentionRule:
         """Whether a query may attend to a key: to no padding, and in a decoder to no key that is later or outside the
         window.
 
+        If `masked_queries`, queries at padding may not.
+
         A query at a padding position may see no key. Its `z` then depends on the attention kernel, and nothing reads it
         unless an edit moves it to another position or row.
         """
@@ -120,10 +173,10 @@ class AttentionRule:
                 visible = visible & (distance >= 0)
             if self.window is not None:
                 visible = visible & (distance.abs() < self.window)
-        return visible
+        return visible & attention_mask[:, None, :, None].bool() if self.masked_queries else visible
 
 
-def of_heads(value: Float[Tensor, "1 head ..."], heads: Heads) -> Float[Tensor, "1 some ..."]:
+def of_heads(value: Float[Tensor, "first head ..."], heads: Heads) -> Float[Tensor, "first some ..."]:
     """The part of a value that these heads have; None stands for all of them."""
     return value if heads is None else value[:, list(heads)]
 

@@ -31,9 +31,9 @@ class WeightSlice:
 def component_weights(geometry: Geometry, items: Iterable[Component]) -> list[WeightSlice]:
     """The slices of these components' own weights, each once, by their names in the module of this geometry.
 
-    Of a head: its columns or rows of W_Q, W_K and W_V, their biases, and its part of W_O. The bias of W_O belongs to no
-    head. Heads that share keys and values share these slices, so that they are listed if one of the heads is named. Of
-    an MLP: its projections, weights and biases.
+    Of a head: its columns or rows of W_Q, W_K and W_V, their biases, those of projections of distances, and its part
+    of W_O. The bias of W_O belongs to no head. Heads that share keys and values share these slices, so that they are
+    listed if one of the heads is named. Of an MLP: its projections, weights and biases.
     """
     slices = [part for item in items for part in _slices(geometry, item)]
     return list(dict.fromkeys(slices))
@@ -55,7 +55,13 @@ def other_calls(geometry: Geometry, item: Component) -> list[Component]:
 def _slices(geometry: Geometry, item: Component) -> list[WeightSlice]:
     if isinstance(item, MLP):
         return [part for path in geometry.mlp_projections(item.layer) for part in _whole(geometry.module, path)]
-    return [*(part for name in "qkv" for part in _of_input(geometry, item, name)), output_slice(geometry, item)]
+    distances = [
+        WeightSlice(f"{path}.{name}", 0, item.head * geometry.d_head, geometry.d_head)
+        for path in geometry.distance_projections(item.layer)
+        for name, _ in geometry.module.get_submodule(path).named_parameters(recurse=False)
+    ]
+    inputs = [part for name in "qkv" for part in _of_input(geometry, item, name)]
+    return [*inputs, *distances, output_slice(geometry, item)]
 
 
 def _whole(module: nn.Module, path: str) -> list[WeightSlice]:
@@ -72,6 +78,9 @@ def _of_input(geometry: Geometry, head: Head, name: str) -> list[WeightSlice]:
     path, projection = geometry.path(name, head.layer), geometry.part(name, head.layer)
     # A Linear's weight is [output, input], that of transformers' Conv1D [input, output].
     weight = WeightSlice(f"{path}.weight", 0 if isinstance(projection, nn.Linear) else 1, first, geometry.d_head)
+    if (added := geometry.added_bias(name)) is not None:
+        bias = geometry.path(added, head.layer)
+        return [weight, WeightSlice(bias, 0, head.head * geometry.d_head, geometry.d_head)]
     return [weight] if projection.bias is None else [weight, WeightSlice(f"{path}.bias", 0, first, geometry.d_head)]
 
 

@@ -84,7 +84,7 @@ class Geometry:
         if layer is not None and part not in _NOT_BY_LAYER:
             path = path.replace("{}", str(self.place(layer)))
         *others, last = (f"{self.family.trunk}.{each}" for each in path.split("|"))
-        return next((each for each in others if has_module(self.module, each)), last)
+        return next((each for each in others if _has(self.module, each)), last)
 
     def place(self, layer: int) -> int:
         """The index in the list of layers of the module that computes this layer."""
@@ -192,6 +192,8 @@ class Geometry:
 
     def bias(self, layer: int, name: str) -> Float[Tensor, " out"] | None:
         """The bias of the `q`, `k`, `v` or `o` projection, or None if it has none."""
+        if (added := self.added_bias(name)) is not None:
+            return self.module.get_parameter(self.path(added, layer))
         projection = self.part(name, layer)
         if projection.bias is None:
             return None
@@ -200,6 +202,16 @@ class Geometry:
             if self.joint is None or name == "o"
             else self.joint.split(projection.bias)["qkv".index(name)]
         )
+
+    def added_bias(self, name: str) -> str | None:
+        """The part that is added to q, k or v after the projection, or None where there is none."""
+        part = f"{name}_bias"
+        return part if name in ("q", "v") and getattr(self.family, part) is not None else None
+
+    def distance_projections(self, layer: int) -> list[str]:
+        """Dotted paths of the projections that only distances go through, as far as the module has them."""
+        paths = [f"{self.family.trunk}.{path.format(layer)}" for path in self.family.distance_projections]
+        return [path for path in paths if _has(self.module, path)]
 
     def w_in(self, layer: int, name: str) -> Float[Tensor, "head d_model d_head"]:
         """Per-head weights of the `q`, `k` or `v` projection, repeated for heads that share them."""
@@ -247,23 +259,28 @@ class Geometry:
         return [self._rule(layer) for layer in range(self.n_layers)]
 
     def _rule(self, layer: int) -> AttentionRule:
-        family = self.family
+        family, module = self.family, self.module
         attention: Any = self.part("block", layer).get_submodule(self.attention)
-        norms, joint_norms, bias = None, False, self._position_bias()
+        norms, joint_norms, bias, distances = None, False, self._position_bias(), None
         if family.q_norm is not None:
             norms = self.part("q_norm", layer), self.part("k_norm", layer)
             joint_norms = norms[0].weight.shape[0] != self.d_head
+        if (vectors := family.distances) is not None:
+            distances = lambda length: vectors(module, layer, length)  # noqa: E731
+        scale = getattr(attention, "scaling", self.d_head**-0.5)
         return AttentionRule(
-            scale=getattr(attention, "scaling", self.d_head**-0.5),
+            scale=scale if family.scale is None else family.scale(module),
             causal=family.causal,
             window=self._window(layer) if family.causal else getattr(attention, "sliding_window", None),
             norms=norms,
             joint_norms=joint_norms,
             angles=self._angles(layer) if bias is None and getattr(attention, "use_rope", True) else None,
             neighbours=family.neighbours,
+            distances=distances,
             cap=self._cap("score_cap"),
             bias=bias,
             in_float32=family.softmax_in_float32,
+            masked_queries=family.masked_queries,
         )
 
     def _position_bias(self) -> Callable[[int], Tensor] | None:
@@ -296,13 +313,10 @@ class Geometry:
         return getattr(self.config, "sliding_window", None)
 
 
-def has_module(module: nn.Module, path: str) -> bool:
-    """Whether a module has a submodule at this dotted path."""
-    try:
-        module.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
+def _has(module: nn.Module, path: str) -> bool:
+    """Whether a module has a part at this path."""
+    parent, name = path.rsplit(".", 1)
+    return hasattr(module.get_submodule(parent), name)
 
 
 def multiplied_weight(projection: Any) -> Tensor:

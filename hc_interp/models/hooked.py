@@ -94,15 +94,17 @@ class HookedModel:
         tokenizer: Any = None,
         *,
         labels: Sequence[str] | None,
-        backend: str = "transformer_lens",
+        backend: str | None = None,
         name: str = "model",
         family: Family | None = None,
         one_word: bool = False,
         read_at: ReadAt | None = None,
     ) -> None:
+        self.family = family or family_of(module)
+        if backend is None:
+            backend = "nnsight" if self.family.adapter is None else "transformer_lens"
         if backend not in BACKENDS:
             raise ModelError(f"{backend!r} is not a backend. Choose one of: {', '.join(BACKENDS)}.")
-        self.family = family or family_of(module)
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -209,9 +211,8 @@ class HookedModel:
     def fingerprint(self) -> str:
         """The first 16 hex digits of the SHA-256 of architecture and weights, which identify the model in results.
 
-        A family that the user gave counts too, since it says what the sites are.
-
-        It is computed once, and again after torch counted an edit in place. torch does not count edits through `.data`.
+        A family that the user gave counts too, since it says what the sites are. It is computed once, and again after
+        torch counted an edit in place. torch does not count edits through `.data`.
         """
         self._tree.check(self.name)
         versions = self._tree.versions()
@@ -395,6 +396,5 @@ class HookedModel:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of `HookedModel` that another module of the same class is wrapped with."""
-        own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")}
-        own |= {k: getattr(self.readout, k) for k in ("one_word", "read_at")}
-        return own | {"backend": self.backend_name}
+        own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")} | {"backend": self.backend_name}
+        return own | {k: getattr(self.readout, k) for k in ("one_word", "read_at")}

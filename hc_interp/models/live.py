@@ -10,7 +10,7 @@ from torch import nn
 from hc_interp.errors import ModelError, in_one_line
 from hc_interp.models.families import FAMILIES, family_of
 from hc_interp.models.families.family import Family
-from hc_interp.models.foreign_hooks import refuse_foreign_hooks
+from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.geometry import Geometry
 
 # The attributes in which wrappers, torch's and others, keep the module that they wrap.
@@ -51,15 +51,13 @@ def merged(module: nn.Module, name: str, foreign_hooks: str) -> nn.Module:
     """
     if not _is_peft(type(module)) or not hasattr(module, "merge_and_unload"):
         return module
-    if foreign_hooks == "refuse":
-        refuse_foreign_hooks(module, name)
     if any(getattr(part, "disable_adapters", False) is True for part in module.modules()):
         raise ModelError(
             f"{name} is a model of peft whose adapters are switched off, so that it computes what its base does. "
             "Expected active ones, to be merged. Call enable_adapter_layers(), or pass the base: "
             "hc.load(module.unload())."
         )
-    return copy.deepcopy(module).merge_and_unload()  # type: ignore[operator]
+    return copy_without_hooks(module, name, foreign_hooks).merge_and_unload()  # type: ignore[operator]
 
 
 def check_parts(module: nn.Module, name: str, family: Family) -> None:

@@ -42,7 +42,7 @@ def load(
     *,
     tokenizer: "PreTrainedTokenizerBase | Tokenizer | str | Path | None" = None,
     labels: Sequence[str] | None = None,
-    backend: str = "transformer_lens",
+    backend: str | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
     foreign_hooks: Literal["refuse", "strip"] = "refuse",
@@ -66,6 +66,8 @@ def load(
     A token classifier has classes at every token. `read_at` says which token is the answer: a position counted from 0,
     or a function that gives `[batch]` positions of an `hc.Batch`. The function is called with every batch that is run,
     also with some of the rows, so a row's position must depend on that row alone.
+    `backend` runs the passes: "transformer_lens" or "nnsight", with the same numbers. The default is TransformerLens,
+    or nnsight for a family of which TransformerLens has no adapter. Such a model has no `.bridge`.
 
     A live module may have foreign hooks: forward and backward hooks, a replaced `forward`, parametrizations, pruning
     masks. They are refused. `foreign_hooks="strip"` removes hooks from the wrapped copy, keeps the present values of

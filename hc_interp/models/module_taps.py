@@ -69,6 +69,8 @@ def visits(geometry: Geometry, handlers: Mapping[Tap, Handler]) -> list[Visit]:
         visit = found.setdefault((path, side), Visit(path, side, {}, joint))
         by_head = "head" in TAP_SHAPES[tap.name].split()
         handler = _by_head(handlers[tap], geometry.d_head) if by_head else handlers[tap]
+        if joint and tap.layer is not None and geometry.added_bias(tap.name) is not None:
+            handler = _with_bias(handler, geometry.bias(tap.layer, tap.name))
         visit.handlers["qkv".index(tap.name) if joint else 0] = handler
     return list(found.values())
 
@@ -80,6 +82,17 @@ def _by_head(handler: Handler, d_head: int) -> Handler:
         split = rearrange(value, "batch pos (head d_head) -> batch pos head d_head", d_head=d_head)
         new = handler(split)
         return value if new is split else rearrange(new, "batch pos head d_head -> batch pos (head d_head)")
+
+    return handle
+
+
+def _with_bias(handler: Handler, bias: Any) -> Handler:
+    """A handler of a value to which the module adds `bias` later, for another handler, of the value with its bias."""
+
+    def handle(value: Tensor) -> Tensor:
+        with_bias = value + bias
+        new = handler(with_bias)
+        return value if new is with_bias else value + (new - with_bias)
 
     return handle
 

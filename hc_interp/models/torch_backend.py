@@ -41,10 +41,17 @@ class TorchBackend:
 
 
 def _hooked(module: nn.Module, visit: Visit) -> Any:
-    """The handle of a hook that makes the visit. A hook may return None, which leaves the value as it is."""
+    """The handle of a hook that makes the visit, at the module's first call.
+
+    DeBERTa calls the projections of the text again for distances.
+    """
+    first = iter([True])
     if visit.side == "output":
-        return module.register_forward_hook(lambda *given: visit(given[-1]))
-    return module.register_forward_pre_hook(_on_first_input(visit), with_kwargs=True)
+        return module.register_forward_hook(lambda *given: visit(given[-1]) if next(first, False) else given[-1])
+    edit = _on_first_input(visit)
+    return module.register_forward_pre_hook(
+        lambda *given: edit(*given) if next(first, False) else given[1:], with_kwargs=True
+    )
 
 
 def _on_first_input(visit: Visit) -> Callable[..., Any]:

@@ -50,7 +50,7 @@ def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> An
     if family.adapter is None:
         raise ModelError(
             f"The family of {architecture} names no TransformerLens adapter, so there is no .bridge. Use "
-            "hc.load(..., backend='nnsight') and .nnsight, or name an adapter: hc.Family(adapter=...)."
+            "backend='nnsight', its default, and .nnsight, or name an adapter: hc.Family(adapter=...)."
         )
     # A separate name, so that other code still gets TransformerLens' own adapter for this architecture.
     registered = f"hc_interp.{architecture}"

@@ -41,7 +41,7 @@ def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
 
 def _is_encoder(family: Family) -> bool:
     """Whether `EncoderStack` computes a family's layers and its head."""
-    unknown = ("joint", "q_norm", "rotary", "angles", "score_cap", "attn_norm", "mlp_norm")
+    unknown = ("q_norm", "rotary", "angles", "score_cap", "attn_norm", "mlp_norm")
     known = family.classify is not None and family.mlp_in is not None and not family.pre_norm
     return known and all(getattr(family, name) is None for name in unknown)
 

@@ -8,4 +8,4 @@ EXCHANGES = 0  # rounds of swaps after training, at most: with swaps nearly all 
 
 CHAINS = 8  # of a sample of subnetworks
 ROWS = 128  # examples that define its loss
-WARM_UP, SWEEPS = 50, 100  # moves of every chain before the sample, and in it
+WARM_UP, SWEEPS = 80, 100  # moves of every chain before the sample, and in it

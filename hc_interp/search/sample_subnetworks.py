@@ -35,7 +35,7 @@ from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.torch_modes import own_torch_modes
 
-SAMPLE_VERSION = 2  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
+SAMPLE_VERSION = 3  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions
 LEAST = {"chains": 2, "seed": 0, "rows": BATCH_SIZE, "warm_up": BLOCK, "sweeps": BLOCK, "steps": 1}
 FRESH = 64  # masks that are measured again on fresh examples
 

@@ -32,6 +32,7 @@ def attention(geometry):
     said += ["window"] * any(rule.window is not None for rule in rules)
     rotated = [rule.angles for rule in rules]
     said += ["rotation" if all(rotated) else "rotation in some layers"] * any(rotated)
+    said += ["products with distances"] * (family.distances is not None)
     said += ["bias by distance"] * (rules[0].bias is not None)
     said += ["shared keys"] * geometry.grouped
     said += ["q and k normed" + " together" * rules[0].joint_norms] * (family.q_norm is not None)

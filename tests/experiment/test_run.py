@@ -3,10 +3,10 @@
 import dataclasses
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
+from good_sample import good_sample
 from texts import word_tokenizer
 from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
@@ -208,23 +208,6 @@ def test_a_run_without_suspicion_says_nothing_of_it(finished) -> None:
     assert not any("warning" in line for line in lines)
 
 
-def made_sample(model, mixed: bool) -> SubnetworkSample:
-    """Masks that all keep the first two components, and four of the others: in equal shares, or by chain."""
-    items, rng = model.components, np.random.default_rng(0)
-    masks = np.zeros((3, 8, 100, len(items)), dtype=bool)
-    masks[..., :2] = True
-    for chain in range(8):
-        for draw in range(100):
-            drawn = rng.choice(np.arange(2, len(items)), 4, replace=False)
-            masks[:, chain, draw, drawn if mixed else 2 + (chain + np.arange(4)) % 10] = True
-    losses = [0.9, 0.9] + [0.1] * (len(items) - 2)
-    return SubnetworkSample(
-        items, 0.5, 0.1, hc.Subnetwork(items[:6], items), 0.05, (0.5, 1.0, 2.0), torch.from_numpy(masks),
-        torch.full((3, 8, 100), 0.06), pd.DataFrame({"component": map(str, items), "loss": losses, "repairs": 1}),
-        torch.from_numpy(masks[0, 0, np.arange(len(items))]), pd.DataFrame(), pd.DataFrame(),
-    )  # fmt: skip
-
-
 def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(model, task, tmp_path, monkeypatch) -> None:
     """Sweeps are added while the sample has not mixed; the searches stay, for comparison."""
     sweeps = []
@@ -233,7 +216,7 @@ def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(model, task, tm
         assert sparsity == settings.sparsity
         assert given["resume"] == tmp_path / "out" / "sample"
         sweeps.append(given["sweeps"])
-        return made_sample(model, mixed=len(sweeps) == 2)
+        return good_sample(model.components, model.components[:2], mixed=len(sweeps) == 2)
 
     monkeypatch.setattr(run_module, "sample_subnetworks", sampled)
     settings = SETTINGS.model_copy(update={"core_from": "sample", "sweeps": 20, "beside": 0.0})
@@ -243,6 +226,7 @@ def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(model, task, tm
     assert found.search is not None
     assert isinstance(hc.RunResults.load(tmp_path / "out").extras["sample of good subnetworks"], SubnetworkSample)
     assert "Which components good subnetworks keep" in (tmp_path / "out" / "report.html").read_text()
-    monkeypatch.setattr(run_module, "sample_subnetworks", lambda model, *_, **__: made_sample(model, mixed=False))
+    unmixed = good_sample(model.components, model.components[:2], mixed=False)
+    monkeypatch.setattr(run_module, "sample_subnetworks", lambda *_, **__: unmixed)
     with pytest.raises(hc.HCError, match="has not mixed, so its core is no result"):
         run(model, task, tmp_path / "other", settings=settings)

@@ -15,7 +15,7 @@ from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
 import hc_interp as hc
-from hc_interp.errors import LabelError, ModelError
+from hc_interp.errors import HCWarning, LabelError, ModelError
 from hc_interp.models.load import load
 
 peft = pytest.importorskip("peft")
@@ -258,6 +258,17 @@ def test_adapters_that_are_switched_off_or_hooked_are_refused(tmp_path) -> None:
     wrapped.register_forward_hook(lambda module, given, value: None)
     with pytest.raises(ModelError, match="carries"):
         load(wrapped, labels=LABELS)
+
+
+def test_hooks_on_an_adapted_model_are_stripped_with_a_warning(tmp_path) -> None:
+    wrapped, expected = adapt(save(tmp_path / "base"), tmp_path / "lora")
+    wrapped.register_forward_hook(lambda module, given, value: None)
+    adapted = next(part for part in wrapped.modules() if hasattr(part, "lora_A"))
+    adapted.register_forward_hook(lambda module, given, value: 2 * value)
+    with pytest.warns(HCWarning, match="leaves out 2 foreign hooks"):
+        model = load(wrapped, labels=LABELS, foreign_hooks="strip")
+    torch.testing.assert_close(logits_of(model), expected, atol=1e-6, rtol=0)
+    assert adapted._forward_hooks
 
 
 def test_the_command_line_takes_the_folder(tmp_path, monkeypatch, capsys) -> None:

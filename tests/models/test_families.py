@@ -41,7 +41,7 @@ def test_without_a_width_in_its_config_gpt2_has_four_times_its_stream() -> None:
     assert Geometry.of(module).d_mlp == 4 * 24
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert"])
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert", "DebertaV2ForSequenceClassification"])
 def test_an_encoder_classifies_by_its_first_position_alone(name) -> None:
     """`classify` of the last stream at the first position is what the module answers."""
     module, batch = tiny_module(name), tiny_batch(4)
@@ -71,7 +71,10 @@ def test_a_class_of_no_family_is_an_error_that_names_it() -> None:
     ("name", "why"),
     [
         ("T5ForConditionalGeneration", "two stacks"),
-        ("DebertaV2ForSequenceClassification", "relative positions to q and k"),
+        (
+            "DebertaV2ForMultipleChoice",
+            "DebertaV2ForSequenceClassification or DebertaV2ForMaskedLM or DebertaV2ForTokenClassification",
+        ),
         ("RobertaForMultipleChoice", "RobertaForSequenceClassification or RobertaForMaskedLM"),
         ("BertModel", "BertForSequenceClassification or BertForMaskedLM or BertForTokenClassification"),
         ("GPT2DoubleHeadsModel", "GPT2"),

@@ -12,6 +12,7 @@ from transformers import ErnieConfig, ErnieForSequenceClassification
 from twin import Twin
 
 import hc_interp as hc
+from hc_interp.models.attention_rule import DistanceVectors
 from hc_interp.models.families import FAMILIES
 from hc_interp.models.families.bert import BERT
 from hc_interp.models.load import load
@@ -70,7 +71,8 @@ def test_without_an_adapter_there_is_no_bridge(model) -> None:
     with pytest.raises(hc.ModelError, match=r"names no TransformerLens adapter.*backend='nnsight'"):
         model.bridge  # noqa: B018
     with pytest.raises(hc.ModelError, match=r"names no TransformerLens adapter.*backend='nnsight'"):
-        load(ernie(), labels=LABELS, family=ERNIE)
+        load(ernie(), labels=LABELS, family=ERNIE, backend="transformer_lens")
+    assert load(ernie(), labels=LABELS, family=ERNIE).backend_name == "nnsight"
 
 
 def test_what_is_no_family_is_an_error() -> None:
@@ -80,6 +82,14 @@ def test_what_is_no_family_is_an_error() -> None:
 
 LLAMA, QWEN3 = FAMILIES["LlamaForSequenceClassification"], FAMILIES["Qwen3ForCausalLM"]
 LAYER = "encoder.layer.{}."
+
+
+def mirrored(module, layer, length):
+    """DeBERTa's distances from key to query."""
+    vectors = FAMILIES["DebertaV2ForMaskedLM"].distances(module, layer, length)
+    return DistanceVectors(vectors.keys.flip(0), vectors.queries.flip(0))
+
+
 # Families that nearly fit their module: what is off in them, and the site that the refusal names.
 NEARLY = {
     "k and v swapped": ("bert", {"k": BERT.v, "v": BERT.k}, r"off at L0\.v_in"),
@@ -102,6 +112,11 @@ NEARLY = {
     "norms of q and k left out": ("qwen3-lm", {"q_norm": None, "k_norm": None}, r"L0\.pattern applied to v"),
     "read as a classifier": ("gpt2-lm", {"readout": "last"}, r"labels|logits"),
     "no bias by distance": ("MPNetForMaskedLM", {"position_bias": None}, r"L0\.pattern applied to v"),
+    "no products with distances": ("DebertaV2ForMaskedLM", {"distances": None}, r"L0\.pattern applied to v"),
+    "another scale": ("DebertaV2ForMaskedLM", {"scale": None}, r"L0\.pattern applied to v"),
+    "distances the other way": ("DebertaV2ForMaskedLM", {"distances": mirrored}, r"L0\.pattern applied to v"),
+    "no later bias of q": ("DebertaForMaskedLM", {"q_bias": None}, r"L0\.pattern applied to v"),
+    "no later bias of v": ("DebertaForMaskedLM", {"v_bias": None}, r"L0\.pattern applied to v"),
     "not side by side": ("GPTNeoXForCausalLM", {"parallel": False}, r"L0\.resid_mid through norm_2 and the MLP"),
     "side by side": ("llama", {"parallel": True}, r"L0\.resid_pre through norm_2 and the MLP"),
     "all q first": ("GPTNeoXForCausalLM", {"joint": "blocks"}, r"L0\.(q_in projected|pattern applied)"),

@@ -23,8 +23,8 @@ from hc_interp.models.site import Site
 from hc_interp.patching.path_effects import path_effects
 
 # Whatever the type of the model, Hugging Face computes in float32 the norms of OLMo and Gemma 2 and 3, the softmax of
-# Gemma 2 and GPT-J, and the rotation of ModernBERT.
-COARSE = ("Olmo", "Gemma2", "Gemma3", "GPTJ", "ModernBert")
+# Gemma 2 and GPT-J, the norms of DeBERTa v1, and the rotation of ModernBERT.
+COARSE = ("Olmo", "Gemma2", "Gemma3", "GPTJ", "ModernBert", "DebertaFor")
 TOLERANCE = {name: 1e-6 if name.startswith(COARSE) else 1e-10 for name in FAMILIES}
 BATCH = tiny_batch(4)
 DERIVED = ("q_in", "k_in", "v_in", "pattern", "result")

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from good_sample import good_sample
 
 import hc_interp as hc
-from hc_interp.components import MLP
+from hc_interp.components import MLP, execution_order
 from hc_interp.errors import ComponentError, DataError, HCError
 from hc_interp.evaluation.scores import IN_DOMAIN
 from hc_interp.figures.premises import set_shares
@@ -37,6 +38,20 @@ def test_all_premises_hold_where_they_were_built_in(result) -> None:
     alone = replace(result, generalizing=result.generalizing[:1])
     assert "the one generalizing head carries generalization (100 % of it is lost" in alone.sentence()
     assert "core was given as heads, so the core alone keeps all MLPs" in result.notes[0]
+
+
+def test_the_core_of_a_sample_is_what_its_subnetworks_share(world) -> None:
+    items = world.model.components
+    always = [*world.core, MLP(0)]
+    few = {**FEW, "n_sets": 2, "n_disjoint": 0}
+    of_sample, of_core = (
+        hc.premises(world.model, world.task, core, world.generalizing, world.means, **few, n_donors=0)
+        for core in (good_sample(items, always), always)
+    )
+    assert of_sample.core == of_core.core == tuple(sorted(always, key=execution_order))
+    assert of_sample.to_frame().equals(of_core.to_frame())
+    with pytest.raises(HCError, match="has not mixed, so its core is no result"):
+        judged(replace(world, core=good_sample(items, always, mixed=False)))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from built_reading import CORE, READER, READERS, STORIES, built_model, examples, pairs
+from good_sample import good_sample
 
 from hc_interp.components import MLP, Head, Subnetwork
 from hc_interp.data.batch import Batch
@@ -83,6 +84,16 @@ def test_one_reader_among_eight_heads_cannot_be_told_special(built) -> None:
     record = verdict.records["order"].directions["as_is"]
     assert record.specificity["all"].labellings == 8
     assert (verdict.reading, verdict.reading_reason) == ("specificity_open", "few heads")
+
+
+def test_the_core_of_a_sample_is_what_its_subnetworks_share(built, means, direct) -> None:
+    items = built["direct"].components
+    given = {"generalizing": READERS, "means": means["direct"]}
+    verdict = reads_from(built["direct"], pairs(), core=good_sample(items, [*CORE, MLP(0)]), **given)
+    assert verdict.core == direct.core
+    assert verdict.to_frame().equals(direct.to_frame())
+    with pytest.raises(HCError, match="has not mixed, so its core is no result"):
+        reads_from(built["direct"], pairs(), core=good_sample(items, [*CORE, MLP(0)], mixed=False), **given)
 
 
 def test_premises_decide_the_answer(built) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from hc_interp.errors import ModelError
+from hc_interp.models.attention_rule import DistanceVectors
 from hc_interp.records.digest import NOT_HASHED
 
 OWN_ADAPTERS = "hc_interp.models.transformer_lens_adapters"
@@ -36,18 +37,25 @@ class Family:
     - `parallel`: whether attention and the MLP of a block read the same stream and are both added to it, or the name of
       the config's field that says so. Else the MLP reads the stream to which attention was added. `adds_in_place`:
       whether the module adds to the MLP's output in place. A value that is read there is then a copy.
+    - `q_bias`, `v_bias`: parameters that are added to q and v after a projection without bias.
     - `q_norm`, `k_norm`: norms of q and k before the rotation, of one head's or of all heads' together.
     - `rotary`: the module whose cosines and sines rotate q and k. `angles` gives them where no module does: a function
       of the module, a layer and the keys `[batch, pos, head, d_head]`. `neighbours`: whether neighbouring entries of a
       head are rotated together, and not those that half the rotated entries lie between.
     - `position_bias`: what is added to the attention scores, `[1, head, query, key]`: a function of the module and the
       number of positions. It may give None, for a module without one. A module with one rotates nothing.
+    - `distances`: keys and queries of the distances between positions, which take part in the scores: a function of
+      the module, a layer and the number of positions. `distance_projections`: the projections that only distances go
+      through, of which a module may lack some.
+    - `scale`: the factor of the scores, from the module, where it is neither that which its attention names nor
+      `1 / sqrt(d_head)`.
+    - `masked_queries`: whether padding attends to all positions alike.
     - `score_cap`, `logit_cap`: the config's names of the bounds of attention scores and logits. A number x becomes
       `bound * tanh(x / bound)`; a bound of None leaves it.
     - `softmax_in_float32`: whether the module's softmax is computed in float32, whatever the type of the model.
     - `d_mlp`: the config's name of the width of the MLP. A config without a value means `4 * d_model`.
     - `adapter`: the TransformerLens adapter, written as in an entry point, `module:class`. Without one the family has
-      no `.bridge`, and `backend="nnsight"` runs it.
+      no `.bridge`, and nnsight runs it.
     - `padded_positions`: whether the position table starts after the padding index.
     - `causal`: whether a position attends to earlier positions only.
     - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.
@@ -78,12 +86,18 @@ class Family:
     norm_final: str | None = None
     q_norm: str | None = None
     k_norm: str | None = None
+    q_bias: str | None = None
+    v_bias: str | None = None
     attn_norm: str | None = None
     mlp_norm: str | None = None
     rotary: str | None = None
     angles: Callable[[Any, int, Tensor], tuple[Tensor, Tensor]] | None = None
     neighbours: bool = False
     position_bias: Callable[[Any, int], Tensor | None] | None = None
+    distances: Callable[[Any, int, int], DistanceVectors] | None = None
+    distance_projections: tuple[str, ...] = ()
+    scale: Callable[[Any], float] | None = None
+    masked_queries: bool = False
     score_cap: str | None = None
     logit_cap: str | None = None
     softmax_in_float32: bool = False

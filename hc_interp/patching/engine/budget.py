@@ -34,7 +34,9 @@ class Budget:
         tokens, d_model = batch * length, model.d_model
         d_mlp = model.geometry.d_mlp
         size = model.dtype.itemsize
-        attention = 3 * model.n_heads * length
+        # Tensors of the scores' size; products with distances are twice as large before they are gathered.
+        copies = 5 if any(rule.distances is not None for rule in model.geometry.rules) else 3
+        attention = copies * model.n_heads * length
         sender = tokens * (5 * d_model + d_model * throughs * layers) * size
         reader = tokens * (8 * d_model + attention) * size
         logits = batch * len(model.labels or range(model.geometry.config.vocab_size))

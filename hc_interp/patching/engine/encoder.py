@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hc_interp.interventions.path_steps import SiteValues
-from hc_interp.models.attention_rule import Heads, of_heads
+from hc_interp.models.attention_rule import Heads
 from hc_interp.models.hooked import HookedModel
+from hc_interp.patching.engine.added_scores import AddedScores
 from hc_interp.patching.engine.kernels import attend_first, attention, linear
 from hc_interp.patching.engine.stack import Stack
 
@@ -24,7 +25,8 @@ class EncoderLayer:
         self.norm_1: Any
         self.norm_2: Any
         self.norm_1, self.norm_2 = geometry.part("norm_1", layer), geometry.part("norm_2", layer)
-        self.q, self.k, self.v = (geometry.part(name, layer) for name in "qkv")
+        self.weights = {name: geometry.weight(layer, name) for name in "qkv"}
+        self.biases = {name: geometry.b_in(layer, name).flatten() for name in "qkv"}
         self.mlp_in: Any = geometry.part("mlp_in", layer)
         self.mlp_out: Any = geometry.part("mlp_out", layer)
         # attrgetter, because an activation may be a function, which get_submodule does not find.
@@ -34,8 +36,7 @@ class EncoderLayer:
     @cached_property
     def qkv(self) -> tuple[Float[Tensor, "out d_model"], Float[Tensor, " out"]]:
         """Weight and bias of one projection to q, k and v of all heads."""
-        parts = (self.q, self.k, self.v)
-        return torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        return torch.cat([*self.weights.values()]), torch.cat([*self.biases.values()])
 
     @cached_property
     def centred(self) -> Float[Tensor, "d_mlp d_model"]:
@@ -62,7 +63,7 @@ class EncoderStack(Stack):
     def __init__(self, model: HookedModel) -> None:
         super().__init__(model)
         self.layers = [EncoderLayer(model, i) for i in range(model.n_layers)]
-        self._biases: dict[tuple[int, int], Tensor] = {}  # of the attention scores, by layer and number of positions
+        self._added: dict[tuple[int, int], AddedScores] = {}  # by layer and number of positions
 
     def attention_input(self, layer: int, x: Tensor) -> Tensor:
         return x
@@ -77,35 +78,31 @@ class EncoderStack(Stack):
         return linear(x, *self.layers[layer].qkv).unflatten(-1, (3, self.model.n_heads, -1))
 
     def by_head(self, layer: int, name: str) -> Tensor:
-        weight = getattr(self.layers[layer], name).weight
-        return weight.view(self.model.n_heads, -1, weight.shape[-1])
+        return self.layers[layer].weights[name].unflatten(0, (self.model.n_heads, -1))
 
     def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, heads: Heads = None) -> Tensor:
-        return attention(q, k, v, self._bias(layer, k.shape[-3], heads))
+        added = self._added_scores(layer, k.shape[-3]).of_all(q, k, heads)
+        return attention(q, k, v, added, self.geometry.rules[layer].scale)
 
-    def _bias(self, layer: int, length: int, heads: Heads = None) -> Float[Tensor, "head query key"] | None:
-        """What the model adds to the scores of these heads, or of all, at so many positions."""
-        bias = self.geometry.rules[layer].bias
-        if bias is None:
-            return None
-        if (layer, length) not in self._biases:
-            self._biases[layer, length] = bias(length)
-        return of_heads(self._biases[layer, length], heads)[0]
+    def _added_scores(self, layer: int, length: int) -> AddedScores:
+        """What the distances between so many positions add to the scores."""
+        if (layer, length) not in self._added:
+            w = self.layers[layer]
+            k_bias = w.biases["k"].unflatten(0, (self.model.n_heads, -1))
+            self._added[layer, length] = AddedScores.of(
+                self.geometry.rules[layer], length, self.by_head(layer, "k"), k_bias
+            )
+        return self._added[layer, length]
 
     def z_read(self, layer: int, x: Tensor) -> Tensor:
         w = self.layers[layer]
         first = x[..., 0, :].reshape(-1, x.shape[-1])
-        q = linear(first, w.q.weight, w.q.bias).unflatten(-1, (self.model.n_heads, -1))
-        b_v = w.v.bias.view(self.model.n_heads, -1)
-        bias = self._bias(layer, x.shape[-2])
-        z = attend_first(
-            x.reshape(-1, *x.shape[-2:]),
-            q,
-            self.by_head(layer, "k"),
-            self.by_head(layer, "v"),
-            b_v,
-            None if bias is None else bias[:, 0].T,
-        )
+        q = linear(first, w.weights["q"], w.biases["q"]).unflatten(-1, (self.model.n_heads, -1))
+        b_v = w.biases["v"].unflatten(0, (self.model.n_heads, -1))
+        rows = x.reshape(-1, *x.shape[-2:])
+        added = self._added_scores(layer, x.shape[-2]).of_first(q, rows)
+        scale = self.geometry.rules[layer].scale
+        z = attend_first(rows, q, self.by_head(layer, "k"), self.by_head(layer, "v"), b_v, added, scale)
         return z.view(*x.shape[:-2], 1, *z.shape[1:])
 
     def mlp(self, layer: int, mid: Tensor) -> Tensor:
@@ -135,7 +132,7 @@ class EncoderStack(Stack):
         w = self.layers[layer]
         norm = w.norm_1
         u = (change @ w.w_o[heads].flatten(0, 1)).add_(sums)
-        mid, _, scale = torch.native_layer_norm(u, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        mid, _, scale = torch.native_layer_norm(u, norm.weight.shape, norm.weight, norm.bias, epsilon(norm))
         scale = scale.to(u.dtype)  # float32 in a half-precision model
         hidden = torch.addcmul(w.centred_bias, cache, scale)
         hidden.view(-1, hidden.shape[-1]).addmm_(
@@ -162,7 +159,12 @@ def activate(activation: Any, hidden: Tensor) -> Tensor:
 
 def layer_norm(x: Float[Tensor, "*rows d_model"], norm: Any) -> Float[Tensor, "*rows d_model"]:
     """The LayerNorm module `norm` as a function."""
-    return nn.functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    return nn.functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, epsilon(norm))
+
+
+def epsilon(norm: Any) -> float:
+    """What a LayerNorm adds to the variance. DeBERTa v1 has a LayerNorm of its own, with another name for it."""
+    return norm.eps if isinstance(norm, nn.LayerNorm) else norm.variance_epsilon
 
 
 def layer_norm_jvp(
@@ -174,7 +176,7 @@ def layer_norm_jvp(
     by the standard deviation. A symmetric matrix is its own transpose, so that PyTorch's backward kernel without gain
     computes its product with a tangent, in one pass over memory.
     """
-    shape, eps = norm.normalized_shape, norm.eps
+    shape, eps = norm.weight.shape, epsilon(norm)
     _, mean, scale = torch.native_layer_norm(x, shape, None, None, eps)
     backward = torch.ops.aten.native_layer_norm_backward
     return [

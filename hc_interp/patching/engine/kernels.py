@@ -31,19 +31,21 @@ def attention(
     q: Float[Tensor, "*rows pos head d_head"],
     k: Float[Tensor, "*rows pos head d_head"],
     v: Float[Tensor, "*rows pos head d_head"],
-    bias: Float[Tensor, "head pos pos"] | None = None,
+    added: Float[Tensor, "*#rows head pos pos"] | None = None,
+    scale: float | None = None,
 ) -> Float[Tensor, "*rows pos head d_head"]:
-    """Each head's `z`: softmax attention without a mask, scaled by `1 / sqrt(d_head)`; `bias` is added to the scores.
+    """Each head's `z`: softmax attention without a mask. `scale` is `1 / sqrt(d_head)` if it is not given; `added` is
+    added to the scaled scores.
 
     On a CPU the scores are padded to whole vector registers, with keys of weight 0.
     """
     n = k.shape[-3]
     width = -(-n // LANES) * LANES if q.device.type == "cpu" else n
-    query = (q * q.shape[-1] ** -0.5).transpose(-3, -2)
+    query = (q * (q.shape[-1] ** -0.5 if scale is None else scale)).transpose(-3, -2)
     key, value = k.transpose(-3, -2), v.transpose(-3, -2)
     scores = torch.matmul(query, key.transpose(-2, -1))
-    if bias is not None:
-        scores.add_(bias)
+    if added is not None:
+        scores.add_(added)
     scores = F.pad(scores, (0, width - n), value=-torch.inf)
     return torch.matmul(scores.softmax(-1)[..., :n], value).transpose(-3, -2)
 
@@ -54,16 +56,18 @@ def attend_first(
     w_k: Float[Tensor, "head d_head d_model"],
     w_v: Float[Tensor, "head d_head d_model"],
     b_v: Float[Tensor, "head d_head"],
-    bias: Float[Tensor, "pos head"] | None = None,
+    added: Float[Tensor, "#rows pos head"] | None = None,
+    scale: float | None = None,
 ) -> Float[Tensor, "rows head d_head"]:
     """One query's `z` over all positions of `x`, without projecting any position to keys or values.
 
     Scores are `x . (W_K^T q)`: the key's bias adds the same number at all positions, so the softmax does not depend on
     it. `x` is averaged by the pattern before it is projected to values. This takes `d_model * head` products per
-    position for the scores, and as many for the average, instead of `2 d_model^2`. `bias` is added to the scores.
+    position for the scores, and as many for the average, instead of `2 d_model^2`. `added` and `scale` are those of
+    `attention`.
     """
-    query = torch.einsum("rhd,hdm->rmh", q * q.shape[-1] ** -0.5, w_k)
+    query = torch.einsum("rhd,hdm->rmh", q * (q.shape[-1] ** -0.5 if scale is None else scale), w_k)
     scores = torch.matmul(x, query)
-    pattern = (scores if bias is None else scores + bias).softmax(dim=1)
+    pattern = (scores if added is None else scores + added).softmax(dim=1)
     averaged = torch.matmul(pattern.transpose(1, 2), x)
     return torch.einsum("rhm,hdm->rhd", averaged, w_v) + b_v

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from hc_interp.search.sampling.levels import Level, exchange
 from hc_interp.search.sampling.moves import propose
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate
+from hc_interp.search.sampling.surrogate import LossSurrogate
 
 MOST_SWAPS = 64  # of one surrogate move, and at most twice those that change every component
 OFTEN, SELDOM = 0.5, 0.2  # moves accepted more often than that get twice as many swaps, and more seldom half as many
@@ -29,7 +29,7 @@ class Chains:
     swaps: Int[np.ndarray, " level"]
 
     def sweep(
-        self, measure: Measure, surrogate: QuadraticSurrogate, number: int, seed: int, learn: bool = False
+        self, measure: Measure, surrogate: LossSurrogate, number: int, seed: int, learn: bool = False
     ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " pair"]]:
         """One move of every mask, then exchanges between neighbouring levels.
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from hc_interp.progress import Stage
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.store import SavedRepair, SavedRepairs
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
+from hc_interp.search.sampling.surrogate import LossSurrogate, swapped
 
 REPAIRS = 3  # masks from which a repair begins, at most
 TRIED = 8  # swaps that are measured in one round of a repair, the best by the surrogate
@@ -33,7 +33,7 @@ class Without:
 
 def lowest_without(
     measured: MeasuredLosses,
-    surrogate: QuadraticSurrogate,
+    surrogate: LossSurrogate,
     states: Masks,
     bound: float,
     progress: Stage,
@@ -65,10 +65,10 @@ def lowest_without(
 
 
 def _repairs(
-    measured: MeasuredLosses, surrogate: QuadraticSurrogate, starts: list[np.ndarray], lost: int, bound: float
+    measured: MeasuredLosses, surrogate: LossSurrogate, starts: list[np.ndarray], lost: int, bound: float
 ) -> SavedRepair:
     """Repairs from one start after the other, until a mask is within the bound."""
-    known, runs, n, n_components = len(measured.known), measured.runs, 0, len(surrogate.linear)
+    known, runs, n, n_components = len(measured.known), measured.runs, 0, len(surrogate.function.weights)
     for start in starts:
         n += 1
         if repaired(measured, surrogate, start, lost, bound)[1] <= bound:
@@ -77,7 +77,7 @@ def _repairs(
     return SavedRepair(n, torch.from_numpy(masks.copy()), torch.from_numpy(losses.copy()), measured.runs - runs)
 
 
-def _starts(surrogate: QuadraticSurrogate, states: Masks, best: Without, lost: int) -> list[np.ndarray]:
+def _starts(surrogate: LossSurrogate, states: Masks, best: Without, lost: int) -> list[np.ndarray]:
     """Different masks without the component: of states that lie apart, and the best one that was measured."""
     starts = _without(surrogate, states, lost, REPAIRS - 1) + ([best.mask] if best.loss < np.inf else [])
     return list({start.tobytes(): start for start in starts}.values())
@@ -92,7 +92,7 @@ def _lowest(masks: Masks, losses: Float[np.ndarray, " mask"], lost: int) -> With
     return Without(masks[best], float(losses[best]), 0)
 
 
-def _without(surrogate: QuadraticSurrogate, states: Masks, lost: int, n: int) -> list[np.ndarray]:
+def _without(surrogate: LossSurrogate, states: Masks, lost: int, n: int) -> list[np.ndarray]:
     """The states with the component swapped for the best other one, the `n` that lie furthest apart."""
     having = states[states[:, lost]]
     chosen: list[np.ndarray] = []
@@ -105,7 +105,7 @@ def _without(surrogate: QuadraticSurrogate, states: Masks, lost: int, n: int) ->
 
 
 def _best_swap_of(
-    surrogate: QuadraticSurrogate, mask: Bool[np.ndarray, " component"], lost: int
+    surrogate: LossSurrogate, mask: Bool[np.ndarray, " component"], lost: int
 ) -> Bool[np.ndarray, " component"]:
     """The mask with the component swapped for the one that the surrogate likes best."""
     table = surrogate.swaps(mask[None])
@@ -115,7 +115,7 @@ def _best_swap_of(
 
 def repaired(
     measured: MeasuredLosses,
-    surrogate: QuadraticSurrogate,
+    surrogate: LossSurrogate,
     start: Bool[np.ndarray, " component"],
     lost: int,
     bound: float,

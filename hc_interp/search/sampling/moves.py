@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from hc_interp.search.sampling.levels import Level
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate, SwapTable, swapped
+from hc_interp.search.sampling.surrogate import LossSurrogate, SwapTable, swapped
 
 UNIFORM_SHARE = 0.1  # of the moves
 
@@ -37,7 +37,7 @@ class Proposal:
 
 
 def propose(
-    surrogate: QuadraticSurrogate,
+    surrogate: LossSurrogate,
     levels: Sequence[Level],
     masks: Masks,
     at_level: Int[np.ndarray, " mask"],
@@ -55,7 +55,7 @@ def propose(
 
 
 def surrogate_levels(
-    surrogate: QuadraticSurrogate, levels: Sequence[Level]
+    surrogate: LossSurrogate, levels: Sequence[Level]
 ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
     """Bounds and temperatures of q: a level is never colder for the surrogate than the surrogate is exact."""
     bound = np.array([level.bound for level in levels])
@@ -72,7 +72,7 @@ def log_q(
 
 
 def surrogate_walk(
-    surrogate: QuadraticSurrogate,
+    surrogate: LossSurrogate,
     masks: Masks,
     swaps: Int[np.ndarray, " mask"],
     bound: Float[np.ndarray, " mask"],
@@ -117,7 +117,7 @@ class _Steps:
     @classmethod
     def at(
         cls,
-        surrogate: QuadraticSurrogate,
+        surrogate: LossSurrogate,
         masks: Masks,
         predicted: Float[np.ndarray, " mask"],
         bound: Float[np.ndarray, " mask"],

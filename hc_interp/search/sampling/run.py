@@ -15,7 +15,7 @@ from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.levels import Level
 from hc_interp.search.sampling.starts import random_masks, swaps_away
 from hc_interp.search.sampling.store import SampleFolder, SavedBlock
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate
+from hc_interp.search.sampling.surrogate import LossSurrogate
 
 BLOCK = 10  # sweeps between two files, and between two fits of the surrogate in the warm-up
 COOLING = 0.6  # share of the warm-up in which the bounds are tempered
@@ -39,7 +39,7 @@ class SampleRun:
     folder: SampleFolder | None = None
     moved: dict[float, int] = field(default_factory=dict)
 
-    def warm_up(self, n_blocks: int, progress: Stage) -> tuple[Chains, QuadraticSurrogate]:
+    def warm_up(self, n_blocks: int, progress: Stage) -> tuple[Chains, LossSurrogate]:
         """Chains at their levels, and the surrogate that stays fixed from now on.
 
         The bounds begin as tempered levels that grow colder. What is then still outside its bound goes to the nearest
@@ -69,17 +69,17 @@ class SampleRun:
         return chains, self.surrogate()
 
     def record(
-        self, chains: Chains, surrogate: QuadraticSurrogate, first: int, n_blocks: int, progress: Stage
+        self, chains: Chains, surrogate: LossSurrogate, first: int, n_blocks: int, progress: Stage
     ) -> list[SavedBlock]:
         """The recorded blocks; `first` is the number of the first one."""
         return [self._block(first + i, chains, lambda: surrogate, progress, learn=False) for i in range(n_blocks)]
 
-    def surrogate(self) -> QuadraticSurrogate:
+    def surrogate(self) -> LossSurrogate:
         masks, losses = self.measured.table(self.starts.shape[1])
-        return QuadraticSurrogate.fit(masks, losses, self.levels[0].bound)
+        return LossSurrogate.fit(masks, losses, self.levels[0].bound)
 
     def _block(
-        self, number: int, chains: Chains, surrogate: Callable[[], QuadraticSurrogate], progress: Stage, learn: bool
+        self, number: int, chains: Chains, surrogate: Callable[[], LossSurrogate], progress: Stage, learn: bool
     ) -> SavedBlock:
         done = None if self.folder is None else self.folder.block(number)
         if done is None:
@@ -94,9 +94,7 @@ class SampleRun:
         progress.part(f"block {number}")
         return done
 
-    def _swept(
-        self, number: int, chains: Chains, surrogate: QuadraticSurrogate, learn: bool, progress: Stage
-    ) -> SavedBlock:
+    def _swept(self, number: int, chains: Chains, surrogate: LossSurrogate, learn: bool, progress: Stage) -> SavedBlock:
         known, runs = len(self.measured.known), self.measured.runs
         kept = []
         for sweep in range(number * BLOCK, (number + 1) * BLOCK):

@@ -1,4 +1,4 @@
-"""`QuadraticSurrogate`: the log loss of a mask as a quadratic function of its gates, fitted to measured masks.
+"""`LossSurrogate`: the log loss of a mask as a function fitted to measured masks, and `KernelFit`, the function itself.
 
 It proposes swaps and never decides: a chain accepts by measured losses (`moves.py`).
 """
@@ -10,111 +10,155 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the ridge; the kernel's diagonal is about 1
-PAIR_SHARES = (0.0, 0.5, 0.9)  # of the kernel that pairs of gates have, the rest is linear
-FAR = 0.5  # a measured log loss so far above the bound counts half
+REACHES = (0.15, 0.3, 0.6, 1.2, 3.0)  # of the kernel, in multiples of the mean distance of two fitted masks
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # of the ridge; the kernel's diagonal is 1
+LEAST_WEIGHT = 0.1  # of a component in a distance; the mean is about 1
+LINEAR_PENALTY = 0.1  # of the linear fit that weighs the components
+CHOSEN_ON = 600  # masks, evenly among all, on which reach and penalty are chosen
 MOST_FITTED = 3_000  # masks that are fitted, the nearest to the bound: the work grows with the third power
-LEAST_ERROR = 1e-3  # of the surrogate, so that its own distribution has a temperature
-ROUNDING = 1e-11  # eigenvalues below this share of the largest one are 0
+FAR = 0.5  # a measured log loss so far above the bound counts half
+LEAST_ERROR = 1e-3  # of a surrogate, so that its own distribution has a temperature
 SMALLEST = 1e-12  # losses below it are set to it before their logarithm is taken
+AT_ONCE = 20_000_000  # numbers in memory for the swaps of some masks
+
+Masks = Bool[np.ndarray, "mask component"]
 
 
 @dataclass(frozen=True, eq=False)
-class QuadraticSurrogate:
-    """`log loss = constant + linear . g + g . pairs . g`, with g the mask less the share that it keeps.
+class KernelFit:
+    """`constant + sum_m dual_m exp(-distance(mask, masks_m))` for several outputs: functions of a mask.
+
+    A distance is the sum of the `weights` of all components in which two masks differ. The kernel is then a product
+    over components, so that interactions of any order are in it, the higher ones less (a Gaussian process on the cube
+    of gates). `left_out` are the residuals of each fitted mask by the function that was fitted to all others.
+    """
+
+    masks: Bool[np.ndarray, "fitted component"]
+    weights: Float[np.ndarray, " component"]
+    dual: Float[np.ndarray, "fitted output"]
+    constant: Float[np.ndarray, " output"]
+    left_out: Float[np.ndarray, "fitted output"]
+
+    @classmethod
+    def fit(cls, masks: Masks, values: Float[np.ndarray, "mask output"], counts: Float[np.ndarray, " mask"]) -> Self:
+        """Kernel ridge regression. `counts` says how much a mask counts; reach and penalty are those of the least
+        left-out error. All outputs have the same kernel."""
+        constant = np.average(values, axis=0, weights=counts)
+        target = values - constant
+        weights = relevance(masks, target, counts)
+        some = np.unique(np.linspace(0, len(masks) - 1, CHOSEN_ON).round().astype(int))
+        distances = distance(masks[some], masks[some], weights)
+        typical = max(float(distances.mean()), SMALLEST)
+        best = None
+        for reach in REACHES:
+            kernel = np.exp(-distances / (reach * typical))
+            for penalty in PENALTIES:
+                _, left_out = _ridge(kernel, target[some], penalty / counts[some])
+                score = float(np.average((left_out**2).mean(1), weights=counts[some]))
+                if best is None or score < best[0]:
+                    best = score, reach, penalty
+        assert best is not None
+        _, reach, penalty = best
+        weights = weights / (reach * typical)
+        dual, left_out = _ridge(np.exp(-distance(masks, masks, weights)), target, penalty / counts)
+        return cls(masks.copy(), weights, dual, constant, left_out)
+
+    def values(self, masks: Masks, output: Int[np.ndarray, " mask"] | int = 0) -> Float[np.ndarray, " mask"]:
+        """One output of each mask, the same for all or its own."""
+        kernel = np.exp(-distance(masks, self.masks, self.weights))
+        return self.constant[output] + (kernel * self.dual[:, output].T).sum(1)
+
+    def changes(
+        self,
+        masks: Masks,
+        inside: Int[np.ndarray, "mask kept"],
+        outside: Int[np.ndarray, "mask removed"],
+        output: Int[np.ndarray, " mask"] | int = 0,
+    ) -> Float[np.ndarray, "mask swap"]:
+        """The change of an output of each mask by each of its swaps, in the order of `SwapTable`.
+
+        A swap multiplies each term by a factor of the removed and one of the added component.
+        """
+        sign = np.where(self.masks, 1.0, -1.0) * self.weights
+        removed, added = np.exp(-sign).T, np.exp(sign).T  # [component, fitted]
+        terms = np.exp(-distance(masks, self.masks, self.weights)) * self.dual[:, output].T
+        found = np.empty((len(masks), inside.shape[1], outside.shape[1]))
+        step = max(1, AT_ONCE // max(1, masks.shape[1] * len(self.masks)))
+        for first in range(0, len(masks), step):
+            rows = slice(first, first + step)
+            left = removed[inside[rows]] * terms[rows, None]
+            found[rows] = left @ added[outside[rows]].transpose(0, 2, 1) - terms[rows].sum(1)[:, None, None]
+        return found.reshape(len(masks), -1)
+
+
+def relevance(
+    masks: Masks, target: Float[np.ndarray, "mask output"], counts: Float[np.ndarray, " mask"]
+) -> Float[np.ndarray, " component"]:
+    """How much each component counts in a distance: its slope in a linear fit, in units of the mean one."""
+    gates = masks - masks.mean(1, keepdims=True)
+    square = gates.T @ (counts[:, None] * gates) + LINEAR_PENALTY * np.eye(masks.shape[1])
+    slopes = np.abs(np.linalg.solve(square, gates.T @ (counts[:, None] * target)))
+    return LEAST_WEIGHT + (slopes / np.maximum(slopes.mean(0), SMALLEST)).mean(1)
+
+
+def distance(
+    masks: Masks, others: Bool[np.ndarray, "other component"], weights: Float[np.ndarray, " component"]
+) -> Float[np.ndarray, "mask other"]:
+    """The sum of the weights of the components in which two masks differ."""
+    return (masks * weights) @ (~others).T.astype(float) + (~masks * weights) @ others.T.astype(float)
+
+
+def _ridge(
+    kernel: Float[np.ndarray, "mask mask"],
+    target: Float[np.ndarray, "mask output"],
+    penalty: Float[np.ndarray, " mask"],
+) -> tuple[Float[np.ndarray, "mask output"], Float[np.ndarray, "mask output"]]:
+    """The coefficients of the kernel, and the residual of each mask by the fit without it."""
+    inverse = np.linalg.inv(kernel + np.diag(penalty))
+    dual = inverse @ target
+    return dual, dual / np.diag(inverse)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class LossSurrogate:
+    """The log loss of a mask.
 
     `error` is the root mean square of its leave-one-out errors near the bound, in log loss. `explained` is the share
     of the variance of all measured log losses that leave-one-out predictions explain.
     """
 
-    share: float
-    constant: float
-    linear: Float[np.ndarray, " component"]
-    pairs: Float[np.ndarray, "component component"]
+    function: KernelFit
     error: float
     explained: float
 
     @classmethod
-    def fit(cls, masks: Bool[np.ndarray, "mask component"], losses: Float[np.ndarray, " mask"], bound: float) -> Self:
-        """Kernel ridge regression with linear and quadratic terms; penalty and kernel by leave-one-out error.
+    def fit(cls, masks: Masks, losses: Float[np.ndarray, " mask"], bound: float) -> Self:
+        """To masks that all keep equally many components.
 
-        Masks far above the bound, where no chain of a bound goes, count less. All masks keep equally many components.
+        Masks far above the bound, where no chain of a bound goes, count less.
         """
         nearest = np.argsort(np.abs(losses - bound), kind="stable")[:MOST_FITTED]
         masks, losses = masks[nearest], losses[nearest]
-        share = float(masks[0].mean())
-        gates = masks - share
         log_loss = np.log(np.maximum(losses, SMALLEST))
         excess = np.maximum(0.0, log_loss - np.log(bound))
-        weight = 1 / (1 + (excess / FAR) ** 2)
-        mean = float(np.average(log_loss, weights=weight))
-        best = None
-        scale = float((gates**2).sum(1).mean())
-        root = np.sqrt(weight)
-        target = root * (log_loss - mean)
-        for pair_share in PAIR_SHARES:
-            values, vectors = spectrum(gates, pair_share, scale, root)
-            projected = vectors.T @ target
-            rest, rest_of = target - vectors @ projected, 1 - (vectors**2).sum(1)  # where the kernel is 0
-            for penalty in PENALTIES:
-                inverse = 1 / (values + penalty)
-                dual = vectors @ (inverse * projected) + rest / penalty
-                own = vectors**2 @ inverse + rest_of / penalty
-                left_out = dual / own / root  # residuals of predictions without the mask itself
-                score = float(np.average(left_out**2, weights=weight))
-                if best is None or score < best[0]:
-                    best = score, pair_share, root * dual, left_out
-        assert best is not None
-        _, pair_share, dual, left_out = best
-        near = weight >= 0.5 if (weight >= 0.5).any() else weight > 0
+        counts = 1 / (1 + (excess / FAR) ** 2)
+        function = KernelFit.fit(masks, log_loss[:, None], counts)
+        left_out = function.left_out[:, 0]
+        near = counts >= 0.5 if (counts >= 0.5).any() else counts > 0
         error = max(LEAST_ERROR, float(np.sqrt(np.mean(left_out[near] ** 2))))
         spread = float(np.sum((log_loss - log_loss.mean()) ** 2))
         explained = 1 - float(np.sum(left_out**2)) / spread if spread > 0 else 0.0
-        linear = (1 - pair_share) / scale * (dual @ gates)
-        pairs = pair_share / scale**2 * (gates.T @ (dual[:, None] * gates))
-        return cls(share, mean, linear, pairs, error, explained)
+        return cls(function, error, explained)
 
     def log_losses(self, masks: Bool[np.ndarray, "*mask component"]) -> Float[np.ndarray, "*mask"]:
-        gates = masks - self.share
-        return self.constant + gates @ self.linear + ((gates @ self.pairs) * gates).sum(-1)
+        return self.function.values(masks.reshape(-1, masks.shape[-1])).reshape(masks.shape[:-1])
 
-    def swaps(self, masks: Bool[np.ndarray, "mask component"]) -> "SwapTable":
+    def swaps(self, masks: Masks) -> "SwapTable":
         """The change of the log loss by each swap of each mask. All masks keep equally many components."""
         n_kept = int(masks[0].sum()) if len(masks) else 0
         order = np.argsort(~masks, axis=1, kind="stable")
         inside, outside = order[:, :n_kept], order[:, n_kept:]
-        slopes = self.linear + 2 * (masks - self.share) @ self.pairs
-        own = np.diag(self.pairs)
-        row = np.arange(len(masks))[:, None]
-        removed = own[inside] - slopes[row, inside]
-        added = own[outside] + slopes[row, outside]
-        both = self.pairs[inside[:, :, None], outside[:, None, :]]
-        changes = removed[:, :, None] + added[:, None, :] - 2 * both
-        return SwapTable(inside, outside, changes.reshape(len(masks), -1))
-
-
-def spectrum(
-    gates: Float[np.ndarray, "mask component"], pair_share: float, scale: float, root: Float[np.ndarray, " mask"]
-) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, "mask value"]]:
-    """Eigenvalues above rounding, and eigenvectors, of the weighted kernel of all masks.
-
-    The kernel is `(1 - pair_share) g . h / scale + pair_share (g . h / scale)^2`. With more masks than single gates and
-    pairs of gates the eigenvectors are those of the features' smaller matrix, mapped to masks.
-    """
-    n = gates.shape[1]
-    if len(gates) <= n * (n + 3) // 2:
-        inner = gates @ gates.T / scale
-        kernel = (1 - pair_share) * inner + pair_share * inner**2
-        values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
-        kept = values > ROUNDING * values[-1]
-        return values[kept], vectors[:, kept]
-    first, second = np.triu_indices(n)
-    twice = np.where(first == second, 1.0, np.sqrt(2.0)) * np.sqrt(pair_share) / scale
-    single = np.sqrt((1 - pair_share) / scale)
-    features = root[:, None] * np.hstack([single * gates, twice * gates[:, first] * gates[:, second]])
-    values, loadings = np.linalg.eigh(features.T @ features)
-    kept = values > ROUNDING * values[-1]
-    return values[kept], features @ (loadings[:, kept] / np.sqrt(values[kept]))
+        return SwapTable(inside, outside, self.function.changes(masks, inside, outside))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +178,7 @@ class SwapTable:
         return self.inside[row, swap // n], self.outside[row, swap % n]
 
 
-def swapped(
-    masks: Bool[np.ndarray, "mask component"], removed: Sequence[int] | np.ndarray, added: Sequence[int] | np.ndarray
-) -> Bool[np.ndarray, "mask component"]:
+def swapped(masks: Masks, removed: Sequence[int] | np.ndarray, added: Sequence[int] | np.ndarray) -> Masks:
     """Each mask after its own swap."""
     after = masks.copy()
     index = np.arange(len(masks))

@@ -24,6 +24,23 @@ def test_attention(pos) -> None:
     torch.testing.assert_close(attention(q[None], k[None], v[None])[0], expected, atol=1e-12, rtol=0)
 
 
+def test_attention_with_its_own_scale_and_added_scores() -> None:
+    """Of each head and each row."""
+    q, k, v = torch.randn(3, 2, 7, 4, 6, dtype=torch.float64)
+    added = torch.randn(2, 4, 7, 7, dtype=torch.float64)
+    expected = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)), attn_mask=added, scale=0.3)
+    torch.testing.assert_close(attention(q, k, v, added, 0.3), expected.transpose(1, 2), atol=1e-12, rtol=0)
+    eye = torch.eye(6, dtype=torch.float64).expand(4, 6, 6)
+    keys = torch.zeros(4, 6, 24, dtype=torch.float64)
+    for head in range(4):
+        keys[head, :, 6 * head : 6 * head + 6] = eye[head]
+    values, zeros = keys.roll(1, dims=1), torch.zeros(4, 6, dtype=torch.float64)
+    x = k.flatten(-2)  # k are the stream's own parts, and v these with their entries moved
+    expected = attention(q, k, k.roll(1, dims=-1), added, 0.3)[:, 0]
+    result = attend_first(x, q[:, 0], keys, values, zeros, added[:, :, 0].mT, 0.3)
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=0)
+
+
 def test_attention_of_the_first_position() -> None:
     x = torch.randn(5, 9, 24, dtype=torch.float64)
     weights = torch.randn(3, 4, 6, 24, dtype=torch.float64)

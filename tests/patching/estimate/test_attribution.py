@@ -4,6 +4,7 @@ import pytest
 import torch
 from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs
 from tiny import LABELS, tiny_module
+from transformers.models.deberta.modeling_deberta import DebertaLayerNorm
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
@@ -19,18 +20,26 @@ from hc_interp.patching.estimate import attribution
 from hc_interp.patching.path_effects import path_effects
 
 STEPS = 3
+SERVED = ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text", "Olmo2"]
+CASES = [(family, ablated) for family in SERVED for ablated in (False, True)]
+CASES += [("DebertaV2", False), ("Deberta", True)]
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 
 
 @pytest.fixture
 def exact_norms(monkeypatch):
-    """Llama's and Gemma's norms in the weights' own precision: the modules round to float32 whatever they are."""
+    """Norms in the weights' own precision: those of Llama, Gemma 3 and DeBERTa v1 round to float32 in any type."""
 
     def forward(self, x):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
+    def centred(self, x):
+        x = x - x.mean(-1, keepdim=True)
+        return forward(self, x) + self.bias
+
     for norm in (LlamaRMSNorm, Olmo2RMSNorm):
         monkeypatch.setattr(norm, "forward", forward)
+    monkeypatch.setattr(DebertaLayerNorm, "forward", centred)
     monkeypatch.setattr(Gemma3RMSNorm, "forward", lambda self, x: self._norm(x) * (1 + self.weight))
 
 
@@ -74,17 +83,15 @@ def slopes(twin, pairs, x, changes, receiver, through, inside):
 
 
 @pytest.mark.usefixtures("exact_norms")
-@pytest.mark.parametrize("ablated", [False, True])
-@pytest.mark.parametrize(
-    "family", ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text", "Olmo2"]
-)
+@pytest.mark.parametrize(("family", "ablated"), CASES)
 def test_each_step_is_the_slope_of_the_definition_there(family, ablated) -> None:
     module = tiny_module(family if family.islower() else f"{family}ForSequenceClassification")
     pairs = make_pairs(4)
     inside = {(1, "z"): zeroed, (0, "mlp_out"): torch.zeros_like} if ablated else {}
     options = {"interventions": Ablate([Head(1, 0), MLP(0)], 0) if ablated else ()}
     options |= {"method": "attribution", "ig_steps": STEPS}
-    result = path_effects(load(module, labels=LABELS), pairs, SENDERS, RECEIVERS, "each", **options)
+    backend = "nnsight" if family.startswith("Deberta") else "transformer_lens"
+    result = path_effects(load(module, labels=LABELS, backend=backend), pairs, SENDERS, RECEIVERS, "each", **options)
     twin = Twin(module)
     changes, inputs = inputs_of_steps(twin, pairs, inside)
     for receiver in RECEIVERS:

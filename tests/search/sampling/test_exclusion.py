@@ -10,7 +10,7 @@ from hc_interp.progress import SILENT
 from hc_interp.search.sampling.evaluator import MeasuredLosses
 from hc_interp.search.sampling.exclusion import lowest_without, repaired
 from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate
+from hc_interp.search.sampling.surrogate import KernelFit, LossSurrogate
 
 N, KEPT = 8, 4
 ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
@@ -27,9 +27,10 @@ def measured() -> MeasuredLosses:
 
 
 @pytest.fixture(scope="module")
-def surrogate() -> QuadraticSurrogate:
-    """It knows the slopes but not how large they are."""
-    return QuadraticSurrogate(KEPT / N, 0.0, -0.5 * WEIGHTS, np.zeros((N, N)), 0.1, 0.9)
+def surrogate() -> LossSurrogate:
+    """It knows the order of the slopes but not how large they are."""
+    masks, halved = ALL, -0.5 * (ALL @ WEIGHTS)
+    return LossSurrogate(KernelFit.fit(masks, halved[:, None], np.ones(len(masks))), 0.1, 0.9)
 
 
 @pytest.mark.parametrize("lost", range(N))

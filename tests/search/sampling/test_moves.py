@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from hc_interp.search.sampling.chains import Chains
 from hc_interp.search.sampling.levels import Level, exchange, ladder
 from hc_interp.search.sampling.moves import log_q, surrogate_levels, surrogate_walk, uniform_swaps
-from hc_interp.search.sampling.surrogate import QuadraticSurrogate, swapped
+from hc_interp.search.sampling.surrogate import KernelFit, LossSurrogate, swapped
 
 N, KEPT = 6, 3
 ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
@@ -22,14 +22,17 @@ def codes(masks: np.ndarray) -> np.ndarray:
     return np.array([CODE[mask.tobytes()] for mask in masks.reshape(-1, N)]).reshape(masks.shape[:-1])
 
 
-def some_surrogate(seed: int) -> QuadraticSurrogate:
+def some_surrogate(seed: int) -> LossSurrogate:
     rng = np.random.default_rng(seed)
-    pairs = rng.normal(0, 0.5, (N, N))
-    return QuadraticSurrogate(KEPT / N, 0.2, rng.normal(0, 0.7, N), (pairs + pairs.T) / 2, 0.4, 0.5)
+    fitted = ALL[rng.permutation(len(ALL))[:12]]
+    function = KernelFit(
+        fitted, rng.uniform(0.1, 0.8, N), rng.normal(0, 1, (12, 1)), np.array([0.2]), np.zeros((12, 1))
+    )
+    return LossSurrogate(function, 0.4, 0.5)
 
 
 def losses_of(masks: np.ndarray) -> np.ndarray:
-    """A loss that no quadratic function gives."""
+    """A loss that no surrogate of a few masks gives."""
     weights = np.array([0.9, 0.1, 0.5, 0.3, 0.7, 0.2])
     return np.exp(np.sin(5 * (masks @ weights)) + 0.5 * masks[..., 0])
 
