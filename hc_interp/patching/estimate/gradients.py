@@ -17,7 +17,8 @@ class Gradients:
     """Gradients of each example's own metric in one run, and the values of that run that the LayerNorms read.
 
     The gradients are `qkv[layer]` at q, k and v, `mlp[layer]` at the MLP's input, and `output` at the last layer's
-    output. The values are `stream[layer]`, the residual stream that enters the layer; `attention_sum[layer]`, that
+    output; and, where q and k of all heads are normalised together, `z[layer]` at the heads' z. The values are
+    `stream[layer]`, the residual stream that enters the layer; `inputs[layer]`, q, k and v; `attention_sum[layer]`, the
     stream plus attention's output; `mlp_sum[layer]`, the stream after attention plus the MLP's output; and
     `o_out[layer]`, the output of attention's projection. In the last layer `mlp`, `attention_sum` and `mlp_sum` hold
     only the position that the output reads.
@@ -30,6 +31,8 @@ class Gradients:
     attention_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     mlp_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     o_out: Sequence[Float[Tensor, "batch pos d_model"]]
+    z: Sequence[Float[Tensor, "batch pos head d_head"]]
+    inputs: Sequence[Float[Tensor, "batch pos 3 head d_head"]]
 
 
 @torch.enable_grad()
@@ -37,11 +40,13 @@ def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "ba
     """The gradients in the run that starts from `x`, the input of layer 0: one forward and one backward pass."""
     n, length = stack.depth, x.shape[1]
     x = x.detach().requires_grad_()
-    qkv, mlps, stream, attention_sum, mlp_sum, o_out = [], [], [], [], [], []
+    qkv, mlps, stream, attention_sum, mlp_sum, o_out, heads = [], [], [], [], [], [], []
+    joint = any(rule.joint_norms for rule in stack.geometry.rules)
     for layer in range(n):
         stream.append(x.detach())
         qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
+        heads += [z] * joint
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
         o_out.append(stack.o_out(layer, z.detach()))
         if layer == n - 1:
@@ -54,5 +59,8 @@ def gradients(stack: Stack, state: PairState, edits: Edits, x: Float[Tensor, "ba
         mlp_sum.append(total.detach())
         x = stack.after_mlp(layer, total)
     score = state.score(stack.logits(x[:, 0])).sum()
-    slopes = torch.autograd.grad(score, [*qkv, *mlps, x], materialize_grads=True)
-    return Gradients(slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out)
+    slopes = torch.autograd.grad(score, [*qkv, *mlps, x, *heads], materialize_grads=True)
+    inputs = [value.detach() for value in qkv]
+    return Gradients(
+        slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out, slopes[2 * n + 1 :], inputs
+    )
