@@ -17,12 +17,11 @@ distribution, of which more are drawn while they do not tell on which side of th
 
 import argparse
 import csv
-import multiprocessing
+import os
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ from calibration_worlds import ARMS, BUILT, KINDS, LARGEST, QUICK_WORLDS, SOME
 from plain_hooks import use_plain_hooks
 
 import hc_interp as hc
+from hc_interp.cli.config import FILE
+from hc_interp.cli.workers import workers
 from hc_interp.patching.joint_effects import PairRuns
 from hc_interp.reading.premise_rules import PREMISES
 from hc_interp.reading.reads_from import HeadRoles
@@ -190,7 +191,7 @@ def edges_told(verdict: Any, world: Any) -> dict[str, int]:
 def run(
     out: Path,
     most: int | None,
-    processes: int,
+    executor: Any,
     arms: tuple[str, ...],
     first: int,
     kinds: tuple[str, ...] = tuple(KINDS),
@@ -219,14 +220,24 @@ def run(
                 cover.append((kind, first + i))
     covered = known(out / "coverage.csv", ["kind", "seed"])
     cover = [job for job in cover if (job[0], str(job[1])) not in covered]
-    with multiprocessing.get_context("spawn").Pool(processes) if processes > 1 else nullcontext() as pool:
-        each: Any = map if pool is None else pool.imap_unordered
-        failed = [
-            *take(out / "worlds.csv", each(partial(attempt, measure), jobs)),
-            *take(out / "coverage.csv", each(partial(attempt, coverage), cover)),
-        ]
+    failed = [
+        *take(out / "worlds.csv", each(executor, partial(attempt, measure), jobs)),
+        *take(out / "coverage.csv", each(executor, partial(attempt, coverage), cover)),
+    ]
     if failed:
         raise SystemExit("\n\n".join(("These worlds failed; all others are measured:", *failed)))
+
+
+def each(executor: Any, function: Callable[[Any], Any], jobs: list[Any]) -> Iterator[Any]:
+    """What the function gives for each world, as it comes: here, or from the workers of an executor."""
+    if executor is None:
+        yield from map(function, jobs)
+        return
+    for job, future in hc.spread.as_finished(executor, function, jobs):
+        try:
+            yield future.result()
+        except Exception:  # the worker was lost: the world is said at the end, and the next call measures it
+            yield f"{job}\n{traceback.format_exc()}"
 
 
 def attempt(function: Callable[[Any], list[dict[str, Any]]], job: Any) -> list[dict[str, Any]] | str:
@@ -288,7 +299,9 @@ def main() -> None:
         action="store_true",
         help=f"{QUICK_WORLDS} worlds of each, no coverage",
     )
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--on", choices=["here", "processes", "slurm", "dask"], default="processes")
+    parser.add_argument("--jobs", type=int, help="workers (default: one for each core)")
+    parser.add_argument("--config", type=Path, help="TOML file with the table [slurm] or [dask]; see docs/spread.md")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
@@ -297,11 +310,14 @@ def main() -> None:
     started = time.monotonic()
     if given.worlds != 0:
         arms, kinds = tuple(given.arms), tuple(given.kinds)
-        run(given.out, given.worlds, given.processes, arms, given.first_seed, kinds, given.quick)
+        FILE.set(given.config)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        with workers(given.on, given.jobs, given.out) as executor:
+            run(given.out, given.worlds, executor, arms, given.first_seed, kinds, given.quick)
     lines = [*report(given.out)]
     (given.out / "calibration.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-    print(f"\n{time.monotonic() - started:.0f} s with {given.processes} processes")
+    print(f"\n{time.monotonic() - started:.0f} s on {given.on}")
     if given.figure:
         figure(given.out).write(given.figure)
 

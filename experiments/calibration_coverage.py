@@ -17,9 +17,10 @@ import hc_interp as hc
 from hc_interp.evaluation.score_data import Block
 from hc_interp.evaluation.scores import ScoreRows, Scores
 from hc_interp.patching.joint_effects import JointPath, Responses
-from hc_interp.progress import stage
 from hc_interp.reading.premise_measure import Sample
+from hc_interp.reading.premise_pieces import Measure, measured
 from hc_interp.reading.reads_from import HeadRoles
+from hc_interp.records.pieces import Runner
 from hc_interp.statistics.units import Units
 from hc_interp.testbeds.language import CASE, LABELS, RIGHT_CASE, examples
 
@@ -86,8 +87,7 @@ def of_examples(world: Any) -> Iterator[Found]:
     kept = {*world.core, *(item for item in world.model.components if isinstance(item, hc.MLP))}
     systems = {SYSTEM: frozenset(world.model.components) - kept}
     about: dict[str, Any] = {"heuristics": {"overlap": ((RIGHT_CASE,), (CASE,))}, "level": 0.95, "seed": 0}
-    with stage("coverage", sample.steps(systems)) as progress:
-        whole = sample.scores(systems, [means], progress, about)
+    whole = measured({"coverage": Measure(sample, systems, [means])}, None, Runner(), about)["coverage"]
     found = []
     for start in range(0, PAIRS, ROWS):
         cut = slice(start, start + ROWS)

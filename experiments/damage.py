@@ -26,7 +26,7 @@ import torch
 
 import hc_interp as hc
 from hc_interp.errors import ChecksumError
-from hc_interp.patching.shards import BlockStore
+from hc_interp.patching.shards import Block, BlockStore, block_name
 from hc_interp.records.result import MODULES, encode
 from hc_interp.search.store import FinishedRun, RunFolder
 
@@ -77,7 +77,7 @@ def saved_files(folder: Path) -> list[Saved]:
     searches, blocks = RunFolder(folder / "search", "digest"), BlockStore(folder / "patch", "digest")
     frame, alpha = pd.DataFrame({"step": [0, 1], "loss": [0.5, 0.25]}), torch.linspace(-2, 2, 5)
     searches.write(FinishedRun(0.5, 3, alpha, frame, frame, alpha.exp(), alpha > 0))
-    blocks.write(0, (1, 2), {"effects": torch.linspace(0, 1, 8).reshape(4, 2)})
+    blocks.put(block_name(0, (1, 2)), Block((1, 2), {"effects": torch.linspace(0, 1, 8).reshape(4, 2)}))
     (piece,), (block,) = searches.folder.iterdir(), blocks.folder.iterdir()
     files += [Saved("piece of a search", piece, lambda: searches.read(0.5, 3))]
     return [*files, Saved("piece of a sweep", block, lambda: blocks.read(0, (1, 2)))]

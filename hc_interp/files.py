@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hc_interp.errors import HCError
-from hc_interp.writer import Writer, remove_leftovers
+from hc_interp.writer import Writer, remove_leftovers_at_times
 
 FILE_TYPES = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe"}
 
@@ -52,7 +52,7 @@ def _in_place_of(target: Path, path: str | Path, stem: str, suffix: str = "") ->
     temporary = target.parent / Writer.this().name(stem, suffix)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target.parent)
+        remove_leftovers_at_times(target.parent)
         yield temporary
         temporary.replace(target)
     except OSError as error:

@@ -56,6 +56,16 @@ def stage(description: str, total: int) -> Iterator[Stage]:
         current.finish()
 
 
+@contextmanager
+def silently() -> Iterator[None]:
+    """Show no progress in this context."""
+    _open.append(SILENT)
+    try:
+        yield
+    finally:
+        _open.remove(SILENT)
+
+
 def _chosen() -> Callable[[str, int], Stage]:
     if sys.stderr.isatty():
         return Bar

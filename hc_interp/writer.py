@@ -17,6 +17,8 @@ from typing import Self
 
 SILENCE = 600.0  # seconds without a sign of life after which a process on another machine counts as gone
 UNKNOWN = "unknown"
+MANY, PAUSE = 1000, 60.0  # files of a folder in which leftovers are looked for at most once in so many seconds
+_looked: dict[Path, tuple[int, float]] = {}  # by folder: how many files it had when it was looked through, and when
 _NAME = re.compile(r"\.[^~]*~(?P<pid>\d+)~(?P<started>\w+)~(?P<host>[\w.-]+)~[0-9a-f]{8}(\.[^~]*)?")
 
 
@@ -57,13 +59,22 @@ class Writer:
 def remove_leftovers(folder: Path) -> list[Writer]:
     """Remove the files and folders in a folder whose writers have ended. Returns these writers."""
     gone = []
-    for path in folder.iterdir():
+    names = os.listdir(folder)
+    _looked[folder] = len(names), time.monotonic()
+    for path in [folder / name for name in names if name.startswith(".")]:
         writer = Writer.of(path.name)
         if writer is not None and writer.is_gone(last_seen(path)):
             with suppress(PermissionError):  # a file of another user, who may remove it
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             gone.append(writer)
     return gone
+
+
+def remove_leftovers_at_times(folder: Path) -> None:
+    """`remove_leftovers`, but in a folder of many files at most once a minute: looking through it takes long."""
+    n_files, looked = _looked.get(folder, (0, 0.0))
+    if n_files <= MANY or time.monotonic() - looked > PAUSE:
+        remove_leftovers(folder)
 
 
 def last_seen(path: Path) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from hc_interp import writer
 from hc_interp.files import write_text
-from hc_interp.writer import SILENCE, Writer, remove_leftovers
+from hc_interp.writer import SILENCE, Writer, remove_leftovers, remove_leftovers_at_times
 
 
 def ended(code: str = "") -> Writer:
@@ -112,3 +112,22 @@ def test_a_file_that_is_replaced_keeps_who_may_read_it(tmp_path, mode) -> None:
     path.chmod(mode)
     write_text(path, "new")
     assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_folder_of_many_files_is_looked_through_at_most_once_a_minute(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(writer, "MANY", 2)
+    process = subprocess.Popen(["true"])
+    process.wait()
+    left = tmp_path / Writer(process.pid, "1", Writer.this().host).name("x")
+    for number in range(3):
+        left.touch()
+        remove_leftovers_at_times(tmp_path)
+        assert not left.exists()  # few files: each time
+        (tmp_path / str(number)).touch()
+    left.touch()
+    remove_leftovers_at_times(tmp_path)
+    assert left.exists()
+    now = time.monotonic()
+    monkeypatch.setattr(writer.time, "monotonic", lambda: now + writer.PAUSE + 1)
+    remove_leftovers_at_times(tmp_path)
+    assert not left.exists()

@@ -4,25 +4,41 @@ Nothing here comes from the package but the nouns: module paths, attention and t
 """
 
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 
 import torch
-from twin_layers import LAYERS, POST_NORM, attention, family_of
+from twin_layers import POST_NORM, attention, family_of, layers_of, parts_of
 
 from hc_interp.components import EMBED, MLP, OUTPUT, At, Head
+
+
+def on_call(number, hook):
+    """The hook at one call of a module that a pass calls several times, counted from 0."""
+    calls = count()
+    return lambda *given: hook(*given) if next(calls) == number else None
 
 
 class Twin:
     def __init__(self, module):
         self.module, self.family = module, family_of(module)
-        path, self.names = LAYERS[self.family]
-        self.layers = module.get_submodule(path)
+        self.layers, self.names = layers_of(module), parts_of(module)
         self.decoder = self.family not in POST_NORM  # pre-norm
         config = module.config
         self.parallel = self.family in ("GPTJ", "Phi") or getattr(config, "use_parallel_residual", False)
         self.added = self.family == "Deberta"
-        self.by_head = self.family in ("GPTNeoX", "Deberta")  # q, k and v of a head stand together
+        self.by_head = self.family in (
+            "GPTNeoX",
+            "Falcon",
+            "Deberta",
+        )  # q, k and v of a head, or of heads that share k and v
         self.n_heads = config.num_attention_heads
+        self.parallel = self.parallel or getattr(config, "parallel_attn", False)
         self.n_kv = getattr(config, "num_key_value_heads", None) or self.n_heads
+        if self.family == "Falcon" and not config.new_decoder_architecture and config.multi_query:
+            self.n_kv = 1
+        elif self.family == "Falcon":
+            self.n_kv = config.num_kv_heads
         self.d_head = getattr(config, "head_dim", None) or config.hidden_size // self.n_heads
 
     def parts(self, layer):
@@ -37,14 +53,16 @@ class Twin:
         """q, k and v in the output of their projections: of one that computes all three, or three times this one."""
         if self.names["q"] != self.names["k"]:
             return output, output, output
-        if self.by_head:
-            by_head = output.view(*output.shape[:-1], self.n_heads, 3, self.d_head)
-            return tuple(part.flatten(-2) for part in by_head.unbind(-2))
+        if self.by_head:  # the q of heads that share a k and a v, then these
+            by_head = output.view(*output.shape[:-1], self.n_kv, -1, self.d_head)
+            return tuple(
+                part.flatten(-3) for part in (by_head[..., :-2, :], by_head[..., -2:-1, :], by_head[..., -1:, :])
+            )
         return output.split([n * self.d_head for n in (self.n_heads, self.n_kv, self.n_kv)], dim=-1)
 
     def joined(self, parts):
         if self.by_head:
-            return torch.stack([part.unflatten(-1, (-1, self.d_head)) for part in parts], dim=-2).flatten(-3)
+            return torch.cat([part.unflatten(-1, (self.n_kv, -1, self.d_head)) for part in parts], dim=-2).flatten(-3)
         return torch.cat(parts, dim=-1)
 
     def project(self, layer, name, value):
@@ -73,7 +91,7 @@ class Twin:
 
         with ExitStack() as stack, torch.set_grad_enabled(torch.is_grad_enabled()):
             for layer, block in enumerate(self.layers):
-                parts = self.parts(layer)
+                parts, own = self.parts(layer), partial(on_call, self.layers[:layer].count(block))
 
                 def enter(module, args, kwargs, layer=layer):
                     value = args[0] if args else kwargs["hidden_states"]
@@ -87,8 +105,8 @@ class Twin:
                         return (visit(layer, "resid_post", output[0]), *output[1:])
                     return visit(layer, "resid_post", output)
 
-                stack.callback(block.register_forward_pre_hook(enter, with_kwargs=True).remove)
-                stack.callback(block.register_forward_hook(leave).remove)
+                stack.callback(block.register_forward_pre_hook(own(enter), with_kwargs=True).remove)
+                stack.callback(block.register_forward_hook(own(leave)).remove)
                 for name in "qkv":
 
                     def project(module, args, output, layer=layer, name=name):
@@ -105,7 +123,7 @@ class Twin:
                             return new
                         return self.joined([new if i == place else old for i, old in enumerate(split)])
 
-                    stack.callback(parts[name].register_forward_hook(project).remove)
+                    stack.callback(parts[name].register_forward_hook(own(project)).remove)
 
                 def into_o(module, args, layer=layer):
                     z = args[0].view(*args[0].shape[:2], self.n_heads, self.d_head)
@@ -123,16 +141,16 @@ class Twin:
 
                 def after_mlp(module, args, output, layer=layer):
                     whole = output.view(*batch.input_ids.shape, -1)  # OPT has rows and positions in one axis
-                    return visit(layer, "mlp_out", whole).view(output.shape)
+                    return visit(layer, "mlp_out", whole).view(output.shape).clone()  # Falcon adds to it in place
 
                 def after_norm(module, args, output, layer=layer):
                     return visit(layer, "normed" if self.decoder else "resid_mid", output)
 
-                stack.callback(parts["o"].register_forward_pre_hook(into_o).remove)
-                stack.callback(parts.get("attn_out", parts["o"]).register_forward_hook(after_attention).remove)
-                stack.callback(parts.get("mlp_out", parts["mlp"]).register_forward_hook(after_mlp).remove)
+                stack.callback(parts["o"].register_forward_pre_hook(own(into_o)).remove)
+                stack.callback(parts.get("attn_out", parts["o"]).register_forward_hook(own(after_attention)).remove)
+                stack.callback(parts.get("mlp_out", parts["mlp"]).register_forward_hook(own(after_mlp)).remove)
                 if "ln" in parts:
-                    stack.callback(parts["ln"].register_forward_hook(after_norm).remove)
+                    stack.callback(parts["ln"].register_forward_hook(own(after_norm)).remove)
             inputs = {"attention_mask": batch.attention_mask}
             if (getattr(self.module.config, "type_vocab_size", 0) or 0) > 1 and batch.token_type_ids is not None:
                 inputs["token_type_ids"] = batch.token_type_ids

@@ -24,6 +24,13 @@ LAYERS = {
     "Bert": ("bert.encoder.layer", BERT),
     **dict.fromkeys(("Roberta", "XLMRoberta", "Camembert"), ("roberta.encoder.layer", BERT)),
     "Electra": ("electra.encoder.layer", BERT),
+    "Albert": (
+        "albert.encoder.albert_layer_groups",
+        {
+            "q": "attention.query", "k": "attention.key", "v": "attention.value", "o": "attention.dense",
+            "mlp": "ffn_output", "ln": "attention.LayerNorm",
+        },
+    ),
     "DistilBert": (
         "distilbert.transformer.layer",
         {
@@ -61,6 +68,13 @@ LAYERS = {
             "mlp": "mlp.fc_out", "ln": "ln_1",
         },
     ),
+    "Falcon": (
+        "transformer.h",
+        {
+            **dict.fromkeys("qkv", "self_attention.query_key_value"),
+            "o": "self_attention.dense", "mlp": "mlp.dense_4h_to_h",
+        },
+    ),
     "Phi": ("model.layers", {**LLAMA, "o": "self_attn.dense", "mlp": "mlp.fc2"}),
     "ModernBert": (
         "model.layers",
@@ -72,7 +86,7 @@ LAYERS = {
     ),
 }  # fmt: skip
 POST_NORM = (
-    "Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "DistilBert", "MPNet", "Deberta", "DebertaV2",
+    "Bert", "Roberta", "XLMRoberta", "Camembert", "Electra", "Albert", "DistilBert", "MPNet", "Deberta", "DebertaV2",
 )  # fmt: skip
 
 
@@ -80,10 +94,28 @@ def family_of(module):
     return re.sub("(For[A-Z]|LMHead).*", "", type(module).__name__)
 
 
+def parts_of(module):
+    """The names of the parts of a layer: in Falcon the norm before attention goes by the config."""
+    family, config = family_of(module), module.config
+    if family != "Falcon":
+        return LAYERS[family][1]
+    two = config.new_decoder_architecture and config.num_ln_in_parallel_attn == 2
+    return {**LAYERS[family][1], "ln": "ln_attn" if two else "input_layernorm"}
+
+
+def layers_of(module):
+    """The module that computes each layer: in ALBERT one module may compute several."""
+    layers = list(module.get_submodule(LAYERS[family_of(module)][0]))
+    if family_of(module) != "Albert":
+        return layers
+    n, groups = module.config.num_hidden_layers, module.config.num_hidden_groups
+    return [layers[int(i / (n / groups))].albert_layers[0] for i in range(n)]
+
+
 def attention(module, q, k, v, mask, layer):
     """z of all heads, `[batch, pos, head, d_head]`, from q, k and v of all heads."""
     family, config, n = family_of(module), module.config, q.shape[1]
-    block = module.get_submodule(LAYERS[family][0])[layer]
+    block = layers_of(module)[layer]
     q, k = oriented(module, block, q, k, layer)
     if family.startswith("Deberta"):
         return disentangled(module, block.attention.self, q, k, v, mask)
@@ -93,6 +125,9 @@ def attention(module, q, k, v, mask, layer):
         scores = torch.tanh(scores / cap) * cap
     if family == "MPNet":
         scores = scores + module.mpnet.encoder.compute_position_bias(v[:, :, 0])
+    if getattr(config, "alibi", False):  # in steps of a position, whose sizes are rounded to bfloat16
+        steps = sys.modules[type(module).__module__].build_alibi_tensor(mask, q.shape[2], q.dtype)
+        scores = scores + steps.view(len(mask), -1, 1, n) / math.sqrt(q.shape[-1])
     hidden = mask[:, None, None, :] == 0
     if family == "ModernBert" and config.layer_types[layer] == "sliding_attention":
         hidden = hidden | (torch.arange(n)[:, None] - torch.arange(n)).abs().gt(config.local_attention // 2)
@@ -132,9 +167,11 @@ def oriented(module, block, q, k, layer):
         sin, cos = block.attn.embed_positions[None, :n].chunk(2, dim=-1)
         turn = source.apply_rotary_pos_emb
         return tuple(torch.cat([turn(x[..., :turned], sin, cos), x[..., turned:]], dim=-1) for x in (q, k))
-    trunk = getattr(module, "gpt_neox", None) or getattr(module, "model", None)
+    trunk = next(
+        (getattr(module, name) for name in ("gpt_neox", "model", "transformer") if hasattr(module, name)), None
+    )
     rotary = getattr(trunk, "rotary_emb", None)
-    if rotary is None:
+    if rotary is None or getattr(module.config, "alibi", False):
         return q, k
     a = getattr(block, "self_attn", None)
     if hasattr(a, "q_norm"):

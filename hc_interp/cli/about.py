@@ -12,9 +12,12 @@ from hc_interp.cli.config import schema as schema_of
 from hc_interp.cli.doctor import examine
 from hc_interp.cli.shell import COMMANDS, command
 from hc_interp.cli.show import Shown
+from hc_interp.cli.workers import TABLES
 from hc_interp.data.tables import PROMPT_TASKS, TASK_TABLES, TASKS
+from hc_interp.experiment.settings import PIECES
 from hc_interp.models.zoo_cards import SERIES, ZOO
 
+LEDGER = "pieces.json"  # `records/ledger.py` says what is in it
 ABOUT = "What the package offers"
 
 
@@ -65,8 +68,21 @@ def doctor(
     return Shown(record, table, code=int(any(check.state == "bad" for check in checks)))
 
 
+@command("status", panel=ABOUT)
+def status(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of pieces: that of --resume, or that of a run with --on.")
+    ],
+) -> Shown:
+    """Show how far the pieces are that workers make in a folder (--on), and who makes which (hc.spread.status)."""
+    stages = [sorted(path.parent for path in folder.glob(f"{PIECES}/*/{LEDGER}")) or [folder] for folder in folders]
+    found = {str(path): hc.spread.status(path) for part in stages for path in part}
+    text = "\n".join(f"{path}: {part}" for path, part in found.items())
+    return Shown({path: part.record for path, part in found.items()}, text)
+
+
 @command("schema", panel=ABOUT)
 def schema() -> Shown:
     """Print the JSON Schema of configuration files (--config), for editors: every setting of every command."""
-    record = schema_of(COMMANDS)
+    record = schema_of(COMMANDS, TABLES)
     return Shown(record, json.dumps(record, indent=1))

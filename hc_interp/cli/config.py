@@ -8,6 +8,7 @@ import difflib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
 from hc_interp.files import plain
 
+FILE: ContextVar[Path | None] = ContextVar("FILE", default=None)  # that of --config, while a command runs
+SPREAD = ("slurm", "dask")  # tables of files that are about workers (`cli/workers.py`), not about a command
 VARYING = ("default", "minimum", "exclusiveMinimum")  # commands that share a setting may differ in these
 
 
@@ -126,23 +129,26 @@ def read_config(path: Path, command: str, commands: Mapping[str, list[Setting]])
     values: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            if key not in commands:
-                raise HCError(f"{path} has a table [{key}], but there is no such command{_near(key, commands)}")
+            if key not in (*commands, *SPREAD):
+                raise HCError(
+                    f"{path} has a table [{key}], but there is no such command{near(key, (*commands, *SPREAD))}"
+                )
             continue
         name = key.replace("-", "_")
         if name not in known:
-            raise HCError(f"{path} has {key!r}, which no command takes{_near(name, known)}")
+            raise HCError(f"{path} has {key!r}, which no command takes{near(name, known)}")
         if name in takes:
-            values[name] = _checked(takes[name], value, f"{path}: {key}")
+            values[name] = checked(takes[name], value, f"{path}: {key}")
     for key, value in record.get(command, {}).items():
         name = key.replace("-", "_")
         if name not in takes:
-            raise HCError(f"{path} has {key!r} in [{command}], which takes no such setting{_near(name, takes)}")
-        values[name] = _checked(takes[name], value, f"{path}: {key} in [{command}]")
+            raise HCError(f"{path} has {key!r} in [{command}], which takes no such setting{near(name, takes)}")
+        values[name] = checked(takes[name], value, f"{path}: {key} in [{command}]")
     return values
 
 
-def _checked(setting: Setting, value: Any, where: str) -> Any:
+def checked(setting: Setting, value: Any, where: str) -> Any:
+    """The value that a file gives to a setting. Raises `HCError` for one that the setting does not take."""
     if setting.kind is str and not setting.many and isinstance(value, list) and all(isinstance(v, str) for v in value):
         value = ",".join(value)  # a file may list names, which the command line separates by commas
     if setting.many and not isinstance(value, list):
@@ -154,18 +160,19 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
     return value
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
+    """What an error says of a key that does not exist: those that are spelled nearly so."""
     near = [match.replace("_", "-") for match in difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)]
     return f"; did you mean {', '.join(near)}?" if near else ". See hc-interp schema."
 
 
-def schema(commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
-    """JSON Schema of a configuration file, for editors and checkers."""
+def schema(commands: Mapping[str, list[Setting]], spread: Mapping[str, list[Setting]]) -> dict[str, Any]:
+    """JSON Schema of a configuration file, for editors and checkers. `spread` are the tables about workers."""
     shared: dict[str, Any] = {}
-    tables = {}
+    tables = {name: _table(settings) for name, settings in spread.items()}
     for command, settings in commands.items():
-        properties = {setting.key: setting.schema() for setting in settings}
-        tables[command] = {"type": "object", "properties": properties, "additionalProperties": False}
+        tables[command] = _table(settings)
+        properties = tables[command]["properties"]
         for key, record in properties.items():
             shared.setdefault(key, {name: record[name] for name in record if name not in VARYING})
     return {
@@ -175,6 +182,11 @@ def schema(commands: Mapping[str, list[Setting]]) -> dict[str, Any]:
         "properties": {**tables, **{key: record for key, record in shared.items() if key not in tables}},
         "additionalProperties": False,
     }
+
+
+def _table(settings: Iterable[Setting]) -> dict[str, Any]:
+    properties = {setting.key: setting.schema() for setting in settings}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def explained(

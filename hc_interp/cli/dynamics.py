@@ -25,6 +25,7 @@ from hc_interp.cli.options import (
 )
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 from hc_interp.errors import HCError
 
 Analysis = Literal[
@@ -77,6 +78,10 @@ def over_training(
         typer.Option(help="Folder that keeps finished checkpoints. The same command then does only the rest."),
     ] = None,
     seed: Seed = DEFAULT.seed,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Run one analysis on the model of every checkpoint, and draw it over training (hc.over_training)."""
     quiet()
@@ -84,19 +89,23 @@ def over_training(
     for name in NEED_HEADS.get(analysis, ()):
         if heads[name] is None:
             raise HCError(f"--analysis {analysis} was given without --{name}. Name the heads, or a result's file.")
-    data = hc.load_task(task, data_dir=data_dir, template=template)
-    chosen = hc.load_series(series, device=device)
-    found = hc.over_training(
-        chosen,
-        _analysis(
-            analysis, data, heads_in(core) if core else (), heads_in(generalizing) if generalizing else (),
-            senders=senders_or_receivers(senders), receivers=senders_or_receivers(receivers), case=case, pairs=pairs,
-            feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds), search_steps=search_steps,
-            max_per_case=max_per_case, mean_examples=mean_examples, seed=seed,
-        ),
-        steps=None if steps is None else _numbers(steps),
-        resume=resume,
-    )  # fmt: skip
+    with workers(on, jobs, resume, dry_run) as executor:
+        data = hc.load_task(task, data_dir=data_dir, template=template)
+        chosen = hc.load_series(series, device=device)
+        found = hc.over_training(
+            chosen,
+            _analysis(
+                analysis, data, heads_in(core) if core else (), heads_in(generalizing) if generalizing else (),
+                senders=senders_or_receivers(senders), receivers=senders_or_receivers(receivers), case=case,
+                pairs=pairs, feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds),
+                search_steps=search_steps,
+                max_per_case=max_per_case, mean_examples=mean_examples, seed=seed,
+            ),
+            steps=None if steps is None else _numbers(steps),
+            resume=resume,
+            executor=executor,
+            threads=threads,
+        )  # fmt: skip
     shown = written(found, out, _by_step(found))  # before the figure, whose drawing may fail
     if figure is not None:
         hc.figures.over_training(found).write(figure)

@@ -14,7 +14,8 @@ from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model,
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
 from hc_interp.cli.summary import record, summary
-from hc_interp.experiment.settings import DEMO, RunSettings
+from hc_interp.cli.workers import DryRun, Jobs, On, workers
+from hc_interp.experiment.settings import DEMO, PIECES, RunSettings
 
 OutFolder = Annotated[Path, typer.Option(help="Folder that the results are written to.")]
 
@@ -56,6 +57,9 @@ def run(
     dtype: Dtype = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run in the folder.")] = False,
+    on: On = "here",
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
     **settings: Any,
 ) -> Shown:
     """Run the whole experiment, from a checkpoint to a verdict (hc.run).
@@ -64,13 +68,12 @@ def run(
     gives the verdict, draws the figures and writes report.html.
     """
     options = {
-        "data_dir": data_dir,
-        "template": template,
-        "labels": label_names(labels),
-        "device": device,
-        "dtype": dtype,
-    }
-    return _run(model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, **options)
+        "data_dir": data_dir, "template": template, "labels": label_names(labels), "device": device, "dtype": dtype,
+    }  # fmt: skip
+    with workers(on, jobs, out / PIECES, dry_run) as executor:
+        return _run(
+            model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, executor=executor, **options
+        )
 
 
 @command("demo", panel="The whole experiment", interrupted=_how_to_resume)

@@ -30,6 +30,7 @@ from hc_interp.cli.options import (
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_ROWS
 from hc_interp.search.defaults import CHAINS, ROWS, SWEEPS, WARM_UP
 
@@ -73,14 +74,19 @@ def search(
     ] = None,
     train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
-    result = hc.search_masks(
-        loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
-        source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
-        exchanges=exchanges, resume=resume,
-    )  # fmt: skip
+    with workers(on, jobs, resume, dry_run) as executor:
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        result = hc.search_masks(
+            loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
+            source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
+            exchanges=exchanges, resume=resume, executor=executor, threads=threads,
+        )  # fmt: skip
     return written(result, out)
 
 

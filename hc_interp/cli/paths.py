@@ -25,6 +25,7 @@ from hc_interp.cli.options import (
 )
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 
 SENDERS = "Components that send: heads, mlps, embed or names like L2H9, comma separated; or a result's file."
 RECEIVERS = "Components that receive: heads, mlps, output or names like L3H7, comma separated; or a result's file."
@@ -101,18 +102,24 @@ def patch(
         ),
     ] = None,
     seed: Seed = DEFAULT.seed,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Measure the effect of the path from each sender into each receiver (hc.path_effects).
 
-    A sender or receiver may stand at a role, like L2H9@subject. On a cluster, give each of N jobs its own --shard i/N.
+    A sender or receiver may stand at a role, like L2H9@subject. On a cluster, use --on slurm, or give each of N jobs of
+    your own a --shard i/N.
     """
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
-    sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
-    effects = hc.path_effects(
-        loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,
-        route=route, method=method, positions="roles" if positions == "roles" else names(positions),
-        memory_mib=memory_mib, resume=resume, shard=shard, seed=seed,
-    )  # fmt: skip
+    with workers(on, jobs, resume, dry_run) as executor:
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
+        effects = hc.path_effects(
+            loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,
+            route=route, method=method, positions="roles" if positions == "roles" else names(positions),
+            memory_mib=memory_mib, resume=resume, shard=shard, seed=seed, executor=executor, threads=threads,
+        )  # fmt: skip
     return written(effects, out, effects.top(10)[TOP_COLUMNS])
 
 

@@ -1,5 +1,6 @@
 """The commands `probe`, `premises` and `reads-from`, which call the functions of these names."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,8 +26,9 @@ from hc_interp.cli.options import (
     TooLong,
     option,
 )  # fmt: skip
-from hc_interp.cli.shell import command
+from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, table_of, written
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 
 
 @command("probe", panel="Step by step")
@@ -71,7 +73,7 @@ Sets = Annotated[int, option("comparison_sets")]
 PremiseExamples = Annotated[int, option("premise_examples")]
 
 
-@command("premises", panel="Step by step")
+@command("premises", panel="Step by step", interrupted=kept_in_folder("scores"))
 def premises(
     model: Model,
     task: TaskName,
@@ -90,16 +92,24 @@ def premises(
     comparison_sets: Sets = DEFAULT.comparison_sets,
     premise_examples: PremiseExamples = DEFAULT.premise_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished scores. The same command then does only the rest.")
+    ] = None,
     seed: Seed = DEFAULT.seed,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
     core_part, heads = heads_in(core), heads_in(generalizing)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
-    means = source("means", loaded, data, mean_examples, seed)
-    found = hc.premises(
-        loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
-        max_per_case=premise_examples, seed=seed,
-    )  # fmt: skip
+    with workers(on, jobs, resume, dry_run) as executor:
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        means = source("means", loaded, data, mean_examples, seed)
+        found = hc.premises(
+            loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
+            max_per_case=premise_examples, seed=seed, resume=resume, executor=executor, threads=threads,
+        )  # fmt: skip
     shown = written(found, out)
     return Shown(
         {**shown.record, **found.answers, "sentence": found.sentence()}, f"{found.sentence()}\nwritten to {out}"

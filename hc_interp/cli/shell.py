@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import hc_interp as hc
-from hc_interp.cli.config import Setting, explained, read_config, settings_of
+from hc_interp.cli.config import FILE, Setting, explained, read_config, settings_of
 from hc_interp.cli.show import Shown, show
 
 app = typer.Typer(
@@ -110,6 +110,7 @@ def command(
                 sources = {name: context.get_parameter_source(name) for name in arguments}
                 show(explained(name, settings, arguments, sources, config), as_json)
                 return
+            FILE.set(config)
             try:
                 with terminable():
                     shown = function(**arguments)

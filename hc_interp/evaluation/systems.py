@@ -87,6 +87,23 @@ def score_systems(
     A system is the model under `before` with its components replaced by `source`. Raises `HCError` for logits that are
     not finite. The stage advances by the number of systems for each batch.
     """
+    parts = []
+    for item in encoded:
+        parts.append(batch_scores(model, item, systems, source, classes, before))
+        progress.advance(len(systems))
+    return joined_scores(parts, encoded, systems)
+
+
+@torch.no_grad()
+def batch_scores(
+    model: HookedModel,
+    item: EncodedBatch,
+    systems: Systems,
+    source: Source,
+    classes: Classes,
+    before: Sequence[Intervention],
+) -> Float[Tensor, "text system"]:
+    """s of each system on the texts of one batch. It does not depend on other batches."""
     groups = class_groups(classes, len(model.labels or ()))
 
     def score(logits: Float[torch.Tensor, "text class"]) -> Float[torch.Tensor, " text"]:
@@ -94,12 +111,15 @@ def score_systems(
         return logit_diff(logits, MetricRows.labelled(gold, groups))
 
     removed = dict.fromkeys(systems.values())
-    parts = []
-    for item in encoded:
-        logits = BatchOfSystems.of(model, item.batch, removed, source, before).logits(tuple(removed))
-        scores = {key: score(value) for key, value in logits.items()}
-        parts.append(torch.stack([scores[key] for key in systems.values()], dim=1).double().cpu())
-        progress.advance(len(systems))
+    logits = BatchOfSystems.of(model, item.batch, removed, source, before).logits(tuple(removed))
+    scores = {key: score(value) for key, value in logits.items()}
+    return torch.stack([scores[key] for key in systems.values()], dim=1).double().cpu()
+
+
+def joined_scores(
+    parts: Sequence[Float[Tensor, "_ system"]], encoded: Sequence[EncodedBatch], systems: Systems
+) -> Float[np.ndarray, "system text"]:
+    """The scores of all batches, texts in the order given. Raises `HCError` for scores that are not finite."""
     s = in_order(parts, [item.index for item in encoded]).numpy().T
     if bad := [name for name, row in zip(systems, s, strict=True) if not np.isfinite(row).all()]:
         raise HCError(

@@ -17,7 +17,7 @@ from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
 from hc_interp.experiment.preflight import check_task, check_together, kinds_of, readable, split
-from hc_interp.experiment.settings import RunSettings
+from hc_interp.experiment.settings import PIECES, RunSettings
 from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
 from hc_interp.interventions.means import MeanActivations, mean_activations
@@ -33,6 +33,7 @@ from hc_interp.reading.premises import premises
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
 from hc_interp.records.lock import locked, refuse_if_held
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.reports.report import draw_run
 from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.results import EXTRA, RunResults, named_file
@@ -64,6 +65,7 @@ def run(
     dtype: str | torch.dtype | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    executor: Executor | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> RunResults:
     """Run the whole experiment on one model and one task.
@@ -81,13 +83,15 @@ def run(
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
-    from there. With `overwrite` an earlier run is replaced.
+    from there. With `overwrite` an earlier run is replaced. With `executor`, an object with `submit(fn, *args)`
+    (`hc.spread`), the searches and the premises are made by its workers; their pieces are kept in `out/pieces`.
 
     Returns a `RunResults`, which holds the result of each stage; `hc.RunResults.load(out)` reads it from the folder.
     Raises `HCError` for wrong arguments, a task that lacks what a stage needs, and a folder that is not free. Results
     that were finished before an error stay in the folder.
     """
     settings = RunSettings.model_validate({} if settings is None else settings)
+    Runner.of(executor, 1, out)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
     arguments |= {} if template is None else {"template": template}
     arguments |= {"device": device and str(device), "dtype": dtype and str(dtype)}
@@ -117,8 +121,8 @@ def run(
         with folder.stage("taking means"):
             means = mean_activations(model, training.sample(settings.mean_examples, settings.seed))
         results = RunResults(manifest=folder.manifest)
-        _find(folder, results, model, task, means, settings)
-        _test(folder, results, model, task, means, settings)
+        _find(folder, results, model, task, means, settings, executor)
+        _test(folder, results, model, task, means, settings, executor)
         with folder.stage("drawing figures and the report"):
             folder.manifest["figures"] = draw_run(results, folder.path)
         folder.finish()
@@ -132,6 +136,7 @@ def _find(
     task: Task,
     means: MeanActivations,
     settings: RunSettings,
+    executor: Executor | None,
 ) -> None:
     """Search and evaluate subnetworks, and find the core and the generalizing heads."""
     sample = None
@@ -153,6 +158,8 @@ def _find(
                 means,
                 steps=settings.search_steps,
                 exchanges=settings.exchanges,
+                resume=_pieces(folder, "search", executor),
+                executor=executor,
             ),
         )
         search = results.search
@@ -196,6 +203,11 @@ def _find(
         )
 
 
+def _pieces(folder: ExperimentFolder, stage: str, executor: Executor | None) -> Path | None:
+    """Where workers keep what they make of a stage. Without workers a stage is not kept in pieces."""
+    return None if executor is None else folder.path / PIECES / stage
+
+
 def _sample(
     folder: ExperimentFolder, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
 ) -> SubnetworkSample:
@@ -226,6 +238,7 @@ def _test(
     task: Task,
     means: MeanActivations,
     settings: RunSettings,
+    executor: Executor | None,
 ) -> None:
     """Check the premises, give the verdict on held-out pairs, and fit probes with and without the core's paths."""
     core, generalizing = results.core, results.generalizing
@@ -249,6 +262,8 @@ def _test(
                     n_sets=settings.comparison_sets,
                     max_per_case=settings.premise_examples,
                     seed=settings.seed,
+                    resume=_pieces(folder, "premises", executor),
+                    executor=executor,
                 ),
             )
     with folder.stage("testing what generalizing heads read"):

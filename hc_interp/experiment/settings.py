@@ -23,6 +23,8 @@ from hc_interp.search.defaults import BESIDE, EXCHANGES, SEEDS, SPARSITY, STEPS,
 TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 LIMIT_WORDS = {"ge": "from {:g}", "gt": "above {:g}", "le": "to {:g}", "lt": "up to but without {:g}"}
 
+PIECES = "pieces"  # in the folder of a run: what the workers of an executor make
+
 
 class RunSettings(BaseModel):
     """The settings of `hc.run`: its case, its seed, and how many steps, examples and pairs each stage uses.

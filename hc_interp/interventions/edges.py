@@ -1,7 +1,7 @@
 """`PatchEdges`: many direct paths changed at once, in one pass."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,6 +16,7 @@ from hc_interp.interventions.nodes import chosen
 from hc_interp.interventions.path_steps import PathEnd
 from hc_interp.interventions.paths import PathIntervention
 from hc_interp.interventions.sources import site_of, source_values
+from hc_interp.models.attention_rule import attend
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
@@ -41,9 +42,9 @@ class PatchEdges(PathIntervention):
     Captures at a receiver's q_in, k_in and v_in show the actual stream, those at its q, k and v what it computes.
 
     Raises `InterventionError` without a source, for ends or inputs that are impossible, for a receiver whose value a
-    `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, for q or k of a model that
-    normalises those of all heads together, and for a model in training with dropout; `ComponentError` for components
-    that the model lacks.
+    `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, beside one of q, k, v or
+    pattern there if a norm takes q and k of all heads together, and for a model in training with dropout;
+    `ComponentError` for components that the model lacks.
     """
 
     def __post_init__(self) -> None:
@@ -69,15 +70,6 @@ class PatchEdges(PathIntervention):
                 "the actual one. Train with dropout=False."
             )
 
-        receiving = {item.layer for item in self._ends[1] if isinstance(item, Head)}
-        joint = [layer for layer in receiving if model.geometry.rules[layer].joint_norms]
-        if joint and set(self.through) - {"v"}:
-            raise InterventionError(
-                f"PatchEdges was given receiving heads of layer {min(joint)} and through={self.through}. A norm of "
-                f"{model.name} takes q and k of all heads together, so that heads that are no receivers would see the "
-                "patched stream. Use through='v', or a PatchPath for each layer of receivers."
-            )
-
     def edits(self, model: HookedModel, batch: Batch, before: Sequence[Intervention]) -> list[SiteEdit]:
         senders, ends = self._ends
         assert self.source is not None
@@ -85,7 +77,8 @@ class PatchEdges(PathIntervention):
         values = source_values(self.source, model, batch, sites, before)
         if values is None:  # the batch is itself the corrupt side: there is nothing to replace
             return []
-        return TwoStreams(model, batch, senders, ends, tuple(self.through), values).edits()
+        streams = TwoStreams(model, batch, senders, ends, tuple(self.through), values)
+        return [replace(edit, follows=True) for edit in streams.edits()]
 
 
 class TwoStreams:
@@ -110,6 +103,7 @@ class TwoStreams:
         self.receivers: dict[Component, tuple[str, ...]] = {
             item: roles for item, roles in by_component(receivers).items() if not isinstance(item, End)
         }
+        self.inputs: dict[str, tuple[Tensor, Tensor]] = {}  # the layer's q, k and v, actual and from the patched stream
         self.difference: Tensor | None = None  # of the patched stream from the actual one, at the current place
         self.stream = torch.empty(0)  # the actual stream there
         self.sent: Tensor | None = None  # what the layer's sending heads would add to the patched stream
@@ -129,9 +123,17 @@ class TwoStreams:
     def _layer_edits(self, layer: int, last: int) -> list[SiteEdit]:
         heads = [item for item in self.receivers if isinstance(item, Head) and item.layer == layer]
         edits = [SiteEdit(Site(layer, "resid_pre"), self._keep)]
-        if heads:
+        if heads and self.geometry.rules[layer].joint_norms and set(self.through) - {"v"}:
+            edits += self._joint_edits(layer, heads)
+        elif heads:
             edits += [
-                SiteEdit(Site(layer, name), self._at_input(layer, name, heads), early=True) for name in self.through
+                SiteEdit(
+                    Site(layer, name),
+                    self._at_input(layer, name, heads),
+                    early=True,
+                    alone=(Site(layer, f"{name}_in"),),
+                )
+                for name in self.through
             ]
         edits.append(SiteEdit(Site(layer, "z"), self._at_z(layer)))
         edits.append(SiteEdit(Site(layer, "attn_out"), self._at_attention(layer)))
@@ -160,16 +162,49 @@ class TwoStreams:
         reads = chosen(heads, self.model, self.batch)
 
         def read(value: Tensor) -> Tensor:
-            if self.difference is None:
-                return value
-            change = self.difference
-            if self.family.pre_norm and self.family.norm_1 is not None:
-                change = self._change(partial(self.geometry.attention_input, layer), self.stream, change)
-            projected = linear(change, self.geometry.weight(layer, name))
-            projected = self.geometry.copies(projected.unflatten(-1, (-1, self.geometry.d_head)), 2)
-            return torch.where(reads, value + projected, value)
+            return torch.where(reads, self._patched(layer, name, value), value)
 
         return read
+
+    def _patched(self, layer: int, name: str, value: Tensor) -> Tensor:
+        """All heads' q, k or v from the patched stream, by their actual values."""
+        if self.difference is None:
+            return value
+        change = self.difference
+        if self.family.pre_norm and self.family.norm_1 is not None:
+            change = self._change(partial(self.geometry.attention_input, layer), self.stream, change)
+        projected = linear(change, self.geometry.weight(layer, name))
+        return value + self.geometry.copies(projected.unflatten(-1, (-1, self.geometry.d_head)), 2)
+
+    def _joint_edits(self, layer: int, heads: Sequence[Head]) -> list[SiteEdit]:
+        """The edits of a layer in which one norm takes the q, or the k, of all heads.
+
+        A receiver's pattern takes the norm's scale from the patched stream, and other heads' from the actual one. No q
+        and k of all heads give both, so the receivers' `z` is changed itself.
+        """
+        sites = [Site(layer, name) for name in ("q", "k", "v")]
+        alone = (*sites, Site(layer, "pattern"), *(Site(layer, f"{site.kind}_in") for site in sites))
+        receives = chosen(heads, self.model, self.batch)
+
+        def keep(name: str) -> Callable[[Tensor], Tensor]:
+            def kept(value: Tensor) -> Tensor:
+                patched = self._patched(layer, name, value) if name in self.through else value
+                self.inputs[name] = value, patched
+                return value
+
+            return kept
+
+        def change(value: Tensor) -> Tensor:
+            actual, patched = (self._attended(layer, place) for place in (0, 1))
+            return torch.where(receives, value + (patched - actual), value)
+
+        edits = [SiteEdit(site, keep(site.kind), early=True, alone=alone) for site in sites]
+        return [*edits, SiteEdit(Site(layer, "z"), change, early=True, alone=alone)]
+
+    def _attended(self, layer: int, place: int) -> Tensor:
+        """All heads' `z` from their actual inputs (`place` 0) or those from the patched stream (1)."""
+        q, k, v = (self.inputs[name][place] for name in ("q", "k", "v"))
+        return attend(self.geometry.pattern(layer, q, k, self.batch.attention_mask), v)
 
     def _at_z(self, layer: int) -> Callable[[Tensor], Tensor]:
         sending = [item for item in self.senders if isinstance(whole(item), Head) and site_of(item).layer == layer]

@@ -14,7 +14,11 @@ from hc_interp.models.families.family import Family
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _WRAPPED = "base_model.model."  # begins the names of weights that an adapter replaces whole
 # peft's names of tasks, and how the names of transformers' classes for them end.
-_TASKS = {"SEQ_CLS": ("ForSequenceClassification",), "CAUSAL_LM": ("ForCausalLM", "LMHeadModel")}
+_TASKS = {
+    "SEQ_CLS": ("ForSequenceClassification",),
+    "TOKEN_CLS": ("ForTokenClassification",),
+    "CAUSAL_LM": ("ForCausalLM", "LMHeadModel"),
+}
 
 
 @dataclass(frozen=True)

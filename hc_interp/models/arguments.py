@@ -8,13 +8,21 @@ from hc_interp.models.site import Site
 
 
 def listed_interventions(given: Any) -> list[Any]:
-    """One or many interventions as a list. Raises `InterventionError` for what is neither."""
+    """One or many interventions as a list. Raises `InterventionError` for what is neither, or holds something else."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InterventionError(
             f"Interventions were given as {given!r}; expected one intervention or a list of them, like "
             "[hc.Ablate('L3H7', with_=means)]."
         )
-    return list(given)
+    listed = list(given)
+    for index, item in enumerate(listed):
+        if not hasattr(item, "edits"):
+            raise InterventionError(
+                f"Item {index} of the interventions is {item!r}, not an intervention. "
+                "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit, or "
+                "derive a class from hc.Intervention."
+            )
+    return listed
 
 
 def listed_sites(given: Any) -> list[Site]:

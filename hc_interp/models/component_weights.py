@@ -1,7 +1,7 @@
 """The weights of a component: which slices of which parameters of the module belong to a head or to an MLP."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -29,7 +29,7 @@ class WeightSlice:
 
 
 def component_weights(geometry: Geometry, items: Iterable[Component]) -> list[WeightSlice]:
-    """The slices of these components' own weights, each once.
+    """The slices of these components' own weights, each once, by their names in the module of this geometry.
 
     Of a head: its columns or rows of W_Q, W_K and W_V, their biases, those of projections of distances, and its part
     of W_O. The bias of W_O belongs to no head. Heads that share keys and values share these slices, so that they are
@@ -44,6 +44,12 @@ def sharing(geometry: Geometry, head: Head) -> list[Head]:
     group = geometry.n_heads // geometry.n_key_value_heads
     first = head.head // group * group
     return [Head(head.layer, number) for number in range(first, first + group)]
+
+
+def other_calls(geometry: Geometry, item: Component) -> list[Component]:
+    """The components of other layers that are computed by the same weights, where layers share a module."""
+    layers = [layer for layer in range(geometry.n_layers) if geometry.place(layer) == geometry.place(item.layer)]
+    return [replace(item, layer=layer) for layer in layers if layer != item.layer]
 
 
 def _slices(geometry: Geometry, item: Component) -> list[WeightSlice]:

@@ -19,7 +19,8 @@ from hc_interp.models.precision import DTYPES
 _SIZES = (
     "hidden_size", "n_embd", "dim", "num_hidden_layers", "n_layer", "n_layers", "num_attention_heads", "n_head",
     "n_heads", "num_key_value_heads", "head_dim", "vocab_size", "max_position_embeddings", "n_positions",
-    "intermediate_size", "n_inner", "hidden_dim", "embedding_size", "ffn_dim", "rotary_dim",
+    "intermediate_size", "n_inner", "hidden_dim", "embedding_size", "ffn_dim", "ffn_hidden_size",
+    "num_kv_heads", "rotary_dim",
 )  # fmt: skip
 _COUNTS = ("type_vocab_size", "sliding_window")  # may be 0
 # Fields that only some classes have. A config may hold one that its class does not use, and this package or

@@ -18,7 +18,9 @@ _RULES = (
 # Count only where a config has them.
 _RULES_OF_SOME = (
     "no_rope_layers", "use_parallel_residual", "rotary_dim", "attn_logit_softcapping", "final_logit_softcapping",
-    "query_pre_attn_scalar", "hidden_activation", "relative_attention", "pos_att_type", "position_buckets",
+    "query_pre_attn_scalar", "hidden_activation", "alibi", "parallel_attn", "new_decoder_architecture", "multi_query",
+    "num_kv_heads",
+    "relative_attention", "pos_att_type", "position_buckets",
     "max_relative_positions", "norm_rel_ebd", "share_att_key", "pooler_hidden_act",
 )  # fmt: skip
 

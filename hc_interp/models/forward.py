@@ -6,7 +6,7 @@ leaves the logits bit-equal, whatever attention kernel the backend runs.
 """
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from einops import repeat
@@ -28,13 +28,17 @@ class SiteEdit:
 
     For a site with `head=` that is the head's own value, without the head axis. `fn` must not write into its argument.
     `display` marks an edit that no later value depends on. It is applied only where the site is captured. `early` marks
-    one that stands for a change of the site's input, as a projection is linear: it is applied before all others.
+    one that stands for a change of the site's input: it is applied before all others. No other edit may stand at its
+    sites `alone`, which it could not follow. `follows` marks one that needs what edits of earlier layers kept in the
+    same pass, which then starts at layer 0.
     """
 
     site: Site
     fn: Callable[[Tensor], Tensor]
     display: bool = False
     early: bool = False
+    alone: tuple[Site, ...] = ()
+    follows: bool = False
 
 
 @dataclass
@@ -228,28 +232,42 @@ class LayerPass:
     def mlp_out(self, value: Tensor) -> Tensor:
         """The handler of the MLP's output. The MLP of OPT has rows and positions in one axis."""
         if value.ndim == 3:
-            return self.visit("mlp_out", value)
+            value = self.visit("mlp_out", value)
+            return value.clone() if self.geometry.family.adds_in_place else value
         return self.visit("mlp_out", value.unflatten(0, self.forward.batch.input_ids.shape)).flatten(0, 1)
 
 
 def by_site(edits: Sequence[SiteEdit], captured: Container[Site] = ()) -> dict[Site, list[Callable[[Tensor], Tensor]]]:
     """The functions of the edits at each site, early ones first, else in list order.
 
-    Display edits are left out where nothing is captured. Raises `InterventionError` for an early edit beside one of its
-    input, which it could not follow.
+    Display edits are left out where nothing is captured. Raises `InterventionError` for an edit at a site that another
+    one has to itself.
     """
+    shown = [edit for edit in edits if not edit.display or edit.site.whole in captured]
     grouped: dict[Site, list[Callable[[Tensor], Tensor]]] = {}
-    for edit in sorted(edits, key=lambda edit: not edit.early):
-        if not edit.display or edit.site.whole in captured:
-            grouped.setdefault(edit.site.whole, []).append(on_head(edit.site, edit.fn))
+    for edit in sorted(shown, key=lambda edit: not edit.early):
+        grouped.setdefault(edit.site.whole, []).append(on_head(edit.site, edit.fn))
+    edited = {edit.site.whole for edit in shown if not edit.alone}
     for edit in edits:
-        if edit.early and Site(edit.site.layer, f"{edit.site.kind}_in") in grouped:
+        if both := edited.intersection(edit.alone):
+            site = min(both, key=str)
+            instead = edit.site.kind if len(edit.alone) == 1 else "z"
             raise InterventionError(
-                f"{edit.site.kind}_in of layer {edit.site.layer} is edited in a pass in which PatchEdges gives heads "
-                f"of that layer another stream. Such an edit would not see it: edit {edit.site.kind} instead, or use "
-                "PatchPath."
+                f"{site.kind} of layer {site.layer} is edited in a pass in which PatchEdges gives heads of that layer "
+                f"another stream. Such an edit would not see it: edit {instead} instead, or use PatchPath."
             )
     return grouped
+
+
+def from_layer(first: int, stream: Tensor, edits: Sequence[SiteEdit]) -> list[SiteEdit]:
+    """The edits in a model of the layers from `first` on, which `stream` enters. Edits before that are left out."""
+    shifted = [SiteEdit(Site.embed(), lambda _: stream)]
+    for edit in edits:
+        if edit.site in (Site.embed(), Site(first, "resid_pre")):
+            continue
+        if edit.site.layer is None or edit.site.layer >= first:
+            shifted.append(replace(edit, site=edit.site.shift(-first)))
+    return shifted
 
 
 def on_head(site: Site, fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
@@ -48,6 +48,8 @@ class Geometry:
     @cached_property
     def n_key_value_heads(self) -> int:
         """The number of different keys and values, smaller than `n_heads` if groups of heads share them."""
+        if (count := self.family.key_value_heads) is not None:
+            return count(self.config)
         return getattr(self.config, "num_key_value_heads", None) or self.n_heads
 
     @property
@@ -79,7 +81,16 @@ class Geometry:
         path = getattr(self.family, part)
         if part == "head":
             return path
-        return f"{self.family.trunk}.{path if part in _NOT_BY_LAYER else path.format(layer)}"
+        if layer is not None and part not in _NOT_BY_LAYER:
+            path = path.replace("{}", str(self.place(layer)))
+        *others, last = (f"{self.family.trunk}.{each}" for each in path.split("|"))
+        return next((each for each in others if _has(self.module, each)), last)
+
+    def place(self, layer: int) -> int:
+        """The index in the list of layers of the module that computes this layer."""
+        if self.family.modules is None:
+            return layer
+        return int(layer / (self.n_layers / getattr(self.config, self.family.modules)))  # as transformers rounds
 
     def part(self, name: str, layer: int | None = None) -> Any:
         """The submodule of a part that `Family` names."""
@@ -250,12 +261,10 @@ class Geometry:
     def _rule(self, layer: int) -> AttentionRule:
         family, module = self.family, self.module
         attention: Any = self.part("block", layer).get_submodule(self.attention)
-        norms, joint_norms, bias, distances = None, False, None, None
+        norms, joint_norms, bias, distances = None, False, self._position_bias(), None
         if family.q_norm is not None:
             norms = self.part("q_norm", layer), self.part("k_norm", layer)
             joint_norms = norms[0].weight.shape[0] != self.d_head
-        if (position_bias := family.position_bias) is not None:
-            bias = lambda length: position_bias(module, length)  # noqa: E731
         if (vectors := family.distances) is not None:
             distances = lambda length: vectors(module, layer, length)  # noqa: E731
         scale = getattr(attention, "scaling", self.d_head**-0.5)
@@ -265,7 +274,7 @@ class Geometry:
             window=self._window(layer) if family.causal else getattr(attention, "sliding_window", None),
             norms=norms,
             joint_norms=joint_norms,
-            angles=self._angles(layer) if getattr(attention, "use_rope", True) else None,
+            angles=self._angles(layer) if bias is None and getattr(attention, "use_rope", True) else None,
             neighbours=family.neighbours,
             distances=distances,
             cap=self._cap("score_cap"),
@@ -273,6 +282,13 @@ class Geometry:
             in_float32=family.softmax_in_float32,
             masked_queries=family.masked_queries,
         )
+
+    def _position_bias(self) -> Callable[[int], Tensor] | None:
+        """The function that gives the bias of the scores from the number of positions. None: no bias."""
+        family, module = self.family, self.module
+        if family.position_bias is None or family.position_bias(module, 1) is None:
+            return None
+        return partial(family.position_bias, module)  # type: ignore[return-value]
 
     def _angles(self, layer: int) -> Callable[[Tensor], Angles] | None:
         """The function that gives the cosines and sines of a layer from its keys. None: no rotation."""
@@ -309,14 +325,3 @@ def multiplied_weight(projection: Any) -> Tensor:
     for name in getattr(projection, "active_adapters", ()):
         weight = weight + projection.get_delta_weight(name)
     return weight
-
-
-def cut_layers(module: nn.Module, family: Family, first: int) -> None:
-    """Remove the layers below `first` from a module tree, in place. Parameters are not changed."""
-    layers: Any = module.get_submodule(family.blocks)
-    parent, name = family.blocks.rsplit(".", 1)
-    setattr(module.get_submodule(parent), name, nn.ModuleList(layers[first:]))
-    config: Any = module.config
-    if getattr(config, "layer_types", None) is not None:
-        config.layer_types = config.layer_types[first:]
-    config.num_hidden_layers = len(layers) - first

@@ -4,7 +4,6 @@ import copy
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,12 +21,15 @@ from hc_interp.models.families import family_of
 from hc_interp.models.families.family import Family
 from hc_interp.models.fingerprint import fingerprint
 from hc_interp.models.foreign_hooks import refuse_foreign_hooks
-from hc_interp.models.forward import ForwardPass, SiteEdit, by_site
-from hc_interp.models.geometry import Geometry, cut_layers
+from hc_interp.models.forward import ForwardPass, SiteEdit, by_site, from_layer
+from hc_interp.models.geometry import Geometry
+from hc_interp.models.layer_list import cut_layers, unroll
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
+from hc_interp.models.read_at import ReadAt
 from hc_interp.models.readout import Readout
+from hc_interp.models.run import Run
 from hc_interp.models.save import save_module
 from hc_interp.models.site import Site, check_site, layer_kinds
 from hc_interp.models.taps import Backend
@@ -62,17 +64,6 @@ class Intervention(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """The results of one pass: `logits`, and `captured[site]` for each requested site.
-
-    `logits` are `[batch, class]`, or `[batch, pos, vocab]` of a language model without label words.
-    """
-
-    logits: Float[Tensor, "batch *class"]
-    captured: dict[Site, Tensor]
-
-
 class HookedModel:
     """A wrapped copy of a fine-tuned transformer.
 
@@ -96,6 +87,7 @@ class HookedModel:
         name: str = "model",
         family: Family | None = None,
         one_word: bool = False,
+        read_at: ReadAt | None = None,
     ) -> None:
         self.family = family or family_of(module)
         if backend is None:
@@ -107,16 +99,25 @@ class HookedModel:
         self.name = name
         self.backend_name = backend
         self._wrap()
-        self.readout = Readout.of(self.geometry, tokenizer, labels, name, one_word)
+        self.readout = Readout.of(self.geometry, tokenizer, labels, name, one_word, read_at)
 
     def _wrap(self) -> None:
         """Build what is derived from the module: at first, and again in each process that the model is sent to."""
         refuse_foreign_hooks(self.module, self.name)
-        self.geometry = Geometry(share_tree(self.module), self.family)
+        self.geometry = Geometry(self.shared_tree(), self.family)
         self._tree = WrappedTree.of(self.module)
         self._tails: dict[int, HookedModel] = {}
         self._fingerprint: tuple[tuple[int, ...], str] | None = None
         self._idle = threading.Lock()
+
+    def shared_tree(self) -> nn.Module:
+        """A copy of the module tree over the same parameters, in which each layer has a module of its own."""
+        return unroll(share_tree(self.module), self.family)
+
+    @property
+    def own_geometry(self) -> Geometry:
+        """The geometry of `.module` itself, in which one module may compute several layers."""
+        return Geometry(self.module, self.family)
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -166,7 +167,7 @@ class HookedModel:
 
     @cached_property
     def _bridge(self) -> Any:
-        return build_bridge(share_tree(self.module), self.family, self.tokenizer)
+        return build_bridge(self.shared_tree(), self.family, self.tokenizer)
 
     @property
     def nnsight(self) -> Any:
@@ -176,12 +177,12 @@ class HookedModel:
 
     @cached_property
     def _nnsight(self) -> Any:
-        return build_nnsight(share_tree(self.module))
+        return build_nnsight(self.shared_tree())
 
     @cached_property
     def backend(self) -> Backend:
         """The backend of this model's passes, in a module tree that hooks on `.bridge` or `.nnsight` do not reach."""
-        tree = share_tree(self.module)
+        tree = self.shared_tree()
         self.readout.allow_batches(tree)
         if self.backend_name == "nnsight":
             return NNsightBackend(build_nnsight(tree), self.geometry)
@@ -199,9 +200,8 @@ class HookedModel:
     def fingerprint(self) -> str:
         """The first 16 hex digits of the SHA-256 of architecture and weights, which identify the model in results.
 
-        A family that the user gave counts too, since it says what the sites are.
-
-        It is computed once, and again after torch counted an edit in place. torch does not count edits through `.data`.
+        A family that the user gave counts too, since it says what the sites are. It is computed once, and again after
+        torch counted an edit in place. torch does not count edits through `.data`.
         """
         self._tree.check(self.name)
         versions = self._tree.versions()
@@ -253,12 +253,6 @@ class HookedModel:
         """Return one or many interventions as a list. Raises an `HCError` if the list has no meaning on this model."""
         interventions = listed_interventions(interventions)
         for index, item in enumerate(interventions):
-            if not hasattr(item, "edits"):
-                raise InterventionError(
-                    f"Item {index} of the interventions is {item!r}, not an intervention. "
-                    "Use hc.Keep, hc.Ablate, hc.SoftMask, hc.Patch, hc.PatchPath, hc.Scale, hc.Steer or hc.Edit, or "
-                    "derive a class from hc.Intervention."
-                )
             item.check(self, interventions[:index])
         return interventions
 
@@ -313,7 +307,7 @@ class HookedModel:
         the pass ends, with empty logits.
         """
         self._tree.check(self.name)
-        if start is not None and start[0] > 0:
+        if start is not None and start[0] > 0 and not any(edit.follows for edit in edits):
             return self._run_tail(batch, edits, capture, start, stop_after)
         captures: dict[Site, list[Site]] = {}
         for site in capture:
@@ -342,12 +336,7 @@ class HookedModel:
         stop_after: Site | None,
     ) -> Run:
         first, stream = start
-        shifted = [SiteEdit(Site.embed(), lambda _: stream)]
-        for edit in edits:
-            if edit.site in (Site.embed(), Site(first, "resid_pre")):
-                continue
-            if edit.site.layer is None or edit.site.layer >= first:
-                shifted.append(SiteEdit(edit.site.shift(-first), edit.fn, edit.display))
+        shifted = from_layer(first, stream, edits)
         stop = None if stop_after is None else stop_after.shift(-first)
         run = self.tail(first).run_edits(batch, shifted, [site.shift(-first) for site in capture], stop_after=stop)
         return Run(run.logits, {site.shift(first): value for site, value in run.captured.items()})
@@ -355,7 +344,7 @@ class HookedModel:
     def tail(self, layer: int) -> "HookedModel":
         """A model of the layers from `layer` on, over the same parameters. Its `embed` is the input of that layer."""
         if layer not in self._tails:
-            tree = share_tree(self.module)
+            tree = self.shared_tree()
             cut_layers(tree, self.family, layer)
             self._tails[layer] = HookedModel(tree, name=f"{self.name} from L{layer}", **self.settings())
         return self._tails[layer]
@@ -396,5 +385,5 @@ class HookedModel:
 
     def settings(self) -> dict[str, Any]:
         """The arguments of `HookedModel` that another module of the same class is wrapped with."""
-        own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")}
-        return own | {"backend": self.backend_name, "one_word": self.readout.one_word}
+        own = {k: getattr(self, k) for k in ("tokenizer", "labels", "family")} | {"backend": self.backend_name}
+        return own | {k: getattr(self.readout, k) for k in ("one_word", "read_at")}

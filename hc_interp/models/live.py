@@ -76,12 +76,12 @@ def check_parts(module: nn.Module, name: str, family: Family) -> None:
         ) from error
     expected = Geometry(built, family)
     _check_paths(expected, name)
-    blocks: Any = module.get_submodule(family.blocks)
-    n_layers = len(blocks)
-    if n_layers != expected.n_layers:
+    n_layers, said = (len(_blocks(tree, family)) for tree in (module, built))
+    if n_layers != said:
         raise ModelError(
-            f"{name} has {n_layers} layers and its config says {expected.n_layers}. Set module.config."
-            f"num_hidden_layers={n_layers} (and cut layer_types where there are any) before it is wrapped."
+            f"{name} has {n_layers} layers and its config says {said}. Set module.config."
+            f"{family.modules or 'num_hidden_layers'}={n_layers} (and cut layer_types where there are any) before it "
+            "is wrapped."
         )
     for path, difference in _other_parts(module, expected):
         raise ModelError(
@@ -107,6 +107,10 @@ def _check_paths(built: Geometry, name: str) -> None:
             )
 
 
+def _blocks(module: nn.Module, family: Family) -> Any:
+    return module.get_submodule(family.blocks)
+
+
 def _other_parts(module: nn.Module, expected: Geometry) -> Iterator[tuple[str, str]]:
     """The path of each part that differs from the one that the config makes, and how it differs."""
     for path, name in _part_paths(expected):
@@ -121,7 +125,8 @@ def _other_parts(module: nn.Module, expected: Geometry) -> Iterator[tuple[str, s
 
 def _part_paths(geometry: Geometry) -> Iterator[tuple[str, str]]:
     family = geometry.family
-    for layer in range(geometry.n_layers):
+    first = {geometry.place(layer): layer for layer in reversed(range(geometry.n_layers))}  # of each module
+    for layer in sorted(first.values()):
         yield geometry.path("block", layer), "block"
         yield f"{geometry.path('block', layer)}.{geometry.attention}", "attention"
         for part in _BY_LAYER:

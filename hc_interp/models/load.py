@@ -20,6 +20,8 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.models.live import check_parts, merged, refuse_wrapped
 from hc_interp.models.names import folder_or_hub_id
 from hc_interp.models.precision import dtype_named
+from hc_interp.models.quiet import no_bars_of_transformers
+from hc_interp.models.read_at import ReadAt
 from hc_interp.models.tokenizer import given_tokenizer, read_tokenizer, with_padding
 from hc_interp.models.validate import validate
 from hc_interp.models.weight_files import check_weight_files
@@ -46,8 +48,9 @@ def load(
     dtype: torch.dtype | str | None = None,
     foreign_hooks: Literal["refuse", "strip"] = "refuse",
     family: Family | None = None,
+    read_at: ReadAt | None = None,
 ) -> HookedModel:
-    """Load a sequence classifier or a language model and wrap a copy of it.
+    """Load a sequence classifier, a token classifier or a language model and wrap a copy of it.
 
     `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
     `save_pretrained` wrote, a hub id, or a live module. "FOLDER@STEP" is one checkpoint of a series that `hc.finetune`
@@ -61,6 +64,9 @@ def load(
     these words at each row's last position without padding, or in a masked model at the row's first mask token if it
     has one. Without `labels` the logits of a language model are `[batch, pos, vocab]`.
 
+    A token classifier has classes at every token. `read_at` says which token is the answer: a position counted from 0,
+    or a function that gives `[batch]` positions of an `hc.Batch`. The function is called with every batch that is run,
+    also with some of the rows, so a row's position must depend on that row alone.
     `backend` runs the passes: "transformer_lens" or "nnsight", with the same numbers. The default is TransformerLens,
     or nnsight for a family of which TransformerLens has no adapter. Such a model has no `.bridge`.
 
@@ -76,7 +82,8 @@ def load(
     `family` says where the parts of a module are whose class hc_interp does not know, or knows otherwise. The
     comparison then proves it: a family that does not fit is refused with the first site that is off.
 
-    Raises `ModelError` for a source that cannot be wrapped, and `LabelError` for labels that are not named.
+    Raises `ModelError` for a source that cannot be wrapped and for a `read_at` that does not fit it, and `LabelError`
+    for labels that are not named.
     """
     if family is not None and not isinstance(family, Family):
         raise ModelError(
@@ -100,7 +107,7 @@ def load(
     module = _moved(module, device, precision, name)
     _check_weights(module, name)
     tokenizer = with_padding(tokenizer, module.config.pad_token_id)
-    model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name, family=family)
+    model = HookedModel(module, tokenizer, labels=labels, backend=backend, name=name, family=family, read_at=read_at)
     validate(model)
     return model
 
@@ -115,7 +122,8 @@ def _from_name_or_step(
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
         return *_from_name(source, tokenizer, dtype, family=family), labels
-    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
+    with no_bars_of_transformers():
+        module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
     checkpoint.load_into(module)
     return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 

@@ -11,6 +11,7 @@ from hc_interp.components import Component, Head
 from hc_interp.errors import InterventionError, ModelError
 from hc_interp.models.component_weights import output_slice
 from hc_interp.models.geometry import Geometry
+from hc_interp.models.layer_list import unroll
 
 
 class Wrapped(Protocol):
@@ -40,12 +41,12 @@ def pruned_module(model: Wrapped, removed: Iterable[Component], means: Any) -> n
 
     The output weights of a removed component are zeros, and its mean is added to the bias of that projection. The copy
     has the module's class and config, so that transformers alone runs, saves and loads it; its logits are those of
-    `model` under `hc.Keep`. Raises `InterventionError` for means by position, and `ModelError` where a family has no
-    bias that could hold a mean.
+    `model` under `hc.Keep`. Where one module computes several layers, each layer of the copy has its own. Raises
+    `InterventionError` for means by position, and `ModelError` where a family has no bias that could hold a mean.
     """
     removed = [model.check_component(item) for item in removed]
     constants = _constants(means, model)
-    module = copy.deepcopy(model.module)
+    module = unroll(copy.deepcopy(model.module), model.geometry.family, share=False)
     geometry = Geometry(module, model.geometry.family)
     for item in removed:
         value = None if constants is None else _mean_output(geometry, item, constants, model.name)

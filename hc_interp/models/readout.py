@@ -12,6 +12,7 @@ from hc_interp.data.batch import Batch
 from hc_interp.errors import LabelError
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.labels import check_single_label, read_labels
+from hc_interp.models.read_at import ReadAt, checked_read_at, read_positions
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Readout:
     - "classifier": the module's logits are the class logits.
     - "last": a decoder's classifier, which reads one position of each row (see `positions`). `pad_token` is the
       `pad_token_id` of its config, or None.
+    - "token": a token classifier, whose classes are those at the position that `read_at` gives.
     - "vocabulary" with `tokens`, one for each label word: a language model. The class logits are those of the tokens at
       the last position that is not padding, or at the first `mask_token` of a row that has one.
     - "vocabulary" without `tokens`: the logits are the whole vocabulary, and `labels` is None. They are read at every
@@ -33,24 +35,32 @@ class Readout:
     mask_token: int | None = None
     pad_token: int | None = None
     one_word: bool = False
+    read_at: ReadAt | None = None
 
     @classmethod
     def of(
-        cls, geometry: Geometry, tokenizer: Any, labels: Sequence[str] | None, name: str, one_word: bool = False
+        cls,
+        geometry: Geometry,
+        tokenizer: Any,
+        labels: Sequence[str] | None,
+        name: str,
+        one_word: bool = False,
+        read_at: ReadAt | None = None,
     ) -> Self:
         """The readout of a model; `one_word` is used only for a language model without label words.
 
         Raises `LabelError` for labels that do not fit the model (see `read_labels` and `label_tokens`), and
-        `ModelError` for a classifier that does not choose one class (see `check_single_label`).
+        `ModelError` for a classifier that does not choose one class (see `check_single_label`) and for a `read_at` that
+        does not fit it (see `checked_read_at`).
         """
         family = geometry.family
+        read_at = checked_read_at(read_at, family.readout, f"{name} ({type(geometry.module).__name__})")
         if family.readout != "vocabulary":
             outputs = geometry.part("head").weight.shape[0]  # the config may name another number
             check_single_label(geometry.config, outputs, name)
             names = read_labels(geometry.config, outputs, labels, name)
-            return cls(
-                family.readout, names, pad_token=geometry.config.pad_token_id if family.readout == "last" else None
-            )
+            pad_token = geometry.config.pad_token_id if family.readout == "last" else None
+            return cls(family.readout, names, pad_token=pad_token, read_at=read_at)
         mask_token = None if family.causal else getattr(tokenizer, "mask_token_id", None)
         if labels is None:
             return cls(family.readout, None, mask_token=mask_token, one_word=one_word)
@@ -59,7 +69,7 @@ class Readout:
     @property
     def at_one_position(self) -> bool:
         """Whether the head reads one position of each row, whose stream is then `Site.pooled()`."""
-        return self.kind == "last" or self.tokens is not None or self.one_word
+        return self.kind in ("last", "token") or self.tokens is not None or self.one_word
 
     @property
     def pooled(self) -> bool:
@@ -71,8 +81,11 @@ class Readout:
 
         A decoder's classifier reads the last token that is not `pad_token`, even if the text itself ends in that token,
         which may also be the end token. If a row has no other token, it reads position 0. Without a `pad_token` it
-        reads the last position. So a row's logits are those that the module gives for the row alone.
+        reads the last position. So a row's logits are those that the module gives for the row alone. Raises `DataError`
+        for a position of `read_at` that a row does not have.
         """
+        if self.read_at is not None:
+            return read_positions(self.read_at, batch)
         if self.pad_token is not None:
             seen = batch.attention_mask * (batch.input_ids != self.pad_token)
             return (seen * torch.arange(seen.shape[1], device=seen.device)).argmax(1)
@@ -107,7 +120,7 @@ class Readout:
         A whole vocabulary at every position is returned unchanged.
         """
         if self.tokens is None:
-            return logits[:, 0] if self.one_word else logits
+            return logits[:, 0] if self.one_word or self.kind == "token" else logits
         return logits[:, 0, list(self.tokens)]
 
 

@@ -14,7 +14,6 @@ from hc_interp.models.hooked import HookedModel, Run
 from hc_interp.models.site import Site
 from hc_interp.models.taps import Backend
 from hc_interp.models.torch_backend import TorchBackend
-from hc_interp.models.transformer_lens_backend import share_tree
 
 
 def trainable_module(start: HookedModel, device: Any = None) -> Any:
@@ -52,7 +51,7 @@ class TrainableModel(HookedModel):
 
     @cached_property
     def backend(self) -> Backend:
-        tree = share_tree(self.module).train(self.dropout)
+        tree = self.shared_tree().train(self.dropout)
         self.readout.allow_batches(tree)
         return TorchBackend(tree, self.geometry, self.autocast)
 

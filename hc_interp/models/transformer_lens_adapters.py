@@ -6,10 +6,11 @@ entry-point group `transformer_lens.architectures`, so `pip install hc-interp` i
 code needs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.generalized_components import (
     AttentionBridge,
@@ -40,9 +41,17 @@ from transformer_lens.model_bridge.supported_architectures.qwen2 import Qwen2Arc
 from transformer_lens.model_bridge.supported_architectures.qwen3 import Qwen3ArchitectureAdapter
 from transformer_lens.model_bridge.supported_architectures.smollm3 import SmolLM3ArchitectureAdapter
 
-from hc_interp.models.joint_projection import JointProjection
+from hc_interp.models.families import FAMILIES
+from hc_interp.models.joint_projection import JointProjection, PartOfJoint
+from hc_interp.models.layer_list import unroll
 
 _LANGUAGE_MODEL_HEAD = ("mlm_head", "unembed", "ln_final")
+
+
+def _with_classifier(components: Mapping[str, Any], path: str = "classifier") -> dict[str, Any]:
+    """The components of an encoder, with a classifier in place of the head of the masked language model."""
+    kept = {name: part for name, part in components.items() if name not in _LANGUAGE_MODEL_HEAD}
+    return kept | {"classifier": LinearBridge(name=path)}
 
 
 class BertClassifierAdapter(BertArchitectureAdapter):
@@ -79,6 +88,18 @@ class RobertaClassifierAdapter(BertClassifierAdapter):
 
 class ElectraClassifierAdapter(RobertaClassifierAdapter):
     """`ElectraForSequenceClassification`: embedding and hidden sizes may differ. Its head reads the first position."""
+
+    trunk = "electra"
+
+
+class RobertaTokenAdapter(BertClassifierAdapter):
+    """`RobertaForTokenClassification`."""
+
+    trunk = "roberta"
+
+
+class ElectraTokenAdapter(BertClassifierAdapter):
+    """`ElectraForTokenClassification`."""
 
     trunk = "electra"
 
@@ -124,11 +145,50 @@ class DistilBertClassifierAdapter(DistilBertAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.component_mapping = {
-            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
-        }
-        for name in ("pre_classifier", "classifier"):
-            self.component_mapping[name] = LinearBridge(name=name)
+        self.component_mapping = _with_classifier(self.components)
+        self.component_mapping["pre_classifier"] = LinearBridge(name="pre_classifier")
+
+
+class DistilBertTokenAdapter(DistilBertAdapter):
+    """`DistilBertForTokenClassification`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = _with_classifier(self.components)
+
+
+class AlbertAdapter(BertArchitectureAdapter):
+    """`AlbertForMaskedLM`, whose layers are one module."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        parts: Any = self.components
+        blocks, layer = parts["blocks"], "albert_layers.0"
+        blocks.name = "albert.encoder.albert_layer_groups"
+        names = {"ln1": "attention.LayerNorm", "ln2": "full_layer_layer_norm", "attn": "attention"}
+        for name, path in names.items():
+            blocks.submodules[name].name = f"{layer}.{path}"
+        for name, path in {"q": "query", "k": "key", "v": "value", "o": "dense"}.items():
+            blocks.submodules["attn"].submodules[name].name = path
+        for name, path in {"in": "ffn", "out": "ffn_output"}.items():
+            blocks.submodules["mlp"].submodules[name].name = f"{layer}.{path}"
+        for name in ("embed", "token_type_embed", "pos_embed", "embed_ln"):
+            parts[name].name = f"albert{parts[name].name.removeprefix('bert')}"
+        heads = {"mlm_head": "dense", "unembed": "decoder", "ln_final": "LayerNorm"}
+        for name, path in heads.items():
+            parts[name].name = f"predictions.{path}"
+
+    def prepare_model(self, hf_model: Any) -> None:
+        """Give each layer a module of its own, over the same parameters: hooks are then on one layer."""
+        unroll(hf_model, FAMILIES[type(hf_model).__name__])
+
+
+class AlbertClassifierAdapter(AlbertAdapter):
+    """`AlbertForSequenceClassification`: a linear pooler and its activation, then `classifier`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = _with_classifier(self.components)
 
 
 class MPNetAdapter(BertArchitectureAdapter):
@@ -155,10 +215,15 @@ class MPNetClassifierAdapter(MPNetAdapter):
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg)
-        self.component_mapping = {
-            name: part for name, part in self.components.items() if name not in _LANGUAGE_MODEL_HEAD
-        }
-        self.component_mapping["classifier"] = LinearBridge(name="classifier.out_proj")
+        self.component_mapping = _with_classifier(self.components, "classifier.out_proj")
+
+
+class MPNetTokenAdapter(MPNetAdapter):
+    """`MPNetForTokenClassification`."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        self.component_mapping = _with_classifier(self.components)
 
 
 class FullPrecisionAttention(PositionEmbeddingsAttentionBridge):
@@ -237,22 +302,6 @@ class Olmo2Adapter(FullPrecision, Olmo2ArchitectureAdapter):
 
 class PhiAdapter(FullPrecision, PhiArchitectureAdapter):
     """`PhiForCausalLM`."""
-
-
-class PartOfJoint(nn.Module):
-    """The projection to q, k or v of all heads, by the weights that a joint projection has at each pass.
-
-    TransformerLens would copy these weights once, since those of different heads lie apart.
-    """
-
-    def __init__(self, projection: nn.Linear, layout: JointProjection, part: int) -> None:
-        super().__init__()
-        self._joint = (projection, layout, part)  # in a tuple, so that the projection is not a part of this module too
-
-    def forward(self, x: Tensor) -> Tensor:
-        projection, layout, part = self._joint
-        bias = None if projection.bias is None else layout.split(projection.bias)[part]
-        return nn.functional.linear(x, layout.split(projection.weight, 0)[part], bias)
 
 
 class GPTNeoXAdapter(NeoxArchitectureAdapter):

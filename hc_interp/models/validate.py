@@ -7,6 +7,7 @@ change what is computed from that site.
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -32,8 +33,10 @@ def validate(model: HookedModel) -> None:
 
     The message for the latter names the site and the versions of the packages.
     """
-    batch = _probe_batch(model)
+    batch, readout = _probe_batch(model), model.readout
     _check_module(model, batch)
+    if readout.read_at is not None:  # a rule for the user's texts, which random tokens need not fit
+        model.readout = replace(readout, read_at=_last_tokens)
     try:
         _compare(model, batch)
     except HCError:
@@ -41,6 +44,12 @@ def validate(model: HookedModel) -> None:
     except Exception as error:  # a tap of another shape, or one that is never reached, fails in any way
         where = _first_unreadable(model, batch)
         raise ModelError(_wrong(model, f"{where}, which cannot be read ({in_one_line(error)})")) from error
+    finally:
+        model.readout = readout
+
+
+def _last_tokens(batch: Batch) -> Tensor:
+    return batch.attention_mask.sum(1) - 1
 
 
 def _check_module(model: HookedModel, batch: Batch) -> None:
@@ -122,7 +131,7 @@ def _check_blocks(model: HookedModel, batch: Batch, run: Run) -> None:
 
 @contextmanager
 def _streams_replaced(model: HookedModel, streams: list[Tensor]) -> Iterator[list[Tensor]]:
-    """A context in which `streams[i]` replaces the output of block `i` of the module. Yields the outputs themselves."""
+    """A context in which `streams[i]` replaces what the module computes for layer `i`. Yields that."""
     computed: list[Tensor] = []
 
     def replace(block: Any, inputs: Any, output: Any) -> Any:
@@ -131,8 +140,8 @@ def _streams_replaced(model: HookedModel, streams: list[Tensor]) -> Iterator[lis
         stream = streams[len(computed) - 1]
         return (stream, *rest) if isinstance(output, tuple) else stream
 
-    blocks = [model.module.get_submodule(model.geometry.path("block", layer)) for layer in range(model.n_layers)]
-    handles = [block.register_forward_hook(replace) for block in blocks]
+    blocks = [model.own_geometry.part("block", layer) for layer in range(model.n_layers)]
+    handles = [block.register_forward_hook(replace) for block in dict.fromkeys(blocks)]  # one may compute many layers
     try:
         yield computed
     finally:
@@ -158,9 +167,10 @@ def _check_logits(model: HookedModel, batch: Batch, wrapped: Tensor, plain: Tens
     real = batch.attention_mask.bool()
     if model.labels is None:
         wrapped, plain = wrapped[real], plain[real]
-    elif model.readout.tokens is not None:
-        rows = torch.arange(len(batch), device=plain.device)
-        plain = plain[rows, model.readout.positions(batch)][:, list(model.readout.tokens)]
+    elif model.readout.kind in ("token", "vocabulary"):
+        rows, tokens = torch.arange(len(batch), device=plain.device), model.readout.tokens
+        plain = plain[rows, model.readout.positions(batch)]
+        plain = plain if tokens is None else plain[:, list(tokens)]
     _agree(model, "the logits", wrapped, plain)
 
 

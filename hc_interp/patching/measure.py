@@ -14,7 +14,7 @@ from hc_interp.patching.effects import nans
 from hc_interp.patching.estimate.attribution import Attribution
 from hc_interp.patching.estimate.selection import ExactSelection
 from hc_interp.patching.general import RowValues
-from hc_interp.patching.shards import BlockStore, blocks_of
+from hc_interp.patching.shards import Block
 from hc_interp.patching.sweep import Sweep
 from hc_interp.progress import Stage, stage
 
@@ -40,6 +40,14 @@ class Measurements:
         self.exact = [False] * self.n_rows
         self.total = nans(self.n_pairs, 1)[:, 0]
 
+    def enter(self, part: PairBatch, block: Block) -> None:
+        """Enter the values of a block of rows on the pairs of a batch."""
+        pairs = part.index.cpu()
+        for name, values in block.arrays.items():
+            self.arrays[name][pairs[:, None], torch.tensor(block.places)] = values
+        assert block.total is not None
+        self.total[pairs] = block.total
+
 
 def check_method(method: str, sweep: Sweep, steps: int) -> None:
     """Raise `HCError` for an unknown method, for `ig_steps` below 1, and for paths that the method cannot estimate."""
@@ -62,33 +70,7 @@ def check_method(method: str, sweep: Sweep, steps: int) -> None:
             )
 
 
-def measure_exact(sweep: Sweep, indices: Sequence[int], store: BlockStore | None) -> Measurements:
-    """Measure the rows of these indices, block by block; finished blocks are read from `store` and new ones written."""
-    result = Measurements(len(sweep.encoded), len(sweep.rows))
-    blocks = blocks_of(sweep.rows, indices)
-    with stage("path patching", len(indices) * len(sweep.parts)) as progress:
-        for batch, part in enumerate(sweep.parts):
-            pairs = part.index.cpu()
-            state = sweep.state(part)
-            engine = sweep.engine(state)
-            result.total[pairs] = state.total.double().cpu()
-            for number, block in enumerate(blocks):
-                arrays = store.read(batch, block) if store else None
-                if arrays is None:
-                    arrays = _as_arrays(engine.measure(block), block, len(pairs), progress)
-                    if store:
-                        store.write(batch, block, arrays)
-                    progress.part(f"block {number + 1} of {len(blocks)} of batch {batch + 1} of {len(sweep.parts)}")
-                else:
-                    progress.advance(len(block))
-                for name, values in arrays.items():
-                    result.arrays[name][pairs[:, None], torch.tensor(block)] = values
-    for index in indices:
-        result.exact[index] = True
-    return result
-
-
-def _as_arrays(
+def as_arrays(
     rows: Iterable[tuple[int, RowValues]], indices: Sequence[int], n_pairs: int, progress: Stage
 ) -> dict[str, Float[Tensor, "pair row"]]:
     """The values that an engine gives row by row, as arrays with a column for each of `indices`."""
@@ -149,7 +131,7 @@ def _measure_some(
         for part in parts:
             pairs = part.index.cpu()
             rows = sweep.exact_engine(sweep.state(part)).measure(indices, nodes=nodes)
-            arrays = _as_arrays(rows, indices, len(pairs), progress)
+            arrays = as_arrays(rows, indices, len(pairs), progress)
             for name, values in arrays.items():
                 result[name][pairs[:, None], torch.tensor(indices)] = values
     return result

@@ -19,12 +19,14 @@ from hc_interp.metrics import PATH_METRICS, Metric, path_metric
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.one_word import at_one_word
 from hc_interp.models.precision import dtype_name, warn_below_float32
+from hc_interp.patching.blocks import measure_exact
 from hc_interp.patching.effects import PathEffects
-from hc_interp.patching.measure import check_method, estimate, measure_auto, measure_exact
+from hc_interp.patching.measure import check_method, estimate, measure_auto
 from hc_interp.patching.rows import EndGroups, Places, Row, at_places, places_of, rows_of
 from hc_interp.patching.shards import BlockStore, shard_rows
 from hc_interp.patching.sweep import Sweep
 from hc_interp.records.digest import digest
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
 from hc_interp.torch_modes import own_torch_modes
 
@@ -53,6 +55,8 @@ def path_effects(
     memory_mib: int = 1024,
     resume: str | Path | None = None,
     shard: str | None = None,
+    executor: Executor | None = None,
+    threads: int = 1,
     level: float = 0.95,
     seed: int = 0,
 ) -> PathEffects:
@@ -101,6 +105,8 @@ def path_effects(
     - `memory_mib`: a bound in MiB on working memory. It sets how many paths run at a time, whatever their number. As
       much memory again may hold the values of the clean and corrupt runs.
     - `resume`: a folder for the finished blocks of an exact sweep. The same call reads them back.
+    - `executor`: an object with `submit(fn, *args)`, whose workers measure the blocks of an exact sweep (`hc.spread`);
+      `threads`: of each block, also without an executor.
     - `shard="i/N"` measures the i-th of N parts of the rows. `PathEffects.join` puts the parts together.
     - `level`: the level of the intervals; `seed`: the seed of resampling and of the pilot pairs of `"auto"`.
 
@@ -110,11 +116,12 @@ def path_effects(
     labels that the model lacks, for missing answers and for answers of several tokens, `ComponentError` for components
     that it lacks, `InterventionError` without senders or receivers, for an impossible path and for a receiver whose
     value a PatchPath among `interventions` fixes, `ResultError` for a resume folder of another sweep, and `HCError` for
-    a metric of other arguments, an impossible method, number of steps, shard or memory bound. `DataError` names a pair
-    that lacks a role. Warns (`HCWarning`) of a model below float32, whose rounding errors are not small against
-    effects, and of roles that `"roles"` leaves out because some pairs lack them.
+    a metric of other arguments, an impossible method, number of steps, shard, memory bound or executor. `DataError`
+    names a pair that lacks a role. Warns (`HCWarning`) of a model below float32, whose rounding errors are not small
+    against effects, and of roles that `"roles"` leaves out because some pairs lack them.
     """
     _check_pairs(pairs)
+    runner = Runner.of(executor, threads, resume)
     model = at_one_word(model)
     warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components, parallel=model.geometry.parallel)
@@ -134,9 +141,9 @@ def path_effects(
     _check_positions(model, encoded, rows, interventions)
     sweep = Sweep(model, encoded, rows, corruption, interventions, measure, groups, route, batch_size, memory_mib)
     check_method(method, sweep, ig_steps)
-    indices, store = _pieces(sweep, pairs, method, resume, shard, joint)
+    indices, store = _pieces(sweep, pairs, method, resume, shard, joint, runner)
     if method == "exact":
-        result = measure_exact(sweep, indices, store)
+        result = measure_exact(sweep, indices, store, runner)
     else:
         sweep = replace(sweep, rows=[rows[index] for index in indices])
         if method == "attribution":
@@ -167,7 +174,13 @@ def path_effects(
 
 
 def _pieces(
-    sweep: Sweep, pairs: ContrastPairs, method: str, resume: str | Path | None, shard: str | None, joint: bool
+    sweep: Sweep,
+    pairs: ContrastPairs,
+    method: str,
+    resume: str | Path | None,
+    shard: str | None,
+    joint: bool,
+    runner: Runner,
 ) -> tuple[tuple[int, ...], BlockStore | None]:
     """The indices of this shard's rows, and the store of finished blocks (None without `resume`).
 
@@ -182,9 +195,12 @@ def _pieces(
     if resume is None:
         return indices, None
     if method != "exact":
-        raise HCError(f"method={method!r} cannot resume: only exact sweeps are kept in blocks. Leave resume out.")
+        raise HCError(
+            f"method={method!r} cannot resume: only exact sweeps are kept in blocks. Leave resume and executor out."
+        )
     metric = next((name for name, function in PATH_METRICS.items() if function is sweep.metric), sweep.metric)
     options = (sweep.corruption, sweep.interventions, metric, sweep.groups, sweep.route, sweep.batch_size, joint)
+    options += tuple(runner.shaping.items())
     rows = [row.name for row in sweep.rows]
     settings = digest(sweep.model, pairs, sweep.encoded.kept_ids, sweep.model.backend_name, rows, *options)
     store = BlockStore(Path(resume), settings)

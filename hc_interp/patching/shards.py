@@ -50,10 +50,14 @@ def blocks_of(rows: Sequence[Row], indices: Sequence[int]) -> list[list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class Block(Result):
-    """The measured values `[pair, row]` of some rows on one batch of pairs; `places` are the indices of the rows."""
+    """The measured values `[pair, row]` of some rows on one batch of pairs; `places` are the indices of the rows.
+
+    `total` `[pair]` is the total effect of the batch. Blocks of earlier versions do not have it.
+    """
 
     places: tuple[int, ...]
     arrays: dict[str, Tensor]
+    total: Tensor | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """A row per path with the mean of each value over the pairs."""
@@ -69,22 +73,20 @@ class BlockStore(Store):
     piece: ClassVar[str] = "block"
     kind: ClassVar[type[Result]] = Block
 
-    def read(self, batch: int, indices: Sequence[int]) -> dict[str, Tensor] | None:
-        """The values `[pair, row]` of a finished block; None if it has no file.
+    def read(self, batch: int, indices: Sequence[int]) -> Block | None:
+        """A finished block; None if it has no file.
 
         Raises `ResultError` for a block of another sweep or of other shards, and for a file that is no block.
         """
-        name = _file_name(batch, indices)
+        name = block_name(batch, indices)
         block = self.get(name, Block)
         if block is None:
             return None
         if block.places != tuple(indices):
             raise self.foreign(self.path(name))
-        return block.arrays
-
-    def write(self, batch: int, indices: Sequence[int], arrays: dict[str, Tensor]) -> None:
-        self.put(_file_name(batch, indices), Block(tuple(indices), arrays))
+        return block
 
 
-def _file_name(batch: int, indices: Sequence[int]) -> str:
+def block_name(batch: int, indices: Sequence[int]) -> str:
+    """The name of a block's file."""
     return f"block-{batch:04d}-{min(indices):06d}"

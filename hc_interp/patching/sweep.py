@@ -36,8 +36,6 @@ def is_fast(model: HookedModel, interventions: Iterable[Intervention]) -> bool:
     """Whether the fast engine can measure this model under these interventions; the general engine can always."""
     family = model.geometry.family
     known = family.pre_norm if family.causal else _is_encoder(family)
-    # q and k of single heads cannot be computed where all heads' are normalised together.
-    known = known and not any(rule.joint_norms for rule in model.geometry.rules)
     return known and all(isinstance(item, NODE_INTERVENTIONS) for item in interventions)
 
 

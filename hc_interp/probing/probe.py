@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from hc_interp.statistics.tests import Interval
 from hc_interp.torch_modes import own_torch_modes
 
 Fitted = TypeVar("Fitted")
+Activations = dict[Site, Float[np.ndarray, "place d"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ def fit_probe(
     Raises `DataError` for data and features that do not fit, `ComponentError` for sites without one vector per place,
     `InterventionError`. Source: Hewitt & Liang 2019 (arXiv 1909.03368).
     """
-    probes = fit_probes(
+    work = ProbeWork.of(
         model,
         data,
         [site],
@@ -154,67 +155,90 @@ def fit_probe(
         memory_gib=memory_gib,
         sources=sources,
     )
-    return probes[0]
+    return work.fit([site], work.read([site]), 1)[0]
 
 
-def fit_probes(
-    model: HookedModel,
-    data: Data,
-    sites: Sequence[Site],
-    feature: FeatureInput,
-    *,
-    interventions: Iterable[Intervention],
-    seed: int,
-    n_folds: int,
-    level: float,
-    max_tokens: int | None,
-    control: bool,
-    untrained: bool,
-    batch_size: int,
-    memory_gib: float,
-    sources: Collection[object] | None,
-) -> list[Probe]:
-    """A probe at each site, from one pass over the data (two with `untrained`)."""
-    before = model.check_interventions(interventions)
-    if untrained and before:
-        raise InterventionError(
-            f"untrained=True was given with {len(before)} interventions. Expected none: means and donors of the "
-            "trained model mean nothing in an untrained one. Fit two probes, one with each."
+@dataclass(frozen=True, eq=False)
+class ProbeWork:
+    """Probes of one feature at any sites: the design, the settings, and the fields that all probes share."""
+
+    model: HookedModel
+    design: Design
+    before: tuple[Intervention, ...]
+    untrained: bool
+    batch_size: int
+    memory_gib: float
+    shared: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        model: HookedModel,
+        data: Data,
+        sites: Sequence[Site],
+        feature: FeatureInput,
+        *,
+        interventions: Iterable[Intervention],
+        seed: int,
+        n_folds: int,
+        level: float,
+        max_tokens: int | None,
+        control: bool,
+        untrained: bool,
+        batch_size: int,
+        memory_gib: float,
+        sources: Collection[object] | None,
+    ) -> Self:
+        before = model.check_interventions(interventions)
+        if untrained and before:
+            raise InterventionError(
+                f"untrained=True was given with {len(before)} interventions. Expected none: means and donors of the "
+                "trained model mean nothing in an untrained one. Fit two probes, one with each."
+            )
+        check_readable(model, sites, by_token=False)
+        design = Design.of(
+            model,
+            data,
+            feature,
+            seed=seed,
+            n_folds=n_folds,
+            level=level,
+            max_tokens=max_tokens,
+            control=control,
+            sources=sources,
         )
-    check_readable(model, sites, by_token=False)
-    design = Design.of(
-        model,
-        data,
-        feature,
-        seed=seed,
-        n_folds=n_folds,
-        level=level,
-        max_tokens=max_tokens,
-        control=control,
-        sources=sources,
-    )
-    places = design.places.feature
-    check_readable(model, sites, by_token=places.level == "token")
+        places = design.places.feature
+        check_readable(model, sites, by_token=places.level == "token")
+        settings = {"feature": places.name, "interventions": before, "n_folds": n_folds, "max_tokens": max_tokens}
+        origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
+        shared = {"seed": seed, "level": level, "provenance": origin}
+        shared["interventions"] = tuple(map(described, before))
+        return cls(model, design, tuple(before), untrained, batch_size, memory_gib, shared)
 
-    def read(source: HookedModel) -> dict[Site, Float[np.ndarray, "place d"]]:
-        where = design.examples, sites, places.row, places.position
-        return collect(source, *where, before, batch_size, memory_gib)
+    def read(self, sites: Sequence[Site]) -> tuple[Activations, Activations]:
+        """The activations at these sites, and those of an untrained model if it is asked for."""
+        fresh = self._collect(untrained_copy(self.model, self.shared["seed"]), sites) if self.untrained else {}
+        return self._collect(self.model, sites), fresh
 
-    values = read(model)
-    fresh = read(untrained_copy(model, seed)) if untrained else {}
-    settings = {"feature": places.name, "interventions": before, "n_folds": n_folds, "max_tokens": max_tokens}
-    origin = provenance(model, design.examples.fingerprint(), seed=seed, control=control, level=level, **settings)
-    shared = {"seed": seed, "level": level, "provenance": origin}
-    shared["interventions"] = tuple(map(described, before))
-    return each_site(sites, lambda site: fit_site(design, site, values[site], fresh.get(site), **shared))
+    def _collect(self, source: HookedModel, sites: Sequence[Site]) -> Activations:
+        places = self.design.places.feature
+        where = self.design.examples, sites, places.row, places.position
+        return collect(source, *where, self.before, self.batch_size, self.memory_gib)
+
+    def fit(self, sites: Sequence[Site], values: tuple[Activations, Activations], workers: int) -> list[Probe]:
+        """A probe at each site from what `read` gave, on this number of threads."""
+        read, fresh = values
+        return each_site(
+            sites, lambda site: fit_site(self.design, site, read[site], fresh.get(site), **self.shared), workers
+        )
 
 
-def each_site(sites: Sequence[Site], fit: Callable[[Site], Fitted]) -> list[Fitted]:
-    """`fit` at each site, on as many threads as torch uses. Results are the same as one by one."""
+def each_site(sites: Sequence[Site], fit: Callable[[Site], Fitted], workers: int | None = None) -> list[Fitted]:
+    """`fit` at each site, on `workers` threads (None: as many as torch uses). Results are the same as one by one."""
     with (
         stage("fitting probes", len(sites)) as progress,
         threadpool_limits(1, "blas"),
-        ThreadPoolExecutor(min(len(sites), torch.get_num_threads())) as pool,
+        ThreadPoolExecutor(min(len(sites), workers or torch.get_num_threads())) as pool,
     ):
         results = []
         for result in pool.map(fit, sites):

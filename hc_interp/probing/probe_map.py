@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,12 +17,18 @@ from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.probing.activations import MEMORY_GIB
+from hc_interp.probing.activations import D_HEAD_KINDS, MEMORY_GIB
 from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureInput
-from hc_interp.probing.probe import Probe, fit_probes
+from hc_interp.probing.probe import Activations, Probe, ProbeWork
+from hc_interp.progress import Stage, stage
+from hc_interp.records.digest import digest
+from hc_interp.records.dispatch import make_missing
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.result import Result
+from hc_interp.records.store import Store
+from hc_interp.records.threads import at_threads
 from hc_interp.statistics.tests import Interval
 from hc_interp.torch_modes import own_torch_modes
 
@@ -124,14 +132,28 @@ def probe_map(
     batch_size: int = 64,
     memory_gib: float = MEMORY_GIB,
     sources: Collection[object] | None = None,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
+    threads: int = 1,
 ) -> ProbeMap:
-    """`fit_probe` at each of `sites` (default: every head's `z`). Other arguments, scores and errors are the same."""
+    """`fit_probe` at each of `sites` (default: every head's `z`). Other arguments, scores and errors are the same.
+
+    A site that names no head, like `hc.Site(2, "v")`, stands for those of all heads of its layer.
+
+    `resume` is a folder that keeps the probes of each layer: the same call, also with other sites, reads them there.
+    `executor` is an object with `submit(fn, *args)`, whose workers read and fit the layers (`hc.spread`); it needs
+    `resume`. `threads` is the number of threads of a pass, also without an executor.
+
+    Raises `ResultError` for a folder of another map.
+    """
+    runner = Runner.of(executor, threads, resume)
     if sites is None:
         sites = [Site(item.layer, "z", item.head) for item in model.components if isinstance(item, Head)]
-    sites = list(dict.fromkeys([sites] if isinstance(sites, Site) else sites))
+    given = [sites] if isinstance(sites, Site | str) else sites
+    sites = list(dict.fromkeys(site for item in given for site in _head_by_head(model, item)))
     if not sites:
         raise ComponentError("probe_map was given no sites; pass at least one, or None for every head's z.")
-    probes = fit_probes(
+    work = ProbeWork.of(
         model,
         data,
         sites,
@@ -147,4 +169,90 @@ def probe_map(
         memory_gib=memory_gib,
         sources=sources,
     )
-    return ProbeMap.of(probes)
+    if resume is None:
+        workers = torch.get_num_threads()  # fits of different sites share no sums
+        with at_threads(runner.threads):
+            return ProbeMap.of(work.fit(sites, work.read(sites), workers))
+    store = LayerStore(Path(resume), _digest(work, runner))
+    store.check()
+    return _by_layer(work, sites, store, runner)
+
+
+def _digest(work: ProbeWork, runner: Runner) -> str:
+    """The digest of everything that shapes the probe of a site."""
+    design, model = work.design, work.model
+    options = work.untrained, work.batch_size, work.shared, tuple(runner.shaping.items())
+    return digest(
+        model, model.backend_name, design.examples, design.places, design.targets, design.word, work.before, *options
+    )
+
+
+def _by_layer(work: ProbeWork, sites: Sequence[Site], store: "LayerStore", runner: Runner) -> ProbeMap:
+    """The map of these sites from pieces, each the sites of one layer."""
+    layers: dict[int | None, list[Site]] = {}
+    for site in sites:
+        layers.setdefault(site.layer, []).append(site)
+    keys = {layer_name(layer, tuple(listed)): tuple(listed) for layer, listed in layers.items()}
+    found = {name: piece for name in keys if (piece := store.get(name, ProbeMap)) is not None}
+    missing = {name: key for name, key in keys.items() if name not in found}
+    with stage("probing sites", sum(map(len, missing.values()))) as progress:
+        for name, piece in make_missing(LayerWork(work), missing, store, runner, progress):
+            assert isinstance(piece, ProbeMap)
+            found[name] = piece
+    probes = {probe.site: probe for piece in found.values() for probe in piece.probes}
+    return ProbeMap.of([probes[site] for site in sites])
+
+
+def layer_name(layer: int | None, sites: tuple[Site, ...]) -> str:
+    """The name of the file of a layer's sites. Other sites of the same layer have another one."""
+    return f"layer-{'none' if layer is None else f'{layer:02d}'}-{digest(sites)[:8]}"
+
+
+class LayerStore(Store):
+    """A file for the probes of each layer's sites."""
+
+    work: ClassVar[str] = "probe map"
+    shaped_by: ClassVar[str] = "model, data, feature or settings"
+    piece: ClassVar[str] = "layer"
+    kind: ClassVar[type[Result]] = ProbeMap
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWork:
+    """The probes of a map in pieces. A key is the sites of one layer."""
+
+    probes: ProbeWork
+
+    def bench(self, keys: Sequence[tuple[Site, ...]]) -> "LayerBench":
+        bench = LayerBench(self.probes)
+        bench.read([site for key in keys for site in key])
+        return bench
+
+    def size(self, key: tuple[Site, ...]) -> int:
+        return len(key)
+
+
+@dataclass(eq=False)
+class LayerBench:
+    """The activations at the sites that were read last."""
+
+    probes: ProbeWork
+    _values: tuple[Activations, Activations] = ({}, {})
+
+    def read(self, sites: Sequence[Site]) -> None:
+        self._values = ({}, {})  # lets go of the old ones first
+        self._values = self.probes.read(sites)
+
+    def make(self, key: tuple[Site, ...], progress: Stage) -> ProbeMap:
+        if not set(key) <= self._values[0].keys():
+            self.read(key)
+        made = ProbeMap.of(self.probes.fit(key, self._values, torch.get_num_threads()))
+        progress.advance(len(key))
+        return made
+
+
+def _head_by_head(model: HookedModel, site: Site) -> list[Site]:
+    """The site of each head, of a site of all heads."""
+    if not isinstance(site, Site) or site.kind not in D_HEAD_KINDS or site.head is not None:
+        return [site]
+    return [Site(site.layer, site.kind, head) for head in range(model.n_heads)]

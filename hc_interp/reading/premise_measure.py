@@ -1,21 +1,18 @@
 """The measurements behind the premises: the rows, the systems, and their scores."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError
-from hc_interp.evaluation.score_data import Block, Classes, heuristic_blocks, in_domain_block, score_rows
-from hc_interp.evaluation.scores import IN_DOMAIN, Scores
-from hc_interp.evaluation.systems import EncodedBlocks, Systems, score_systems
+from hc_interp.evaluation.score_data import Block, Classes, heuristic_blocks, in_domain_block
+from hc_interp.evaluation.scores import IN_DOMAIN
+from hc_interp.evaluation.systems import EncodedBlocks
 from hc_interp.interventions.donors import Donors
-from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.progress import Stage
 
 MAX_DONOR_DATA = 8192  # examples that donors are drawn from
 MIN_SET_PAIRS, MIN_SET_ROWS, MIN_SET_IN_DOMAIN = 48, 5, 150  # pairs of a kind, rows of a case: for comparison sets
@@ -151,18 +148,3 @@ class Sample:
         cls, model: HookedModel, blocks: Blocks, classes: Classes, before: Sequence[Intervention], batch_size: int
     ) -> "Sample":
         return cls(model, blocks, EncodedBlocks.of(model, blocks, batch_size), classes, before)
-
-    def steps(self, systems: Systems) -> int:
-        """How far the progress stage advances while these systems are scored."""
-        return len(systems) * len(self.encoded.batches)
-
-    def scores(self, systems: Systems, sources: Sequence[Source], progress: Stage, about: Mapping[str, Any]) -> Scores:
-        """Scores of the systems: the mean of s over the sources."""
-        s = np.mean(
-            [
-                score_systems(self.model, self.encoded.batches, systems, source, self.classes, self.before, progress)
-                for source in sources
-            ],
-            axis=0,
-        )
-        return Scores(names=tuple(systems), rows=score_rows(self.blocks, self.encoded.split(s)), **about)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hc_interp.components import MLP, Component, HeadNames, Subnetwork, components, execution_order, heads_of
 from hc_interp.data.contrast import ContrastPairs
@@ -13,11 +14,12 @@ from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.sets import Heads, all_heads, head_set
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.progress import stage
 from hc_interp.reading import premise_measure as measure
 from hc_interp.reading.premise_numbers import judged
+from hc_interp.reading.premise_pieces import Measure, measured
 from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, WITHOUT_HEADS, Premises, set_name
 from hc_interp.reading.premise_sets import DISJOINT, WITHIN, disjoint_sets, within_layer_sets
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
 from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
@@ -50,6 +52,9 @@ def premises(
     interventions: Sequence[Intervention] = (),
     batch_size: int = 32,
     seed: int = 0,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
+    threads: int = 1,
 ) -> Premises:
     """Check the premises of the claim that the generalizing heads read from a heuristic core.
 
@@ -81,6 +86,10 @@ def premises(
     tenth of `n_sets`) the same systems are reported, and a note says whether the core would be judged otherwise; donors
     decide nothing.
 
+    `resume` is a folder that keeps the scores of finished batches: the same call reads them there. `executor` is an
+    object with `submit(fn, *args)`, whose workers score the batches (`hc.spread`); it needs `resume`. `threads` is the
+    number of threads of a batch, also without an executor.
+
     Raises `HCError` for a task that does not say what the heuristic answers, `DataError` for one without validation
     split or without cases, `ComponentError` for heads that are both core and generalizing. The premises do not show
     what the heads read: `reads_from` tests that.
@@ -91,6 +100,7 @@ def premises(
     max_in_domain = IN_DOMAIN_SHARE * max_per_case if max_in_domain is None else max_in_domain
     limits = measure.Limits(max_per_case, max_pairs, max_in_domain)
     check_level(level)
+    runner = Runner.of(executor, threads, resume)
     _check_arguments(means, n_sets, n_disjoint, n_donors, limits, set_share)
     roles = Roles.of(model, core, generalizing)
     classes = heuristic_classes(model, task)
@@ -106,12 +116,10 @@ def premises(
     donors = [rows.donors.with_seed(seed + i) for i in range(n_donors)] if rows.donors else []
     on_all, on_few = (measure.Sample.of(model, part, classes, before, batch_size) for part in (rows.all, rows.few))
     about = {"heuristics": {name: task.heuristics[name]}, "level": level, "seed": seed}
-    steps = on_all.steps(models) + on_few.steps(systems) + len(donors) * on_few.steps(under_donors)
-    with stage("premises", steps) as progress:
-        scores = on_all.scores(models, [means], progress, about)
-        set_scores = on_few.scores(systems, [means], progress, about)
-        donor_scores = on_few.scores(under_donors, donors, progress, about) if donors else None
-    found = judged(scores, set_scores, donor_scores, name, sets, bool(roles.generalizing))
+    measures = {"all": Measure(on_all, models, [means]), "few": Measure(on_few, systems, [means])}
+    measures |= {"donors": Measure(on_few, under_donors, donors)} if donors else {}
+    scores = measured(measures, resume, runner, about)
+    found = judged(scores["all"], scores["few"], scores.get("donors"), name, sets, bool(roles.generalizing))
     settings = {
         "n_sets": n_sets, "n_disjoint": n_disjoint, "n_donors": n_donors, "max_per_case": max_per_case,
         "max_pairs": max_pairs, "max_in_domain": max_in_domain, "set_share": set_share, "level": level, "seed": seed,
@@ -128,9 +136,9 @@ def premises(
         core=roles.core,
         generalizing=roles.generalizing,
         sets=sets,
-        scores=scores,
-        set_scores=set_scores,
-        donor_scores=donor_scores,
+        scores=scores["all"],
+        set_scores=scores["few"],
+        donor_scores=scores.get("donors"),
         notes=(*roles.notes, *rows.notes, *found.notes),
         settings=settings,
         provenance=provenance(model, data, task=task.name, means=means, interventions=before, batch_size=batch_size),

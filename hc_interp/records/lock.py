@@ -25,8 +25,6 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / Writer.this().name(LOCK)
-    finished = Event()
-    beats = Thread(target=_beat, args=(lock, finished), daemon=True)
     try:
         lock.write_text(time.strftime("%Y-%m-%d %H:%M"))
         locks = {writer for path in folder.glob(f".{LOCK}~*") if (writer := Writer.of(path.name))}
@@ -34,12 +32,9 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
             if writer in locks:
                 say(f"took over {folder} from {writer}, which is gone")
         refuse_if_held(folder, lock)
-        beats.start()
-        yield
+        with beating(lock):
+            yield
     finally:
-        finished.set()
-        if beats.ident is not None:
-            beats.join()
         lock.unlink(missing_ok=True)
         if made:
             with suppress(OSError):  # the folder is not empty
@@ -59,6 +54,19 @@ def refuse_if_held(folder: Path, except_for: Path | None = None) -> None:
                 "to. Wait until it ends or stop it, or choose another folder. A killed run gives its folder free, on "
                 f"another machine {SILENCE / 60:.0f} minutes later, or at once if you delete {path.name} there."
             )
+
+
+@contextmanager
+def beating(lock: Path) -> Iterator[None]:
+    """Update a file's modification time every minute, as a sign of life of this process."""
+    finished = Event()
+    beats = Thread(target=_beat, args=(lock, finished), daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        beats.join()
 
 
 def _beat(lock: Path, finished: Event) -> None:

@@ -55,6 +55,7 @@ MODULES = {
     "SavedStarts": "hc_interp.search.sampling.store",
     "Scores": "hc_interp.evaluation.scores",
     "SubnetworkSample": "hc_interp.search.sampling.sample",
+    "SystemScores": "hc_interp.reading.premise_pieces",
     "Table": "hc_interp.dynamics.result",
     "Verdict": "hc_interp.reading.verdict",
 }

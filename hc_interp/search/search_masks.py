@@ -9,21 +9,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hc_interp.data.parts import Data, as_parts, fingerprint, pick
+from hc_interp.data.parts import Data, as_parts, fingerprint
 from hc_interp.errors import SearchError
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.digest import digest
+from hc_interp.records.dispatch import make_missing
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
+from hc_interp.records.threads import at_threads
 from hc_interp.search.defaults import EXCHANGES, SEEDS, SPARSITY, STEPS
-from hc_interp.search.objective import Objective, check_choice, universe_of
+from hc_interp.search.objective import check_choice, universe_of
 from hc_interp.search.plan import STREAMS, RandomStreams, draw_plan, shaping
 from hc_interp.search.ranking import binary
 from hc_interp.search.result import HISTORY, ROUNDS, MaskSearch
-from hc_interp.search.store import RunFolder
-from hc_interp.search.training_run import EVAL_SIZE, run_once
+from hc_interp.search.runs import SearchWork
+from hc_interp.search.store import FinishedRun, RunFolder, run_name
 from hc_interp.shares import as_written
 from hc_interp.torch_modes import own_torch_modes
 
@@ -47,6 +50,8 @@ def search_masks(
     exchanges: int = EXCHANGES,
     vary: Sequence[str] = STREAMS,
     resume: str | Path | None = None,
+    executor: Executor | None = None,
+    threads: int = 1,
 ) -> MaskSearch:
     """Find, for each sparsity and seed, a binary mask whose answers are close to the full model's.
 
@@ -73,6 +78,8 @@ def search_masks(
             Use this to find which of them makes runs differ.
         resume: a folder that keeps each finished run. The same search, also with other sparsities or seeds, reads the
             runs that it finds there.
+        executor: an object with `submit(fn, *args)`, whose workers make the runs (`hc.spread`). It needs `resume`.
+        threads: the number of threads of a run, also without an executor. Its last bits depend on it.
 
     Returns one subnetwork per sparsity and seed, scored on the same held-out examples: about 512, or a quarter of the
     data if that is less. No run trains on an example whose source is held out.
@@ -86,6 +93,7 @@ def search_masks(
     """
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
     _check(components, objective, steps, batch_size, exchanges, vary)
+    runner = Runner.of(executor, threads, resume)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
@@ -97,26 +105,27 @@ def search_masks(
         "components": components, "objective": objective, "steps": int(steps), "batch_size": int(batch_size),
         "exchanges": int(exchanges), "vary": [stream for stream in STREAMS if stream in vary],
     }  # fmt: skip
-    source = mean_activations(model, parts, interventions=before) if means is None else means
+    with at_threads(runner.threads):
+        source = mean_activations(model, parts, interventions=before) if means is None else means
     name = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
     shared |= {"trades": SWAP_VERSION} if exchanges else {}  # the old word, so that folders of old runs still match
     folder = None
     if resume is not None:
         used = shaping(parts, with_labels=objective == "task")
-        folder = RunFolder(Path(resume), digest(model, used, source, list(before), settings | shared))
+        shaped_by = settings | shared | runner.shaping
+        folder = RunFolder(Path(resume), digest(model, used, source, list(before), shaped_by))
         folder.check()
     keys = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in keys if folder is not None and (run := folder.read(*key)) is not None}
-    if len(done) < len(keys):
-        chosen = [part for rows in plan.groups for part in pick(parts, rows)]
-        goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE)
-        missing = [key for key in keys if key not in done]
-        with stage("mask search", sum(steps for share, _ in missing if share > 0)) as progress:
-            for share, seed in missing:
-                done[share, seed] = run_once(goal, plan, share, streams[seed], settings, progress)
-                if folder is not None:
-                    folder.write(done[share, seed])
+    missing = {run_name(*key): key for key in keys if key not in done}
+    work = SearchWork(model, parts, source, before, plan, streams, settings)
+    with stage("mask search", sum(map(work.size, missing.values()))) as progress:
+        for name, run in make_missing(work, missing, folder, runner, progress):
+            share, seed = missing[name]
+            assert isinstance(run, FinishedRun)
+            done[share, seed] = run
+            if executor is None:
                 progress.part(f"the mask of sparsity {share:g} and seed {seed}")
     runs = [done[key] for key in keys]
     items = universe_of(model, components)

@@ -39,7 +39,7 @@ class RunFolder(Store):
 
     def read(self, sparsity: float, seed: int) -> FinishedRun | None:
         """The run, or None if it has no file. Raises `ResultError` for a file that does not hold this run."""
-        name = _name(sparsity, seed)
+        name = run_name(sparsity, seed)
         run = self.get(name, FinishedRun)
         if run is not None and (run.sparsity, run.seed) != (sparsity, seed):
             raise ResultError(
@@ -49,8 +49,9 @@ class RunFolder(Store):
         return run
 
     def write(self, run: FinishedRun) -> None:
-        self.put(_name(run.sparsity, run.seed), run)
+        self.put(run_name(run.sparsity, run.seed), run)
 
 
-def _name(sparsity: float, seed: int) -> str:
+def run_name(sparsity: float, seed: int) -> str:
+    """The name of a run's file."""
     return f"run-sparsity-{float(sparsity)!r}-seed-{seed}"

@@ -116,6 +116,15 @@ def _texts(examples: Examples) -> list[tuple[str, str | None]]:
     return list(zip(examples.first, examples.second or [None] * len(examples), strict=True))
 
 
+def refuse_token_classifier(model: HookedModel) -> None:
+    """Raise `TrainingError` for a model whose checkpoints could not be loaded again, for want of its `read_at`."""
+    if model.readout.read_at is not None:
+        raise TrainingError(
+            f"{model.name} is a token classifier, which is read where its read_at= says. The card of a series cannot "
+            "hold that. Train it elsewhere, and load its checkpoints one by one: hc.load(folder, read_at=...)."
+        )
+
+
 def frozen_components(model: HookedModel, freeze: Any, lora: Any) -> tuple[Component, ...]:
     """The components to freeze, each once. Raises `ComponentError` for one that the model lacks.
 

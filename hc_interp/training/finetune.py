@@ -21,6 +21,7 @@ from hc_interp.training.checks import (
     frozen_components,
     held_out_cases,
     optimization,
+    refuse_token_classifier,
     stored_dtype,
     training_phases,
 )
@@ -131,7 +132,8 @@ def finetune(
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))
     model = start if isinstance(start, HookedModel) else load(start, device=device)
-    adapters = LoraSettings.of(lora, model.geometry)
+    refuse_token_classifier(model)
+    adapters = LoraSettings.of(lora, model.own_geometry)
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,
         tuple(model.check_interventions(interventions)), cases, int(steps), int(batch_size),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hc_interp.components import Component, Head
-from hc_interp.models.component_weights import WeightSlice, component_weights, sharing
+from hc_interp.models.component_weights import WeightSlice, component_weights, other_calls, sharing
 from hc_interp.models.hooked import HookedModel
 
 
@@ -28,7 +28,7 @@ class FrozenWeights:
     def of(cls, model: HookedModel, items: Iterable[Component]) -> Self:
         """The weights of these components as they are now."""
         items = tuple(items)
-        slices = tuple(component_weights(model.geometry, items))
+        slices = tuple(component_weights(model.own_geometry, items))
         return cls(items, slices, tuple(part.of(model.module).clone() for part in slices))
 
     def mask_gradients(self, module: nn.Module) -> None:
@@ -45,11 +45,15 @@ class FrozenWeights:
 
 
 def freeze_record(model: HookedModel, items: Iterable[Component]) -> list[dict[str, Any]]:
-    """The frozen components in a card, each with the heads that share its keys and values, which thus do not train."""
+    """The frozen components in a card. Each names the heads that share its keys and values, and the components of other
+    layers that share all its weights: these do not train either.
+    """
     records: list[dict[str, Any]] = []
     for item in items:
         record: dict[str, Any] = {"component": str(item)}
         if isinstance(item, Head) and len(group := sharing(model.geometry, item)) > 1:
             record["keys_and_values_shared_with"] = [str(head) for head in group if head != item]
+        if others := other_calls(model.own_geometry, item):
+            record["weights_shared_with"] = [str(other) for other in others]
         records.append(record)
     return records

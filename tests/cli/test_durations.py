@@ -68,7 +68,7 @@ def test_explain_says_it(command, hc_interp_call, tmp_path) -> None:
     needed = [setting for setting in COMMANDS[command] if setting.required]
     arguments = []
     for setting in needed:
-        positional = setting.name in ("searches", "results", "parts", "files")
+        positional = setting.name in ("searches", "results", "parts", "files", "folders")
         value = values.get(setting.kind, str(tmp_path / "x.json"))
         arguments += [value] if positional else [f"--{setting.key}", value]
     done = hc_interp_call(command, *arguments, "--explain", "--json")

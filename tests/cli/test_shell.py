@@ -12,6 +12,7 @@ import pytest
 
 from hc_interp.cli.config import schema, settings_of
 from hc_interp.cli.shell import COMMANDS
+from hc_interp.cli.workers import TABLES
 
 NAMES = [
     "run",
@@ -34,6 +35,7 @@ NAMES = [
     "models",
     "tasks",
     "doctor",
+    "status",
     "schema",
 ]
 
@@ -133,7 +135,7 @@ def test_a_wrong_file_says_where_and_what(text, message, hc_interp_call, tmp_pat
 
 def test_the_schema_has_every_setting_and_what_it_accepts_is_accepted(hc_interp_call) -> None:
     record = json.loads(hc_interp_call("schema").out)
-    assert record == json.loads(json.dumps(schema(COMMANDS)))
+    assert record == json.loads(json.dumps(schema(COMMANDS, TABLES)))
     for name, settings in COMMANDS.items():
         table = record["properties"][name]["properties"]
         assert set(table) == {setting.key for setting in settings}

@@ -214,7 +214,7 @@ def test_a_stopped_search_says_where_finished_ones_are(monkeypatch, capsys, smal
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hc_interp.search.search_masks.run_once", stop)
+    monkeypatch.setattr("hc_interp.search.runs.run_once", stop)
     words = ["search", "--model", tiny_folder, "--task", "overlap-grammar", "--out", str(tmp_path / "found.json")]
     words += ["--mean-examples", "40", "--train-examples", "120"]
     lost = call(monkeypatch, capsys, *words)

@@ -33,7 +33,7 @@ def attention(geometry):
     rotated = [rule.angles for rule in rules]
     said += ["rotation" if all(rotated) else "rotation in some layers"] * any(rotated)
     said += ["products with distances"] * (family.distances is not None)
-    said += ["bias by distance"] * (family.position_bias is not None)
+    said += ["bias by distance"] * (rules[0].bias is not None)
     said += ["shared keys"] * geometry.grouped
     said += ["q and k normed" + " together" * rules[0].joint_norms] * (family.q_norm is not None)
     said += ["bounded scores"] * (family.score_cap is not None)
@@ -48,6 +48,7 @@ def order(geometry):
     else:
         before = ["before"] * (family.norm_1 is not None)
         said = "norms " + " and ".join([*before, *["after"] * (family.attn_norm is not None)])
+    said += ", one module for many layers" * (family.modules is not None)
     by_config = f" if `{family.parallel}`" if isinstance(family.parallel, str) else ""
     return said + (f", side by side{by_config}" if geometry.parallel else "")
 
@@ -56,9 +57,9 @@ def row(file):
     name = " ".join(file.__doc__.split()).split(")")[0] + ")"
     models = {}
     for kind, family in file.CLASSES.items():
-        models[kind] = HookedModel(
-            tiny_module(kind), labels=["a", "b", "c"] if family.readout != "vocabulary" else None
-        )
+        labels, read_at = ["a", "b", "c"], 1 if family.readout == "token" else None
+        labels = None if family.readout == "vocabulary" else labels
+        models[kind] = HookedModel(tiny_module(kind), labels=labels, read_at=read_at)
     geometry = next(iter(models.values())).geometry
     fast = ["fast" if is_fast(model, []) else "general" for model in models.values()]
     adapted = all(family.adapter is not None for family in file.CLASSES.values())

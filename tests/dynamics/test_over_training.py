@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pieces_work import Inline
 
 import hc_interp as hc
 from hc_interp.dynamics.quantities import COLUMNS, QUANTITIES
@@ -94,6 +95,23 @@ def test_a_resumed_analysis_reads_what_is_finished_and_refuses_another(world, se
     (tmp_path / "kept" / sorted(p.name for p in (tmp_path / "kept").iterdir())[0]).write_text("{}")
     with pytest.raises(ResultError, match="Delete this file"):
         hc.over_training(series, count, resume=tmp_path / "kept")
+
+
+def test_workers_give_what_the_call_gives_alone(series, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(series.folder.parent)
+    here = hc.load_series(series.folder.name)  # by a relative path, which is part of the models' names
+    executor = Inline()
+
+    def named(model: hc.HookedModel) -> pd.DataFrame:
+        return count(model).assign(name=model.name)
+
+    alone = hc.over_training(here, named, steps=[0, 4])
+    spread = hc.over_training(here, named, steps=[0, 4], resume=tmp_path / "kept", executor=executor)
+    assert executor.submitted == 2
+    assert alone.save(tmp_path / "a.json").read_bytes() == spread.save(tmp_path / "b.json").read_bytes()
+    assert set(alone.to_frame()["name"]) == {"built@0", "built@4"}
+    with pytest.raises(HCError, match="without resume="):
+        hc.over_training(here, named, executor=executor)
 
 
 def test_one_model_is_in_memory_at_a_time(world, series) -> None:

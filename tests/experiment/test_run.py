@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 
 import pandas as pd
 import pytest
 import torch
 from good_sample import good_sample
+from pieces_work import Inline
 from small_task import part_of
 from texts import word_tokenizer
 from tiny import LABELS
@@ -200,6 +202,25 @@ def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
         run(model, bare, tmp_path / "a", settings=SETTINGS)
     with pytest.raises(hc.HCError, match="lacks train"):
         run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)
+
+
+def test_workers_make_the_search_and_the_premises_and_leave_the_same_files(
+    finished, model, task, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(run_module, "draw_run", lambda *_: {})
+    _, first, _ = finished
+    out = tmp_path / "run"
+    shutil.copytree(first, out)
+    for name in ("search", "premises"):
+        (out / f"{name}.json").unlink()
+    executor = Inline()
+    run(model, task, out, settings=SETTINGS, resume=True, executor=executor)
+    for name in ("search", "premises"):
+        assert (out / f"{name}.json").read_bytes() == (first / f"{name}.json").read_bytes()
+        assert hc.spread.status(out / "pieces" / name).waiting == ()
+    assert executor.submitted == sum(
+        len(list((out / "pieces" / name).glob("*-*.json"))) for name in ("search", "premises")
+    )
 
 
 def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path, without_pictures) -> None:

@@ -116,6 +116,16 @@ def test_it_composes_with_what_is_before_it(bert) -> None:
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
 
 
+@pytest.mark.parametrize("route", ["direct", "all"])
+def test_a_path_after_it_is_patched_under_it(bert, route) -> None:
+    """The path's own passes could start at layer 1, and would then miss what the edges keep of layer 0."""
+    senders, receivers = ["L0H1"], [hc.Head(1, 1), hc.Head(2, 0)]
+    path = hc.PatchPath("L1H0", "L2H1", source=0, route=route)
+    fast = bert.logits(BATCH, [hc.PatchEdges(senders, receivers, source=0), path])
+    slow = bert.logits(BATCH, [*one_by_one(senders, receivers, "qkv", 0), path])
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
+
+
 @pytest.mark.parametrize("kind", ["q", "k", "v", "pattern", "z"])
 def test_an_edit_inside_a_receiver_sees_the_patched_input(kind, bert) -> None:
     """Doubled queries are twice those of the patched stream, as in path patching; an order of its own at each site."""

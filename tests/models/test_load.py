@@ -7,14 +7,14 @@ import torch
 from checkpoints import TEXTS, WEIGHTS, edit_config, name_labels, save
 from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
-from transformers import BertModel, FalconConfig, FalconForCausalLM
+from transformers import BertModel, T5Config, T5ForConditionalGeneration
 
 from hc_interp.errors import HCWarning, LabelError, ModelError
 from hc_interp.models import transformer_lens_backend
 from hc_interp.models.geometry import Geometry
 from hc_interp.models.load import load
 
-TINY_FALCON = FalconConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+TINY_T5 = T5Config(vocab_size=9, d_model=8, d_ff=8, d_kv=8, num_layers=1, num_heads=1)
 
 
 @pytest.fixture
@@ -192,12 +192,13 @@ def test_damaged_folders(saved, damage, message) -> None:
         (None, "None is neither"),
         (42, "42 is neither"),
         ("zoo:nothing", "zoo has no model 'nothing'"),
+        ("zoo:tiny-overlap", "a series of 10 checkpoints.*'zoo:tiny-overlap@STEP', where STEP is .* 450"),
         (torch.nn.Linear(2, 2), "is a Linear, which hc_interp cannot wrap"),
         (
             BertModel(tiny_module().config),
             "BertModel, which hc_interp cannot wrap. Load the checkpoint with the class that has its head: BertFor",
         ),
-        (FalconForCausalLM(TINY_FALCON), "add to the MLP's output in place"),
+        (T5ForConditionalGeneration(TINY_T5), "two stacks, an encoder and a decoder"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else None,
 )

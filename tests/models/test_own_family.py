@@ -9,6 +9,7 @@ import transformers
 from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 from transformers import ErnieConfig, ErnieForSequenceClassification
+from twin import Twin
 
 import hc_interp as hc
 from hc_interp.models.attention_rule import DistanceVectors
@@ -175,10 +176,38 @@ def test_the_order_of_neox_is_that_of_its_config() -> None:
         other.run(BATCH, capture=hc.Site(0, "resid_mid"))
 
 
-def test_edges_into_heads_whose_q_are_normed_together_are_refused() -> None:
+@torch.no_grad()
+def test_edges_into_heads_whose_q_are_normed_together() -> None:
+    """Receivers of two layers: a path into those of the first, then one into that of the next under it."""
     model = load(tiny_module("Olmo2ForCausalLM"), backend="nnsight")
-    with pytest.raises(hc.InterventionError, match=r"norm of .* takes q and k of all heads together.*through='v'"):
-        model.logits(BATCH, hc.PatchEdges("L0H0", "L1H0", source=0))
+    receivers = ["L1H0", "L1H3", "L2H1"]
+    edges = hc.PatchEdges(["L0H0", "L0MLP"], receivers, ("q", "k"), source=0)
+    paths = [hc.PatchPath(["L0H0", "L0MLP"], part, ("q", "k"), source=0) for part in (receivers[:2], receivers[2:])]
+    one, other = model.logits(BATCH, edges), model.logits(BATCH, paths)
+    torch.testing.assert_close(one, other, atol=1e-5 * float(other.abs().max()), rtol=0)
+    assert (one - model.logits(BATCH)).abs().max() > 1e-3
+    for kind in ("q", "v", "pattern", "k_in"):
+        edit = hc.Edit(hc.Site(1, kind), lambda value: 2 * value)
+        with pytest.raises(hc.InterventionError, match=rf"^{kind} of layer 1 is edited .* edit z instead"):
+            model.logits(BATCH, [edges, edit])
+
+
+@torch.no_grad()
+def test_neox_without_biases_of_attention() -> None:
+    """On both backends, and in the bridge."""
+    tiny = {**FAMILIES["GPTNeoXForCausalLM"].tiny, "attention_bias": False, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    module = transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**tiny)).double().eval()
+    logits, seen = Twin(module).run(BATCH)
+    sites = [hc.Site(layer, kind) for layer in range(2) for kind in ("q", "k", "v", "z", "mlp_out")]
+    for backend in ("transformer_lens", "nnsight"):
+        model = load(module, backend=backend)
+        run = model.run(BATCH, capture=sites)
+        torch.testing.assert_close(run.logits, logits, atol=1e-10, rtol=0)
+        for site in sites:
+            torch.testing.assert_close(run.captured[site], seen[site.layer, site.kind], atol=1e-10, rtol=0)
+    bridged = model.bridge(BATCH.input_ids, **model.geometry.inputs(BATCH))
+    torch.testing.assert_close(bridged, logits, atol=1e-10, rtol=0)
 
 
 def test_layers_without_rotation_are_part_of_what_a_model_is() -> None:

@@ -56,7 +56,10 @@ PAIRS = ContrastPairs(BATCH, other_words(), [0, 1, 0, 1], groups=((0,), (1, 2)))
 
 
 def is_first(name):
-    """Whether no class before this one has the same family: classes that differ in name only share the slow tests."""
+    """Whether the slow tests are for this class too: they are not for classes that differ in name only, and of token
+    classifiers for one. Layers are those of the other classes, and readouts differ in the position alone."""
+    if FAMILIES[name].readout == "token":
+        return name == "BertForTokenClassification"
     same = [other for other in sorted(FAMILIES) if FAMILIES[other] == FAMILIES[name]]
     return name == same[0]
 
@@ -66,9 +69,16 @@ def name(request):
     return request.param
 
 
+def middle(batch):
+    """A token inside each row, where a token classifier is read."""
+    return batch.attention_mask.sum(1) // 2
+
+
 def wrapped(name, backend):
     if FAMILIES[name].readout == "vocabulary":
         return load(tiny_module(name), labels=WORDS, tokenizer=TOKENIZER, backend=backend)
+    if FAMILIES[name].readout == "token":
+        return load(tiny_module(name), labels=LABELS, backend=backend, read_at=middle)
     return load(tiny_module(name), labels=LABELS, backend=backend)
 
 
@@ -85,6 +95,8 @@ def twin(models):
 
 def read(name, logits):
     """The twin's logits as the wrapper reads them."""
+    if FAMILIES[name].readout == "token":
+        return logits[torch.arange(len(BATCH)), middle(BATCH)]
     if FAMILIES[name].readout != "vocabulary":
         return logits
     return logits[torch.arange(len(BATCH)), BATCH.attention_mask.sum(1) - 1][:, TOKENS]
@@ -137,8 +149,8 @@ def test_edges_are_direct_paths(name, models) -> None:
     if not is_first(name):
         return
     senders = [EMBED, MLP(0), Head(0, 1), Head(1, 0), Head(1, 2)]
-    for receiver in (MLP(1), Head(2, 1)):
-        edges, path = (kind(senders, receiver, "v", source=PAIRS) for kind in (PatchEdges, PatchPath))
+    for receiver, through in ((MLP(1), "v"), (Head(2, 1), "v"), (Head(2, 1), ("q", "k"))):
+        edges, path = (kind(senders, receiver, through, source=PAIRS) for kind in (PatchEdges, PatchPath))
         close(name, models[0].logits(BATCH, edges), models[0].logits(BATCH, path))
     head_to_mlp = models[0].logits(BATCH, PatchPath("L1H0", "L1MLP", source=PAIRS)) - models[0].logits(BATCH)
     assert bool((head_to_mlp == 0).all()) is models[0].geometry.parallel
@@ -201,7 +213,8 @@ def test_all_direct_paths_into_the_output_give_the_corrupt_run(name, models, twi
 @torch.no_grad()
 def test_an_ablated_head_is_zero_rows_of_its_output_projection(name, models) -> None:
     model = models[0]
-    ablated = model.logits(BATCH, Ablate("L1H1", 0))
+    layers = range(3) if name.startswith("Albert") else [1]  # those that have this weight
+    ablated = model.logits(BATCH, Ablate([Head(layer, 1) for layer in layers], 0))
     assert not torch.allclose(ablated, model.logits(BATCH))
     cut = model.copy()
     weight = cut.geometry.weight(1, "o")
@@ -217,7 +230,7 @@ def test_weights_edited_in_place_are_those_of_every_pass(name, models) -> None:
     for model in models:
         edited = model.copy()
         edited.logits(BATCH)
-        for part in component_weights(edited.geometry, [Head(1, 1)]):
+        for part in component_weights(edited.own_geometry, [Head(1, 1)]):
             if not part.name.endswith(f"{edited.family.o.format(1)}.weight"):
                 part.of(edited.module).zero_()
         logits, seen = Twin(edited.module).run(BATCH)

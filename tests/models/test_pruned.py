@@ -17,12 +17,21 @@ def wrapped(name, **more):
     if FAMILIES[name].readout == "vocabulary":
         words = ["yes", "no", "maybe"]
         return hc.load(tiny_module(name), labels=words, tokenizer=word_tokenizer([" ".join(words)]), backend="nnsight")
+    if FAMILIES[name].readout == "token":
+        more["read_at"] = 1
     return hc.load(tiny_module(name), labels=LABELS, backend="nnsight", **more)
 
 
 def plain_logits(model, module):
     """The logits of a module that transformers runs, read where `model` reads its own."""
-    again = hc.load(module, tokenizer=model.tokenizer, labels=model.labels, backend="nnsight", family=model.family)
+    again = hc.load(
+        module,
+        tokenizer=model.tokenizer,
+        labels=model.labels,
+        backend="nnsight",
+        family=model.family,
+        read_at=model.readout.read_at,
+    )
     return again.logits(BATCH)
 
 

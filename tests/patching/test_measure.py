@@ -12,7 +12,7 @@ from hc_interp.interventions.nodes import Ablate
 from hc_interp.interventions.sites import Steer
 from hc_interp.metrics import logit_diff
 from hc_interp.models.site import Site
-from hc_interp.patching import measure as measure_module
+from hc_interp.patching.blocks import SweepBench
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.estimate.attribution import Attribution
 from hc_interp.patching.path_effects import path_effects
@@ -149,23 +149,21 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tiny_bert, tmp_path, monk
     pairs = make_pairs(7)
     args = (tiny_bert, pairs, list(tiny_bert.components), ["L2H1", "L2MLP", "output"])
     whole = path_effects(*args)
-    written, write = [], BlockStore.write
+    written, put = [], BlockStore.put
 
-    def interrupted(self, batch, places, arrays):
+    def interrupted(self, name, block):
         if len(written) == 2:
             raise KeyboardInterrupt
-        write(self, batch, places, arrays)
-        written.append((batch, tuple(places)))
+        put(self, name, block)
+        written.append(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(BlockStore, "write", interrupted)
+        patch.setattr(BlockStore, "put", interrupted)
         with pytest.raises(KeyboardInterrupt):
             path_effects(*args, resume=tmp_path)
     assert len(list(tmp_path.glob("block-*.json"))) == 2
-    measured, block = [], measure_module._as_arrays
-    monkeypatch.setattr(
-        measure_module, "_as_arrays", lambda rows, places, *rest: measured.append(places) or block(rows, places, *rest)
-    )
+    measured, make = [], SweepBench.make
+    monkeypatch.setattr(SweepBench, "make", lambda self, key, *rest: measured.append(key) or make(self, key, *rest))
     resumed = path_effects(*args, resume=tmp_path)
     n_blocks = len(list(tmp_path.glob("block-*.json")))
     assert len(measured) == n_blocks - 2 > 0
@@ -198,6 +196,6 @@ def test_a_sweep_does_not_go_on_from_another(tiny_bert, tmp_path) -> None:
 
 def test_a_folder_that_cannot_hold_blocks_is_refused_before_any_is_measured(tiny_bert, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(measure_module, "_as_arrays", lambda *_: pytest.fail("a block was measured"))
+    monkeypatch.setattr(SweepBench, "make", lambda *_: pytest.fail("a block was measured"))
     with pytest.raises(HCError, match=r"cannot keep finished blocks.*a folder that you may write to"):
         path_effects(tiny_bert, make_pairs(5), "L0H1", "L2H1", resume=tmp_path / "file" / "below")

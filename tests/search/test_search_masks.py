@@ -193,6 +193,9 @@ def test_frame_and_file(result, tmp_path):
     assert list(frame.columns) == ["run", "seed", "sparsity", "heads", "mlps", "kl", "agreement"]
     assert (frame["heads"] + frame["mlps"]).tolist() == [6, 6, 3, 3]
     assert "4 subnetworks at sparsity 0.5, 0.75" in repr(result)
+    by_run = ("subnetworks", "sparsities", "seeds", "log_alpha", "kl_per_example", "agrees")
+    one = replace(result, **{name: getattr(result, name)[:1] for name in by_run})
+    assert repr(one) == f"MaskSearch(1 subnetwork at sparsity 0.5, 1 seed; held-out KL {float(result.kl[0]):.3f})"
     assert result._repr_html_().startswith("<p>")
     again = MaskSearch.load(result.save(tmp_path / "found.json"))
     assert again.subnetworks == result.subnetworks
@@ -354,7 +357,7 @@ def test_a_folder_knows_what_its_runs_share(tmp_path, planted_model, rows, means
 
 
 def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows, means, monkeypatch):
-    from hc_interp.search import search_masks as module
+    from hc_interp.search import runs as module
 
     def search(seeds, **changed):
         return search_masks(planted_model, rows, [0.5, 0.75], seeds, means, steps=2, exchanges=1, **changed)
@@ -473,7 +476,7 @@ def test_a_folder_knows_how_classes_and_texts_are_read(tmp_path):
 @pytest.fixture
 def untrained(monkeypatch):
     """Training is a failure."""
-    monkeypatch.setattr("hc_interp.search.search_masks.run_once", lambda *_: pytest.fail("a run was trained"))
+    monkeypatch.setattr("hc_interp.search.runs.run_once", lambda *_: pytest.fail("a run was trained"))
 
 
 def test_a_folder_that_cannot_hold_runs_is_refused_before_any_is_made(tmp_path, planted_model, rows, means, untrained):

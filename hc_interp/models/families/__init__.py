@@ -6,12 +6,14 @@ from torch import nn
 
 from hc_interp.errors import ModelError
 from hc_interp.models.families import (
+    albert,
     bert,
     camembert,
     deberta,
     deberta_v2,
     distilbert,
     electra,
+    falcon,
     gemma,
     gemma2,
     gemma3,
@@ -36,8 +38,8 @@ from hc_interp.models.families import (
 from hc_interp.models.families.family import Family
 
 _FILES = (
-    bert, roberta, xlm_roberta, camembert, electra, distilbert, mpnet, deberta, deberta_v2, modernbert, gpt2, llama,
-    mistral, qwen2, qwen3, gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, phi, opt,
+    bert, roberta, xlm_roberta, camembert, electra, albert, distilbert, mpnet, deberta, deberta_v2, modernbert, gpt2,
+    llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, olmo, olmo2, phi3, smollm3, gpt_neox, gptj, falcon, phi, opt,
 )  # fmt: skip
 FAMILIES: dict[str, Family] = {name: family for file in _FILES for name, family in file.CLASSES.items()}
 
@@ -61,8 +63,6 @@ _REASONS = {
         "M2M100For",
         "MarianMTModel",
     ): "it has two stacks, an encoder and a decoder",
-    ("AlbertFor",): "all its layers are one module",
-    ("FalconFor",): "its layers add to the MLP's output in place, which would change values that were read",
 }
 
 

@@ -1,4 +1,4 @@
-"""BERT (Devlin et al. 2019), with a classifier or as a masked language model."""
+"""BERT (Devlin et al. 2019), with a classifier of texts or of tokens or as a masked language model."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,13 @@ def masked(encoder: Family, adapter: str, head: str) -> Family:
     )
 
 
+def tagger(encoder: Family, adapter: str | None) -> Family:
+    """The family of an encoder that classifies every token by one linear layer."""
+    return replace(encoder, adapter=adapter, head="classifier", readout="token", classify=None)
+
+
 CLASSES = {
     "BertForSequenceClassification": BERT,
     "BertForMaskedLM": masked(BERT, f"{TRANSFORMER_LENS}.bert:BertArchitectureAdapter", "cls.predictions.decoder"),
+    "BertForTokenClassification": tagger(BERT, BERT.adapter),
 }

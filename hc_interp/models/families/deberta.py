@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from hc_interp.models.attention_rule import DistanceVectors
+from hc_interp.models.families.bert import tagger
 from hc_interp.models.families.deberta_v2 import DEBERTA_V2, inverse_root, masked, projected_distances
 from hc_interp.models.families.family import Family
 
@@ -38,4 +39,8 @@ DEBERTA: Family = replace(
         "position_biased_input": True,
     },
 )
-CLASSES = {"DebertaForSequenceClassification": DEBERTA, "DebertaForMaskedLM": masked(DEBERTA)}
+CLASSES = {
+    "DebertaForSequenceClassification": DEBERTA,
+    "DebertaForMaskedLM": masked(DEBERTA),
+    "DebertaForTokenClassification": tagger(DEBERTA, None),
+}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hc_interp.models.attention_rule import DistanceVectors
-from hc_interp.models.families.bert import BERT
+from hc_interp.models.families.bert import BERT, tagger
 from hc_interp.models.families.family import Family
 
 
@@ -95,4 +95,8 @@ def masked(family: Family) -> Family:
     )
 
 
-CLASSES = {"DebertaV2ForSequenceClassification": DEBERTA_V2, "DebertaV2ForMaskedLM": masked(DEBERTA_V2)}
+CLASSES = {
+    "DebertaV2ForSequenceClassification": DEBERTA_V2,
+    "DebertaV2ForMaskedLM": masked(DEBERTA_V2),
+    "DebertaV2ForTokenClassification": tagger(DEBERTA_V2, None),
+}

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hc_interp.models.families.bert import masked
+from hc_interp.models.families.bert import masked, tagger
 from hc_interp.models.families.family import OWN_ADAPTERS, Family
 
 
@@ -41,4 +41,5 @@ DISTILBERT = Family(
 CLASSES = {
     "DistilBertForSequenceClassification": DISTILBERT,
     "DistilBertForMaskedLM": masked(DISTILBERT, f"{OWN_ADAPTERS}:DistilBertAdapter", "vocab_projector"),
+    "DistilBertForTokenClassification": tagger(DISTILBERT, f"{OWN_ADAPTERS}:DistilBertTokenAdapter"),
 }

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hc_interp.models.families.bert import BERT, classified
+from hc_interp.models.families.bert import BERT, classified, tagger
 from hc_interp.models.families.family import OWN_ADAPTERS
 
 ELECTRA = replace(
@@ -13,4 +13,7 @@ ELECTRA = replace(
     classify=classified,
     tiny={**BERT.tiny, "embedding_size": 12},
 )
-CLASSES = {"ElectraForSequenceClassification": ELECTRA}
+CLASSES = {
+    "ElectraForSequenceClassification": ELECTRA,
+    "ElectraForTokenClassification": tagger(ELECTRA, f"{OWN_ADAPTERS}:ElectraTokenAdapter"),
+}

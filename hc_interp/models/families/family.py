@@ -16,28 +16,34 @@ TRANSFORMER_LENS = "transformer_lens.model_bridge.supported_architectures"
 
 @dataclass(frozen=True)
 class Family:
-    """Dotted paths of a family's parts, in which `{}` is the layer. They start at `trunk`, except that of `head`.
+    """Dotted paths of a family's parts, in which `{}` is the layer. They start at `trunk`, except that of `head`. Where
+    modules of a class differ in a part, "one|other" names several paths. The first that a module has is the part.
 
     A family describes one class of Hugging Face modules: `hc.load(module, family=hc.Family(...))` wraps a class that
     hc_interp does not know. Loading compares every site with the module, and raises `ModelError` with the first one
     that differs.
 
     - `trunk`: the path of the module without its head.
+    - `modules`: the config's name of the number of modules in the list of layers, where one module may compute several
+      layers (ALBERT). Each computes equally many of them, one after the other. A component is then one call of it.
     - `q`, `k`, `v`, `o`: the projections of attention. `joint`: one projection computes q, k and v. "blocks": all
-      heads' q stand first in its output, then all k, then all v. "heads": q, k and v of a head stand together.
+      heads' q stand first in its output, then all k, then all v. "heads": q, k and v of a head stand together, or the
+      q of a group of heads and their k and v. `key_value_heads`: a function of the config that gives the number of
+      different keys and values. Without one it is the config's `num_key_value_heads`, or that of heads.
     - `norm_1`, `norm_2`: the norms of what attention and the MLP read, or, without `norm_final`, of the stream after
       each of them is added. None: attention or the MLP reads the stream as it is. `norm_final`: the norm after the last
       block, which a family has if its stream is not normalised itself.
     - `attn_norm`, `mlp_norm`: the norms of what attention and the MLP put out, before it is added to the stream.
     - `parallel`: whether attention and the MLP of a block read the same stream and are both added to it, or the name of
-      the config's field that says so. Else the MLP reads the stream to which attention was added.
+      the config's field that says so. Else the MLP reads the stream to which attention was added. `adds_in_place`:
+      whether the module adds to the MLP's output in place. A value that is read there is then a copy.
     - `q_bias`, `v_bias`: parameters that are added to q and v after a projection without bias.
     - `q_norm`, `k_norm`: norms of q and k before the rotation, of one head's or of all heads' together.
     - `rotary`: the module whose cosines and sines rotate q and k. `angles` gives them where no module does: a function
       of the module, a layer and the keys `[batch, pos, head, d_head]`. `neighbours`: whether neighbouring entries of a
       head are rotated together, and not those that half the rotated entries lie between.
     - `position_bias`: what is added to the attention scores, `[1, head, query, key]`: a function of the module and the
-      number of positions.
+      number of positions. It may give None, for a module without one. A module with one rotates nothing.
     - `distances`: keys and queries of the distances between positions, which take part in the scores: a function of
       the module, a layer and the number of positions. `distance_projections`: the projections that only distances go
       through, of which a module may lack some.
@@ -54,7 +60,8 @@ class Family:
     - `causal`: whether a position attends to earlier positions only.
     - `head`: the last projection, to logits. `head_hook`: its name in TransformerLens.
     - `readout`: "classifier" if the logits are `[batch, class]` (an encoder's), "last" if they are those of the last
-      position (a decoder's classifier), "vocabulary" if they are those of every position (a language model).
+      position (a decoder's classifier), "token" if they are those of every position (a token classifier), and
+      "vocabulary" if they are those of every position over all tokens (a language model).
     - `mlp_in`, `activation`, `classify`: needed by the fast engine of path patching, of encoders only. `classify` maps
       a module and the last stream at the first position, `[row, d_model]`, to class logits.
     - `requires`: values that fields of the config must have. With another value the module computes what the family
@@ -69,6 +76,7 @@ class Family:
     v: str
     o: str
     mlp_out: str
+    modules: str | None = None
     norm_1: str | None = None
     norm_2: str | None = None
     head: str = "classifier"
@@ -85,7 +93,7 @@ class Family:
     rotary: str | None = None
     angles: Callable[[Any, int, Tensor], tuple[Tensor, Tensor]] | None = None
     neighbours: bool = False
-    position_bias: Callable[[Any, int], Tensor] | None = None
+    position_bias: Callable[[Any, int], Tensor | None] | None = None
     distances: Callable[[Any, int, int], DistanceVectors] | None = None
     distance_projections: tuple[str, ...] = ()
     scale: Callable[[Any], float] | None = None
@@ -94,7 +102,9 @@ class Family:
     logit_cap: str | None = None
     softmax_in_float32: bool = False
     joint: Literal["blocks", "heads"] | None = None
+    key_value_heads: Callable[[Any], int] | None = None
     parallel: bool | str = False
+    adds_in_place: bool = False
     causal: bool = False
     d_mlp: str = "intermediate_size"
     padded_positions: bool = False

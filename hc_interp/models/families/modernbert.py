@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hc_interp.models.families.bert import tagger
 from hc_interp.models.families.family import TINY_SIZES, Family
 
 MODERNBERT = Family(
@@ -31,4 +32,5 @@ MODERNBERT = Family(
 CLASSES = {
     "ModernBertForSequenceClassification": MODERNBERT,
     "ModernBertForMaskedLM": replace(MODERNBERT, head="decoder", readout="vocabulary"),
+    "ModernBertForTokenClassification": tagger(MODERNBERT, None),
 }

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hc_interp.models.families.bert import classified, masked
+from hc_interp.models.families.bert import classified, masked, tagger
 from hc_interp.models.families.family import OWN_ADAPTERS, Family
 from hc_interp.models.families.roberta import ROBERTA
 
@@ -31,4 +31,8 @@ MPNET = replace(
     requires={"pad_token_id": 1},  # the module counts positions from it, whatever its config says
 )
 MASKED: Family = masked(MPNET, f"{OWN_ADAPTERS}:MPNetAdapter", "lm_head.decoder")
-CLASSES = {"MPNetForSequenceClassification": MPNET, "MPNetForMaskedLM": MASKED}
+CLASSES = {
+    "MPNetForSequenceClassification": MPNET,
+    "MPNetForMaskedLM": MASKED,
+    "MPNetForTokenClassification": tagger(MPNET, f"{OWN_ADAPTERS}:MPNetTokenAdapter"),
+}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hc_interp.models.families.bert import BERT, classified, masked
+from hc_interp.models.families.bert import BERT, classified, masked, tagger
 from hc_interp.models.families.family import OWN_ADAPTERS, TRANSFORMER_LENS, Family
 
 ROBERTA = replace(
@@ -16,9 +16,10 @@ ROBERTA = replace(
 CLASSES = {
     "RobertaForSequenceClassification": ROBERTA,
     "RobertaForMaskedLM": masked(ROBERTA, f"{TRANSFORMER_LENS}.roberta:RobertaArchitectureAdapter", "lm_head.decoder"),
+    "RobertaForTokenClassification": tagger(ROBERTA, f"{OWN_ADAPTERS}:RobertaTokenAdapter"),
 }
 
 
 def roberta_like(name: str) -> dict[str, Family]:
-    """The two module classes of a family with RoBERTa's layers and names of parts."""
+    """The module classes of a family with RoBERTa's layers and names of parts."""
     return {name + head.removeprefix("Roberta"): family for head, family in CLASSES.items()}

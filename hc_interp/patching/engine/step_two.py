@@ -32,13 +32,14 @@ class StepTwo:
         self, arriving: LayerChange, heads: Sequence[int], throughs: Iterable[Through], step: int
     ) -> dict[Through, Float[Tensor, "sender batch pos receiver d_head"]]:
         """The change of the heads' `z` for each choice of inputs, computed for `step` senders at a time."""
-        throughs = list(throughs)
+        throughs, layer = list(throughs), arriving.layer
+        joint = self.stack.geometry.rules[layer].joint_norms  # a head's pattern then depends on all heads' q and k
+        wanted, heads = list(heads), list(range(self.stack.model.n_heads)) if joint else list(heads)
         result = {
-            through: arriving.change.new_empty(*arriving.change.shape[:3], len(heads), self.stack.model.d_head)
+            through: arriving.change.new_empty(*arriving.change.shape[:3], len(wanted), self.stack.model.d_head)
             for through in throughs
         }
-        layer = arriving.layer
-        clean = {name: self.paths.clean[Site(layer, name)][:, :, list(heads)] for name in INPUTS}
+        clean = {name: self.paths.clean[Site(layer, name)][:, :, heads] for name in INPUTS}
         before = self._z(layer, heads, {name: value[None] for name, value in clean.items()})
         for start in range(0, len(arriving.change), step):
             part = slice(start, start + step)
@@ -46,6 +47,7 @@ class StepTwo:
             for through in throughs:
                 inputs = {name: new[name] if name in through else clean[name][None] for name in INPUTS}
                 change = self._z(layer, heads, inputs) - before
+                change = change[..., wanted, :] if joint else change
                 # Elsewhere there is no change but rounding errors.
                 reached = arriving.reached[part]
                 reached = reached if through == ("q",) else self.stack.spread(reached)

@@ -149,10 +149,27 @@ class Attribution:
         head, roles, through = target
         assert isinstance(head, Head)
         names = [name for name in INPUTS if name in through]
+        if self.stack.geometry.rules[head.layer].joint_norms:
+            gradient = self._through_all_heads(head, roles, names, slopes, part)
+            return self.stack.attention_input_vjp(head.layer, slopes.stream[head.layer][part], gradient)
         qkv = slopes.qkv_at[head.layer, roles] if roles else slopes.qkv[head.layer]
         gradient = torch.cat([qkv[part, :, INPUTS.index(name), head.head] for name in names], dim=-1)
         gradient = gradient @ torch.cat([self.stack.by_head(head.layer, name)[head.head] for name in names])
         return self.stack.attention_input_vjp(head.layer, slopes.stream[head.layer][part], gradient)
+
+    @torch.enable_grad()
+    def _through_all_heads(self, head: Head, roles: Roles, names: list[str], slopes: Gradients, part: slice) -> Tensor:
+        """The gradient at the head's inputs where its pattern depends on all heads' q and k: that through its own `z`
+        at these roles alone, as the other heads keep theirs."""
+        layer = head.layer
+        inputs = {name: slopes.inputs[layer][part, :, i].requires_grad_() for i, name in enumerate(INPUTS)}
+        z = self.stack.attention(layer, inputs["q"], inputs["k"], inputs["v"])[:, :, head.head]
+        wanted = [inputs[name] for name in names]
+        at_z = self._only(slopes.z[layer][part, :, head.head], roles, part, slice(None))
+        gradients = torch.autograd.grad(z, wanted, at_z)
+        weights = [self.stack.by_head(layer, name) for name in names]
+        terms = [torch.einsum("bphd,hdm->bpm", *pair) for pair in zip(gradients, weights, strict=True)]
+        return torch.stack(terms).sum(0)
 
 
 def _through(receiver: Component | End, row: Row) -> Through:

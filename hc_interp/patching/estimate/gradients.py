@@ -17,7 +17,8 @@ class Gradients:
     """Gradients of each example's own metric in one run, and the values of that run that the LayerNorms read.
 
     The gradients are `qkv[layer]` at q, k and v, `mlp[layer]` at the MLP's input, and `output` at the last layer's
-    output. The values are `stream[layer]`, the residual stream that enters the layer; `attention_sum[layer]`, that
+    output; and, where q and k of all heads are normalised together, `z[layer]` at the heads' z. The values are
+    `stream[layer]`, the residual stream that enters the layer; `inputs[layer]`, q, k and v; `attention_sum[layer]`, the
     stream plus attention's output; `mlp_sum[layer]`, the stream after attention plus the MLP's output; and
     `o_out[layer]`, the output of attention's projection. In the last layer `mlp`, `attention_sum` and `mlp_sum` hold
     only the position that the output reads. `qkv_at[layer, roles]` are gradients at q, k and v through the layer's `z`
@@ -31,6 +32,8 @@ class Gradients:
     attention_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     mlp_sum: Sequence[Float[Tensor, "batch _ d_model"]]
     o_out: Sequence[Float[Tensor, "batch pos d_model"]]
+    z: Sequence[Float[Tensor, "batch pos head d_head"]]
+    inputs: Sequence[Float[Tensor, "batch pos 3 head d_head"]]
     qkv_at: Mapping[tuple[int, tuple[str, ...]], Float[Tensor, "batch pos 3 head d_head"]]
 
 
@@ -48,11 +51,13 @@ def gradients(
     """
     n, length = stack.depth, x.shape[1]
     x = x.detach().requires_grad_()
-    qkv, mlps, stream, attention_sum, mlp_sum, o_out, all_z = [], [], [], [], [], [], []
+    qkv, mlps, stream, attention_sum, mlp_sum, o_out, own_z, all_z = [], [], [], [], [], [], [], []
+    joint = any(rule.joint_norms for rule in stack.geometry.rules)
     for layer in range(n):
         stream.append(x.detach())
         qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
+        own_z += [z] * joint
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
         o_out.append(stack.o_out(layer, z.detach()))
         all_z.append(z)
@@ -66,13 +71,16 @@ def gradients(
         mlp_sum.append(total.detach())
         x = stack.after_mlp(layer, total)
     score = state.score(stack.logits(x[:, 0])).sum()
-    inputs = [*qkv, *mlps, x, *all_z]
-    slopes = torch.autograd.grad(score, inputs, retain_graph=bool(at), materialize_grads=True)
-    at_z = slopes[2 * n + 1 :]
+    wanted = [*qkv, *mlps, x, *all_z, *own_z]
+    slopes = torch.autograd.grad(score, wanted, retain_graph=bool(at), materialize_grads=True)
+    at_z, at_own_z = slopes[2 * n + 1 : 3 * n + 1], slopes[3 * n + 1 :]
+    inputs = [value.detach() for value in qkv]
     qkv_at = {}
     for layer, roles in at:
         where = state.paths.positions(roles)[:, :, None, None]
         (qkv_at[layer, roles],) = torch.autograd.grad(
             all_z[layer], qkv[layer], at_z[layer] * where, retain_graph=True, materialize_grads=True
         )
-    return Gradients(slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out, qkv_at)
+    return Gradients(
+        slopes[:n], slopes[n : 2 * n], slopes[2 * n], stream, attention_sum, mlp_sum, o_out, at_own_z, inputs, qkv_at
+    )

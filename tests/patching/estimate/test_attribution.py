@@ -7,6 +7,7 @@ from tiny import LABELS, tiny_module
 from transformers.models.deberta.modeling_deberta import DebertaLayerNorm
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 from twin import Twin
 
 from hc_interp.components import EMBED, MLP, OUTPUT, Head, component
@@ -19,7 +20,7 @@ from hc_interp.patching.estimate import attribution
 from hc_interp.patching.path_effects import path_effects
 
 STEPS = 3
-SERVED = ["bert", "distilbert", "gpt2", "llama", "MPNet", "GPTNeoX", "Gemma3Text"]
+SERVED = ["bert", "distilbert", "gpt2", "llama", "MPNet", "Albert", "GPTNeoX", "Gemma3Text", "Olmo2"]
 CASES = [(family, ablated) for family in SERVED for ablated in (False, True)]
 CASES += [("DebertaV2", False), ("Deberta", True)]
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
@@ -36,7 +37,8 @@ def exact_norms(monkeypatch):
         x = x - x.mean(-1, keepdim=True)
         return forward(self, x) + self.bias
 
-    monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
+    for norm in (LlamaRMSNorm, Olmo2RMSNorm):
+        monkeypatch.setattr(norm, "forward", forward)
     monkeypatch.setattr(DebertaLayerNorm, "forward", centred)
     monkeypatch.setattr(Gemma3RMSNorm, "forward", lambda self, x: self._norm(x) * (1 + self.weight))
 
