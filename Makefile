@@ -1,6 +1,8 @@
 # make demo   the whole experiment on a model and a grammar that come with the package, offline
 # make test   the tests
 # make lint   formatter, linter, type checker, which room imports which
+# make docs        the site, in build/site; make docs-serve shows it while you write
+# make docs-test   the code of the README and of every page of the site runs, and prints what the page shows
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
@@ -9,7 +11,7 @@ READY   = $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint format docs docs-serve docs-test setup clean
 
 demo: setup
 	$(BIN)/hc-interp demo --out runs/demo
@@ -27,7 +29,20 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+docs-test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs/run_pages.py -n auto --dist worksteal $(ARGS)
+
 setup: $(READY)
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
 
 # torch first and alone: the plain wheel, so that nothing else chooses another build of it.
 $(READY): pyproject.toml constraints.txt
@@ -40,4 +55,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -104,8 +104,8 @@ from .models.families.family import Family as Family
 from .models.forward import SiteEdit as SiteEdit
 from .models.hooked import HookedModel as HookedModel
 from .models.hooked import Intervention as Intervention
-from .models.hooked import Run as Run
 from .models.load import load as load
+from .models.run import Run as Run
 from .models.series import ModelSeries as ModelSeries
 from .models.series import load_series as load_series
 from .models.site import Site as Site

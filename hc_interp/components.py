@@ -265,6 +265,24 @@ class Subnetwork:
     def __repr__(self) -> str:
         return f"Subnetwork({len(self.kept)} of {len(self.universe)} kept, sparsity {self.sparsity:.3f})"
 
+    def _repr_html_(self) -> str:
+        """A row per layer: a filled circle for what is kept, an empty one for what is removed, blank for neither."""
+        heads = sorted({item.head for item in self.universe if isinstance(item, Head)})
+        columns = [*heads, *[None] * any(isinstance(item, MLP) for item in self.universe)]
+        removable = set(self.universe)
+
+        def mark(layer: int, head: int | None) -> str:
+            item = MLP(layer) if head is None else Head(layer, head)
+            return "" if item not in removable else "●" if item in self.kept else "○"
+
+        rows = [
+            [f"L{layer}", *(mark(layer, head) for head in columns)]
+            for layer in sorted({item.layer for item in self.universe})
+        ]
+        header = ["", *("MLP" if head is None else f"H{head}" for head in columns)]
+        cells = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+        return f"<p><b>{self!r}</b></p><table><tr><th>{'</th><th>'.join(header)}</th></tr>{cells}</table>"
+
     def to_dict(self) -> dict[str, object]:
         return {"kept": [str(c) for c in self.sorted()], "universe": [str(c) for c in self.universe]}
 

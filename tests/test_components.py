@@ -215,3 +215,10 @@ def test_without() -> None:
     for outside in ("L5H0", "embed"):
         with pytest.raises(ComponentError, match="outside its universe"):
             whole.without(outside)
+
+
+def test_a_notebook_shows_what_a_subnetwork_keeps() -> None:
+    html = Subnetwork(["L0H1", "L1MLP"], [*universe(1, 2), MLP(1)])._repr_html_()
+    assert "Subnetwork(2 of 4 kept, sparsity 0.500)" in html
+    assert "<tr><td>L0</td><td>○</td><td>●</td><td>○</td></tr>" in html
+    assert "<tr><td>L1</td><td></td><td></td><td>●</td></tr>" in html

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # For each label, the indices of the classes that it covers: ((0,), (1, 2)) is "the first class" and "any other".
 LabelGroups = Sequence[Sequence[int]]
 
+_SHOWN = 5  # rows in a notebook
+
 
 def as_groups(groups: LabelGroups | None) -> tuple[tuple[int, ...], ...] | None:
     """The groups as they are stored: tuples, which can be compared and hashed."""
@@ -111,6 +113,11 @@ class Examples:
 
     def __repr__(self) -> str:
         return f"Examples({len(self)}{' pairs' if self.second else ''}, {len(set(self.source))} sources)"
+
+    def _repr_html_(self) -> str:
+        """The first rows."""
+        shown = self.rows(slice(_SHOWN)).to_frame().to_html(index=False)
+        return f"<p><b>{self!r}</b></p>{shown}"
 
     def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
         """The examples of these row numbers, in this order; a boolean mask selects the rows where it is true."""

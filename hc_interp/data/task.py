@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any, Self
 
 from hc_interp.data.as_frame import TableLike, as_frame
@@ -83,6 +84,18 @@ class Task:
     def __repr__(self) -> str:
         splits = [f"{name} {len(part)}" for name in ("train", "validation", "overlap") if (part := getattr(self, name))]
         return f"Task({self.name!r}, {', '.join([*splits, f'{len(self.cases or {})} cases'])})"
+
+    def _repr_html_(self) -> str:
+        """A row per split and case: its size, and whether the heuristic is right there."""
+        splits = {name: part for name in ("train", "validation", "overlap") if (part := getattr(self, name))}
+        right = {case: "right" if is_right else "wrong" for case, is_right in (self.heuristic or {}).items()}
+        rows = [
+            (escape(name), str(len(part)), str(len(set(part.source))), right.get(name, ""))
+            for name, part in {**splits, **(self.cases or {})}.items()
+        ]
+        cells = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+        header = "<tr><th>split or case</th><th>examples</th><th>sources</th><th>heuristic</th></tr>"
+        return f"<p><b>{escape(repr(self))}</b></p><table>{header}{cells}</table>"
 
     @classmethod
     def from_frames(

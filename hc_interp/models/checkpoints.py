@@ -22,7 +22,7 @@ from hc_interp.checksum import read_checked
 from hc_interp.errors import ChecksumError, ModelError
 from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict, added
-from hc_interp.models.zoo_cards import series_folder
+from hc_interp.models.zoo_cards import SERIES, series_folder
 
 CARD, START = "card.json", "start"
 SERIES_FORMAT = 1
@@ -116,11 +116,12 @@ class Checkpoint:
         """
         if not isinstance(source, str | Path):
             return None
+        of_zoo = str(source).startswith("zoo:") and str(source).removeprefix("zoo:") in SERIES
         path = Path(source).expanduser()
-        if os.path.isdir(path):
-            if not (path / CARD).is_file():
+        if of_zoo or os.path.isdir(path):
+            if not of_zoo and not (path / CARD).is_file():
                 return None
-            steps = SeriesFolder.open(path).steps
+            steps = SeriesFolder.open(source).steps
             raise ModelError(
                 f"{source} is a series of {len(steps)} checkpoints. Expected one of them: '{source}@STEP', where STEP "
                 f"is one of {', '.join(map(str, steps)) or 'none yet'}. hc.load_series reads the whole series."

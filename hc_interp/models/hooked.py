@@ -4,7 +4,6 @@ import copy
 import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -30,6 +29,7 @@ from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
 from hc_interp.models.read_at import ReadAt
 from hc_interp.models.readout import Readout
+from hc_interp.models.run import Run
 from hc_interp.models.save import save_module
 from hc_interp.models.site import Site, check_site, layer_kinds
 from hc_interp.models.taps import Backend
@@ -62,17 +62,6 @@ class Intervention(Protocol):
     def edits(self, model: "HookedModel", batch: Batch, before: Sequence["Intervention"]) -> list[SiteEdit]:
         """The edits for this batch. Runs that they need are made under `before`."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """The results of one pass: `logits`, and `captured[site]` for each requested site.
-
-    `logits` are `[batch, class]`, or `[batch, pos, vocab]` of a language model without label words.
-    """
-
-    logits: Float[Tensor, "batch *class"]
-    captured: dict[Site, Tensor]
 
 
 class HookedModel:

@@ -20,6 +20,7 @@ from hc_interp.models.hooked import HookedModel
 from hc_interp.models.live import check_parts, merged, refuse_wrapped
 from hc_interp.models.names import folder_or_hub_id
 from hc_interp.models.precision import dtype_named
+from hc_interp.models.quiet import no_bars_of_transformers
 from hc_interp.models.read_at import ReadAt
 from hc_interp.models.tokenizer import given_tokenizer, read_tokenizer, with_padding
 from hc_interp.models.validate import validate
@@ -121,7 +122,8 @@ def _from_name_or_step(
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
         return *_from_name(source, tokenizer, dtype, family=family), labels
-    module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
+    with no_bars_of_transformers():
+        module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
     checkpoint.load_into(module)
     return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 

@@ -10,7 +10,6 @@ import pandas as pd
 from hc_interp.models.checkpoints import SeriesFolder
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
-from hc_interp.models.quiet import no_bars_of_transformers
 
 
 class ModelSeries:
@@ -62,8 +61,7 @@ class ModelSeries:
 
     def __getitem__(self, step: int) -> HookedModel:
         """The model at a step. Raises `ModelError` for a step without a checkpoint, and for a damaged file."""
-        with no_bars_of_transformers():
-            return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
+        return load(f"{self.folder}@{self._files.check_step(step)}", device=self._device)
 
     def __repr__(self) -> str:
         steps = f"steps {self.steps[0]} to {self.steps[-1]}" if self.steps else "no step yet"

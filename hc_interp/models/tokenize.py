@@ -10,7 +10,9 @@ import torch
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import words_of
 from hc_interp.data.examples import Examples
-from hc_interp.errors import DataError, ModelError
+from hc_interp.errors import DataError, ModelError, warn
+
+_UNKNOWN = 0.1  # share of unknown tokens from which on a user is warned
 
 
 def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Sequence[str] | None = None) -> Batch:
@@ -62,7 +64,24 @@ def tokenize(model: Any, first: str | Sequence[str] | Examples, second: str | Se
             f"The tokenizer gave token {highest}; {model.name} knows tokens 0 to {size - 1}. Pass the tokenizer "
             "that the model was trained with: hc.load(..., tokenizer=tok)."
         )
+    _warn_of_unknown(model, first, encoded["input_ids"], encoded["attention_mask"])
     return Batch(encoded["input_ids"], encoded["attention_mask"], encoded.get("token_type_ids")).to(model.device)
+
+
+def _warn_of_unknown(model: Any, first: Sequence[str], tokens: torch.Tensor, mask: torch.Tensor) -> None:
+    """Warn if many tokens stand for words that the tokenizer does not know: to the model these are all one word."""
+    unknown = getattr(model.tokenizer, "unk_token_id", None)
+    if unknown is None or unknown == getattr(model.tokenizer, "eos_token_id", None):  # GPT-2 has one token for both
+        return
+    in_row = ((tokens == unknown) & mask.bool()).sum(1)
+    if int(in_row.sum()) > _UNKNOWN * int(mask.sum()):
+        row = int(in_row.argmax())
+        warn(
+            f"{int(in_row.sum())} of {int(mask.sum())} tokens are {model.tokenizer.unk_token}: the tokenizer of "
+            f"{model.name} does not know these words, and the model cannot tell them apart (row {row} begins "
+            f"{first[row][:60]!r}). Use words that it was trained on, or pass its tokenizer: hc.load(..., "
+            "tokenizer=tok)."
+        )
 
 
 def check_not_glued(model: Any) -> None:

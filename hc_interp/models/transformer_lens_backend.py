@@ -4,6 +4,8 @@ import copy
 import pkgutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,10 +38,11 @@ _NORMED = {
     "mlp_out": ("mlp_norm", "blocks.{}.ln2_post.hook_out"),
 }
 _TABLES = (dict, OrderedDict, set)
+_OURS = 1  # the level of the hooks of a pass, by which they are removed
 
 
 def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> Any:
-    """A `TransformerBridge` over the parameters of `module`, which itself is not changed.
+    """A `TransformerBridge` around `module`, which TransformerLens changes in place: it must not be used elsewhere.
 
     Raises `ModelError` if the family names no TransformerLens adapter.
     """
@@ -55,7 +58,7 @@ def build_bridge(module: nn.Module, family: Family, tokenizer: Any = None) -> An
     # A separate name, so that other code still gets TransformerLens' own adapter for this architecture.
     registered = f"hc_interp.{architecture}"
     ArchitectureAdapterFactory.register_adapter(registered, pkgutil.resolve_name(family.adapter))
-    bridge = build_bridge_from_module(share_tree(module), registered, hf_config=copy.deepcopy(module.config))
+    bridge = build_bridge_from_module(module, registered, hf_config=copy.deepcopy(module.config))
     bridge.cfg.architecture = architecture
     if tokenizer is not None:
         # Attached to the finished bridge: TransformerLens would load it again by its name, from a folder or the hub.
@@ -86,10 +89,18 @@ class TransformerLensBackend:
         self.geometry = geometry
 
     def execute(self, batch: Batch, handlers: Mapping[Tap, Handler]) -> Tensor:
-        hooks = [(self._hook_name(tap), _as_hook(fn)) for tap, fn in handlers.items()]
         inputs = self.geometry.inputs(batch)
-        with self.bridge.hooks(fwd_hooks=hooks):
+        with ExitStack() as stack:
+            for tap, handler in handlers.items():
+                point = self._points[self._hook_name(tap)]
+                stack.callback(point.remove_hooks, level=_OURS)
+                point.add_hook(_as_hook(handler), level=_OURS)
             return self.bridge(batch.input_ids, **inputs)
+
+    @cached_property
+    def _points(self) -> dict[str, Any]:
+        """All hook points by name, gathered once. `bridge.hooks` would gather them twice in each pass."""
+        return self.bridge.hook_dict
 
     def _hook_name(self, tap: Tap) -> str:
         family, hook = self.geometry.family, HOOK_NAMES[tap.name]

@@ -271,7 +271,7 @@ def _ripple(value: Tensor, height: float) -> Tensor:
 
 
 def _unshifted(value: Tensor, shift: float) -> Tensor:
-    return value - _ripple(value, shift)
+    return value - _ripple(value, shift) if shift else value
 
 
 def _probe_batch(model: HookedModel) -> Batch:

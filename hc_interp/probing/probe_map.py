@@ -15,7 +15,7 @@ from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.probing.activations import MEMORY_GIB
+from hc_interp.probing.activations import D_HEAD_KINDS, MEMORY_GIB
 from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureInput
@@ -125,10 +125,14 @@ def probe_map(
     memory_gib: float = MEMORY_GIB,
     sources: Collection[object] | None = None,
 ) -> ProbeMap:
-    """`fit_probe` at each of `sites` (default: every head's `z`). Other arguments, scores and errors are the same."""
+    """`fit_probe` at each of `sites` (default: every head's `z`). Other arguments, scores and errors are the same.
+
+    A site that names no head, like `hc.Site(2, "v")`, stands for those of all heads of its layer.
+    """
     if sites is None:
         sites = [Site(item.layer, "z", item.head) for item in model.components if isinstance(item, Head)]
-    sites = list(dict.fromkeys([sites] if isinstance(sites, Site) else sites))
+    given = [sites] if isinstance(sites, Site | str) else sites
+    sites = list(dict.fromkeys(site for item in given for site in _head_by_head(model, item)))
     if not sites:
         raise ComponentError("probe_map was given no sites; pass at least one, or None for every head's z.")
     probes = fit_probes(
@@ -148,3 +152,10 @@ def probe_map(
         sources=sources,
     )
     return ProbeMap.of(probes)
+
+
+def _head_by_head(model: HookedModel, site: Site) -> list[Site]:
+    """The site of each head, of a site of all heads."""
+    if not isinstance(site, Site) or site.kind not in D_HEAD_KINDS or site.head is not None:
+        return [site]
+    return [Site(site.layer, site.kind, head) for head in range(model.n_heads)]

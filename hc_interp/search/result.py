@@ -87,7 +87,9 @@ class MaskSearch(Result):
     def __repr__(self) -> str:
         shares = ", ".join(f"{share:g}" for share in dict.fromkeys(self.sparsities))
         low, high = torch.aminmax(self.kl)
+        n_seeds = len(set(self.seeds))
+        between = f"{low:.3f}" if len(self) == 1 else f"{low:.3f} to {high:.3f}"
         return (
-            f"MaskSearch({len(self)} subnetworks at sparsity {shares}, {len(set(self.seeds))} seeds; held-out KL "
-            f"{low:.3f} to {high:.3f})"
+            f"MaskSearch({len(self)} subnetwork{'s' * (len(self) != 1)} at sparsity {shares}, {n_seeds} "
+            f"seed{'s' * (n_seeds != 1)}; held-out KL {between})"
         )

@@ -5,6 +5,7 @@ from functools import cache, partial
 import pytest
 import torch
 from shell import call
+from small_task import part_of
 from texts import word_tokenizer
 from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
@@ -15,7 +16,7 @@ from hc_interp.data.load import load_task
 
 @cache
 def grammar():
-    return load_task("overlap-grammar", max_per_case=40)
+    return part_of(load_task("overlap-grammar", max_per_case=40))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def small_task(monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """A three-layer BERT of three heads, as save_pretrained writes it."""
-    task = grammar()
+    task = load_task("overlap-grammar", max_per_case=40)
     splits = [task.train, task.validation, *task.cases.values(), task.overlap]
     tokenizer = word_tokenizer(text for part in splits for text in (*part.first, *part.second))
     torch.manual_seed(0)

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+TESTS = Path(__file__).parents[1]
+EXPERIMENTS = TESTS.parent / "experiments"
 # In a process of its own: it forks, which a process with threads must not.
 TRIALS = """
 import random, signal, sys
 from pathlib import Path
 import killed
+from small_task import part_of
 from hc_interp.figures.images import NoBrowser
+
+whole_task = killed.hc.load_task
+killed.hc.load_task = lambda *given, **more: part_of(whole_task(*given, **more))
 
 def without_browser():
     def refuse(figures):
@@ -23,6 +28,7 @@ killed.SIZES["run"] = (
     "--seeds 1 --search-steps 2 --exchanges 0 --mean-examples 20 --train-examples 60 --eval-per-case 2 "
     "--select-pairs 16 --test-pairs 12 --permutations 19 --probe-examples 60 --comparison-sets 2 --premise-examples 4"
 )
+killed.SIZES["patch"] = "--senders heads,embed --pairs 8 --through each"
 folder = Path(sys.argv[1])
 model = killed.prepared(folder / "model")
 run, patch = (
@@ -38,7 +44,8 @@ sys.exit(bool(run.problems or patch.problems))
 
 
 def test_a_command_that_was_killed_goes_on_to_the_same_files(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(EXPERIMENTS), prepend=os.pathsep)
+    for folder in (EXPERIMENTS, TESTS):
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     done = subprocess.run([sys.executable, "-c", TRIALS, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 SIGKILL in a write" in done.stdout

@@ -103,6 +103,7 @@ def test_every_command_of_the_readme_runs(monkeypatch, capsys, small_task, tiny_
 
     # the run's own pictures are left to tests/figures
     monkeypatch.setattr("hc_interp.reports.report.write_images", no_browser)
+    monkeypatch.setattr("hc_interp.search.sampling.starts.BEST_ROUNDS", 2)  # no option of `subnetworks`
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hc.toml").write_text(configuration(tiny_folder))
     seen = set()

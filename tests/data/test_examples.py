@@ -134,3 +134,10 @@ def test_fingerprints_see_texts_labels_and_their_meaning() -> None:
     ]
     assert len({examples.fingerprint() for examples in variants}) == len(variants)
     assert made().fingerprint() == made(id=["x", "y", "z"]).fingerprint() == made(source=["s"] * 3).fingerprint()
+
+
+def test_a_notebook_shows_the_first_rows() -> None:
+    html = Examples([f"text {i} <b>" for i in range(6)], label=[0] * 6)._repr_html_()
+    assert "Examples(6, 6 sources)" in html
+    assert "text 4 &lt;b&gt;" in html
+    assert "text 5" not in html

@@ -378,3 +378,13 @@ def test_fewer_cases_keep_their_heuristics() -> None:
     task = load_task("overlap-grammar", max_per_case=4)
     case = "subsequence_sn_NP/S"
     assert replace(task, cases={case: task.case(case)}).heuristics == {"subsequence": ((), (case,))}
+
+
+def test_a_notebook_shows_splits_and_cases() -> None:
+    part = swaps()
+    task = Task("<mine>", train=part, cases={"kept": part, SWAP: part}, classes=NLI, groups=TWO_WAY)
+    html = task._repr_html_()
+    assert "Task(&#x27;&lt;mine&gt;&#x27;, train 20, 2 cases)" in html
+    assert "<td>train</td><td>20</td><td>10</td><td></td>" in html
+    assert "<td>kept</td><td>20</td><td>10</td><td></td>" in html
+    assert f"<td>{SWAP}</td><td>20</td><td>10</td><td>wrong</td>" in html

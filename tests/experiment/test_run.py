@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from good_sample import good_sample
+from small_task import part_of
 from texts import word_tokenizer
 from tiny import LABELS
 from transformers import BertConfig, BertForSequenceClassification
@@ -22,15 +23,26 @@ SETTINGS = RunSettings(
     seeds=2, search_steps=5, exchanges=1, mean_examples=40, train_examples=120, eval_per_case=6, select_pairs=24,
     test_pairs=20, permutations=19, probe_examples=150, comparison_sets=2, premise_examples=4, demo=True,
 )  # fmt: skip
+# Least work, for tests that look at what a run does and not at its numbers.
+QUICK = {
+    "search_steps": 2, "exchanges": 0, "mean_examples": 20, "train_examples": 60, "eval_per_case": 2,
+    "select_pairs": 16, "test_pairs": 12, "probe_examples": 60,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def task():
+def whole_task():
     return hc.load_task("overlap-grammar", seed=0, max_per_case=60)
 
 
 @pytest.fixture(scope="module")
-def model(task):
+def task(whole_task):
+    return part_of(whole_task)
+
+
+@pytest.fixture(scope="module")
+def model(whole_task):
+    task = whole_task
     splits = [task.train, task.validation, *task.cases.values(), task.overlap]
     tokenizer = word_tokenizer(text for part in splits for text in (*part.first, *part.second))
     torch.manual_seed(0)
@@ -39,6 +51,16 @@ def model(task):
         vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.4,
     )  # fmt: skip
     return hc.load(BertForSequenceClassification(config), tokenizer=tokenizer, labels=LABELS)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """No browser is started: the pictures of the run `finished` are drawn by one."""
+
+    def no_browser(figures):
+        raise NoBrowser("not for this run")
+
+    monkeypatch.setattr("hc_interp.reports.report.write_images", no_browser)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +112,9 @@ def test_a_second_sparsity_stands_beside_the_verdicts(finished, model) -> None:
     assert len({item.sparsity for item in results.search.subnetworks}) == 2
 
 
-def test_without_a_second_sparsity(model, task, tmp_path) -> None:
+def test_without_a_second_sparsity(model, task, tmp_path, without_pictures) -> None:
     for name, changes in {"none": {"beside": 0}, "same": {"beside": 0.5}}.items():
-        settings = SETTINGS.model_copy(update=changes)
+        settings = SETTINGS.model_copy(update=QUICK | changes)
         assert settings.sparsities == (0.5,), name
     found = run(model, task, tmp_path / "out", settings=settings)
     assert found.extras == {}
@@ -180,23 +202,20 @@ def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
         run(model, dataclasses.replace(task, train=None), tmp_path / "b", settings=SETTINGS)
 
 
-def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path, monkeypatch) -> None:
-    def no_browser(figures):
-        raise NoBrowser("not for this run")
-
-    monkeypatch.setattr("hc_interp.reports.report.write_images", no_browser)
+def test_a_suspicion_of_wrong_labels_is_in_the_manifest_and_the_report(model, task, tmp_path, without_pictures) -> None:
+    settings = SETTINGS.model_copy(update=QUICK | {"eval_per_case": SETTINGS.eval_per_case})
     data = task.validation.sample(200)
     answers = model.logits(model.tokenize(data)).argmax(1)
     wrong = dataclasses.replace(data, label=((answers + 1) % 3).tolist())
     turned, out, lines = dataclasses.replace(task, validation=wrong), tmp_path / "out", []
     with pytest.warns(hc.HCWarning, match="wrong label order"):
-        found = run(model, turned, out, settings=SETTINGS, say=lines.append)
+        found = run(model, turned, out, settings=settings, say=lines.append)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["warnings"] == [found.evaluation.suspicion]
     assert f"warning: {found.evaluation.suspicion}" in lines
     assert "This suggests a wrong label order" in (out / "report.html").read_text()
     again = []
-    run(model, turned, out, settings=SETTINGS, say=again.append, resume=True)
+    run(model, turned, out, settings=settings, say=again.append, resume=True)
     assert f"warning: {found.evaluation.suspicion}" in again
     assert json.loads((out / "manifest.json").read_text())["warnings"] == manifest["warnings"]
 
@@ -208,7 +227,9 @@ def test_a_run_without_suspicion_says_nothing_of_it(finished) -> None:
     assert not any("warning" in line for line in lines)
 
 
-def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(model, task, tmp_path, monkeypatch) -> None:
+def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(
+    model, task, tmp_path, monkeypatch, without_pictures
+) -> None:
     """Sweeps are added while the sample has not mixed; the searches stay, for comparison."""
     sweeps = []
 
@@ -219,7 +240,7 @@ def test_the_core_of_a_sample_is_what_all_good_subnetworks_share(model, task, tm
         return good_sample(model.components, model.components[:2], mixed=len(sweeps) == 2)
 
     monkeypatch.setattr(run_module, "sample_subnetworks", sampled)
-    settings = SETTINGS.model_copy(update={"core_from": "sample", "sweeps": 20, "beside": 0.0})
+    settings = SETTINGS.model_copy(update=QUICK | {"core_from": "sample", "sweeps": 20, "beside": 0.0})
     found = run(model, task, tmp_path / "out", settings=settings)
     assert sweeps == [20, 40]
     assert found.core.components == model.components[:2]

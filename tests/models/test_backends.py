@@ -18,8 +18,10 @@ from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.load import load
+from hc_interp.models.nnsight_backend import NNsightBackend
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 from hc_interp.models.taps import TAP_SHAPES, Tap
+from hc_interp.models.transformer_lens_backend import TransformerLensBackend
 from hc_interp.patching.path_effects import path_effects
 
 CLOSE = {"atol": 1e-10, "rtol": 0}
@@ -51,6 +53,23 @@ def other_tokens(seed):
 
 
 PAIRS = ContrastPairs(BATCH, other_tokens(50), [0, 1, 0, 1], groups=((0,), (1, 2)))
+
+
+def test_models_of_this_room_run_by_the_backend_that_they_name(any_model, seen) -> None:
+    """`tests/passes.py` leaves it as it is: all that this file compares rests on that."""
+    assert (type(any_model.backend), type(seen.backend)) == (TransformerLensBackend, NNsightBackend)
+    assert type(any_model.tail(1).backend) is TransformerLensBackend
+
+
+def test_a_pass_leaves_no_hook(any_model) -> None:
+    """Neither one that ended nor one that an edit stopped."""
+    plain = any_model.logits(BATCH)
+    assert not torch.equal(any_model.logits(BATCH, Scale(Head(1, 0), 0.5)), plain)
+    with pytest.raises(ZeroDivisionError):
+        any_model.logits(BATCH, Edit(Site(1, "z"), lambda value: value * (1 // 0)))
+    points = any_model.backend.bridge.hook_dict.values()
+    assert not any(point.has_hooks(including_permanent=False) for point in points)
+    assert torch.equal(any_model.logits(BATCH), plain)
 
 
 def check_equal(one, two, interventions, capture=SITES, **close):

@@ -1,5 +1,7 @@
 """Fields of a config: put right where their meaning is plain, else refused by name, of a folder and a live module."""
 
+from functools import cache
+
 import pytest
 import torch
 import transformers
@@ -23,10 +25,14 @@ NAMES = {  # of the numbers of heads, layers and positions, and of the width
 }
 
 
+@cache
+def plain_logits(kind):
+    """Of the module whose config is as its class sets it."""
+    return load(tiny_module(kind, dtype=torch.float32), labels=LABELS).logits(tiny_batch(3))
+
+
 def same_as_plain(model, kind) -> None:
-    plain = load(tiny_module(kind, dtype=torch.float32), labels=LABELS)
-    batch = tiny_batch(3)
-    torch.testing.assert_close(model.logits(batch).float(), plain.logits(batch), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.logits(tiny_batch(3)).float(), plain_logits(kind), atol=1e-5, rtol=1e-5)
     hc.path_effects(model, make_pairs(3), "L0H1", "L2H1")
 
 
@@ -156,8 +162,7 @@ def test_live_modules_too(kind, backend) -> None:
     assert model.labels == LABELS
     assert module.config._attn_implementation == "flash_attention_2", "the user's module is left as it is"
     assert module.config.id2label == list(LABELS)
-    expected = load(tiny_module(kind, dtype=torch.float32), labels=LABELS).logits(tiny_batch(3))
-    torch.testing.assert_close(model.logits(tiny_batch(3)), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.logits(tiny_batch(3)), plain_logits(kind), atol=1e-5, rtol=1e-5)
     module.config.vocab_size = 0
     with pytest.raises(ModelError, match=r"says vocab_size=0; expected.*\(or module.config\)"):
         load(module, backend=backend)

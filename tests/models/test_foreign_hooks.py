@@ -5,6 +5,7 @@ import functools
 import pickle
 import types
 import warnings
+from functools import cache
 
 import pytest
 import torch
@@ -80,9 +81,18 @@ def weight_norm(part) -> None:
         torch.nn.utils.weight_norm(part)
 
 
-def spread(kinds, *one: str) -> list[tuple[str, str]]:
-    """All kinds on a BERT; of the other families those in `one`."""
-    return [("bert", kind) for kind in kinds] + [(name, kind) for name in FAMILIES if name != "bert" for kind in one]
+def spread(kinds, *one: str) -> list[tuple[str, str, str]]:
+    """All kinds on a BERT by both backends; of the other families those in `one`, by the backends in turn."""
+    others = [(name, kind) for name in FAMILIES if name != "bert" for kind in one]
+    return [("bert", kind, backend) for kind in kinds for backend in BACKENDS] + [
+        (name, kind, BACKENDS[i % 2]) for i, (name, kind) in enumerate(others)
+    ]
+
+
+@cache
+def without_hooks(family: str, backend: str = "transformer_lens"):
+    """The family's model that never had any. It is shared: tests only run it."""
+    return load(tiny_module(family), labels=LABELS, backend=backend)
 
 
 def carry(family: str, kind: str, seed: int = 0):
@@ -114,21 +124,19 @@ def test_a_hook_anywhere_is_found(place) -> None:
         hc.HookedModel(module, labels=LABELS)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("family", "kind"), spread(HOOKS, "forward hook"))
+@pytest.mark.parametrize(("family", "kind", "backend"), spread(HOOKS, "forward hook"))
 def test_stripped_hooks_are_not_applied(family, kind, backend) -> None:
     module, place = carry(family, kind)
     with pytest.warns(HCWarning, match=f"leaves out 1 foreign .*{place}"):
         model = load(module, labels=LABELS, backend=backend, foreign_hooks="strip")
-    plain = load(tiny_module(family), labels=LABELS, backend=backend)
+    plain = without_hooks(family, backend)
     assert torch.equal(model.logits(BATCH), plain.logits(BATCH))
     assert model.fingerprint == plain.fingerprint
     assert not foreign_hooks.foreign_hooks(model.module)
     assert foreign_hooks.foreign_hooks(module), "the module that was given keeps its hooks"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("family", "kind"), spread(WEIGHTS, "pruning mask on weight"))
+@pytest.mark.parametrize(("family", "kind", "backend"), spread(WEIGHTS, "pruning mask on weight"))
 def test_computed_weights_stay_what_they_are(family, kind, backend) -> None:
     module, _ = carry(family, kind)
     state = {name: value.clone() for name, value in module.state_dict().items()}
@@ -176,7 +184,7 @@ def test_a_plain_module_warns_of_nothing_and_a_wrong_choice_is_an_error(recwarn)
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_hooks_of_a_device_map_are_known(family, backend) -> None:
-    module, plain = tiny_module(family), load(tiny_module(family), labels=LABELS, backend=backend)
+    module, plain = tiny_module(family), without_hooks(family, backend)
     for part in list(module.modules()):
         if any(True for _ in part.parameters(recurse=False)):
             hook = AlignDevicesHook(execution_device="cpu", io_same_device=True)
@@ -196,7 +204,7 @@ def test_dispatched_models_load(family) -> None:
 
     module = dispatch_model(tiny_module(family), {"": "cpu"}, force_hooks=True)
     model = load(module, labels=LABELS)
-    assert torch.equal(model.logits(BATCH), load(tiny_module(family), labels=LABELS).logits(BATCH))
+    assert torch.equal(model.logits(BATCH), without_hooks(family).logits(BATCH))
     model.module.to(torch.float32)
     assert next(module.parameters()).dtype == torch.float64
 
@@ -266,8 +274,7 @@ PUBLIC = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("family", "change"), spread(CHANGES, "replaced", "was replaced"))
+@pytest.mark.parametrize(("family", "change", "backend"), spread(CHANGES, "replaced", "was replaced"))
 def test_a_module_that_is_changed_after_loading_is_an_error(family, change, backend) -> None:
     model = load(tiny_module(family), labels=LABELS, backend=backend)
     assert model.bridge is model.bridge

@@ -192,6 +192,7 @@ def test_damaged_folders(saved, damage, message) -> None:
         (None, "None is neither"),
         (42, "42 is neither"),
         ("zoo:nothing", "zoo has no model 'nothing'"),
+        ("zoo:tiny-overlap", "a series of 10 checkpoints.*'zoo:tiny-overlap@STEP', where STEP is .* 450"),
         (torch.nn.Linear(2, 2), "is a Linear, which hc_interp cannot wrap"),
         (
             BertModel(tiny_module().config),

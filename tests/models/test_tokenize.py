@@ -1,10 +1,12 @@
 """Texts to tokens that the model reads as it was trained to."""
 
+import warnings
+
 import pytest
 from texts import word_tokenizer
 from tiny import LABELS, tiny_module
 
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, HCWarning
 from hc_interp.models.load import load
 
 
@@ -22,3 +24,20 @@ def test_the_last_token_is_known_and_the_next_is_not() -> None:
     assert int(model.tokenize(words[-2]).input_ids.max()) == 59
     with pytest.raises(DataError, match=r"The tokenizer gave token 60; .* knows tokens 0 to 59"):
         model.tokenize(words[-1])
+
+
+def test_words_that_the_tokenizer_does_not_know_are_said() -> None:
+    model = load(tiny_module("bert"), tokenizer=word_tokenizer(["the judge saw"]), labels=LABELS)
+    with pytest.warns(HCWarning, match=r"3 of 14 tokens are \[UNK\]: .*row 1 begins 'the lawyer met'"):
+        model.tokenize(["the judge saw", "the lawyer met"], ["judge", "him"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.tokenize(["the judge saw the", "the judge saw him"])  # one of eighteen
+
+
+def test_an_end_of_text_that_is_also_unknown_is_no_unknown_word() -> None:
+    tokenizer = word_tokenizer(["the judge"])
+    tokenizer.eos_token = "[UNK]"  # as GPT-2's
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tiny_module("bert"), tokenizer=tokenizer, labels=LABELS).tokenize("him")

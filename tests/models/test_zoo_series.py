@@ -13,7 +13,7 @@ from hc_interp.models.zoo_cards import DATA, SERIES
 
 ROOT = Path(__file__).parents[2]
 IN_WHEEL, IN_REPOSITORY, OF_A_CHECKPOINT = 10e6, 45e6, 0.5 * 2**20  # bytes
-FRESH_SEED, PER_CASE = 5_000_000, 100
+FRESH_SEED, PER_CASE = 5_000_000, 60
 
 
 def recipe():
@@ -71,7 +71,9 @@ def test_all_weights_together_stay_small() -> None:
     assert size(ROOT / "experiments" / "series") <= IN_REPOSITORY
 
 
-def test_a_checkpoint_is_the_same_each_time_and_at_any_number_of_threads(series) -> None:
+def test_a_checkpoint_is_the_same_each_time_and_at_any_number_of_threads() -> None:
+    """Of one series: the others differ from it in their weights only."""
+    series = hc.load_series(f"zoo:{next(iter(SERIES))}")
     examples = hc.grammar.in_domain_examples(64, FRESH_SEED)
     threads = torch.get_num_threads()
     found = []

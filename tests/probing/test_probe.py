@@ -175,6 +175,16 @@ def test_map_has_a_row_per_site_and_equals_single_probes(model, examples, probe,
         probe_map(model, examples, "token_overlap", sites=[])
 
 
+def test_a_site_of_a_map_that_names_no_head_is_that_of_all_heads(model, examples) -> None:
+    sites = [Site(1, "v"), Site(0, "resid_post"), Site(1, "v", 1)]
+    probes = probe_map(model, examples, "token_overlap", sites, control=False)
+    assert probes.to_frame()["site"].tolist() == ["L1H0.v", "L1H1.v", "L0.resid_post"]
+    alone = probe_map(model, examples, "token_overlap", Site(1, "v"), control=False)
+    assert alone.to_frame()["site"].tolist() == ["L1H0.v", "L1H1.v"]
+    with pytest.raises(ComponentError, match="'resid_post' is not a site"):
+        probe_map(model, examples, "token_overlap", "resid_post")
+
+
 def test_map_makes_one_pass(model, examples, monkeypatch) -> None:
     runs = []
     run = type(model).run_edits

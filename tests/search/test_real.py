@@ -23,9 +23,9 @@ SWAP = "lexical_overlap_ln_subject/object_swap"
 def test_a_short_search_beats_random_subnetworks():
     model = load("zoo:minilm-nli")
     task = load_task("mnli-hans", os.environ["HC_INTERP_DATA"], max_per_case=40)
-    train = task.train.sample(160, seed=0)
+    train = task.train.sample(112, seed=0)
     means = mean_activations(model, train)
-    result = search_masks(model, train, 0.5, [0], means, steps=40, batch_size=8, exchanges=0)
+    result = search_masks(model, train, 0.5, [0], means, steps=30, batch_size=8, exchanges=0)
     rng, items = np.random.default_rng(0), model.components
     named = {"found": result.subnetworks[0]}
     for number in range(2):

@@ -78,7 +78,7 @@ def test_reported_kl_is_of_the_binary_mask_on_the_rows_held_out(result, planted_
 def test_beats_almost_all_random_subnetworks_where_everything_matters(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
-    search = search_masks(model, rows, 0.5, [0], means, steps=80, exchanges=16)
+    search = search_masks(model, rows, 0.5, [0], means, steps=60, exchanges=8)
     full, rng, kls = model.logits(rows), np.random.default_rng(0), []
     for _ in range(100):
         kept = rng.permutation(len(model.components))[:6]
@@ -124,11 +124,17 @@ def test_heads_only(planted, planted_model, rows, means):
     assert {item for item in planted if isinstance(item, Head)} < subnetwork.kept
 
 
-def test_kl_never_looks_at_labels(planted_model, rows, means, result):
-    blind = search_masks(planted_model, replace(rows, labels=None), 0.5, [0], means, steps=80)
-    wrong = search_masks(planted_model, replace(rows, labels=rows.labels * 0 + 77), 0.5, [0], means, steps=80)
-    assert torch.equal(blind.log_alpha[0], result.log_alpha[0])
-    assert torch.equal(wrong.log_alpha[0], result.log_alpha[0])
+@pytest.fixture(scope="module")
+def short(planted_model, rows, means) -> MaskSearch:
+    """Ten steps, which are enough to see whether another search is the same."""
+    return search_masks(planted_model, rows, 0.5, [0], means, steps=10)
+
+
+def test_kl_never_looks_at_labels(planted_model, rows, means, short):
+    blind = search_masks(planted_model, replace(rows, labels=None), 0.5, [0], means, steps=10)
+    wrong = search_masks(planted_model, replace(rows, labels=rows.labels * 0 + 77), 0.5, [0], means, steps=10)
+    assert torch.equal(blind.log_alpha[0], short.log_alpha[0])
+    assert torch.equal(wrong.log_alpha[0], short.log_alpha[0])
 
 
 def test_task_objective_reads_labels(planted_model, rows, means, result):
@@ -148,9 +154,9 @@ def test_group_cross_entropy_adds_the_group_up():
     assert torch.allclose(group_cross_entropy(logits, gold)[0], expected)
 
 
-def test_means_are_taken_from_the_data_when_not_given(planted_model, rows, result):
-    default = search_masks(planted_model, rows, 0.5, [0], steps=80)
-    assert torch.equal(default.log_alpha[0], result.log_alpha[0])
+def test_means_are_taken_from_the_data_when_not_given(planted_model, rows, short):
+    default = search_masks(planted_model, rows, 0.5, [0], steps=10)
+    assert torch.equal(default.log_alpha[0], short.log_alpha[0])
 
 
 def test_other_sources_and_interventions(planted, planted_model, rows, means):
@@ -187,6 +193,9 @@ def test_frame_and_file(result, tmp_path):
     assert list(frame.columns) == ["run", "seed", "sparsity", "heads", "mlps", "kl", "agreement"]
     assert (frame["heads"] + frame["mlps"]).tolist() == [6, 6, 3, 3]
     assert "4 subnetworks at sparsity 0.5, 0.75" in repr(result)
+    by_run = ("subnetworks", "sparsities", "seeds", "log_alpha", "kl_per_example", "agrees")
+    one = replace(result, **{name: getattr(result, name)[:1] for name in by_run})
+    assert repr(one) == f"MaskSearch(1 subnetwork at sparsity 0.5, 1 seed; held-out KL {float(result.kl[0]):.3f})"
     assert result._repr_html_().startswith("<p>")
     again = MaskSearch.load(result.save(tmp_path / "found.json"))
     assert again.subnetworks == result.subnetworks
@@ -290,9 +299,9 @@ def test_positions_of_padding_do_not_matter(planted_model, means):
 def test_swaps_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
-    plain, swapped = (search_masks(model, rows, 0.5, [0, 1], means, steps=30, exchanges=n) for n in (0, 4))
+    plain, swapped = (search_masks(model, rows, 0.5, [0, 1], means, steps=10, exchanges=n) for n in (0, 2))
     assert len(plain.exchanges) == 0
-    assert list(swapped.exchanges["run"]) == [0] * 4 + [1] * 4
+    assert list(swapped.exchanges["run"]) == [0] * 2 + [1] * 2
     assert (swapped.exchanges["after"] <= swapped.exchanges["before"]).all()
     assert (swapped.exchanges["after"] < swapped.exchanges["before"]).any()
     for run in range(2):
@@ -304,7 +313,7 @@ def test_swaps_only_lower_the_loss_and_log_alpha_tells_the_subnetwork(rows):
 
 def test_runs_share_what_does_not_vary(planted_model, rows, means):
     def search(seeds, vary):
-        return search_masks(planted_model, rows, 0.5, seeds, means, steps=8, exchanges=2, vary=vary)
+        return search_masks(planted_model, rows, 0.5, seeds, means, steps=3, exchanges=0, vary=vary)
 
     same = search([3, 4], ())
     assert torch.equal(same.log_alpha[0], same.log_alpha[1])
@@ -325,8 +334,7 @@ def test_what_swaps_draw_can_be_shared(rows):
     model = load(tiny_module("bert", dtype=torch.float32), labels=LABELS)
     means = mean_activations(model, rows)
     same, apart = (
-        search_masks(model, rows, 0.5, [3, 4], means, steps=10, exchanges=12, vary=vary)
-        for vary in ((), ("exchanges",))
+        search_masks(model, rows, 0.5, [3, 4], means, steps=2, exchanges=4, vary=vary) for vary in ((), ("exchanges",))
     )
     for result, equal in ((same, True), (apart, False)):
         runs = [
@@ -352,7 +360,7 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows
     from hc_interp.search import search_masks as module
 
     def search(seeds, **changed):
-        return search_masks(planted_model, rows, [0.5, 0.75], seeds, means, steps=10, exchanges=1, **changed)
+        return search_masks(planted_model, rows, [0.5, 0.75], seeds, means, steps=2, exchanges=1, **changed)
 
     whole = search([0, 1])
     original, calls = module.run_once, []

@@ -20,17 +20,28 @@ from hc_interp.search import sample_subnetworks as module
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
 from hc_interp.search.sample_subnetworks import sample_subnetworks
+from hc_interp.search.sampling import starts
 from hc_interp.search.sampling.sample import ESS, SubnetworkSample
 from hc_interp.search.swaps import row_losses
 
 N, KEPT, ROWS = 12, 6, 24
 SMALL = {"chains": 4, "rows": ROWS, "warm_up": 20, "sweeps": 20, "steps": 4}
+LEAST = SMALL | {"chains": 2, "warm_up": 10, "sweeps": 10, "steps": 1}  # where draws are not looked at
+ROUNDS = starts.BEST_ROUNDS
 ALL = np.array([[i in chosen for i in range(N)] for chosen in combinations(range(N), KEPT)])
 
 
 def objective_of(model, rows, means, plan) -> Objective:
     parts = [part for group in plan.groups for part in pick([rows], group)]
     return Objective.of(model, parts, means, "heads+mlps", "kl", (), 16)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """Rounds of swaps for the best mask of all samples but `sample`; tests/search/test_swaps.py tests the swaps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "BEST_ROUNDS", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +75,9 @@ def epsilon(every_loss) -> float:
 
 @pytest.fixture(scope="module")
 def sample(model, rows, means, epsilon) -> SubnetworkSample:
-    return sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL | {"sweeps": 300})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "BEST_ROUNDS", ROUNDS)
+        return sample_subnetworks(model, rows, 0.5, epsilon, means=means, **SMALL | {"sweeps": 300})
 
 
 def test_frequencies_are_those_of_all_good_masks(sample, every_loss):
@@ -143,9 +156,9 @@ def test_a_sample_that_was_stopped_goes_on_to_the_same_masks(whole, model, rows,
 
 
 def test_a_folder_of_another_sample_is_refused(model, rows, means, epsilon, tmp_path):
-    sample_subnetworks(model, rows, 0.5, epsilon, means=means, resume=tmp_path, **SMALL)
+    sample_subnetworks(model, rows, 0.5, epsilon, means=means, resume=tmp_path, **LEAST)
     for change in ({"seed": 1}, {"rows": 16}, {"chains": 5}, {"warm_up": 30}, {"interventions": []}):
-        settings = SMALL | {"means": means} | change
+        settings = LEAST | {"means": means} | change
         if change == {"interventions": []}:
             settings["means"] = 0
         with pytest.raises(ResultError, match="another model, data, means or settings"):
@@ -246,7 +259,7 @@ def test_epsilon_is_chosen_by_accuracy_and_by_error(unsure, rows):
     labels = unsure.logits(unlabelled).argmax(-1)
     found = {}
     for by, given in (("by_accuracy", replace(rows, labels=labels)), ("by_agreement", unlabelled)):
-        found[by] = sample_subnetworks(unsure, given, 0.5, **SMALL)
+        found[by] = sample_subnetworks(unsure, given, 0.5, **LEAST)
         chosen = found[by].settings["chosen_by"]
         assert found[by].epsilon == max(chosen.values())
         assert set(chosen) == {by, "by_error"}
@@ -259,7 +272,7 @@ def test_epsilon_is_not_chosen_where_accuracy_does_not_fall(model, rows, means):
     never = int(model.logits(replace(rows, labels=None)).sum(0).argmin())
     labels = torch.full((len(rows),), never)
     with pytest.raises(SearchError, match=r"accuracy falls by less than a point .* Give epsilon="):
-        sample_subnetworks(model, replace(rows, labels=labels), 0.5, means=means, **SMALL)
+        sample_subnetworks(model, replace(rows, labels=labels), 0.5, means=means, **LEAST)
 
 
 def test_labels_are_not_read_where_nothing_needs_them(whole, model, rows, means, epsilon):
@@ -267,7 +280,7 @@ def test_labels_are_not_read_where_nothing_needs_them(whole, model, rows, means,
     found = sample_subnetworks(model, unknown, 0.5, epsilon, means=means, **SMALL)
     assert (found.masks == whole.masks).all()
     with pytest.raises(LabelError):
-        sample_subnetworks(model, unknown, 0.5, means=means, **SMALL)
+        sample_subnetworks(model, unknown, 0.5, means=means, **LEAST)
 
 
 def test_the_best_mask_is_within_every_bound(whole):
@@ -277,7 +290,7 @@ def test_the_best_mask_is_within_every_bound(whole):
 
 
 def test_heads_alone_can_be_sampled(model, rows, means, epsilon):
-    found = sample_subnetworks(model, rows, 0.5, 5 * epsilon, means=means, components="heads", **SMALL)
+    found = sample_subnetworks(model, rows, 0.5, 5 * epsilon, means=means, components="heads", **LEAST)
     assert set(found.universe) == {Head(layer, head) for layer in range(3) for head in range(3)}
     assert MLP(0) not in found.best.universe
 

@@ -1,0 +1,70 @@
+"""The reference: the public names of the package by room, and the fields of saved results."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# The rooms of the reference, in the order of an experiment, with the heading of each.
+SECTIONS = {
+    "models": "Models",
+    "components": "Components",
+    "data": "Data",
+    "interventions": "Interventions",
+    "search": "Search",
+    "patching": "Path patching",
+    "probing": "Probing",
+    "evaluation": "Evaluation",
+    "attention": "Attention",
+    "heads": "Core and generalizing heads",
+    "extremes": "The good subnetworks that generalize least and most",
+    "reading": "Premises and verdict",
+    "training": "Training",
+    "dynamics": "Over training",
+    "experiment": "A whole run",
+    "runs": "A whole run",
+    "figures": "Figures and reports",
+    "reports": "Figures and reports",
+    "testbeds": "Test beds",
+    "records": "Results and files",
+    "metrics": "Metrics",
+    "errors": "Errors",
+}
+
+
+def public_names() -> dict[str, list[str]]:
+    """The public names of `hc_interp/__init__.pyi` by section of the reference, each with the path of its module."""
+    tree = ast.parse((ROOT / "hc_interp/__init__.pyi").read_text(encoding="utf-8"))
+    sections: dict[str, list[str]] = {heading: [] for heading in SECTIONS.values()}
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            path = ".".join(["hc_interp", *filter(None, [node.module]), alias.name])
+            sections[SECTIONS[path.split(".")[1]]].append(path)
+    return sections
+
+
+def reference() -> str:
+    """The page of all public names: a heading for each room, and the docstring of each name."""
+    text = ["# Public names", "Everything that `import hc_interp as hc` gives, from its docstrings."]
+    for heading, paths in public_names().items():
+        text.append(f"## {heading}")
+        for path in sorted(paths, key=lambda path: path.rsplit(".", 1)[1].lower()):
+            name = f"hc.{path.rsplit('.', 1)[1]}"
+            text.append(f'::: {path}\n    options: {{ heading: "{name}", toc_label: "{name}" }}')
+    return "\n\n".join(text) + "\n"
+
+
+def saved_fields() -> str:
+    """A table of the fields of every public kind of result, as its dataclass declares them."""
+    rows = ["| kind | fields |", "| --- | --- |"]
+    for path in sorted(path for paths in public_names().values() for path in paths):
+        *module, name = path.split(".")
+        file = ROOT.joinpath(*module).with_suffix(".py")
+        tree = ast.parse(file.read_text(encoding="utf-8")) if file.exists() else ast.Module([], [])
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == name and "Result" in map(ast.unparse, node.bases):
+                fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+                names = ", ".join(f"`{field.id}`" for field in fields if isinstance(field, ast.Name))
+                rows.append(f"| [`{name}`](reference.md#{path}) | {names} |")
+    return "\n".join(rows)

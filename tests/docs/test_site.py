@@ -1,0 +1,141 @@
+"""The site's pages without running them: navigation, links, code that compiles; how shown output is compared."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, pages, run_page, same
+
+import hc_interp as hc
+from hc_interp.cli.shell import COMMANDS
+
+ROOT = DOCS.parent
+# By docs/hooks/site_pages.py, with those of rooms/.
+MADE = {"reference.md", "readme.md", "results.md", "contributing.md"}
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = re.findall(r"[\w/]+\.md", str(settings["nav"]))
+    assert len(listed) == len(set(listed))
+    assert {page for page in listed if page not in MADE and not page.startswith("rooms/")} == set(pages())
+
+
+@pytest.mark.parametrize("page", pages())
+def test_code_compiles_and_commands_exist(page) -> None:
+    for block in blocks(text_of(page)):
+        if block.language == "python":
+            compile(block.text, f"docs/{page}:{block.line}", "exec")
+        if block.language == "sh":
+            assert block.commands, f"docs/{page}:{block.line} has no command"
+            assert {words[0] for words in block.commands} <= {*COMMANDS, "doctor"}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_links_lead_to_files(page) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text_of(page)) if "://" not in link]
+    made = [link for link in links if Path(link).name in MADE]
+    assert [link for link in links if link not in made and not ((DOCS / page).parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if page.startswith(("tutorials/", "concepts/", "how_to/"))])
+def test_names_of_the_package_are_public(page) -> None:
+    names = re.findall(r"\bhc\.(\w+)", text_of(page))
+    assert [name for name in names if name not in hc.__all__] == []
+
+
+def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import reference
+
+    names = {path.rsplit(".", 1)[1] for paths in reference.public_names().values() for path in paths}
+    assert names == set(hc.__all__)
+    row = "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, "
+    assert row in reference.saved_fields()
+
+
+def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:
+    page = """
+```csv title="rows.csv"
+a,b
+```
+
+```python
+x = open("rows.csv").read()
+print(x, 0.123)
+```
+
+```text title="Output"
+a,b
+ 0.12
+```
+
+=== "tab"
+
+    ```python
+    print(len(x))
+    ```
+
+```sh
+echo lines of other programs are not run
+```
+"""
+    steps = list(run_page(page, tmp_path))
+    assert [step.text for step in steps] == ["a,b\n 0.123\n", "4\n", ""]
+    assert [step.shown is not None for step in steps] == [True, False, False]
+    assert steps[0].shown.text == "a,b\n 0.12\n"
+
+
+def test_output_that_can_differ_must_only_be_there(tmp_path) -> None:
+    page = """```python
+print({})
+```
+
+```text title="{}"
+1.5
+```
+"""
+    cases = [(1.5, OUTPUT, True), (2.5, OUTPUT, False), (2.5, CAN_DIFFER, True), ("''", CAN_DIFFER, False)]
+    for value, title, is_as_shown in cases:
+        (step,) = run_page(page.format(value, title), tmp_path)
+        assert step.is_as_shown is is_as_shown
+
+
+def test_an_error_on_a_page_names_its_line(tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(run_page("\n\n```python\nx = 1\nx / 0\n```\n", tmp_path))
+    assert caught.traceback[-1].lineno + 1 == 5
+
+
+def test_a_command_that_fails_fails_the_page(tmp_path) -> None:
+    with pytest.raises(Exception, match=r"hc-interp report nothing\.json ended with 2"):
+        list(run_page("```sh\nhc-interp report nothing.json\n```\n", tmp_path))
+
+
+def test_output_without_code_is_refused() -> None:
+    with pytest.raises(ValueError, match="line 2 follows no python or sh block"):
+        blocks('```text title="Output"\nx\n```\n')
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "is_same"),
+    [
+        ("a 0.12", "a 0.14\n", True),
+        ("a 0.12", "a 0.15", False),
+        ("a 0.12", "b 0.12", False),
+        ("a -0.01", "a 0.01", True),
+        ("3 of 4", "3 of 5", False),
+        ("L2H5  1.0", "L2H6  1.0", False),
+        ("a\n...\nb 1.5", "a\nx\ny\nb 1.5", True),
+        ("a ...", "b 1", False),
+        ("1e-05", "1e-05", True),
+        ("a\nb", "a", False),
+    ],
+)
+def test_what_counts_as_the_same_output(shown, printed, is_same) -> None:
+    assert same(shown, printed) is is_same
