@@ -39,8 +39,8 @@ def over_training(
 
     `series` is a `ModelSeries` or what `hc.load_series` takes. `steps` are some of its steps (default: all). `resume`
     is a folder that keeps each checkpoint's finished result: the same call, also with other steps, reads them there.
-    `executor` is an object with `submit(fn, *args)`, whose workers look at the checkpoints (`hc.spread`); it needs
-    `resume`, and workers read the series in the same folder. `threads` is the number of threads of an analysis, also
+    `executor` is an object with `submit(fn, *args)`, whose workers look at the checkpoints (`hc.spread`) and
+    read the series in the same folder. `threads` is the number of threads of an analysis, also
     without an executor.
 
     Raises `ModelError` for a step without a checkpoint, `HCError` for a series without steps and for an analysis that
@@ -48,6 +48,7 @@ def over_training(
     show why it grows: for that, train under an intervention (`hc.finetune`).
     """
     runner = Runner.of(executor, threads, resume)
+    resume = runner.folder
     series = series if isinstance(series, ModelSeries) else load_series(series)
     chosen = tuple(sorted(set(series.steps if steps is None else steps)))
     if not chosen:

@@ -122,6 +122,7 @@ def path_effects(
     """
     _check_pairs(pairs)
     runner = Runner.of(executor, threads, resume)
+    resume = runner.folder
     model = at_one_word(model)
     warn_below_float32(model.dtype, model.name, "path_effects")
     rows = rows_of(senders, receivers, through, joint, model.components, parallel=model.geometry.parallel)

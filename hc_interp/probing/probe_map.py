@@ -141,12 +141,13 @@ def probe_map(
     A site that names no head, like `hc.Site(2, "v")`, stands for those of all heads of its layer.
 
     `resume` is a folder that keeps the probes of each layer: the same call, also with other sites, reads them there.
-    `executor` is an object with `submit(fn, *args)`, whose workers read and fit the layers (`hc.spread`); it needs
-    `resume`. `threads` is the number of threads of a pass, also without an executor.
+    `executor` is an object with `submit(fn, *args)`, whose workers read and fit the layers (`hc.spread`).
+    `threads` is the number of threads of a pass, also without an executor.
 
     Raises `ResultError` for a folder of another map.
     """
     runner = Runner.of(executor, threads, resume)
+    resume = runner.folder
     if sites is None:
         sites = [Site(item.layer, "z", item.head) for item in model.components if isinstance(item, Head)]
     given = [sites] if isinstance(sites, Site | str) else sites

@@ -87,7 +87,7 @@ def premises(
     decide nothing.
 
     `resume` is a folder that keeps the scores of finished batches: the same call reads them there. `executor` is an
-    object with `submit(fn, *args)`, whose workers score the batches (`hc.spread`); it needs `resume`. `threads` is the
+    object with `submit(fn, *args)`, whose workers score the batches (`hc.spread`); `threads` is the
     number of threads of a batch, also without an executor.
 
     Raises `HCError` for a task that does not say what the heuristic answers, `DataError` for one without validation
@@ -101,6 +101,7 @@ def premises(
     limits = measure.Limits(max_per_case, max_pairs, max_in_domain)
     check_level(level)
     runner = Runner.of(executor, threads, resume)
+    resume = runner.folder
     _check_arguments(means, n_sets, n_disjoint, n_donors, limits, set_share)
     roles = Roles.of(model, core, generalizing)
     classes = heuristic_classes(model, task)

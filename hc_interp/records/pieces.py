@@ -13,9 +13,12 @@ made twice. A lease ends with its process.
 """
 
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,14 +68,19 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Runner:
-    """Where pieces are made: in this process, or by an executor; and the number of threads of each."""
+    """Where pieces are made, in this process or by an executor, the number of threads of each, and the folder of the
+    finished ones (None: nowhere)."""
 
     executor: Executor | None = None
     threads: int = 1
+    folder: Path | None = None
 
     @classmethod
     def of(cls, executor: Executor | None, threads: int, resume: str | Path | None) -> "Runner":
-        """Raises `HCError` for arguments without meaning, and for an executor without a folder for the pieces."""
+        """With an executor and without `resume` the folder is a temporary one, which goes with the runner.
+
+        Raises `HCError` for arguments without meaning.
+        """
         if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
             raise HCError(f"threads={threads!r} was given. Expected the number of threads of a piece, from 1.")
         if executor is not None and not callable(getattr(executor, "submit", None)):
@@ -81,12 +89,11 @@ class Runner:
                 "hc.spread.processes(4), a concurrent.futures.ProcessPoolExecutor, a dask.distributed.Client or a "
                 "submitit.AutoExecutor."
             )
-        if executor is not None and resume is None:
-            raise HCError(
-                "executor= was given without resume=. Workers hand their pieces over in a folder: give resume= one "
-                "that all of them see under the same path."
-            )
-        return cls(executor, int(threads))
+        if executor is None or resume is not None:
+            return cls(executor, int(threads), None if resume is None else Path(resume))
+        runner = cls(executor, int(threads), Path(tempfile.mkdtemp(prefix="hc-interp-pieces-")))
+        weakref.finalize(runner, shutil.rmtree, runner.folder, ignore_errors=True)
+        return runner
 
     @property
     def shaping(self) -> dict[str, int]:

@@ -78,7 +78,8 @@ def search_masks(
             Use this to find which of them makes runs differ.
         resume: a folder that keeps each finished run. The same search, also with other sparsities or seeds, reads the
             runs that it finds there.
-        executor: an object with `submit(fn, *args)`, whose workers make the runs (`hc.spread`). It needs `resume`.
+        executor: an object with `submit(fn, *args)`, whose workers make the runs (`hc.spread`). They hand
+            them over in the folder `resume`, or else in a temporary one of this machine.
         threads: the number of threads of a run, also without an executor. Its last bits depend on it.
 
     Returns one subnetwork per sparsity and seed, scored on the same held-out examples: about 512, or a quarter of the
@@ -94,6 +95,7 @@ def search_masks(
     sparsities, seeds = _sparsities(sparsity), _seeds(seeds)
     _check(components, objective, steps, batch_size, exchanges, vary)
     runner = Runner.of(executor, threads, resume)
+    resume = runner.folder
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)

@@ -117,10 +117,19 @@ def test_a_number_of_threads_without_meaning_is_refused(threads) -> None:
         Runner.of(None, threads, None)
 
 
-def test_an_executor_without_meaning_or_folder_is_refused() -> None:
+def test_an_executor_without_meaning_is_refused() -> None:
     with pytest.raises(HCError, match=r"executor=4 was given\. Expected an object with submit"):
         Runner.of(4, 1, "folder")  # type: ignore[arg-type]
-    with pytest.raises(HCError, match="without resume="):
-        Runner.of(Inline(), 1, None)
     assert Runner.of(Inline(), 1, "folder").shaping == {}
     assert Runner.of(Inline(), 2, "folder").shaping == {"threads": 2}
+
+
+def test_without_a_folder_workers_have_a_temporary_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert Runner.of(None, 1, None).folder is None
+    assert not any(tmp_path.iterdir())
+    runner = Runner.of(Inline(), 1, None)
+    assert [runner.folder] == list(tmp_path.iterdir())
+    del runner
+    assert not any(tmp_path.iterdir())
+    assert Runner.of(Inline(), 1, tmp_path / "mine").folder == tmp_path / "mine"

@@ -62,9 +62,10 @@ def test_the_result_and_every_piece_have_the_same_bytes(name, tiny_bert, world, 
         "plain": call(),
         "here": call(resume=tmp_path / "here"),
         "there": call(resume=tmp_path / "there", executor=executor),
+        "nowhere": call(executor=Inline()),
     }
     written = {place: result.save(tmp_path / f"{place}.json").read_bytes() for place, result in found.items()}
-    assert written["plain"] == written["here"] == written["there"]
+    assert written["plain"] == written["here"] == written["there"] == written["nowhere"]
     names = {path.name for path in (tmp_path / "here").glob("*.json")}
     assert len(names) == executor.submitted > 1
     for file in names:
@@ -76,7 +77,7 @@ def test_the_result_and_every_piece_have_the_same_bytes(name, tiny_bert, world, 
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_arguments_are_refused_before_the_work(name, tiny_bert, world, tmp_path) -> None:
     call = calls(tiny_bert, world)[name]
-    for bad, message in (({"executor": Inline()}, "without resume="), ({"threads": 0}, "threads=0 was given")):
+    for bad, message in (({"executor": 4}, "executor=4 was given"), ({"threads": 0}, "threads=0 was given")):
         with pytest.raises(HCError, match=message):
             call(**bad)
     assert not any(tmp_path.iterdir())
