@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from hc_interp.data.parts import DataPart, pick
 from hc_interp.interventions.sources import Source
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.progress import Stage
+from hc_interp.progress import Stage, stage
+from hc_interp.records.digest import digest
+from hc_interp.records.dispatch import make_missing
+from hc_interp.records.pieces import Runner
 from hc_interp.search.objective import Objective
-from hc_interp.search.plan import Plan, RandomStreams
-from hc_interp.search.store import FinishedRun
+from hc_interp.search.plan import Plan, RandomStreams, shaping
+from hc_interp.search.store import FinishedRun, RunFolder, run_name
 from hc_interp.search.training_run import EVAL_SIZE, run_once
 
 RunKey = tuple[float, int]  # sparsity and seed
+STARTS = "starts"  # the folder of a sample's trained starts, beside what else it keeps
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +70,25 @@ class SearchBench:
         if seed not in self._plan.train:
             self.encode([seed])
         return run_once(self._goal, self._plan, key[0], self.work.streams[key[1]], self.work.settings, progress)
+
+
+def by_workers(
+    work: SearchWork, sparsity: float, seeds: Sequence[int], runner: Runner
+) -> list[Float[Tensor, " component"]]:
+    """The trained `log_alpha` of the runs of these seeds, made by the runner's workers."""
+    keys = {run_name(sparsity, seed): (sparsity, seed) for seed in seeds}
+    assert runner.folder is not None
+    streams = {seed: work.streams[seed] for seed in seeds}
+    shaped_by = digest(
+        work.model, shaping(work.parts, with_labels=work.settings["objective"] == "task"), work.source,
+        list(work.before), work.settings, streams, work.plan, runner.shaping,
+    )  # fmt: skip
+    folder = RunFolder(runner.folder / STARTS, shaped_by)
+    folder.check()
+    found = {name: run for name, key in keys.items() if (run := folder.read(*key)) is not None}
+    missing = {name: key for name, key in keys.items() if name not in found}
+    with stage("starts", sum(map(work.size, missing.values()))) as progress:
+        for name, run in make_missing(work, missing, folder, runner, progress):
+            assert isinstance(run, FinishedRun)
+            found[name] = run
+    return [found[name].log_alpha for name in keys]

@@ -1,6 +1,6 @@
 """`sample_subnetworks`: a sample of all subnetworks of a size whose loss is near the lowest, by Markov chains."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,20 @@ from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import stage
 from hc_interp.records.digest import digest
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
+from hc_interp.records.threads import at_threads
 from hc_interp.search.defaults import CHAINS, ROWS, SPARSITY, STEPS, SWEEPS, WARM_UP
 from hc_interp.search.objective import Objective, check_choice, universe_of
-from hc_interp.search.plan import Plan, draw_plan, shaping
+from hc_interp.search.plan import Plan, RandomStreams, draw_plan, shaping
+from hc_interp.search.runs import SearchWork, by_workers
 from hc_interp.search.sampling.checks import check_counts, check_kept, checked_bound
 from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.exclusion import lowest_without
 from hc_interp.search.sampling.levels import ladder
 from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bounds
 from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
-from hc_interp.search.sampling.starts import BATCH_SIZE, errors_of_means, known_starts
+from hc_interp.search.sampling.starts import BATCH_SIZE, errors_of_means, known_starts, trained_here
 from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
@@ -58,6 +61,8 @@ def sample_subnetworks(
     warm_up: int = WARM_UP,
     sweeps: int = SWEEPS,
     steps: int = STEPS,
+    executor: Executor | None = None,
+    threads: int = 1,
 ) -> SubnetworkSample:
     """Sample all subnetworks that keep `floor((1 - sparsity) n + 0.5)` of n components and whose loss is near the best.
 
@@ -78,6 +83,9 @@ def sample_subnetworks(
         components, objective, interventions: as in `search_masks`.
         warm_up, sweeps: moves of every mask before and after the surrogate is fixed; only the latter are recorded.
         steps: training steps of a start.
+        executor: an object with `submit(fn, *args)`, whose workers train the starts (`hc.spread`). The chains walk in
+            this process: they learn from each other's masks.
+        threads: the number of threads of a start's training, also without an executor.
 
     Returns a sample that says whether it has mixed; one that has not is no result. Mixing covers what the chains
     reached: a set of good masks that no chain found leaves no trace. Raises `SearchError` for settings without meaning,
@@ -89,6 +97,7 @@ def sample_subnetworks(
     share = checked_bound(sparsity, epsilon)
     check_counts(LEAST, chains=chains, seed=seed, rows=rows, warm_up=warm_up, sweeps=sweeps, steps=steps)
     check_choice(components, objective)
+    runner = Runner.of(executor, threads, resume)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
@@ -111,7 +120,19 @@ def sample_subnetworks(
         folder.check()
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder)
+
+    def train(streams: Sequence[RandomStreams]) -> list[torch.Tensor]:
+        if executor is None:
+            with at_threads(runner.threads):
+                return trained_here(goal, plan, share, seed, streams, steps)
+        own = {item.seed: item for item in streams}
+        work = SearchWork(
+            model, parts, source, before, plan, own, settings | {"batch_size": BATCH_SIZE, "exchanges": 0}
+        )
+        return by_workers(work, share, list(own), runner)
+
+    units = part_units(pick(parts, plan.train[seed]))
+    starts = known_starts(goal, plan, units, settings, folder, train)
     measured = losses_on(goal, plan.train_index(seed), starts.best)
     measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
     levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])

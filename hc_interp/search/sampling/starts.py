@@ -1,7 +1,7 @@
 """Where chains begin, the lowest loss known before sampling, and the bound that follows from it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hc_interp.data.units import Levels
 from hc_interp.errors import SearchError
-from hc_interp.progress import Stage, stage
+from hc_interp.progress import stage
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import STREAMS, Plan, RandomStreams
 from hc_interp.search.ranking import binary
@@ -38,19 +38,19 @@ def known_starts(
     units: Mapping[str, Levels],
     settings: dict[str, Any],
     folder: SampleFolder | None,
+    train: Callable[[Sequence[RandomStreams]], list[Float[Tensor, " component"]]] | None = None,
 ) -> SavedStarts:
     """Starts, the best mask and epsilon, from the folder where they are.
 
     `units` are those of the rows of the sample. `settings` has chains, seed, steps, sparsity and epsilon, which is
-    chosen where it is None.
+    chosen where it is None. `train` gives the trained `log_alpha` of each start (None: they are trained here).
     """
     if folder is not None and (saved := folder.starts()) is not None:
         return saved
-    chains, seed, steps = settings["chains"], settings["seed"], settings["steps"]
-    with stage("starts", steps * n_trained(chains)) as progress:
-        masks, best, best_loss = draw_starts(
-            goal, plan, settings["sparsity"], chains, seed, steps, BATCH_SIZE, progress
-        )
+    chains, seed, steps, sparsity = (settings[name] for name in ("chains", "seed", "steps", "sparsity"))
+    streams = [start_streams(seed, i) for i in range(n_trained(chains))]
+    trained = trained_here(goal, plan, sparsity, seed, streams, steps) if train is None else train(streams)
+    masks, best, best_loss = draw_starts(goal, plan, sparsity, chains, seed, trained)
     epsilon, chosen = settings["epsilon"], {}
     if epsilon is None:
         epsilon, chosen = chosen_epsilon(goal, best, plan.train_index(seed), plan.held_out_index, seed, units)
@@ -60,8 +60,25 @@ def known_starts(
     return starts
 
 
+def start_streams(seed: int, number: int) -> RandomStreams:
+    """The random streams of a trained start; all starts of a sample train on its rows."""
+    return RandomStreams(STARTS_OF_A_SEED * seed + number, seed, tuple(name for name in STREAMS if name != "data"))
+
+
+def trained_here(
+    goal: Objective, plan: Plan, sparsity: float, seed: int, streams: Sequence[RandomStreams], steps: int
+) -> list[Float[Tensor, " component"]]:
+    """The trained `log_alpha` of each start."""
+    rows, found = plan.train_index(seed), []
+    with stage("starts", steps * len(streams)) as progress:
+        for i, own in enumerate(streams):
+            found.append(Training(goal, rows, sparsity, own, steps, BATCH_SIZE).run(progress))
+            progress.part(f"start {i}")
+    return found
+
+
 def draw_starts(
-    goal: Objective, plan: Plan, sparsity: float, chains: int, seed: int, steps: int, batch_size: int, progress: Stage
+    goal: Objective, plan: Plan, sparsity: float, chains: int, seed: int, trained: Sequence[Float[Tensor, " component"]]
 ) -> tuple[Bool[np.ndarray, "chain component"], Mask, float]:
     """A mask for each chain, the best mask, and its loss on the rows of the sample.
 
@@ -70,20 +87,12 @@ def draw_starts(
     every bound.
     """
     rows = plan.train_index(seed)
-    trained = n_trained(chains)
-    masks = []
-    for i in range(trained):
-        own = STARTS_OF_A_SEED * seed + i
-        streams = RandomStreams(own, seed, tuple(name for name in STREAMS if name != "data"))
-        log_alpha = Training(goal, rows, sparsity, streams, steps, batch_size).run(progress)
-        kept = binary(log_alpha, sparsity, goal.universe).kept
-        masks.append([item in kept for item in goal.universe])
-        progress.part(f"start {i}")
-    found = torch.tensor(masks)
+    kept = [binary(log_alpha, sparsity, goal.universe).kept for log_alpha in trained]
+    found = torch.tensor([[item in mask for item in goal.universe] for mask in kept])
     first = found[int(mask_losses(goal, found, rows).argmin())]
     rng = np.random.default_rng([seed, 0])
     best, _ = swap_components(goal, first, rows, BEST_ROUNDS, rng)
-    random = random_masks(chains - trained, len(goal.universe), int(best.sum()), rng)
+    random = random_masks(chains - len(trained), len(goal.universe), int(best.sum()), rng)
     loss = float(losses_on(goal, rows, best)(best.numpy()[None])[0])
     return np.concatenate([found.numpy(), random]), best.numpy(), loss
 

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from pieces_work import Inline
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import MLP, Head
@@ -320,3 +321,17 @@ def test_settings_without_meaning_are_refused_before_the_work(model, rows, setti
 def test_a_multiple_that_was_not_sampled_is_refused(sample):
     with pytest.raises(SearchError, match=r"a multiple of epsilon that was sampled: 0\.5, 1, 2"):
         sample.to_frame(3)
+
+
+def test_workers_that_train_the_starts_give_the_same_sample(model, rows, means, tmp_path):
+    call = {"epsilon": 0.05, "means": means, **SMALL, "sweeps": 10}
+    alone = sample_subnetworks(model, rows, **call)
+    for folder in (tmp_path / "kept", None):
+        executor = Inline()
+        spread = sample_subnetworks(model, rows, **call, resume=folder, executor=executor)
+        assert executor.submitted == 2  # half of the chains
+        assert spread.masks.equal(alone.masks)
+        assert spread.losses.equal(alone.losses)
+    again = sample_subnetworks(model, rows, **call, resume=tmp_path / "kept", executor=(idle := Inline()))
+    assert idle.submitted == 0
+    assert again.masks.equal(alone.masks)
