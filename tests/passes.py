@@ -13,7 +13,6 @@ from typing import Any
 
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.torch_backend import TorchBackend
-from hc_interp.models.transformer_lens_backend import share_tree
 
 PLAIN = ("attention", "dynamics", "evaluation", "experiment", "extremes", "heads", "patching", "reading", "search")
 ROOMS = Path(__file__).parent
@@ -23,7 +22,7 @@ NAMED: Any = vars(HookedModel)["backend"]
 def by_torch(model: HookedModel) -> Any:
     if model.backend_name == "nnsight":
         return NAMED.func(model)
-    tree = share_tree(model.module)
+    tree = model.shared_tree()
     model.readout.allow_batches(tree)
     return TorchBackend(tree, model.geometry)
 

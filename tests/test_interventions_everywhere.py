@@ -257,6 +257,10 @@ RESUMED: dict[str, Case] = {
     "sample_subnetworks": lambda folder, b: sampled(MODEL, b, means=0, resume=folder),
     "search_extremes": lambda folder, b: extremes(MODEL, b, means=0, resume=folder),
     "path_effects": lambda folder, b: patched(MODEL, b, resume=folder),
+    "probe_map": lambda folder, b: hc.probe_map(MODEL, DATA, "token_overlap", [LAST], interventions=b, resume=folder),
+    "premises": lambda folder, b: hc.premises(
+        MODEL, JUDGED, [CORE, HEAD], [READER], 0, n_sets=1, n_disjoint=0, n_donors=0, interventions=b, resume=folder
+    ),
 }
 
 
@@ -264,7 +268,7 @@ RESUMED: dict[str, Case] = {
 def test_work_is_not_resumed_under_other_interventions(name: str, tmp_path) -> None:
     first = RESUMED[name](tmp_path, [hc.Ablate(HEAD, 0)])
     assert differing(RESUMED[name](tmp_path, [hc.Ablate(HEAD, 0)]), first) == []
-    with pytest.raises(ResultError, match=r"was written by a \w+ of another model"):
+    with pytest.raises(ResultError, match=r"was written by a [\w ]+ of another model"):
         RESUMED[name](tmp_path, [])
 
 

@@ -22,6 +22,7 @@ SECTIONS = {
     "dynamics": "Over training",
     "experiment": "A whole run",
     "runs": "A whole run",
+    "spread": "Several workers",
     "figures": "Figures and reports",
     "reports": "Figures and reports",
     "testbeds": "Test beds",

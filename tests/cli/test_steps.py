@@ -91,6 +91,7 @@ def adapted(words: list[str], tiny_folder: str) -> list[str]:
         place = words.index("--data-dir")
         del words[place : place + 2]
     swap = {"2000": "2", "zoo:minilm-nli": tiny_folder, "mnli-hans": "overlap-grammar", "L4H1.v": "L2H0.v"}
+    swap |= {"slurm": "processes", "20": "1"}  # tests/spread/test_slurm.py sends jobs
     words = [swap.get(word, word) for word in words]
     words = [name for word in words for name in (sorted(glob.glob(word)) if "*" in word else [word])]
     takes = {setting.key for setting in COMMANDS.get(words[0], ())}

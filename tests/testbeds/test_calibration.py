@@ -118,7 +118,7 @@ def test_a_stopped_run_goes_on(calibration, worlds, tmp_path, monkeypatch) -> No
     asked = []
     monkeypatch.setattr(calibration, "measure", lambda job: asked.append(job) or [])
     calibration.append(tmp_path / "worlds.csv", worlds["null"] + worlds["trunk"])
-    calibration.run(tmp_path, 1, 1, calibration.ARMS, SEED, quick=True)
+    calibration.run(tmp_path, 1, None, calibration.ARMS, SEED, quick=True)
     assert {job[0] for job in asked} == set(calibration.KINDS) - {"null"}
     assert [job[3] for job in asked if job[0] == "trunk"] == [("searched",)]
     assert [job[3] for job in asked if job[0] == "random BERT"] == [("searched", "largest")]
@@ -132,7 +132,7 @@ def test_a_world_that_fails_is_said_and_loses_no_other(calibration, worlds, tmp_
 
     monkeypatch.setattr(calibration, "measure", measured)
     with pytest.raises(SystemExit, match=r"(?s)These worlds failed.*'null', 35.*no such luck"):
-        calibration.run(tmp_path, 1, 1, ("built",), SEED, ("null", "trunk"), quick=True)
+        calibration.run(tmp_path, 1, None, ("built",), SEED, ("null", "trunk"), quick=True)
     assert pd.read_csv(tmp_path / "worlds.csv", keep_default_na=False)["kind"].tolist() == ["trunk"]
 
 
@@ -141,7 +141,7 @@ def test_a_kind_has_as_many_worlds_as_it_asks_for(calibration, tmp_path, monkeyp
     asked, covered = [], []
     monkeypatch.setattr(calibration, "measure", lambda job: asked.append(job) or [])
     monkeypatch.setattr(calibration, "coverage", lambda job: covered.append(job) or [])
-    calibration.run(tmp_path, None, 1, calibration.ARMS, 5, ("trunk", "mixed"))
+    calibration.run(tmp_path, None, None, calibration.ARMS, 5, ("trunk", "mixed"))
     noisy = [job for job in asked if not job[2]]
     assert [sum(job[0] == kind for job in noisy) for kind in ("trunk", "mixed")] == [400, 40]
     assert sum("searched" in job[3] for job in noisy) == 80
@@ -151,7 +151,7 @@ def test_a_kind_has_as_many_worlds_as_it_asks_for(calibration, tmp_path, monkeyp
     assert covered == [("trunk", 5), ("mixed", 5), *(("trunk", 5 + i) for i in range(40, 400, 40))]
     asked.clear()
     covered.clear()
-    calibration.run(tmp_path, None, 1, calibration.ARMS, 5, ("trunk", "mixed"), quick=True)
+    calibration.run(tmp_path, None, None, calibration.ARMS, 5, ("trunk", "mixed"), quick=True)
     assert (len(asked), covered) == (2 * calibration.QUICK_WORLDS, [])
 
 
