@@ -91,8 +91,9 @@ class Runner:
             )
         if executor is None or resume is not None:
             return cls(executor, int(threads), None if resume is None else Path(resume))
-        runner = cls(executor, int(threads), Path(tempfile.mkdtemp(prefix="hc-interp-pieces-")))
-        weakref.finalize(runner, shutil.rmtree, runner.folder, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="hc-interp-pieces-"))
+        runner = cls(executor, int(threads), folder)
+        weakref.finalize(runner, shutil.rmtree, folder, ignore_errors=True)
         return runner
 
     @property
