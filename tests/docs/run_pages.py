@@ -12,7 +12,10 @@ import pytest
 from page_code import pages, run_page
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"four_ways.md"}  # run by tests/docs/test_pages.py
+ELSEWHERE = {
+    "four_ways.md",  # run by tests/docs/test_pages.py
+    "spread.md",  # 24 searches, and a cluster; tests/spread runs such calls on small models
+}
 # In the README: the large model of the zoo and the real data become the small model and the grammar.
 SMALL = {
     "zoo:minilm-nli": "zoo:tiny-overlap@6500",
