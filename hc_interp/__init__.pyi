@@ -19,9 +19,6 @@ from .components import (
     Head as Head,
 )
 from .components import (
-    Subnetwork as Subnetwork,
-)
-from .components import (
     component as component,
 )
 from .data import grammar as grammar
@@ -142,6 +139,7 @@ from .search.screens import (
     leave_one_out as leave_one_out,
 )
 from .search.search_masks import search_masks as search_masks
+from .subnetwork import Subnetwork as Subnetwork
 from .training.finetune import finetune as finetune
 
 __version__: str

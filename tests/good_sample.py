@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hc_interp.components import Subnetwork
 from hc_interp.search.sampling.sample import SubnetworkSample
+from hc_interp.subnetwork import Subnetwork
 
 
 def good_sample(items, always, mixed: bool = True, others: int = 4) -> SubnetworkSample:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hc_interp.components import MLP, Head, Subnetwork, components, is_upstream, universe
+from hc_interp.components import MLP, Head, components, is_upstream, universe
 from hc_interp.evaluation.result import Evaluation
 from hc_interp.evaluation.scores import ScoreRows, Scores
 from hc_interp.heads.core import heuristic_core
@@ -25,6 +25,7 @@ from hc_interp.runs.results import RunResults
 from hc_interp.search.result import ROUNDS, MaskSearch
 from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.tests import Interval
+from hc_interp.subnetwork import Subnetwork
 
 PROVENANCE = {
     "model": "0123abcd", "model_name": "tiny <test> model", "backend": "transformer_lens", "device": "cpu",

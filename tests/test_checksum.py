@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from hc_interp.checksum import FORMAT, read_checked, write_checked
-from hc_interp.components import Head, Subnetwork, universe
+from hc_interp.components import Head, universe
 from hc_interp.errors import ChecksumError, HCWarning, ResultError
 from hc_interp.records.result import read
+from hc_interp.subnetwork import Subnetwork
 
 RECORD = {"result": [1, 2.5, "é"], "settings": "mine"}
 

@@ -8,20 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hc_interp.components import (
-    EMBED,
-    MLP,
-    OUTPUT,
-    Head,
-    Subnetwork,
-    component,
-    components,
-    execution_order,
-    is_upstream,
-    universe,
-)
+from hc_interp.components import EMBED, MLP, OUTPUT, Head, component, components, execution_order, is_upstream, universe
 from hc_interp.errors import ComponentError, ResultError, SearchError
 from hc_interp.shares import kept_count
+from hc_interp.subnetwork import Subnetwork
 
 ALL = universe(3, 4)
 subsets = st.sets(st.sampled_from(ALL))

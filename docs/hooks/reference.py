@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[2]
 SECTIONS = {
     "models": "Models",
     "components": "Components",
+    "subnetwork": "Components",
     "data": "Data",
     "interventions": "Interventions",
     "search": "Search",

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
 from hc_interp.data.encode import batches
 from hc_interp.data.examples import Examples
 from hc_interp.data.labels import regrouped
@@ -28,6 +27,7 @@ from hc_interp.models.one_word import at_one_word
 from hc_interp.progress import stage
 from hc_interp.records.provenance import provenance
 from hc_interp.statistics.samples import check_level
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hc_interp.components import Component, Subnetwork, components
+from hc_interp.components import Component, components
 from hc_interp.data.encode import batches
 from hc_interp.data.labels import regrouped
 from hc_interp.data.parts import Data, as_parts, fingerprint, sources_of
@@ -27,6 +27,7 @@ from hc_interp.records.provenance import provenance
 from hc_interp.search.plan import seed_of
 from hc_interp.search.ranking import Ranking, best
 from hc_interp.shares import share_count
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of components kept, as in the MIB benchmark

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hc_interp.components import Subnetwork
 from hc_interp.evaluation.result import FULL
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import Interval, bootstrap, ratio_interval
+from hc_interp.subnetwork import Subnetwork
 
 EMPTY = "nothing kept"  # the name of the model in which every component is replaced
 PerExample = dict[str, Float[np.ndarray, " example"]]

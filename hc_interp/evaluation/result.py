@@ -10,12 +10,12 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import DataError
 from hc_interp.evaluation.scores import BOUNDS, Scores
 from hc_interp.records.result import Result
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
+from hc_interp.subnetwork import Subnetwork
 
 FULL, INTERVENED, VALIDATION = "full", "intervened", "validation"
 SCORES = ("separation", "pull", "in_domain_auc", "recentred_right", "recentred_wrong")  # columns of `scores()`

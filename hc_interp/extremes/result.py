@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Component, Subnetwork
+from hc_interp.components import Component
 from hc_interp.evaluation.result import VALIDATION, Evaluation
 from hc_interp.evaluation.scores import Scores
 from hc_interp.extremes.rows import HELD_OUT, SELECT, TEST
@@ -17,6 +17,7 @@ from hc_interp.records.result import Result
 from hc_interp.statistics.estimate import Estimate
 from hc_interp.statistics.tests import TIE, Interval, clopper_pearson
 from hc_interp.statistics.units import SOURCE, Units
+from hc_interp.subnetwork import Subnetwork
 
 FULL, BEST, LOW, HIGH = "full", "best", "low", "high"
 SYSTEMS = (FULL, BEST, LOW, HIGH)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
-from hc_interp.components import Component, Subnetwork
+from hc_interp.components import Component
 from hc_interp.data.examples import Examples
 from hc_interp.data.part_units import part_units
 from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, labelled, pick, sources_of
@@ -44,6 +44,7 @@ from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.statistics.samples import check_level
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 EXTREMES_VERSION = 3  # raised when the rules of the search change, so that a folder does not mix rounds of two versions

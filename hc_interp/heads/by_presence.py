@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.components import Subnetwork
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import Subnetworks, evaluate
 from hc_interp.heads.evidence import N_PERMUTATIONS, EvidenceRequest, HeadEvidence, evidence, judged, select_examples
 from hc_interp.statistics.tests import permutation_p
+from hc_interp.subnetwork import Subnetwork
 
 SQUARES_ROUNDING = 1e-12  # numbers whose squared deviations sum to less than this are equal
 MIN_ORDERS = 24  # the orders of 4 subnetworks of one size; with fewer orders p cannot reach 0.05

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
-from hc_interp.components import MLP, Component, Head, Subnetwork, component
+from hc_interp.components import MLP, Component, Head, component
 from hc_interp.errors import ComponentError, HCError, warn
 from hc_interp.records.result import Result
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.sampling.sample import SubnetworkSample
+from hc_interp.subnetwork import Subnetwork
 
 ONE_MASK = 0.75  # a larger mean Jaccard of heads means that the subnetworks are variants of one mask
 SHARE_ROUNDING = 1e-9  # so that a share of 7/25 needs 7 of 25 subnetworks and not 8 in binary floating point

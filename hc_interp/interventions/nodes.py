@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import At, Head, Part, Subnetwork, by_component, components, whole
+from hc_interp.components import At, Head, Part, by_component, components, whole
 from hc_interp.data.batch import Batch
 from hc_interp.data.roles import check_roles, role_mask, roles_mask
 from hc_interp.errors import InterventionError
@@ -18,6 +18,7 @@ from hc_interp.interventions.sources import Source, check_source, site_of, sourc
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import usable
 
 

@@ -4,19 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hc_interp.components import (
-    EMBED,
-    MLP,
-    OUTPUT,
-    End,
-    HasHeads,
-    Head,
-    Subnetwork,
-    by_component,
-    components,
-    heads_of,
-    whole,
-)
+from hc_interp.components import EMBED, MLP, OUTPUT, End, HasHeads, Head, by_component, components, heads_of, whole
 from hc_interp.data.batch import Batch
 from hc_interp.data.roles import check_roles
 from hc_interp.errors import InterventionError
@@ -25,6 +13,7 @@ from hc_interp.interventions.sources import Source, check_source, site_of
 from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
+from hc_interp.subnetwork import Subnetwork
 
 EndNames = str | PathEnd | Subnetwork | HasHeads | Iterable[str | PathEnd]
 

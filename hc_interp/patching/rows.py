@@ -5,22 +5,12 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-from hc_interp.components import (
-    OUTPUT,
-    At,
-    Component,
-    Head,
-    Subnetwork,
-    check_role,
-    components,
-    heads_of,
-    is_upstream,
-    whole,
-)
+from hc_interp.components import OUTPUT, At, Component, Head, check_role, components, heads_of, is_upstream, whole
 from hc_interp.errors import InterventionError
 from hc_interp.interventions.path_steps import INPUTS, PathEnd
 from hc_interp.interventions.paths import EndNames, path_ends, path_inputs
 from hc_interp.patching.effects import label
+from hc_interp.subnetwork import Subnetwork
 
 Members = tuple[PathEnd, ...]
 EndGroups = EndNames | Iterable[EndNames]  # an item that has several components is one sender (or receiver)

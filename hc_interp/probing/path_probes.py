@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from hc_interp.components import Head, HeadNames, Subnetwork, components, heads_of, is_upstream
+from hc_interp.components import Head, HeadNames, components, heads_of, is_upstream
 from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError, DataError
 from hc_interp.interventions.paths import PatchPath
@@ -20,6 +20,7 @@ from hc_interp.probing.probe import each_site, fit_site
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.records.provenance import described, provenance
 from hc_interp.statistics.samples import generator
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 INPUT_KINDS = ("q", "k", "v", "q_in", "k_in", "v_in")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hc_interp.components import MLP, Component, HeadNames, Subnetwork, components, execution_order, heads_of
+from hc_interp.components import MLP, Component, HeadNames, components, execution_order, heads_of
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, HCError
@@ -23,6 +23,7 @@ from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
 from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.statistics.samples import check_level
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 # The most that is measured where the arguments do not say, and how many rows a case's examples bring along.

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.checksum import note_unchecked, read_checked, write_checked
-from hc_interp.components import MLP, At, End, Head, Subnetwork, component
+from hc_interp.components import MLP, At, End, Head, component
 from hc_interp.errors import ChecksumError, HCError, ResultError
+from hc_interp.subnetwork import Subnetwork
 
 # The module that defines each kind of result, as text, so that a file is read without importing every module first.
 MODULES = {

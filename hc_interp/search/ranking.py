@@ -8,12 +8,13 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from hc_interp.components import Component, Head, Subnetwork
+from hc_interp.components import Component, Head
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
 from hc_interp.search.hard_concrete import top_indices
 from hc_interp.shares import kept_count
 from hc_interp.statistics.tests import bootstrap
+from hc_interp.subnetwork import Subnetwork
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
 from hc_interp.shares import same_share
+from hc_interp.subnetwork import Subnetwork
 
 ROUNDS = ["run", "round", "examples", "before", "after", "traded"]
 HISTORY = ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]

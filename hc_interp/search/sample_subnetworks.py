@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 
-from hc_interp.components import Subnetwork
 from hc_interp.data.part_units import part_units
 from hc_interp.data.parts import Data, as_parts, fingerprint, labelled, pick
 from hc_interp.data.units import Levels
@@ -36,6 +35,7 @@ from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
 from hc_interp.search.training_run import EVAL_SIZE
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
 SAMPLE_VERSION = 3  # raised when the rules of the sampler change, so that a folder does not mix masks of two versions

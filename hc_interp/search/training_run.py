@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from hc_interp.components import Subnetwork
 from hc_interp.errors import SearchError
 from hc_interp.interventions.nodes import Keep
 from hc_interp.metrics import kl_divergence
@@ -23,6 +22,7 @@ from hc_interp.search.store import FinishedRun
 from hc_interp.search.swaps import Round, swap_components
 from hc_interp.search.training import Training
 from hc_interp.shares import kept_count
+from hc_interp.subnetwork import Subnetwork
 
 EVAL_SIZE = 64  # examples of one pass without gradients
 

@@ -10,7 +10,7 @@ from tiny import LABELS, tiny_module
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import Head
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
 from hc_interp.errors import ComponentError, DataError, HCError, HCWarning, InterventionError
@@ -22,6 +22,7 @@ from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep
 from hc_interp.models.load import load
 from hc_interp.statistics.tests import bootstrap, clopper_pearson
+from hc_interp.subnetwork import Subnetwork
 
 WORDS = ["the", "doctor", "lawyer", "saw", "near", "old", "red", "judge", "called", "not"]
 SWAP, PREPOSITION = "lexical_overlap_ln_subject/object_swap", "lexical_overlap_ln_preposition"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import Head
 from hc_interp.data.batch import Batch
 from hc_interp.errors import HCError, LabelError
 from hc_interp.evaluation.faithfulness import _halves, faithfulness, faithfulness_curve
@@ -17,6 +17,7 @@ from hc_interp.interventions.nodes import Keep
 from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.search.screens import leave_one_out
+from hc_interp.subnetwork import Subnetwork
 
 GROUPS = ((0,), (1,), (2,))
 

@@ -10,7 +10,7 @@ import torch
 from extremes_world import ALL, ROWS, made_task
 
 from hc_interp import figures, testbeds
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import Head
 from hc_interp.errors import DataError, HCError, ResultError, SearchError
 from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.evaluation.result import VALIDATION
@@ -20,6 +20,7 @@ from hc_interp.extremes.rows import HELD_OUT, SELECT, TEST
 from hc_interp.extremes.search_extremes import search_extremes
 from hc_interp.interventions.nodes import Keep
 from hc_interp.records.result import read
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.testbeds import language
 
 SMALL = {"rows": ROWS, "rounds": 6, "steps": 4}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hc_interp import figures
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import Head
 from hc_interp.errors import HCError
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
@@ -17,6 +17,7 @@ from hc_interp.models.site import Site
 from hc_interp.probing.path_result import PathProbes
 from hc_interp.probing.probe_map import ProbeMap
 from hc_interp.statistics.tests import Interval
+from hc_interp.subnetwork import Subnetwork
 
 WIDTHS = ("single", "double")
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from hc_interp import figures
-from hc_interp.components import Subnetwork
 from hc_interp.errors import DataError, HCError, ResultError
 from hc_interp.evaluation.effective_size import effective_size
 from hc_interp.figures.style import INCHES
 from hc_interp.reports.headline import answer, question
 from hc_interp.runs.results import RunResults
+from hc_interp.subnetwork import Subnetwork
 
 WIDTHS = ("single", "double")
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hc_interp.components import MLP, Head, Subnetwork, universe
+from hc_interp.components import MLP, Head, universe
 from hc_interp.errors import ComponentError, HCError, HCWarning
 from hc_interp.heads.core import HeuristicCore, core_size_by_chance, heuristic_core, jaccard_by_chance, needed
+from hc_interp.subnetwork import Subnetwork
 
 ALL = universe(2, 3)
 

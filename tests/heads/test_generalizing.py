@@ -10,7 +10,7 @@ from built_reading import CLASSES, CORE, DECOYS, GROUPS, READER, built_model, ex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hc_interp.components import Head, Subnetwork
+from hc_interp.components import Head
 from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.examples import Examples
 from hc_interp.data.task import Task
@@ -23,6 +23,7 @@ from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
 from hc_interp.interventions.means import mean_activations
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.statistics.tests import fdr
+from hc_interp.subnetwork import Subnetwork
 from hc_interp.testbeds import null
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
+from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ComponentError, HCError, InterventionError
 from hc_interp.heads.core import heuristic_core
@@ -17,6 +17,7 @@ from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.load import load
 from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
+from hc_interp.subnetwork import Subnetwork
 
 MODEL = load(tiny_module("bert"), labels=LABELS)
 BATCH = tiny_batch(4)

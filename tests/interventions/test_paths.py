@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_batch
 from twin import Twin
 
-from hc_interp.components import MLP, OUTPUT, Head, Subnetwork
+from hc_interp.components import MLP, OUTPUT, Head
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Ablate, Keep, Scale, SoftMask
@@ -13,6 +13,7 @@ from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.interventions.sites import Edit, Patch, Steer
 from hc_interp.models.site import Site
+from hc_interp.subnetwork import Subnetwork
 
 CLOSE = {"atol": 1e-10, "rtol": 0}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
+from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import ModelError
 from hc_interp.interventions.donors import Donors
@@ -23,6 +23,7 @@ from hc_interp.models.site import HEAD_KINDS, LAYER_KINDS, Site
 from hc_interp.models.taps import TAP_SHAPES, Tap
 from hc_interp.models.transformer_lens_backend import TransformerLensBackend
 from hc_interp.patching.path_effects import path_effects
+from hc_interp.subnetwork import Subnetwork
 
 CLOSE = {"atol": 1e-10, "rtol": 0}
 SITES = [Site.embed(), *(Site(layer, kind) for layer in range(3) for kind in LAYER_KINDS), Site.pooled()]

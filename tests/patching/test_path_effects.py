@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import tiny_batch
 
-from hc_interp.components import MLP, OUTPUT, Head, Subnetwork
+from hc_interp.components import MLP, OUTPUT, Head
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.errors import ComponentError, DataError, HCError, InterventionError, LabelError
@@ -17,6 +17,7 @@ from hc_interp.interventions.path_steps import ROUTES
 from hc_interp.interventions.paths import PatchPath
 from hc_interp.patching.effects import PathEffects
 from hc_interp.patching.path_effects import path_effects
+from hc_interp.subnetwork import Subnetwork
 
 CLEAN = tiny_batch(5)
 CORRUPT = replace(CLEAN, input_ids=torch.where(CLEAN.attention_mask > 0, CLEAN.input_ids * 7 % 50 + 5, CLEAN.input_ids))

@@ -9,7 +9,7 @@ from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs, twin_effect
 from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork
+from hc_interp.components import EMBED, MLP, OUTPUT, Head
 from hc_interp.data.align import encode_pairs
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.errors import HCError
@@ -23,6 +23,7 @@ from hc_interp.models.site import Site
 from hc_interp.patching import sweep as sweep_module
 from hc_interp.patching.equal_lengths import equal_lengths
 from hc_interp.patching.path_effects import path_effects
+from hc_interp.subnetwork import Subnetwork
 
 GROUPED = [(Head(0, 0), Head(1, 2)), (EMBED, MLP(1)), Head(1, 1)]
 INTO = [(Head(1, 0), Head(2, 1)), (MLP(1), Head(2, 2)), (Head(2, 0), Head(2, 1)), MLP(2), (Head(1, 1), MLP(1))]

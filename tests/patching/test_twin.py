@@ -8,7 +8,7 @@ from path_pairs import GROUPS, RECEIVERS, SENDERS, make_pairs, twin_effect
 from tiny import LABELS, tiny_batch, tiny_module
 from twin import Twin
 
-from hc_interp.components import MLP, Head, Subnetwork, is_upstream
+from hc_interp.components import MLP, Head, is_upstream
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.nodes import Keep
 from hc_interp.interventions.path_steps import ROUTES
@@ -16,6 +16,7 @@ from hc_interp.interventions.paths import PatchPath
 from hc_interp.metrics import MetricRows, logit_diff
 from hc_interp.models.load import load
 from hc_interp.patching.path_effects import path_effects
+from hc_interp.subnetwork import Subnetwork
 
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations("qkv", n)]
 

@@ -9,7 +9,7 @@ import torch
 from built_reading import CORE, READER, READERS, STORIES, built_model, examples, pairs
 from good_sample import good_sample
 
-from hc_interp.components import MLP, Head, Subnetwork
+from hc_interp.components import MLP, Head
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.task import Task
@@ -28,6 +28,7 @@ from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.one_direction import signs_disagree, upper_limit
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
+from hc_interp.subnetwork import Subnetwork
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 import hc_interp
 from hc_interp.checksum import FORMAT, write_checked
-from hc_interp.components import EMBED, MLP, OUTPUT, Head, Subnetwork, universe
+from hc_interp.components import EMBED, MLP, OUTPUT, Head, universe
 from hc_interp.errors import ResultError
 from hc_interp.records.result import MODULES, Result, read
+from hc_interp.subnetwork import Subnetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,7 +312,7 @@ def test_a_fresh_interpreter_reads_a_file_of_each_kind(tmp_path, results) -> Non
         r"holds a PathEffects, not a Evaluation\. Load it with PathEffects\.load, or with hc\.read", message
     )
     assert kinds == {name: f"{module}.{name}" for name, module in MODULES.items()} | {
-        "Subnetwork": "hc_interp.components.Subnetwork"
+        "Subnetwork": "hc_interp.subnetwork.Subnetwork"
     }
 
 

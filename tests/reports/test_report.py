@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from browser import chromium, opened
 
-from hc_interp.components import Subnetwork
 from hc_interp.errors import ResultError
 from hc_interp.figures.images import NoBrowser
 from hc_interp.figures.numbers import percent, span
 from hc_interp.reports.report import draw_run, report
 from hc_interp.reports.words import edge_words, evaluation_words, generalizing_words, reading_words
 from hc_interp.runs.results import RunResults
+from hc_interp.subnetwork import Subnetwork
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source", "wbr"}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from hc_interp.components import Subnetwork
 from hc_interp.data.load import load_task
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.interventions.means import mean_activations
 from hc_interp.models.load import load
 from hc_interp.models.zoo_cards import ZOO
 from hc_interp.search.search_masks import search_masks
+from hc_interp.subnetwork import Subnetwork
 
 pytestmark = pytest.mark.skipif(
     "HC_INTERP_DATA" not in os.environ, reason="HC_INTERP_DATA does not name the folder of the real data"

@@ -8,7 +8,7 @@ import torch
 from texts import word_tokenizer
 from tiny import LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import MLP, Head, Subnetwork
+from hc_interp.components import MLP, Head
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
@@ -25,6 +25,7 @@ from hc_interp.search.ranking import binary
 from hc_interp.search.result import MaskSearch
 from hc_interp.search.screens import attribution_patching, gradient_importance, leave_one_out
 from hc_interp.search.search_masks import search_masks
+from hc_interp.subnetwork import Subnetwork
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny import FAMILIES, LABELS, tiny_batch, tiny_module
 
-from hc_interp.components import Subnetwork
 from hc_interp.errors import SearchError
 from hc_interp.interventions.donors import Donors
 from hc_interp.interventions.means import mean_activations
@@ -21,6 +20,7 @@ from hc_interp.search import swaps as module
 from hc_interp.search.objective import Objective
 from hc_interp.search.pool import build_pool
 from hc_interp.search.swaps import linear_logits, mask_losses, perturbed, ranked_swaps, swap_components
+from hc_interp.subnetwork import Subnetwork
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ class _Prompt:
     """What one prompt is made of: A is the indirect object, B the subject, and `others` are three unrelated names."""
 
     def __init__(self, names: Sequence[str], case: str, rng: np.random.Generator) -> None:
-        order: list[int] = rng.choice(len(names), size=FEWEST, replace=False).tolist()  # type: ignore[assignment]
+        order = [int(i) for i in rng.choice(len(names), size=FEWEST, replace=False)]
         drawn = [names[i] for i in order]
         self.a, self.b = drawn[:2]
         self.others: tuple[str, str, str] = (drawn[2], drawn[3], drawn[4])

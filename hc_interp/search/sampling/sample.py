@@ -9,12 +9,13 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.components import Component, Head, Subnetwork, components
+from hc_interp.components import Component, Head, components
 from hc_interp.errors import SearchError
 from hc_interp.records.result import Result
 from hc_interp.search.sampling.alternatives import COLUMNS, SMALLEST, Alternatives, Group, contrast_table, grouped
 from hc_interp.search.sampling.pairs import pair_table
 from hc_interp.statistics.chains import Mixing, mixing
+from hc_interp.subnetwork import Subnetwork
 
 # A component has mixed with a split R-hat of at most this, and an effective sample of at least that.
 RHAT, ESS = 1.05, 50
