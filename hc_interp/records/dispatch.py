@@ -43,7 +43,7 @@ def make_missing(
         return
     assert store is not None
     if keys:
-        Dispatch(work, dict(keys), store, runner.executor, runner.threads, progress).run()
+        Dispatch(work, dict(keys), store, runner.executor, runner.threads, progress, not runner.temporary).run()
     for name in keys:
         yield name, _read(store, name)
 
@@ -71,6 +71,7 @@ class Dispatch:
     executor: Executor
     threads: int
     progress: Stage
+    keeps: bool = True  # the store's folder stays after the call
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     failed: dict[str, str] = field(default_factory=dict)
     _queue: deque[str] = field(default_factory=deque)
@@ -252,6 +253,8 @@ class Dispatch:
         return sum(self.store.path(name).exists() for name in self.keys)
 
     def _how_to_go_on(self, what: str) -> str:
+        if not self.keeps:
+            return f"{what}. Nothing is kept: give {self.store.argument}= a folder, and finished pieces stay there."
         return (
             f"{what}. {self._n_there()} of {len(self.keys)} pieces are in {self.store.folder}. The same call with the "
             f"same {self.store.argument}= makes the others."
@@ -261,7 +264,10 @@ class Dispatch:
         errors = list(dict.fromkeys(self.failed.values()))
         shown = ", ".join(list(self.failed)[:3]) + (f" and {len(self.failed) - 3} more" if len(self.failed) > 3 else "")
         others = "" if len(errors) == 1 else f" (and {len(errors) - 1} other errors; hc-interp status has them)"
+        failed = f"{len(self.failed)} of {len(self.keys)} pieces could not be made: {shown}. {errors[0]}"
+        if not self.keeps:
+            return self._how_to_go_on(failed.rstrip("."))
         return (
-            f"{len(self.failed)} of {len(self.keys)} pieces could not be made: {shown}. {errors[0]}{others} The other "
-            f"{len(self.keys) - len(self.failed)} are in {self.store.folder}; the same call tries these again."
+            f"{failed}{others} The other {len(self.keys) - len(self.failed)} are in {self.store.folder}; the same call "
+            "tries these again."
         )

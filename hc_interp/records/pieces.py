@@ -69,11 +69,12 @@ class Executor(Protocol):
 @dataclass(frozen=True)
 class Runner:
     """Where pieces are made, in this process or by an executor, the number of threads of each, and the folder of the
-    finished ones (None: nowhere)."""
+    finished ones (None: nowhere), which may be `temporary`."""
 
     executor: Executor | None = None
     threads: int = 1
     folder: Path | None = None
+    temporary: bool = False
 
     @classmethod
     def of(cls, executor: Executor | None, threads: int, resume: str | Path | None) -> "Runner":
@@ -92,7 +93,7 @@ class Runner:
         if executor is None or resume is not None:
             return cls(executor, int(threads), None if resume is None else Path(resume))
         folder = Path(tempfile.mkdtemp(prefix="hc-interp-pieces-"))
-        runner = cls(executor, int(threads), folder)
+        runner = cls(executor, int(threads), folder, temporary=True)
         weakref.finalize(runner, shutil.rmtree, folder, ignore_errors=True)
         return runner
 

@@ -94,6 +94,17 @@ def test_a_piece_that_is_always_lost_is_named_and_the_others_are_kept(tmp_path) 
     assert Status.of(tmp_path).failed == {}
 
 
+def test_what_failed_in_a_temporary_folder_is_not_said_to_be_kept() -> None:
+    runner = Runner.of(Inline(lambda number: RuntimeError("preempted")), 1, None)
+    assert runner.folder is not None
+    store = SquareStore(runner.folder, "settings")
+    with pytest.raises(
+        HCError, match=r"5 of 5 pieces could not be made: .*Nothing is kept: give resume= a folder"
+    ) as e:
+        dict(make_missing(WORK, WORK.keys, store, runner, SILENT))
+    assert "The same call" not in str(e.value)
+
+
 def test_a_piece_that_fails_is_tried_once_more_and_one_that_is_refused_is_not(tmp_path) -> None:
     executor = Inline()
     with pytest.raises(HCError, match=r"2 of 5 pieces could not be made: square-001, square-003\. number 1 is wrong"):
