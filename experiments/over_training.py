@@ -59,7 +59,7 @@ def main() -> None:
     hc.figures.effective_size(by_group).write(given.out / f"sizes{given.suffix}")
     table = pd.concat([size.to_frame().assign(group=name) for name, size in by_group.items()])
     table.to_csv(given.out / "sizes.csv", index=False, float_format="%.4f")
-    print(table.groupby(["group", "step"])["size"].mean().unstack().to_string())
+    print(table.pivot_table(index="group", columns="step", values="size").to_string())
 
 
 def taken(name: str, analysis: Callable[[Any], Any], *, series: Any, out: Path, suffix: str) -> OverTraining:

@@ -77,8 +77,8 @@ def test_over_training_of_subnetworks_shows_effective_sizes(
     out, drawn = tmp_path / "found.json", tmp_path / "sizes.svg"
     done = hc_interp_call(
         "over-training", "--series", str(finished_series), "--task", "overlap-grammar", "--analysis", "subnetworks",
-        "--sparsities", "0.25,0.75", "--seeds", "1", "--search-steps", "1", "--max-per-case", "2", "--mean-examples", "8",
-        "--steps", "0,3", "--out", str(out), "--figure", str(drawn),
+        "--sparsities", "0.25,0.75", "--seeds", "1", "--search-steps", "1", "--max-per-case", "2",
+        "--mean-examples", "8", "--steps", "0,3", "--out", str(out), "--figure", str(drawn),
     )  # fmt: skip
     assert done.code == 0, done.err
     found = hc.read(out)
