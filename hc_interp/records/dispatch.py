@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pickle import PicklingError
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -22,6 +23,7 @@ from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store
 
+PACKAGE = "hc_interp"
 PARCELS = "parcels"
 LOSSES = 5  # how often a piece is tried again whose worker was lost (killed, preempted, out of time)
 FAILURES = 1  # how often a piece is tried again that raised an error of another package
@@ -94,6 +96,7 @@ class Dispatch:
     _barren: int = 0  # how often the workers ended together without having begun a piece
 
     def run(self) -> None:
+        self._check_dask()
         self.store = replace(self.store, folder=self.store.folder.absolute())  # workers may run in other folders
         self.parcel = self.parcel or write_parcel(self.store.folder / PARCELS, self.work)
         self.ledger = Ledger(self.store.folder)
@@ -114,6 +117,16 @@ class Dispatch:
             self.ledger.end(self.failed)
         if self.failed:
             raise HCError(self._what_failed())
+
+    def _check_dask(self) -> None:
+        """Raise `HCError` if a worker of a Dask client lacks the package: Dask would wait for its answers for ever."""
+        client = getattr(self.executor, "client", self.executor)
+        if not (hasattr(client, "run") and hasattr(client, "scheduler_info")):
+            return
+        for worker, answer in client.run(import_module, PACKAGE, on_error="return").items():
+            if isinstance(answer, Exception):
+                what = f"The worker {worker} cannot import {PACKAGE} ({in_one_line(answer)})"
+                raise HCError(f"{what}. Start the workers in the environment of this process.") from answer
 
     # What goes out
 
@@ -213,7 +226,7 @@ class Dispatch:
         When the workers of a pool end together, only pieces that they were making count as tried: those with a lease.
         """
         said = _with_causes(error)
-        for package in ("hc_interp", "cloudpickle", "torch"):
+        for package in (PACKAGE, "cloudpickle", "torch"):
             if f"No module named '{package}'" in said:
                 how = "Start the workers in the environment of this process"
                 raise HCError(self._how_to_go_on(f"A worker lacks {package}. {how}")) from error

@@ -1,6 +1,7 @@
 """Pieces that an executor's workers make: the same files, tried again where they were lost, named where they failed."""
 
 import errno
+import json
 import pickle
 import re
 from concurrent.futures import BrokenExecutor, Future
@@ -172,6 +173,24 @@ def test_a_worker_without_the_package_stops_the_call_at_once(wrap, tmp_path) -> 
     with pytest.raises(HCError, match=r"A worker lacks hc_interp\. .* 0 of 5 pieces are in"):
         run(WORK, tmp_path, executor)
     assert executor.submitted == 5
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["client", "hc.spread.dask"])
+def test_dask_workers_are_asked_for_the_package_before_anything_is_sent(inside, tmp_path) -> None:
+    class Client(Inline):
+        scheduler_info = None
+
+        def run(self, fn, *args, on_error):
+            assert (fn("json"), args, on_error) == (json, ("hc_interp",), "return")
+            return {"tcp://one:1": json, "tcp://two:2": ModuleNotFoundError("No module named 'hc_interp'")}
+
+    client = executor = Client()
+    if inside:
+        executor = Inline()
+        executor.client = client  # type: ignore[attr-defined]
+    with pytest.raises(HCError, match=r"The worker tcp://two:2 cannot import hc_interp \(.*Start the workers in"):
+        run(WORK, tmp_path, executor)
+    assert executor.submitted == 0
 
 
 def test_an_executor_that_takes_nothing_is_one_error(tmp_path) -> None:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 import hc_interp as hc
+from hc_interp.errors import HCError
+from hc_interp.records import dispatch
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,11 @@ def test_an_engine_writes_the_bytes_of_a_call_without_it(name, calls, here, tmp_
     expected = written(here)
     assert len(expected) > 2 * len(calls)
     assert written(tmp_path) == expected
+
+
+def test_dask_asks_its_workers_for_the_package(monkeypatch, calls, tmp_path) -> None:
+    """A worker without the package would never answer."""
+    monkeypatch.setattr(dispatch, "PACKAGE", "no_such_package")
+    with hc.spread.dask(1) as executor, pytest.raises(HCError, match=r"The worker tcp.* cannot import no_such_package"):
+        calls["sweep"](resume=tmp_path, executor=executor)
+    assert not list(tmp_path.glob("block-*"))
