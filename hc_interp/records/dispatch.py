@@ -120,7 +120,7 @@ class Dispatch:
 
     def _check_dask(self) -> None:
         """Raise `HCError` if a worker of a Dask client lacks the package: Dask would wait for its answers for ever."""
-        client = getattr(self.executor, "client", self.executor)
+        client: Any = getattr(self.executor, "client", self.executor)
         if not (hasattr(client, "run") and hasattr(client, "scheduler_info")):
             return
         for worker, answer in client.run(import_module, PACKAGE, on_error="return").items():
