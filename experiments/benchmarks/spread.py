@@ -37,7 +37,7 @@ from hc_interp.records.store import Store
 
 EMPTY = 200  # pieces that do nothing, of which the overhead is measured
 REPEATS = 3  # of the speed-up, of which the median is reported
-PAIRS, SEEDS, STEPS = 32, 8, 20
+PAIRS, SEEDS, STEPS = 192, 8, 20
 
 
 @dataclass(frozen=True, eq=False)
