@@ -165,7 +165,8 @@ def told_at(ready: Prepared, movers: Sequence[hc.Head], frame: pd.DataFrame) -> 
         lost[place] = (full - ready.scores(cut)[0]) / full
     return {
         "tellers": " ".join(map(str, tellers)), "told_at": role, "through": " ".join(dict.fromkeys(there["through"])),
-        "told": best["node_share"], "told_low": best["node_share_low"], "told_high": best["node_share_high"],
+        "told": float(best["node_share"]), "told_low": float(best["node_share_low"]),
+        "told_high": float(best["node_share_high"]),
         "lost_there": lost[role], "lost_elsewhere": max(value for place, value in lost.items() if place != role),
     }  # fmt: skip
 
@@ -206,19 +207,19 @@ def judged(row: Mapping[str, Any]) -> dict[str, bool]:
     }
 
 
-def trained(seed: int, steps: int = ioi_model.STEPS) -> tuple[dict[str, Any], Prepared]:
+def trained(seed: int, pairs: int) -> tuple[dict[str, Any], Prepared]:
     """What training says of itself, and the model on names that never occurred."""
     start, tokenizer = time.process_time(), ioi_model.word_tokenizer()
-    module, step, right = ioi_model.train(seed, tokenizer, steps=steps, report=True)
+    module, step, right = ioi_model.train(seed, tokenizer, report=True)
     model = hc.load(module, tokenizer=tokenizer)
-    ready = Prepared.of(model, prompts.ioi(model, seed, None, names=ioi_model.NEW), seed)
+    ready = Prepared.of(model, prompts.ioi(model, seed, None, names=ioi_model.NEW), seed, pairs)
     seconds = round(time.process_time() - start)
     return {"seed": seed, "steps": step, "train_seconds": seconds, "new_names": right}, ready
 
 
-def loaded(name: str) -> tuple[dict[str, Any], Prepared]:
+def loaded(name: str, pairs: int) -> tuple[dict[str, Any], Prepared]:
     model = hc.load(name)
-    return {"seed": name}, Prepared.of(model, hc.load_task("ioi", tokenizer=model), 0)
+    return {"seed": name}, Prepared.of(model, hc.load_task("ioi", tokenizer=model), 0, pairs)
 
 
 def write(path: Path, rows: Sequence[Mapping[Any, Any]]) -> None:
@@ -244,14 +245,15 @@ def main() -> None:
     seeds = range(options.first, options.first + options.seeds)
     for make in [partial(loaded, options.model)] if options.model else [partial(trained, seed) for seed in seeds]:
         start = time.process_time()
-        told, ready = make()
+        about, ready = make(options.pairs)
         row, paths = measure(ready, options.pairs)
-        row = told | row
+        row = about | row
         row = dict.fromkeys(COLUMNS, "") | row | judged(row) | {"seconds": round(time.process_time() - start)}
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
         write(options.out, [row])
         if options.paths:
-            listed = paths.reindex(columns=PATH_COLUMNS).fillna("").to_dict("records")
+            listed = paths.reindex(columns=PATH_COLUMNS).astype(object)
+            listed = listed.where(listed.notna(), "").to_dict("records")
             write(options.paths, [{"seed": row["seed"], **path} for path in listed])
 
 
