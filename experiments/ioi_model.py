@@ -4,12 +4,12 @@ The prompts are those of the task "ioi", with made-up names in three lists: name
 training stops, and names that occur in neither. A name that never occurred can be copied because the word vectors are
 random, stay as they are, and serve as input and as output.
 
-From the usual start such a model learns within 100 steps to name one of the two people, and then stays there (2,300
-steps, loss 1.1 on new names): it does not learn to tell that a name occurs twice. So two of the four heads in each
-layer start able to compare words. The first has keys that are the negatives of its queries, so that it attends to other
-words than the present one, and the last has keys that are its queries, so that it attends to the same; the output of
-both is the transpose of their values. (Starts of this form: Trockman and Kolter 2023, arXiv 2305.09828.) The two heads
-between start as usual. Which heads move the name, from where, and what tells them, is left to training.
+From the usual start such a model soon names one of the two people, and stays there (one model: right on .53 of new
+names after 1,500 steps). It does not learn to tell that a name occurs twice. So two of the four heads in each layer
+start able to compare words. The first has keys that are the negatives of its queries, so that it attends to other words
+than the present one, and the last has keys that are its queries, so that it attends to the same; the output of both is
+the transpose of their values. (Starts of this form: Trockman and Kolter 2023, arXiv 2305.09828.) The two heads between
+start as usual. Which heads move the name, from where, and what tells them, is left to training.
 """
 
 import itertools
