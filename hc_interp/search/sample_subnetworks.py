@@ -114,9 +114,8 @@ def sample_subnetworks(
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
-    reads_labels = objective == "task" or (
-        epsilon is None and all_scored(model, parts)
-    )  # epsilon is chosen by accuracy
+    by_accuracy = epsilon is None and all_scored(model, parts)
+    reads_labels = objective == "task" or by_accuracy
     folder = None
     if resume is not None:
         used = shaping(parts, with_labels=reads_labels)
