@@ -201,6 +201,28 @@ def test_mask_gradients_equal_the_twins(name, models, twin) -> None:
 
 
 @torch.no_grad()
+def test_a_path_inside_a_mask_equals_the_twins(name, models, twin) -> None:
+    """Interventions compose, in both engines: all three runs of a path are made under the mask before it."""
+    if not is_first(name) or FAMILIES[name].readout == "vocabulary":
+        return
+    model, (senders, receivers, through) = models[-1], PATHS[1]
+    values = torch.linspace(0.3, 1, len(model.components), dtype=model.dtype)
+    edits = {}
+    for layer, part in enumerate(values.split(model.n_heads + 1)):
+        edits[layer, "z"] = lambda value, part=part: value * part[:-1, None]
+        edits[layer, "mlp_out"] = lambda value, part=part: value * part[-1]
+    masked = read(name, twin.run(BATCH, edits)[0])
+    expected = twin.path(BATCH, PAIRS.corrupt, senders, receivers, through, "all", base_edits=edits)[0]
+    expected, mask = read(name, expected), SoftMask(values, 0)
+    path = PatchPath(senders, receivers, through, source=PAIRS, route="all")
+    close(name, model.logits(BATCH, [mask, path]), expected)
+    asked = {"joint": True, "route": "all", "metric": metric, "interventions": mask}
+    effects = path_effects(model, PAIRS, senders, receivers, through, **asked).effects.flatten()
+    close(name, torch.as_tensor(effects).double(), (expected - masked)[:, 1])
+    assert not torch.allclose(expected, masked)
+
+
+@torch.no_grad()
 def test_all_direct_paths_into_the_output_give_the_corrupt_run(name, models, twin) -> None:
     if not is_first(name):
         return
