@@ -179,8 +179,8 @@ def tasks(
     batch = hc.Batch(ids)
     other = ids.clone()
     other[:, length // 2] = ids[:, length // 2] % 99 + 1
-    sides = (hc.Batch(side[:n_pairs]) for side in (ids, other))
-    pairs = hc.ContrastPairs(*sides, [0] * n_pairs, groups=((0,), (1, 2)))
+    clean, corrupt = hc.Batch(ids[:n_pairs]), hc.Batch(other[:n_pairs])
+    pairs = hc.ContrastPairs(clean, corrupt, [0] * n_pairs, groups=((0,), (1, 2)))
     means = hc.mean_activations(model, batch)
     mask = torch.linspace(0.2, 1, len(model.components)).requires_grad_()
     every_z = [hc.Site(layer, "z") for layer in range(layers)]
