@@ -78,7 +78,7 @@ def subnetworks(
     mean_examples: int = MEAN_EXAMPLES,
     **settings: Any,
 ) -> Callable[[HookedModel], Evaluation]:
-    """`hc.evaluate` of searched subnetworks on a grid of sparsities: for `found.effective_size(cases)`.
+    """`hc.evaluate` of searched subnetworks on a grid of sparsities: for `found.effective_sizes(task)`.
 
     `settings` are those of `hc.search_masks`.
     """
