@@ -33,15 +33,25 @@ def checked_read_at(given: Any, readout: str, name: str) -> ReadAt | None:
             f"{name} puts out classes at every token, and which token is the answer was not said. {_EXPECTED}: "
             "hc.load(..., read_at=-2), hc.load(..., read_at=lambda batch: batch.attention_mask.sum(1) // 2)."
         )
-    is_rule = callable(given) or is_position(given)
-    if not is_rule:
+    if not _is_rule(given):
         raise ModelError(f"read_at={given!r} was given for {name}. {_EXPECTED}.")
     return given
+
+
+def _is_rule(given: Any) -> bool:
+    return callable(given) or is_position(given)
 
 
 def is_position(read_at: Any) -> bool:
     """Whether `read_at` is one position for all rows, which files and options of the command line can hold."""
     return isinstance(read_at, int) and not isinstance(read_at, bool)
+
+
+def in_words(read_at: ReadAt | None) -> str:
+    """Where a token classifier is read, for its `repr`; "" for other models."""
+    if read_at is None:
+        return ""
+    return f" at token {read_at}" if is_position(read_at) else " at tokens that a function gives"
 
 
 def read_positions(read_at: ReadAt, batch: Batch) -> Int[Tensor, " batch"]:

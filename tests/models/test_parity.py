@@ -48,6 +48,9 @@ PATHS = [
 ]
 
 
+ONE_INPUT = [([Head(0, 1)], [Head(2, 1)], (name,)) for name in "qk"]
+
+
 def metric(logits, rows):
     return logits[:, 1]
 
@@ -131,7 +134,8 @@ def test_paths_equal_the_twin(name, models, twin, route) -> None:
     if not is_first(name):
         return
     plain = read(name, twin.run(BATCH)[0])
-    for senders, receivers, through in PATHS:
+    alone = ONE_INPUT if route == "direct" and FAMILIES[name].readout != "vocabulary" else []
+    for senders, receivers, through in [*PATHS, *alone]:
         logits, _ = twin.path(BATCH, PAIRS.corrupt, senders, receivers, through, route)
         expected = read(name, logits)
         for model in models if route == "all" else models[:1]:

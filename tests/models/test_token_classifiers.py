@@ -98,6 +98,8 @@ def test_a_folder(tmp_path) -> None:
         hc.load(tmp_path)
     model = hc.load(tmp_path, read_at=1)
     assert model.labels == ("o", "b-per", "i-per")
+    assert "labels o, b-per, i-per at token 1," in repr(model)
+    assert "at tokens that a function gives," in repr(hc.load(tmp_path, read_at=before_last))
     assert hc.load(model.save(tmp_path / "again"), read_at=1).labels == model.labels
 
 
