@@ -5,7 +5,8 @@
 
 A process for each tree, of one thread, makes the same random module and computes when it is asked to; the other waits
 meanwhile. The order is old, new, new, old, ... Times are those of the process on its core, which other work on the
-machine changes little (caches, clock rate), and both trees alike. Each line has the median time in each tree, the
+machine changes little (caches, clock rate), and both trees alike. What a process happens to get in memory moves the
+times of all its sweeps, by a fifth and more: all of it is done in several pairs of processes (`--starts`). Each line has the median time in each tree, the
 median of new / old over the pairs with its quartiles, and the ratio of the two shortest times. Tasks whose numbers
 differ between the trees are marked.
 
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -102,30 +103,44 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument(
-        "--pairs", type=int, default=20, help="pairs of calls of a task, at least 8; of slow tasks a quarter"
+        "--pairs", type=int, default=16, help="pairs of calls of a task, at least 8; of slow tasks a quarter"
     )
+    parser.add_argument("--starts", type=int, default=4, help="pairs of processes, in each of which all calls are made")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         serve(options.worker)
         return
-    if options.old is None or options.new is None or options.pairs < 8:
-        parser.error("expected --old FOLDER and --new FOLDER, two source trees, and at least 8 --pairs")
+    if options.old is None or options.new is None or options.pairs < 8 or options.starts < 1:
+        parser.error("expected --old FOLDER and --new FOLDER, two source trees, at least 8 --pairs and 1 of --starts")
+    for family in options.families:
+        for size in options.sizes:
+            found = [comparisons(options, family, size) for _ in range(options.starts)]
+            for parts in zip(*found, strict=True):
+                print(joined(parts), flush=True)
+
+
+def comparisons(options: argparse.Namespace, family: str, size: str) -> list[Compared]:
+    """All tasks on one model, in two fresh processes."""
     old, new = Tree(options.old), Tree(options.new)
     try:
-        for family in options.families:
-            for size in options.sizes:
-                for task in options.tasks:
-                    print(compared(old, new, (family, size, task), options.pairs), flush=True)
+        return [compared(old, new, (family, size, task), options.pairs) for task in options.tasks]
     finally:
         old.close(), new.close()
+
+
+def joined(parts: Sequence[Compared]) -> Compared:
+    """One task in several pairs of processes."""
+    old, new = ([seconds for part in parts for seconds in getattr(part, side)] for side in ("old", "new"))
+    odd = next((part for part in parts if not part.same), parts[0])
+    return Compared(parts[0].name, old, new, odd.numbers)
 
 
 def compared(old: Tree, new: Tree, words: tuple[str, str, str], pairs: int) -> Compared:
     """One task, called once in each tree to warm up and then in turn."""
     numbers = old.ask(*words)[1], new.ask(*words)[1]
     times: dict[Tree, list[float]] = {old: [], new: []}
-    for pair in range(max(8, pairs // 4) if words[2] in SLOW else pairs):
+    for pair in range(pairs // 4 if words[2] in SLOW else pairs):
         for tree in (old, new) if pair % 2 == 0 else (new, old):
             times[tree].append(tree.ask(*words)[0])
     return Compared(" ".join(words), times[old], times[new], numbers)
