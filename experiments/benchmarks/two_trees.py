@@ -6,9 +6,9 @@
 A process for each tree, of one thread, makes the same random module and computes when it is asked to; the other waits
 meanwhile. The order is old, new, new, old, ... Times are those of the process on its core, which other work on the
 machine changes little (caches, clock rate), and both trees alike. What a process happens to get in memory moves the
-times of all its sweeps, by a fifth and more: all of it is done in several pairs of processes (`--starts`). Each line has the median time in each tree, the
-median of new / old over the pairs with its quartiles, and the ratio of the two shortest times. Tasks whose numbers
-differ between the trees are marked.
+times of all its sweeps, by a fifth and more: all of it is done in several pairs of processes (`--starts`). Each line
+has the median time in each tree, the median of new / old over the pairs with its quartiles, and the ratio of the two
+shortest times. Tasks whose numbers differ between the trees are marked.
 
 Tasks: a plain pass through the wrapper with all z captured, a step of a mask search (masked pass and its gradient), a
 pass under a patched path, an exact sweep and an attribution sweep of all heads into all later heads, and `hc.load`.

@@ -58,3 +58,7 @@ def test_ratios_are_new_by_old(script, number, marked) -> None:
     assert compared.ratios == [2, 1, 2, 0.5]
     assert " 1500.0 ->   2000.0 ms   1.500 (quartiles 0.625 to 2.000), of minima 2.000" in str(compared)
     assert ("ANOTHER NUMBER: 2 became 2.001" in str(compared)) is marked
+    other = script.Compared("bert tiny load", [1.0], [3.0], (2.0, 2.0))
+    both = script.joined([other, compared])
+    assert both.ratios == [3, 2, 1, 2, 0.5]
+    assert both.same is not marked
