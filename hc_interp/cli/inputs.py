@@ -38,13 +38,14 @@ def load(
     dtype: str | None,
     too_long: str = "refuse",
     template: str | None = None,
+    read_at: int | None = None,
 ) -> "tuple[hc.HookedModel, hc.Task]":
     """Load the model and the task. The task is loaded first, because an error in it shows sooner; prompts are made for
     the model."""
     quiet()
     prompts = task in PROMPT_TASKS
     data = None if prompts else hc.load_task(task, data_dir=data_dir, template=template)
-    loaded = hc.load(model, labels=label_names(labels), device=device, dtype=dtype)
+    loaded = hc.load(model, labels=label_names(labels), read_at=read_at, device=device, dtype=dtype)
     if data is None:
         data = hc.load_task(task, template=template, tokenizer=loaded)
     return loaded, data.fitting(loaded) if too_long == "drop" else data

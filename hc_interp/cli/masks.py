@@ -21,6 +21,7 @@ from hc_interp.cli.options import (
     MeanExamples,
     Model,
     Out,
+    ReadAt,
     Replace,
     Seed,
     TaskName,
@@ -48,6 +49,7 @@ def search(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -81,7 +83,7 @@ def search(
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
     with workers(on, jobs, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         result = hc.search_masks(
             loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
             source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
@@ -97,6 +99,7 @@ def subnetworks(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -125,7 +128,7 @@ def subnetworks(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Sample all good subnetworks of a size, and the core that they really share (hc.sample_subnetworks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     sample = hc.sample_subnetworks(
         loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
         source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
@@ -142,6 +145,7 @@ def extremes(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -177,7 +181,7 @@ def extremes(
     mean_examples: MeanExamples = DEFAULT.mean_examples,
 ) -> Shown:
     """Find the good subnetworks that generalize least and most (hc.search_extremes)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     found = hc.search_extremes(
         loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
         source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
@@ -200,6 +204,7 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -215,7 +220,7 @@ def evaluate(
 ) -> Shown:
     """Measure the accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
     evaluation = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
@@ -257,6 +262,7 @@ def generalizing(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -298,7 +304,7 @@ def generalizing(
     """
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
     result = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),

@@ -20,6 +20,7 @@ from hc_interp.cli.options import (
     MeanExamples,
     Model,
     Out,
+    ReadAt,
     Seed,
     TaskName,
     Template,
@@ -39,6 +40,7 @@ def probe(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -58,7 +60,7 @@ def probe(
 ) -> Shown:
     """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe)."""
     probed = site_named(site)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     interventions = []
     if cut:
         interventions = [cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))]
@@ -82,6 +84,7 @@ def premises(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -104,7 +107,7 @@ def premises(
     """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
     core_part, heads = heads_in(core), heads_in(generalizing)
     with workers(on, jobs, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         means = source("means", loaded, data, mean_examples, seed)
         found = hc.premises(
             loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
@@ -125,6 +128,7 @@ def reads_from(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -153,7 +157,7 @@ def reads_from(
     """
     core_part, heads = heads_in(core), heads_in(generalizing)
     checked = None if premises in (None, "none") else hc.Premises.load(premises)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     sample, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     if premises is None:
         checked = hc.premises(

@@ -145,6 +145,11 @@ class Checkpoint:
         """The names of the classes in logit order, or the label words of a language model."""
         return self.series.card["labels"]
 
+    @property
+    def read_at(self) -> int | None:
+        """The position at which a token classifier was read in its training; None for other models."""
+        return self.series.card.get("read_at")
+
     def load_into(self, module: nn.Module, undefined: Collection[str] = ()) -> None:
         """Give `module`, the start, the weights of this checkpoint.
 

@@ -27,7 +27,7 @@ from hc_interp.models.layer_list import cut_layers, unroll
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
-from hc_interp.models.read_at import ReadAt
+from hc_interp.models.read_at import ReadAt, in_words
 from hc_interp.models.readout import Readout
 from hc_interp.models.run import Run
 from hc_interp.models.save import save_module
@@ -216,6 +216,7 @@ class HookedModel:
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
         read = "whole vocabulary" if self.labels is None else f"labels {', '.join(self.labels)}"
+        read += in_words(self.readout.read_at)
         return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read}, {dtype_name(self.dtype)})"
 
     @own_torch_modes
