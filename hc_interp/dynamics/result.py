@@ -67,6 +67,8 @@ class OverTraining(Result):
     def effective_size(self, cases: str | Sequence[str], margin: float = 0.03) -> EffectiveSize:
         """The smallest subnetworks that are as accurate on `cases` as the full model, at each step (`effective_size`).
 
+        `margin` is the accuracy that may be lacking.
+
         The results must be evaluations of searched subnetworks on a grid of sparsities, as `hc.analyses.subnetworks`
         gives. Raises `DataError` for others.
         """

@@ -145,6 +145,9 @@ def check_results(folder: Path) -> None:
     edges = hc.PathEffects.load(folder / "paths.json")
     assert edges.part == ()
     assert hc.Probe.load(folder / "probe.json").site == hc.Site(2, "v", 0)
+    cuts = hc.PathProbes.load(folder / "cuts.json")
+    assert cuts.sites == (hc.Site(2, "v", 0),)
+    assert len(cuts.random_senders) == 5
     assert hc.Verdict.load(folder / "verdict.json").answer in get_args(Answer)
     assert json.loads((folder / "runs" / "first" / "manifest.json").read_text())["status"] == "finished"
     assert (folder / "report.html").stat().st_size > 1e6
