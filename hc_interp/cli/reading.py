@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.markup import escape
 
 import hc_interp as hc
-from hc_interp.cli.inputs import cut_paths, heads_in, load, site_named, source, split
+from hc_interp.cli.inputs import cut_ends, heads_in, load, site_named, source, split
 from hc_interp.cli.options import (
     DEFAULT,
     FIELDS,
@@ -71,14 +71,15 @@ def probe(
     sample = split(data, "overlap").sample(examples, seed)
     interventions = []
     if cut:
-        path = cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))
+        heads, receiver = cut_ends(cut, probed)
+        means = source("means", loaded, data, mean_examples, seed)
         if random:
             result = hc.probe_paths(
-                loaded, sample, path.receivers, feature, senders=path.senders, source=path.source,
-                inputs=path.through, n_random=random, seed=seed,
+                loaded, sample, receiver, feature, senders=heads, source=means, inputs=(probed.kind,), n_random=random,
+                seed=seed,
             )  # fmt: skip
             return written(result, out)
-        interventions = [path]
+        interventions = [hc.PatchPath(heads, receiver, through=(probed.kind,), source=means, route="all")]
     return written(hc.fit_probe(loaded, sample, probed, feature, interventions=interventions, seed=seed), out)
 
 
