@@ -26,8 +26,9 @@ from torch import Tensor
 from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
 from hc_interp.files import atomic, write_json, write_text
+from hc_interp.models.bases import base_folder, read_base
 from hc_interp.models.low_rank import StateDict
-from hc_interp.models.zoo import base_folder, classifier, load_zoo, merge, read_base
+from hc_interp.models.zoo import classifier, load_zoo, merge
 from hc_interp.models.zoo_cards import DATA, DELTA_FORMAT, ZOO
 
 NAME = "minilm-nli"
@@ -152,7 +153,7 @@ def sweep(
     """Accuracy, agreement with the full difference and KL from it, by rank and by how ranks are allotted."""
     delta = load_file(difference)
     factors, frame, folder = decompose(delta), questions(data, mnli, hans), base_folder(BASE)
-    base = read_base(folder, BASE)
+    base = read_base(BASE)
     model, tokenizer = classifier(folder, LABELS, merge(base, delta))
     variants: list[tuple[str, int, StateDict]] = [("full", 0, delta)]
     allotments: dict[str, Callable] = {"same": same_rank, "shared": shared_ranks}

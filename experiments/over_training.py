@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 import hc_interp as hc
@@ -54,10 +55,11 @@ def main() -> None:
         take("premises", hc.analyses.premises(task, core, heads, **PREMISES))
         take("reading", hc.analyses.reading(task, core, heads, PAIRS_OF, pairs=PAIRS))
     sizes = take("subnetworks", hc.analyses.subnetworks(task, GRID, GRID_SEEDS, max_per_case=PER_CASE // 2, **search))
-    broken = [case for case in task.cases or {} if not hc.grammar.case_of(case).heuristic_is_right]
-    for name, cases in (("in domain", ["validation"]), ("where the heuristic is wrong", broken)):
-        print(f"effective size, {name}")
-        print(sizes.effective_size(cases).to_frame().to_string(index=False))
+    by_group = sizes.effective_sizes(task)
+    hc.figures.effective_size(by_group).write(given.out / f"sizes{given.suffix}")
+    table = pd.concat([size.to_frame().assign(group=name) for name, size in by_group.items()])
+    table.to_csv(given.out / "sizes.csv", index=False, float_format="%.4f")
+    print(table.pivot_table(index="group", columns="step", values="size").to_string())
 
 
 def taken(name: str, analysis: Callable[[Any], Any], *, series: Any, out: Path, suffix: str) -> OverTraining:

@@ -18,7 +18,7 @@ import torch
 
 import hc_interp as hc
 from hc_interp.data.tables import NLI_CLASSES
-from hc_interp.models.zoo import base_folder
+from hc_interp.models.bases import base_folder
 from hc_interp.models.zoo_cards import ZOO
 
 HELD_OUT = {  # non-entailing case -> its entailing twin

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hc_interp.experiment.settings import DEMO, RunSettings
-from hc_interp.search.defaults import CHAINS, ROWS, WARM_UP
+from hc_interp.reading.defaults import PERMUTATIONS
+from hc_interp.search.defaults import CHAINS, EXCHANGES, ROWS, WARM_UP
 
 SECONDS_PER_PASS = 0.006  # of one core; measured by the time that the demo takes
 BERT_BASE = 8  # BERT-base's encoder has 85 million weights, that of zoo:minilm-nli 10.6 million
@@ -37,6 +38,10 @@ ESTIMATES = 10  # passes that the estimates of all paths take for each pair
 ROLES = 8  # that all pairs of a case have, usually
 COUNTS = {"heads": 72, "mlps": 6}  # of zoo:minilm-nli
 SAMPLE = {"chains": CHAINS, "rows": ROWS, "warm_up": WARM_UP}  # of the sample of a run
+OF_ANALYSES = {"exchanges": EXCHANGES, "permutations": PERMUTATIONS, "comparison_sets": 99, "premises": ""}  # defaults
+OF_PATHS = {"positions": None, "through": "qkv", "method": "exact"}
+GRID, PULL_PAIRS = 5, 50  # sparsities among which effective size is looked for, pairs of a case for pull
+N_CHECKPOINTS = 10  # of a series; how many one has is not looked up
 IN_A_FILE = 10  # components that a result's file is assumed to name
 
 
@@ -105,6 +110,26 @@ def _finetune(arguments: Mapping[str, Any]) -> float:
     return arguments["steps"] * arguments["batch_size"] * TRAINING_STEP + n_checkpoints * measured_on
 
 
+def _over_training(arguments: Mapping[str, Any]) -> float:
+    """One analysis at each checkpoint."""
+    given = OF_ANALYSES | OF_PATHS | dict(arguments)
+    searches = {**given, "sparsity": [given["sparsity"]], "steps": given["search_steps"]}
+    grid = [0.5] * (GRID if given["sparsities"] is None else given["sparsities"].count(",") + 1)
+    rows = N_CASES * given["max_per_case"]
+    each = {
+        "accuracy": lambda: rows + N_CASES * PULL_PAIRS,
+        "masks": lambda: _search(searches),
+        "core": lambda: _search(searches),
+        "subnetworks": lambda: _search({**searches, "sparsity": grid}) + rows * (1 + len(grid) * given["seeds"]),
+        "generalizing": lambda: SINGLE_HEAD * 8 * given["pairs"] * CANDIDATES,
+        "premises": lambda: _premises({**given, "premise_examples": given["max_per_case"]}) + given["mean_examples"],
+        "reading": lambda: _reads_from(given),
+        "paths": lambda: _patch(given),
+    }  # fmt: skip
+    one = each.get(given["analysis"], lambda: given["max_per_case"])()
+    return one * (N_CHECKPOINTS if given["steps"] is None else given["steps"].count(",") + 1)
+
+
 def _patch(arguments: Mapping[str, Any]) -> float:
     """For half of all pairs of components the receiver is upstream of the sender: these are no paths."""
     paths = _count(arguments["senders"]) * _count(arguments["receivers"]) / 2
@@ -133,6 +158,7 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
         + arguments["mean_examples"] * bool(arguments["cut"])
     ),
     "premises": lambda arguments: _premises(arguments) + arguments["mean_examples"],
+    "over-training": _over_training,
     "reads-from": _reads_from,
     "finetune": _finetune,
 }

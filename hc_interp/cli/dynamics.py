@@ -29,7 +29,7 @@ from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
 from hc_interp.errors import HCError
 
 Analysis = Literal[
-    "accuracy", "masks", "core", "generalizing", "premises", "reading", "paths", "probes", "attention"
+    "accuracy", "masks", "core", "subnetworks", "generalizing", "premises", "reading", "paths", "probes", "attention"
 ]  # fmt: skip
 NEED_HEADS = {"generalizing": ("core",), "premises": ("core", "generalizing"), "reading": ("core", "generalizing")}
 
@@ -67,6 +67,10 @@ def over_training(
     sparsity: Annotated[
         float, typer.Option(help="For masks and core: share of components removed.")
     ] = DEFAULT.sparsity,
+    sparsities: Annotated[
+        str | None,
+        typer.Option(help="For subnetworks: shares of components removed, comma separated (default: 0.1 to 0.9)."),
+    ] = None,
     seeds: Annotated[int, option("seeds")] = 4,
     search_steps: Annotated[int, option("search_steps")] = DEFAULT.search_steps,
     max_per_case: Annotated[
@@ -91,13 +95,18 @@ def over_training(
             raise HCError(f"--analysis {analysis} was given without --{name}. Name the heads, or a result's file.")
     with workers(on, jobs, resume, dry_run) as executor:
         data = hc.load_task(task, data_dir=data_dir, template=template)
+        if analysis == "subnetworks":
+            from hc_interp.dynamics.result import size_groups
+
+            size_groups(data)  # raises if there is nothing whose size could be shown
         chosen = hc.load_series(series, device=device)
         found = hc.over_training(
             chosen,
             _analysis(
                 analysis, data, heads_in(core) if core else (), heads_in(generalizing) if generalizing else (),
                 senders=senders_or_receivers(senders), receivers=senders_or_receivers(receivers), case=case,
-                pairs=pairs, feature=feature, sparsity=sparsity, seeds=range(seed, seed + seeds),
+                pairs=pairs, feature=feature, sparsity=sparsity,
+                sparsities=_shares(sparsities), seeds=range(seed, seed + seeds),
                 search_steps=search_steps,
                 max_per_case=max_per_case, mean_examples=mean_examples, seed=seed,
             ),
@@ -106,9 +115,12 @@ def over_training(
             executor=executor,
             threads=threads,
         )  # fmt: skip
-    shown = written(found, out, _by_step(found))  # before the figure, whose drawing may fail
+    sizes = found.effective_sizes(data) if analysis == "subnetworks" else None
+    shown = written(
+        found, out, _sizes_by_step(sizes) if sizes else _by_step(found)
+    )  # before the figure, which may fail
     if figure is not None:
-        hc.figures.over_training(found).write(figure)
+        (hc.figures.effective_size(sizes) if sizes else hc.figures.over_training(found)).write(figure)
     return shown
 
 
@@ -120,6 +132,16 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def _shares(text: str | None) -> dict[str, list[float]]:
+    """`sparsities` from a comma-separated text, or nothing. Raises `HCError` for what is no number."""
+    try:
+        return {} if text is None else {"sparsities": [float(part) for part in names(text) or []]}
+    except ValueError:
+        raise HCError(
+            f"--sparsities {text!r} was given. Expected shares of components removed, like 0.1,0.5,0.9."
+        ) from None
+
+
 def _analysis(name: str, task: Any, core: Any, generalizing: Any, **given: Any) -> Callable[[Any], Any]:
     """The analysis of this name, one of `Analysis`."""
     make, seed = hc.analyses, given["seed"]
@@ -128,6 +150,10 @@ def _analysis(name: str, task: Any, core: Any, generalizing: Any, **given: Any) 
         "accuracy": lambda: make.accuracy(task, max_per_case=given["max_per_case"], seed=seed),
         "masks": lambda: make.masks(task, given["sparsity"], **search),
         "core": lambda: make.core(task, given["sparsity"], **search),
+        "subnetworks": lambda: make.subnetworks(
+            task, **given["sparsities"], max_per_case=given["max_per_case"], mean_examples=given["mean_examples"],
+            **search,
+        ),
         "generalizing": lambda: make.generalizing(task, core, max_pairs=8 * given["pairs"], seed=seed),
         "premises": lambda: make.premises(
             task, core, generalizing, heuristic=task.heuristic_of(given["case"]), seed=seed,
@@ -148,3 +174,11 @@ def _by_step(found: Any) -> Any:
     """The trajectory with a row for each item and a column for each step."""
     wide = found.trajectory().pivot_table(index="item", columns="step", values="value", sort=False)
     return wide[sorted(wide.columns)].reset_index()
+
+
+def _sizes_by_step(sizes: Any) -> Any:
+    """A row for each group of cases and a column for each step: the mean size over seeds, in % of components kept."""
+    import pandas as pd
+
+    frames = [found.by_step().set_index("step")["size"].rename(name) for name, found in sizes.items()]
+    return pd.concat(frames, axis=1).T.rename_axis("components kept, %").reset_index()

@@ -80,7 +80,7 @@ def subnetworks(
     mean_examples: int = MEAN_EXAMPLES,
     **settings: Any,
 ) -> Callable[[HookedModel], Evaluation]:
-    """`hc.evaluate` of searched subnetworks on a grid of sparsities: for `found.effective_size(cases)`.
+    """`hc.evaluate` of searched subnetworks on a grid of sparsities: for `found.effective_sizes(task)`.
 
     `settings` are those of `hc.search_masks`, `max_per_case` limits the examples of `hc.evaluate`.
     """

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from hc_interp.data.task import Task
 from hc_interp.dynamics.quantities import Quantity, quantity_of
 from hc_interp.errors import DataError, HCError
 from hc_interp.evaluation.effective_size import ByCase, EffectiveSize, Key, effective_size
-from hc_interp.evaluation.result import Evaluation
+from hc_interp.evaluation.result import VALIDATION, Evaluation
 from hc_interp.records.result import Result
 
 
@@ -90,6 +91,15 @@ class OverTraining(Result):
                 grid.setdefault(seed, {}).setdefault(step, {})[round(100 * item.sparsity, 6)] = accuracy
         return effective_size(full, grid, cases, margin)
 
+    def effective_sizes(self, task: Task, margin: float = 0.03) -> dict[str, EffectiveSize]:
+        """`effective_size` in domain and, for each heuristic of the task, on the cases where it is wrong.
+
+        Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is wrong", as
+        `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see `effective_size`)
+        and for a task without any of these.
+        """
+        return {name: self.effective_size(cases, margin) for name, cases in size_groups(task).items()}
+
     def __repr__(self) -> str:
         kind = type(self.results[-1]).__name__
         return f"OverTraining({kind} at {len(self)} steps, {self.steps[0]} to {self.steps[-1]}, of {self.series})"
@@ -101,3 +111,15 @@ class OverTraining(Result):
             if len(frame)
         ]
         return pd.concat(numbered, ignore_index=True) if numbered else pd.DataFrame({"step": pd.Series(dtype=int)})
+
+
+def size_groups(task: Task) -> dict[str, tuple[str, ...]]:
+    """The cases of each effective size of `OverTraining.effective_sizes`, by name. Raises `DataError` if none."""
+    groups = {"in domain": (VALIDATION,)} if task.validation is not None else {}
+    groups |= {f"{name.replace('_', ' ')} is wrong": wrong for name, (_, wrong) in task.heuristics.items() if wrong}
+    if not groups:
+        raise DataError(
+            f"The task {task.name} has no validation examples and no case where a heuristic is wrong, so there is "
+            "nothing to be as accurate on. Give it a validation split, or heuristic={case: right} for its cases."
+        )
+    return groups

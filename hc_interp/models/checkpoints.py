@@ -6,11 +6,14 @@ card's `weights` says what such a file holds:
 - "full": all parameters.
 - "low-rank": the difference from the start in the form of `low_rank.py`.
 - "lora": a LoRA adapter under peft's names, which is merged into the start, and the head.
+
+Where the card's `start` has a `base`, `start/` has no weights: they are those of a public base (`bases.py`), and the
+checkpoints hold the whole head.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 
 from hc_interp.checksum import read_checked
 from hc_interp.errors import ChecksumError, ModelError
+from hc_interp.models.bases import Base
 from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict, added
 from hc_interp.models.zoo_cards import SERIES, series_folder
@@ -81,6 +85,11 @@ class SeriesFolder:
         return self.path / START
 
     @property
+    def base(self) -> Base | None:
+        """The public base whose weights are the start's, as the card describes it; None if `start/` has them."""
+        return self.card["start"].get("base")
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type in which the weights were trained; their files may hold a narrower one."""
         return getattr(torch, self.card["dtype"])
@@ -136,18 +145,24 @@ class Checkpoint:
         """The names of the classes in logit order, or the label words of a language model."""
         return self.series.card["labels"]
 
-    def load_into(self, module: nn.Module) -> None:
-        """Give `module`, the start, the weights of this checkpoint. Raises `ModelError` if they do not fit."""
+    def load_into(self, module: nn.Module, undefined: Collection[str] = ()) -> None:
+        """Give `module`, the start, the weights of this checkpoint.
+
+        Raises `ModelError` if they do not fit, and if they leave one of the weights that the start does not define.
+        """
         tensors = self.series.read(self.step)
         file = self.series.path / self.series.card["checkpoints"][str(self.step)]["file"]
         try:
+            given = checkpoint_weights(module, tensors, self.series.card)
             with torch.no_grad():
-                for name, value in checkpoint_weights(module, tensors, self.series.card).items():
+                for name, value in given.items():
                     module.get_parameter(name).copy_(value)
         except (AttributeError, KeyError, RuntimeError) as error:
             raise ModelError(
                 f"{file} does not fit the model in {self.series.path / START} ({error}). {_MEND}"
             ) from error
+        if lacking := set(undefined) - set(given):
+            raise ModelError(f"{file} lacks {min(lacking)}, which the base of the series does not have. {_MEND}")
 
 
 def checkpoint_weights(module: nn.Module, tensors: StateDict, card: Mapping[str, Any]) -> StateDict:

@@ -11,6 +11,7 @@ from torch import nn
 
 from hc_interp.errors import HCError, ModelError, in_one_line
 from hc_interp.models.adapter import Adapter
+from hc_interp.models.bases import on_base
 from hc_interp.models.checkpoints import Checkpoint
 from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
@@ -122,9 +123,15 @@ def _from_name_or_step(
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
         return *_from_name(source, tokenizer, dtype, family=family), labels
-    with no_bars_of_transformers():
-        module, tokenizer, _ = _from_name(checkpoint.series.start, tokenizer, checkpoint.series.dtype, family=family)
-    checkpoint.load_into(module)
+    series = checkpoint.series
+    if series.base is not None:
+        module, own, undefined = on_base(series.start, series.base)
+        tokenizer = own if tokenizer is None else tokenizer
+        checkpoint.load_into(module, undefined)
+    else:
+        with no_bars_of_transformers():
+            module, tokenizer, _ = _from_name(series.start, tokenizer, series.dtype, family=family)
+        checkpoint.load_into(module)
     return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
 
 

@@ -19,6 +19,7 @@ GROWS = {
     "patch": ("pairs",),
     "probe": ("examples", "random"),
     "premises": ("comparison_sets", "premise_examples", "mean_examples"),
+    "over-training": ("max_per_case",),
     "finetune": ("steps", "batch_size", "max_per_case", "pull_pairs"),
     "reads-from": ("pairs", "permutations", "mean_examples", "comparison_sets", "premise_examples"),
 }  # fmt: skip
@@ -44,6 +45,26 @@ def test_a_grid_and_several_subnetworks_take_longer() -> None:
     sampled = {**run, "core_from": "sample"}
     assert PASSES["run"]({**sampled, "sweeps": 400}) > PASSES["run"](sampled) > PASSES["run"](run)
     assert PASSES["evaluate"]({**evaluate, "subnetworks": ["a", "b"]}) > PASSES["evaluate"](evaluate)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "names"),
+    {
+        "masks": ("seeds", "search_steps", "mean_examples"), "core": ("seeds", "search_steps"),
+        "subnetworks": ("seeds", "search_steps", "max_per_case"), "generalizing": ("pairs",), "paths": ("pairs",),
+        "premises": ("max_per_case", "mean_examples"), "reading": ("pairs", "mean_examples"),
+        "probes": ("max_per_case",), "attention": ("max_per_case",),
+    }.items(),
+)  # fmt: skip
+def test_more_of_a_setting_of_an_analysis_takes_longer_at_every_checkpoint(analysis, names) -> None:
+    given = {**defaults("over-training"), "analysis": analysis}
+    for name in names:
+        assert PASSES["over-training"]({**given, name: 2 * given[name] + 1}) > PASSES["over-training"](given)
+    two, one = ({**given, "steps": steps} for steps in ("0,450", "450"))
+    assert PASSES["over-training"](two) == 2 * PASSES["over-training"](one)
+    if analysis == "subnetworks":
+        fewer = {**given, "sparsities": "0.5"}
+        assert PASSES["over-training"](fewer) < PASSES["over-training"](given)
 
 
 def test_fewer_paths_and_estimates_take_less() -> None:

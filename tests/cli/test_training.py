@@ -54,6 +54,7 @@ def test_a_name_that_is_no_file_and_shares_that_do_not_sum_to_1_are_refused(word
         (["--steps", "0,9"], "no checkpoint at step 9"),
         (["--analysis", "premises", "--core", "L0H0"], "without --generalizing"),
         (["--analysis", "everything"], "everything"),
+        (["--analysis", "subnetworks", "--sparsities", "half"], "--sparsities 'half' was given. Expected shares"),
         (["--figure", "nowhere/f.svg/g.svg"], "nowhere"),
     ],
 )
@@ -67,6 +68,25 @@ def test_over_training_refuses_before_any_work(
     assert done.code == 2, done.err
     assert error in " ".join((done.out + done.err).split()).replace("│ ", "")
     assert not (tmp_path / "found.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore::hc_interp.HCWarning")
+def test_over_training_of_subnetworks_shows_effective_sizes(
+    hc_interp_call, small_task, finished_series, tmp_path
+) -> None:
+    out, drawn = tmp_path / "found.json", tmp_path / "sizes.svg"
+    done = hc_interp_call(
+        "over-training", "--series", str(finished_series), "--task", "overlap-grammar", "--analysis", "subnetworks",
+        "--sparsities", "0.25,0.75", "--seeds", "1", "--search-steps", "1", "--max-per-case", "2",
+        "--mean-examples", "8", "--steps", "0,3", "--out", str(out), "--figure", str(drawn),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    found = hc.read(out)
+    full, *pruned = found[3].subnetworks
+    assert full is None
+    assert [item.sparsity for item in pruned] == pytest.approx([0.25, 0.75])
+    sizes = found.effective_sizes(hc.load_task("overlap-grammar"))
+    assert all(name in done.out and name in drawn.read_text() for name in sizes)
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,20 @@ def test_each_analysis_is_that_of_the_checkpoints_model_and_has_a_figure(name, w
     pd.testing.assert_frame_equal(again.to_frame(), found.to_frame())
 
 
+@pytest.mark.filterwarnings("ignore::hc_interp.HCWarning")
+def test_effective_sizes_are_those_in_domain_and_of_each_heuristic_where_it_is_wrong(world, series) -> None:
+    found = hc.over_training(series, analyses(world)["subnetworks"], steps=[0, 4])
+    wrong = [case for case, right in world.task.heuristic.items() if not right]
+    by_hand = {"in domain": found.effective_size("validation"), "heuristic is wrong": found.effective_size(wrong)}
+    given = found.effective_sizes(world.task)
+    assert list(given) == list(by_hand)
+    for name, size in given.items():
+        pd.testing.assert_frame_equal(size.to_frame(), by_hand[name].to_frame())
+    assert {row["group"] for row in hc.figures.effective_size(given).data} == set(by_hand)
+    with pytest.raises(hc.DataError, match="no validation examples and no case where a heuristic is wrong"):
+        found.effective_sizes(hc.Task("none", train=world.task.train))
+
+
 def test_all_kinds_of_results_that_analyses_give_have_a_quantity(world) -> None:
     given = {"Evaluation", "HeuristicCore", "MaskSearch", "Premises", "GeneralizingHeads", "Verdict", "PathEffects",
              "AttentionProfile", "ProbeMap"}  # fmt: skip

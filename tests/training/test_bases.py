@@ -1,0 +1,163 @@
+"""A series on a public base: the base is found, joined and checked, and its checkpoints are what was trained."""
+
+import hashlib
+import importlib.metadata
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from training_start import TASK, same, start_of, weights
+
+import hc_interp as hc
+from hc_interp.errors import ModelError
+from hc_interp.models.bases import CACHE, base_file, cached, read_base
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "series"))
+import on_base as packing
+
+MEMBER = "tiny/model.safetensors"
+HEAD = "classifier"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A series of LoRA adapters, and the weights of its start without the head, as a base has them."""
+    start = start_of("bert")
+    folder = tmp_path_factory.mktemp("trained") / "series"
+    series = hc.finetune(start, TASK, folder, steps=3, batch_size=6, lr=1e-1, lora=4, checkpoints=[0, 1])
+    whole = load_file(folder / "start" / "model.safetensors")
+    return series, {name.removeprefix("bert."): value for name, value in whole.items() if HEAD not in name}
+
+
+@pytest.fixture
+def parts(trained, tmp_path, monkeypatch):
+    """A base whose archive lies in two installed packages: the base as a card has it, and the packages' files."""
+    save_file(trained[1], tmp_path / "model.safetensors")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        packed.write(tmp_path / "model.safetensors", MEMBER)
+    content = (tmp_path / "all.zip").read_bytes()
+    files = {"tiny-1": tmp_path / "all.zip.001", "tiny-2": tmp_path / "all.zip.002"}
+    files["tiny-1"].write_bytes(content[:1000])
+    files["tiny-2"].write_bytes(content[1000:])
+
+    def distribution(name: str) -> SimpleNamespace:
+        if name not in files:
+            raise importlib.metadata.PackageNotFoundError(name)
+        others = [SimpleNamespace(name="METADATA", locate=lambda: tmp_path / "METADATA")]
+        return SimpleNamespace(files=[*others, SimpleNamespace(name=files[name].name, locate=lambda: files[name])])
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    base = {"name": "tiny", "packages": ["tiny-1", "tiny-2"], "version": "1.2", "member": MEMBER, "hub": "someone/tiny",
+            "sha256": digest}  # fmt: skip
+    return base, files
+
+
+def pack(series: hc.ModelSeries, base: dict, out: Path, rank: int) -> Path:
+    scaling = series.card["lora"]["scaling"]
+    files = {step: load_file(series.folder / series.card["checkpoints"][str(step)]["file"]) for step in series.steps}
+    lower = {step: packing.lower_rank(tensors, scaling, rank) for step, tensors in files.items()}
+    start = series[0]
+    packing.pack(out, base, start.module.config, start.tokenizer, series.card["labels"], lower)
+    return out
+
+
+def test_a_base_in_parts_is_joined_once_and_then_read_from_the_cache(parts, trained) -> None:
+    base, files = parts
+    assert base_file(base) == cached(base)
+    assert [path.name for path in cached(base).parent.iterdir()] == ["model.safetensors"]
+    for path in files.values():
+        path.unlink()
+    assert same(read_base(base), trained[1])
+
+
+def test_a_packed_series_has_the_start_of_its_base_and_the_updates_of_that_rank(parts, trained, tmp_path) -> None:
+    base, _ = parts
+    series, trunk = trained
+    folder = pack(series, base, tmp_path / "packed", rank=2)
+    assert not list((folder / "start").glob("*.safetensors"))
+    state = torch.get_rng_state()
+    found = {step: weights(hc.load_series(folder)[step]) for step in series.steps}
+    assert torch.equal(state, torch.get_rng_state())
+    assert same({n.removeprefix("bert."): v for n, v in found[0].items() if HEAD not in n}, trunk)
+    lowered = 0
+    for name, value in weights(series[1]).items():
+        before = weights(series[0])[name]
+        if HEAD in name or value.ndim != 2 or torch.equal(value, before):
+            expected = value
+        else:
+            u, s, v = torch.linalg.svd((value - before).double(), full_matrices=False)
+            expected = before + (u[:, :2] * s[:2] @ v[:2]).float()
+            lowered += not torch.allclose(expected, value, atol=5e-3)  # a rank of 2 is not all of it
+        torch.testing.assert_close(found[1][name], expected, atol=2e-3, rtol=2e-3)  # float16
+    assert lowered
+    model = hc.load(f"{folder}@1")
+    assert model.labels == series[1].labels
+    assert torch.equal(model.tokenize(TASK.train).input_ids, series[1].tokenize(TASK.train).input_ids)
+
+
+def test_a_checkpoint_that_leaves_the_head_undefined_is_refused(parts, trained, tmp_path, monkeypatch) -> None:
+    lower_rank = packing.lower_rank
+    monkeypatch.setattr(
+        packing, "lower_rank", lambda *given: {n: v for n, v in lower_rank(*given).items() if "bias" not in n}
+    )
+    folder = pack(trained[0], parts[0], tmp_path / "packed", rank=2)
+    with pytest.raises(ModelError, match=r"lacks classifier\.bias, which the base of the series does not have"):
+        hc.load(f"{folder}@1")
+
+
+def test_weights_with_another_digest_are_refused_and_not_kept(parts) -> None:
+    base, _ = parts
+    other = {**base, "sha256": "0" * 64}
+    with pytest.raises(ModelError, match=r"SHA-256 .*; expected 0{64}.*--no-deps tiny-1==1\.2 tiny-2==1\.2"):
+        base_file(other)
+    assert not list(cached(base).parent.iterdir())
+
+
+def test_a_damaged_file_in_the_cache_is_refused(parts) -> None:
+    base, _ = parts
+    path = base_file(base)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"SHA-256.*Delete the file"):
+        read_base(base)
+
+
+@pytest.mark.parametrize("damage", ["short", "no member", "no room"])
+def test_what_cannot_be_joined_is_refused_with_the_mend(damage, parts, monkeypatch, tmp_path) -> None:
+    base, files = parts
+    if damage == "short":
+        files["tiny-2"].write_bytes(b"")
+    elif damage == "no member":
+        base = {**base, "member": "other/model.safetensors"}
+    else:
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv(CACHE, str(tmp_path / "file"))
+    with pytest.raises(ModelError, match=rf"could not be joined.*Set {CACHE} to a folder that has room"):
+        base_file(base)
+
+
+def test_a_package_with_other_files_is_refused(parts, tmp_path, monkeypatch) -> None:
+    files = [SimpleNamespace(name="METADATA", locate=lambda: tmp_path)]
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: SimpleNamespace(files=files))
+    with pytest.raises(ModelError, match=r"tiny-1 1\.2 holds 0 parts of an archive; expected 1"):
+        base_file(parts[0])
+
+
+def test_the_hub_is_asked_where_a_package_is_missing(parts, monkeypatch) -> None:
+    base = {**parts[0], "packages": ["tiny-1", "tiny-3"]}
+    asked = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *given: asked.append(given) or "/there/w.safetensors")
+    assert base_file(base) == Path("/there/w.safetensors")
+    assert asked == [("someone/tiny", "model.safetensors")]
+
+    def offline(*given):
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(ModelError, match=r"tiny-1, tiny-3: not installed, and the hub gave no copy of someone/tiny"):
+        base_file(base)
