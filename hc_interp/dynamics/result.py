@@ -94,9 +94,9 @@ class OverTraining(Result):
     def effective_sizes(self, task: Task, margin: float = 0.03) -> dict[str, EffectiveSize]:
         """`effective_size` in domain and, for each heuristic of the task, on the cases where it is wrong.
 
-        `margin` as there. Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is wrong", as
-        `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see `effective_size`)
-        and for a task without any of these.
+        `margin` as there. Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is
+        wrong", as `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see
+        `effective_size`) and for a task without any of these.
         """
         return {name: self.effective_size(cases, margin) for name, cases in size_groups(task).items()}
 
