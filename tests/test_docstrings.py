@@ -143,7 +143,7 @@ def test_errors_are_named_where_they_are_raised() -> None:
     silent = []
     for item in CALLS:
         source = textwrap.dedent(inspect.getsource(item.function))
-        if re.search(r"^\s+raise\b", source, re.MULTILINE) and not re.search(r"\b[Rr]aises?\b|\w+Error\b", item.text):
+        if re.search(r"^\s+raise\b", source, re.MULTILINE) and not re.search(r"\b[Rr]aises?\b|\w+Error\b", item.doc):
             silent.append(item.name)
     assert silent == []
 

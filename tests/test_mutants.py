@@ -24,7 +24,3 @@ def test_the_named_test_exists(test: str) -> None:
 def test_a_line_that_moved_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"holds 0 times, not once: 'no such line'"):
         Mutant("hc_interp/shares.py", "no such line", "", "", "").mutated()
-
-
-def test_contributing_says_how_many_there_are() -> None:
-    assert f"with {len(MUTANTS)} small changes" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

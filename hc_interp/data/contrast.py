@@ -245,7 +245,11 @@ class ContrastPairs:
         return replace(self.rows(aligned), dropped=(self.dropped or 0) + len(self) - len(aligned))
 
     def aligned_rows(self, model: TokenizingModel) -> list[int]:
-        """The row numbers of the aligned pairs; `aligned` gives the pairs and lists the errors."""
+        """The row numbers of the pairs that are aligned for `model`; `aligned` gives the pairs and lists the errors.
+
+        Raises `DataError` without pairs, and `AlignmentError` for a pair that is not aligned, unless such pairs are
+        dropped.
+        """
         if len(self) == 0:
             raise DataError(f"There are no pairs of kind {self.kind!r} to encode; expected at least one.")
         return aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
