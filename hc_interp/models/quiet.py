@@ -1,4 +1,4 @@
-"""Transformers without its progress bars."""
+"""Transformers without its progress bars, or without its words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,3 +16,17 @@ def no_bars_of_transformers() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def no_words_of_transformers() -> Iterator[None]:
+    """Hide the bars, and the reports of weights that a checkpoint lacks, where the caller looks at these itself."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with no_bars_of_transformers():
+            yield
+    finally:
+        logging.set_verbosity(level)

@@ -61,6 +61,11 @@ SERIES: dict[str, SeriesEntry] = {
     "tiny-overlap-2": SeriesEntry(
         "tiny-overlap-2", f"{_TINY}; seed 2, repository only", _MORE_SERIES / "tiny-overlap-2"
     ),
+    "mpnet-nli": SeriesEntry(
+        "mpnet-nli",
+        "MPNet, 12 layers x 12 heads, on MNLI alone and then with counterexamples; its base is 438 MB; repository only",
+        _MORE_SERIES / "mpnet-nli",
+    ),
 }
 
 

