@@ -23,11 +23,12 @@ def bpe_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
 
 
-def tiny_gpt2(tokenizer, seed: int = 0, layers: int = 3) -> GPT2LMHeadModel:
+def tiny_gpt2(tokenizer, seed: int = 0, layers: int = 3, heads: int = 4, positions: int = 60) -> GPT2LMHeadModel:
     torch.manual_seed(seed)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=60, n_embd=24, n_layer=layers, n_head=4, bos_token_id=0, eos_token_id=0
-    )
+        vocab_size=len(tokenizer), n_positions=positions, n_embd=24, n_layer=layers, n_head=heads, bos_token_id=0,
+        eos_token_id=0,
+    )  # fmt: skip
     module = GPT2LMHeadModel(config).eval().double()
     with torch.no_grad():
         for parameter in module.parameters():

@@ -78,6 +78,13 @@ def reads_vocabulary(model: Any) -> bool:
     return getattr(model, "labels", ()) is None
 
 
+def all_scored(model: Any, parts: Sequence[Examples | Batch]) -> bool:
+    """Whether all parts have what the model is scored by: labels, or answers if its outputs are a whole vocabulary."""
+    if reads_vocabulary(model):
+        return all(part.answer is not None for part in parts)
+    return all((part.label if isinstance(part, Examples) else part.labels) is not None for part in parts)
+
+
 def check_gold(model: Any, part: Examples | Batch) -> None:
     """Raise for a part without what the model is scored by: `DataError` for labels, `LabelError` for answers."""
     if reads_vocabulary(model):

@@ -53,11 +53,6 @@ def sources_of(parts: Sequence[DataPart]) -> list[str]:
     return sources
 
 
-def labelled(parts: Sequence[DataPart]) -> bool:
-    """Whether all parts have labels."""
-    return all((part.label if isinstance(part, Examples) else part.labels) is not None for part in parts)
-
-
 def pick(parts: Sequence[DataPart], rows: Sequence[int] | np.ndarray) -> list[DataPart]:
     """The parts cut to these rows (numbered over all parts, ascending), without parts that have none of them."""
     starts = np.cumsum([0, *map(len, parts)])

@@ -114,7 +114,7 @@ def faithfulness_curve(
 
     `order` is a `Ranking`, components with the best first, or a mapping from kept fractions to subnetworks (of a search
     over a grid of sparsities). Of n components, a fraction f keeps the best `floor(f n + 0.5)`. Fractions that keep
-    none are dropped and listed in `.dropped`.
+    none are dropped and listed in `.dropped`. Rows are scored as in `faithfulness`: by labels, or by answers and foils.
 
     CPR is the area under the curve of faithfulness over f, CMD the area between the curve and 1. Both are trapezoid
     areas over the fractions that were measured and say nothing about smaller circuits. A high CPR means that the order

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from hc_interp.components import Component
+from hc_interp.data.encode import all_scored
 from hc_interp.data.examples import Examples
 from hc_interp.data.part_units import part_units
-from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, labelled, pick, sources_of
+from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, pick, sources_of
 from hc_interp.data.task import Task
 from hc_interp.errors import DataError, SearchError
 from hc_interp.evaluation.evaluate import Subnetworks, evaluate, named_subnetworks
@@ -147,7 +148,8 @@ def search_extremes(
         "held_out": left_out, "epsilon": None if epsilon is None else float(epsilon), "chains": STARTS,
     } | {key: int(value) for key, value in counts.items()}  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
-    reads_labels = objective == "task" or (epsilon is None and labelled(parts))  # epsilon is chosen by accuracy
+    by_accuracy = epsilon is None and all_scored(model, parts)
+    reads_labels = objective == "task" or by_accuracy
     folder = None
     if resume is not None:
         used = [*shaping(parts, with_labels=reads_labels), *(block.data for block in rows_of[SELECT].values())]

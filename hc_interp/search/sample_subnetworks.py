@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 
+from hc_interp.data.encode import all_scored
 from hc_interp.data.part_units import part_units
-from hc_interp.data.parts import Data, as_parts, fingerprint, labelled, pick
+from hc_interp.data.parts import Data, as_parts, fingerprint, pick
 from hc_interp.data.units import Levels
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
@@ -76,11 +77,13 @@ def sample_subnetworks(
         data: the examples; `rows` of them, whose sources are not held out, define the loss.
         epsilon: how far a loss may lie above the best. None: the loss at which accuracy on held-out examples falls by a
             point, and at least 3 standard errors of a paired difference of two masks' losses (`settings["chosen_by"]`
-            has both).
+            has both). Accuracy is by labels, by answers and foils, or, in data without either, the share of
+            rows that are answered as the full model answers them.
         chains: independent chains; each has a mask at every level of the ladder.
         means: what replaces a removed component (None: mean activations over all of `data`), or another source.
         resume: a folder that keeps finished blocks; the same sample, also with more sweeps, goes on where it was.
-        components, objective, interventions: as in `search_masks`.
+        components, objective, interventions: as in `search_masks`. For a language model without label words the loss
+            is over its vocabulary at the position that is read.
         warm_up, sweeps: moves of every mask before and after the surrogate is fixed; only the latter are recorded.
         steps: training steps of a start.
         executor: an object with `submit(fn, *args)`, whose workers train the starts (`hc.spread`). The chains walk in
@@ -111,7 +114,8 @@ def sample_subnetworks(
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
     source = mean_activations(model, parts, interventions=before) if means is None else means
-    reads_labels = objective == "task" or (epsilon is None and labelled(parts))  # epsilon is chosen by accuracy
+    by_accuracy = epsilon is None and all_scored(model, parts)
+    reads_labels = objective == "task" or by_accuracy
     folder = None
     if resume is not None:
         used = shaping(parts, with_labels=reads_labels)
