@@ -26,9 +26,9 @@ from hc_interp.errors import ChecksumError, ModelError
 from hc_interp.models.bases import Base
 from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict, added
-from hc_interp.models.zoo_cards import SERIES, series_folder
+from hc_interp.models.zoo_cards import CARD, SERIES, series_folder
 
-CARD, START = "card.json", "start"
+START = "start"
 SERIES_FORMAT = 1
 ADAPTED = "base_model.model."  # begins peft's name of every tensor of an adapter
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"

@@ -11,7 +11,6 @@ from torch import nn
 
 from hc_interp.errors import HCError, ModelError, in_one_line
 from hc_interp.models.adapter import Adapter
-from hc_interp.models.bases import on_base
 from hc_interp.models.checkpoints import Checkpoint
 from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
@@ -20,6 +19,7 @@ from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.live import check_parts, merged, refuse_wrapped
 from hc_interp.models.names import folder_or_hub_id
+from hc_interp.models.on_base import on_base
 from hc_interp.models.precision import dtype_named
 from hc_interp.models.quiet import no_bars_of_transformers
 from hc_interp.models.read_at import ReadAt
