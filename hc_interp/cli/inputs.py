@@ -137,18 +137,19 @@ def site_named(text: str) -> "hc.Site":
     return hc.Site(int(layer), kind, None if head is None else int(head))
 
 
-def cut_paths(senders: str, site: "hc.Site", means: "hc.MeanActivations") -> "hc.PatchPath":
-    """The intervention that cuts the paths from these heads to the site's head, by mean values and on every route.
+def cut_ends(senders: str, site: "hc.Site") -> tuple[tuple[Head, ...], Head]:
+    """The heads of --cut that are upstream of the site's head, and that head.
 
     Raises `HCError` if the site is not the q, k or v of one head, or if no sender is upstream of that head.
     """
     if site.layer is None or site.head is None or site.kind not in ("q", "k", "v"):
         raise HCError(f"--cut was given with the site {site}. Expected q, k or v of one head, like L3H7.v.")
     receiver = Head(site.layer, site.head)
-    heads = [head for head in components(heads_of(heads_in(senders))) if is_upstream(head, receiver)]
+    named = components(heads_of(heads_in(senders)))
+    heads = tuple(head for head in named if isinstance(head, Head) and is_upstream(head, receiver))
     if not heads:
         raise HCError(f"None of the heads of --cut {senders} is upstream of {receiver}. Choose a later site.")
-    return hc.PatchPath(tuple(heads), receiver, through=(site.kind,), source=means, route="all")
+    return heads, receiver
 
 
 def results_of(paths: list[Path]) -> Any:

@@ -249,6 +249,9 @@ def core(
     ] = 1.0,
 ) -> Shown:
     """Find the heuristic core: the components that subnetworks share (hc.heuristic_core)."""
+    for result in map(hc.read, searches):
+        if isinstance(result, hc.MaskSearch):
+            result.warn_of_far()
     result = hc.heuristic_core(subnetworks_of(searches).values(), share)
     frame = result.to_frame()
     return written(result, out, frame[frame["in_core"]])

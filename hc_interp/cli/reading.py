@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
+from rich.markup import escape
 
 import hc_interp as hc
-from hc_interp.cli.inputs import cut_paths, heads_in, load, site_named, source, split
+from hc_interp.cli.inputs import cut_ends, heads_in, load, site_named, source, split
 from hc_interp.cli.options import (
     DEFAULT,
     FIELDS,
@@ -54,17 +55,33 @@ def probe(
             help="Heads whose paths to the site's head are cut (they send their means), like core.json or L2H9,L3H4."
         ),
     ] = None,
+    random: Annotated[
+        int, typer.Option(help="With --cut: draws of as many other heads, cut in their place (hc.probe_paths).", min=0)
+    ] = 0,
     examples: Annotated[int, option("probe_examples")] = DEFAULT.probe_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe)."""
+    """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe).
+
+    With --random the result has the scores in clean runs, with the paths cut, and with those of random heads cut.
+    """
     probed = site_named(site)
+    if random and not cut:
+        raise HCError(f"--random {random} was given without --cut. Expected the heads that random ones stand beside.")
     loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
+    sample = split(data, "overlap").sample(examples, seed)
     interventions = []
     if cut:
-        interventions = [cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))]
-    sample = split(data, "overlap").sample(examples, seed)
+        heads, receiver = cut_ends(cut, probed)
+        means = source("means", loaded, data, mean_examples, seed)
+        if random:
+            result = hc.probe_paths(
+                loaded, sample, receiver, feature, senders=heads, source=means, inputs=(probed.kind,), n_random=random,
+                seed=seed,
+            )  # fmt: skip
+            return written(result, out)
+        interventions = [hc.PatchPath(heads, receiver, through=(probed.kind,), source=means, route="all")]
     return written(hc.fit_probe(loaded, sample, probed, feature, interventions=interventions, seed=seed), out)
 
 
@@ -172,5 +189,5 @@ def reads_from(
     record = {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
     return Shown(
         {**shown.record, **record, "reading": verdict.reading, "premises": verdict.premise_words},
-        Group(verdict.sentence(), table_of(verdict.numbers()), f"written to {out}"),
+        Group(escape(verdict.sentence()), table_of(verdict.numbers()), f"written to {out}"),
     )

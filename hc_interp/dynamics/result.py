@@ -68,6 +68,8 @@ class OverTraining(Result):
     def effective_size(self, cases: str | Sequence[str], margin: float = 0.03) -> EffectiveSize:
         """The smallest subnetworks that are as accurate on `cases` as the full model, at each step (`effective_size`).
 
+        `margin` is the accuracy that may be lacking.
+
         The results must be evaluations of searched subnetworks on a grid of sparsities, as `hc.analyses.subnetworks`
         gives. Raises `DataError` for others.
         """
@@ -92,9 +94,9 @@ class OverTraining(Result):
     def effective_sizes(self, task: Task, margin: float = 0.03) -> dict[str, EffectiveSize]:
         """`effective_size` in domain and, for each heuristic of the task, on the cases where it is wrong.
 
-        Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is wrong", as
-        `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see `effective_size`)
-        and for a task without any of these.
+        `margin` as there. Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is
+        wrong", as `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see
+        `effective_size`) and for a task without any of these.
         """
         groups = {"in domain": (VALIDATION,)} if task.validation is not None else {}
         wrong = {f"{name.replace('_', ' ')} is wrong": cases for name, (_, cases) in task.heuristics.items() if cases}
