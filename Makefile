@@ -2,6 +2,7 @@
 # make test   the tests
 # make lint   formatter, linter, type checker, which room imports which
 # make docs        the site, in build/site; make docs-serve shows it while you write
+# make dist-check  wheel and sdist, built, compared, installed into an empty environment, where the demo runs
 # make docs-test   the code of the README and of every page of the site runs, and prints what the page shows
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +12,7 @@ READY   = $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test lint format docs docs-serve docs-test setup clean
+.PHONY: demo test lint format docs docs-serve docs-test dist-check setup clean
 
 demo: setup
 	$(BIN)/hc-interp demo --out runs/demo
@@ -37,6 +38,9 @@ docs-serve: $(VENV)/.docs
 
 docs-test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs/run_pages.py -n auto --dist worksteal $(ARGS)
+
+dist-check:
+	$(PYTHON) tests/dist_check.py $(ARGS)
 
 setup: $(READY)
 

@@ -26,8 +26,9 @@ from torch import Tensor
 from transformers import BertForSequenceClassification, PreTrainedTokenizerBase
 
 from hc_interp.files import atomic, write_json, write_text
-from hc_interp.models.bases import base_folder, read_base
+from hc_interp.models.bases import base_folder
 from hc_interp.models.low_rank import StateDict
+from hc_interp.models.on_base import read_base
 from hc_interp.models.zoo import classifier, load_zoo, merge
 from hc_interp.models.zoo_cards import DATA, DELTA_FORMAT, ZOO
 

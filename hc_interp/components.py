@@ -114,9 +114,10 @@ def check_role(role: Any) -> str:
 
 
 def component(name: "str | Part") -> "Part":
-    """Parse `"L3H7"`, `"L3MLP"`, `"embed"` or `"output"`, with a role `"L3H7@subject"`; a component stays as it is.
+    """Parse a `name` like `"L3H7"`, `"L3MLP"`, `"embed"`, `"output"` or, with a role, `"L3H7@subject"`.
 
-    The result is a `Head`, an `MLP`, an end, or one of them at a role. Raises `ComponentError` for anything else.
+    A component stays as it is. The result is a `Head`, an `MLP`, an end, or one of them at a role. Raises
+    `ComponentError` for anything else.
     """
     if isinstance(name, Head | MLP | End | At):
         return name

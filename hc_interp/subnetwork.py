@@ -63,10 +63,12 @@ class Subnetwork:
 
     @property
     def heads(self) -> tuple[Head, ...]:
+        """The kept heads, in execution order."""
         return tuple(item for item in self.sorted() if isinstance(item, Head))
 
     @property
     def mlps(self) -> tuple[MLP, ...]:
+        """The kept MLPs, in execution order."""
         return tuple(item for item in self.sorted() if isinstance(item, MLP))
 
     def sorted(self) -> tuple[Component, ...]:
@@ -146,12 +148,14 @@ class Subnetwork:
         return f"<p><b>{self!r}</b></p><table><tr><th>{'</th><th>'.join(header)}</th></tr>{cells}</table>"
 
     def to_dict(self) -> dict[str, object]:
+        """The names of the kept components and of the universe, as plain JSON: the keys "kept" and "universe"."""
         return {"kept": [str(c) for c in self.sorted()], "universe": [str(c) for c in self.universe]}
 
     identity = to_dict  # what digests hash in its place: the order of a frozenset is not fixed
 
     @classmethod
     def from_dict(cls, record: dict[str, list[str]]) -> Self:
+        """The subnetwork of a record that `to_dict` gave. Raises `ComponentError` as the class does."""
         return cls(record["kept"], record["universe"])
 
     def save(self, path: str | Path) -> Path:

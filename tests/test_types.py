@@ -1,4 +1,4 @@
-"""What an editor and a type checker know of `hc.*`: signatures, not `Any`; and the README's code has no type error."""
+"""What an editor and a type checker know of `hc.*`: signatures, not `Any`; and the code of pages has no type error."""
 
 import json
 import re
@@ -11,16 +11,24 @@ import pytest
 import hc_interp as hc
 
 ROOT = Path(__file__).parents[1]
+# The pages whose code a type checker reads: the README, and those that its longer code moved to.
+PAGES = {"readme": "README.md", "whole": "docs/in_python.md", "language": "docs/how_to/language_models.md"}
 WRONG = "hc.load('zoo:minilm-nli', batch=3)\nhc.evaluate(model, task, subnetworks=found.subnetwork)\n"
+
+
+def code_of(page: str) -> str:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    return "\n".join(blocks)
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """pyright's messages on the README's code, on code that is wrong, and the type of every public name."""
+    """pyright's messages on the pages' code, on code that is wrong, and the type of every public name."""
     folder = tmp_path_factory.mktemp("types")
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL))
-    (folder / "readme.py").write_text(code)
-    (folder / "wrong.py").write_text(code + WRONG)
+    code = {name: code_of(page) for name, page in PAGES.items()}
+    for name, text in (code | {"wrong": code["whole"] + WRONG}).items():
+        (folder / f"{name}.py").write_text(text)
     names = "".join(f"reveal_type(hc.{name})\n" for name in hc.__all__)
     (folder / "names.py").write_text(f"import hc_interp as hc\n{names}")
     settings = {"extraPaths": [str(ROOT)], "typeCheckingMode": "basic", "reportUndefinedVariable": True}
@@ -39,12 +47,13 @@ def report(tmp_path_factory):
     messages = json.loads(run.stdout)["generalDiagnostics"]
     return {
         name: [f"{m['severity']}: {m['message']}" for m in messages if Path(m["file"]).name == f"{name}.py"]
-        for name in ("readme", "wrong", "names")
+        for name in (*PAGES, "wrong", "names")
     }
 
 
-def test_the_readmes_code_has_no_type_error(report) -> None:
-    assert report["readme"] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_has_no_type_error(report, page) -> None:
+    assert report[page] == []
 
 
 def test_a_wrong_argument_and_a_wrong_attribute_are_seen(report) -> None:

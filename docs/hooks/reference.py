@@ -32,6 +32,20 @@ SECTIONS = {
     "errors": "Errors",
 }
 
+# Arguments that mean the same in every function. Docstrings name them only where there is more to say.
+SHARED = {
+    "model": "a `HookedModel`, as `hc.load` gives it.",
+    "interventions": "one or a list, applied first in every pass: everything is measured in the model under them.",
+    "batch_size": "examples in a pass. It sets time and memory; numbers change by rounding at most.",
+    "metric": '"logit_diff", "prob_diff", or a function `(logits, rows) -> [batch]`.',
+    "feature": "a name of `hc.features.FEATURES`, a `Feature`, or values, one for each example or for each word.",
+    "memory_gib": "what may be kept in memory, in gibibytes.",
+    "seed": "draws whatever is random in the call; the same seed gives the same result.",
+    "level": "the confidence level of intervals, .95 for 95 %.",
+    "width": '"single" or "double": the width of a figure for one or two columns of a paper, 3.3 or 6.9 inches.',
+    "path": "a file, as text or `pathlib.Path`.",
+}
+
 
 def public_names() -> dict[str, list[str]]:
     """The public names of `hc_interp/__init__.pyi` by section of the reference, each with the path of its module."""
@@ -49,6 +63,10 @@ def public_names() -> dict[str, list[str]]:
 def reference() -> str:
     """The page of all public names: a heading for each room, and the docstring of each name."""
     text = ["# Public names", "Everything that `import hc_interp as hc` gives, from its docstrings."]
+    text += [
+        "## Arguments that mean the same everywhere",
+        "\n".join(f"- `{name}`: {what}" for name, what in SHARED.items()),
+    ]
     for heading, paths in public_names().items():
         text.append(f"## {heading}")
         for path in sorted(paths, key=lambda path: path.rsplit(".", 1)[1].lower()):

@@ -10,6 +10,7 @@ from reference import ROOT, reference, saved_fields
 # Where a page stands in the repository, and its name on the site.
 ELSEWHERE = {
     "README.md": "readme.md",
+    "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "experiments/README.md": "results.md",
     "hc_interp/patching/engine/README.md": "rooms/engine.md",

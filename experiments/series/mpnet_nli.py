@@ -23,8 +23,9 @@ from on_base import DOWN, input_moments, lower_rank, pack, read_peft, write_card
 
 import hc_interp as hc
 from hc_interp.data.tables import NLI_CLASSES
-from hc_interp.models.bases import base_file, read_base
+from hc_interp.models.bases import base_file
 from hc_interp.models.checkpoints import ADAPTED
+from hc_interp.models.on_base import read_base
 from hc_interp.training.measures import measured
 
 BASE = {

@@ -17,8 +17,9 @@ from torch import Tensor
 import hc_interp as hc
 from hc_interp.checksum import write_checked
 from hc_interp.models.bases import Base
-from hc_interp.models.checkpoints import ADAPTED, CARD, SERIES_FORMAT, START
+from hc_interp.models.checkpoints import ADAPTED, SERIES_FORMAT, START
 from hc_interp.models.hashed_files import sha256_of
+from hc_interp.models.zoo_cards import CARD
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 RIDGE = 1e-4  # of the mean second moment, so that the moments have a root

@@ -40,6 +40,7 @@ class AttentionProfile(Result):
 
     @property
     def heads(self) -> tuple[Head, ...]:
+        """All heads of the model, in execution order: the rows of the table."""
         return tuple(Head(layer, head) for layer, head in np.ndindex(*self.mass.shape[1:3]))
 
     def score(self, head: Head | str, measure: str, *, lift: bool = False) -> Interval:

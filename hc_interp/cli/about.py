@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import hc_interp as hc
@@ -61,9 +62,9 @@ def doctor(
     table = Table.grid(padding=(0, 1))
     for check in checks:
         colour, word = {"good": ("green", "good"), "limited": ("yellow", "limited"), "bad": ("red", "bad")}[check.state]
-        table.add_row(f"[{colour}]{word}[/{colour}]", check.name, check.found)
+        table.add_row(f"[{colour}]{word}[/{colour}]", check.name, escape(check.found))
         if check.mend:
-            table.add_row("", "", f"[bold]{check.mend}[/bold]")
+            table.add_row("", "", f"[bold]{escape(check.mend)}[/bold]")
     record = {"checks": [vars(check) for check in checks]}
     return Shown(record, table, code=int(any(check.state == "bad" for check in checks)))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 # none), and the advice for the command line.
 ADVICE: tuple[tuple[str, str | None, str], ...] = (
     (r"\blabels=", "labels", "--labels entailment,neutral,contradiction (names in the order of the logits)"),
+    (r"hc\.load\(\.\.\., read_at=", "read_at", "--read-at -2 (-1 is a row's last token, 0 the first)"),
     (r"\bdata_dir=", "data_dir", "--data-dir FOLDER, or --data-dir hub"),
     (r"\btemplate=", "template", "--template '{first} Question: {second} True or false?'"),
     (r"\bdevice=", "device", "--device cpu"),

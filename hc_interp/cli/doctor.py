@@ -14,8 +14,7 @@ from typing import Literal
 import hc_interp as hc
 from hc_interp.data.tables import TASK_TABLES
 from hc_interp.models.bases import CACHE, cached, install
-from hc_interp.models.checkpoints import CARD
-from hc_interp.models.zoo_cards import SERIES, ZOO
+from hc_interp.models.zoo_cards import CARD, SERIES, ZOO
 
 State = Literal["good", "limited", "bad"]
 

@@ -153,7 +153,10 @@ PASSES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "evaluate": _evaluate,
     "generalizing": lambda arguments: SINGLE_HEAD * arguments["max_pairs"] * CANDIDATES,
     "patch": _patch,
-    "probe": lambda arguments: arguments["examples"] + arguments["mean_examples"] * bool(arguments["cut"]),
+    "probe": lambda arguments: (
+        arguments["examples"] * (1 + bool(arguments["random"]) + arguments["random"])
+        + arguments["mean_examples"] * bool(arguments["cut"])
+    ),
     "premises": lambda arguments: _premises(arguments) + arguments["mean_examples"],
     "over-training": _over_training,
     "reads-from": _reads_from,

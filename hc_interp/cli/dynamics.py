@@ -96,10 +96,11 @@ def over_training(
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
         data = hc.load_task(task, data_dir=data_dir, template=template)
-        if analysis == "subnetworks":
-            from hc_interp.dynamics.result import size_groups
-
-            size_groups(data)  # raises if there is nothing whose size could be shown
+        if analysis == "subnetworks" and data.validation is None and not data.heuristics:
+            raise HCError(
+                f"The task {data.name} has no validation examples and no case where a heuristic is wrong. Expected one "
+                "of them: a subnetwork's size is that at which it is as accurate there as the full model."
+            )
         chosen = hc.load_series(series, device=device)
         found = hc.over_training(
             chosen,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import hc_interp as hc
 from hc_interp.cli.inputs import label_names, quiet
-from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, TaskName, Template, option
+from hc_interp.cli.options import FIELDS, DataDir, Device, Dtype, Labels, Model, ReadAt, TaskName, Template, option
 from hc_interp.cli.shell import again, command
 from hc_interp.cli.show import Shown
 from hc_interp.cli.summary import record, summary
@@ -53,6 +53,7 @@ def run(
     data_dir: DataDir = None,
     template: Template = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
@@ -68,7 +69,8 @@ def run(
     gives the verdict, draws the figures and writes report.html.
     """
     options = {
-        "data_dir": data_dir, "template": template, "labels": label_names(labels), "device": device, "dtype": dtype,
+        "data_dir": data_dir, "template": template, "labels": label_names(labels), "read_at": read_at,
+        "device": device, "dtype": dtype,
     }  # fmt: skip
     with workers(on, jobs, 1, out / PIECES, dry_run) as executor:
         return _run(

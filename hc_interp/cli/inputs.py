@@ -38,13 +38,14 @@ def load(
     dtype: str | None,
     too_long: str = "refuse",
     template: str | None = None,
+    read_at: int | None = None,
 ) -> "tuple[hc.HookedModel, hc.Task]":
     """Load the model and the task. The task is loaded first, because an error in it shows sooner; prompts are made for
     the model."""
     quiet()
     prompts = task in PROMPT_TASKS
     data = None if prompts else hc.load_task(task, data_dir=data_dir, template=template)
-    loaded = hc.load(model, labels=label_names(labels), device=device, dtype=dtype)
+    loaded = hc.load(model, labels=label_names(labels), read_at=read_at, device=device, dtype=dtype)
     if data is None:
         data = hc.load_task(task, template=template, tokenizer=loaded)
     return loaded, data.fitting(loaded) if too_long == "drop" else data
@@ -136,18 +137,19 @@ def site_named(text: str) -> "hc.Site":
     return hc.Site(int(layer), kind, None if head is None else int(head))
 
 
-def cut_paths(senders: str, site: "hc.Site", means: "hc.MeanActivations") -> "hc.PatchPath":
-    """The intervention that cuts the paths from these heads to the site's head, by mean values and on every route.
+def cut_ends(senders: str, site: "hc.Site") -> tuple[tuple[Head, ...], Head]:
+    """The heads of --cut that are upstream of the site's head, and that head.
 
     Raises `HCError` if the site is not the q, k or v of one head, or if no sender is upstream of that head.
     """
     if site.layer is None or site.head is None or site.kind not in ("q", "k", "v"):
         raise HCError(f"--cut was given with the site {site}. Expected q, k or v of one head, like L3H7.v.")
     receiver = Head(site.layer, site.head)
-    heads = [head for head in components(heads_of(heads_in(senders))) if is_upstream(head, receiver)]
+    named = components(heads_of(heads_in(senders)))
+    heads = tuple(head for head in named if isinstance(head, Head) and is_upstream(head, receiver))
     if not heads:
         raise HCError(f"None of the heads of --cut {senders} is upstream of {receiver}. Choose a later site.")
-    return hc.PatchPath(tuple(heads), receiver, through=(site.kind,), source=means, route="all")
+    return heads, receiver
 
 
 def results_of(paths: list[Path]) -> Any:

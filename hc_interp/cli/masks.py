@@ -21,6 +21,7 @@ from hc_interp.cli.options import (
     MeanExamples,
     Model,
     Out,
+    ReadAt,
     Replace,
     Seed,
     TaskName,
@@ -48,6 +49,7 @@ def search(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -82,7 +84,7 @@ def search(
     """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         result = hc.search_masks(
             loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
             source(replace, loaded, data, mean_examples, seed), components=components, objective=objective, steps=steps,
@@ -98,6 +100,7 @@ def subnetworks(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -132,7 +135,7 @@ def subnetworks(
     """Sample all good subnetworks of a size, and the core that they really share (hc.sample_subnetworks)."""
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         sample = hc.sample_subnetworks(
             loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
             source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
@@ -149,6 +152,7 @@ def extremes(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -190,7 +194,7 @@ def extremes(
     """Find the good subnetworks that generalize least and most (hc.search_extremes)."""
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         found = hc.search_extremes(
             loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
             source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
@@ -214,6 +218,7 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -229,7 +234,7 @@ def evaluate(
 ) -> Shown:
     """Measure the accuracy of the full model and of subnetworks, in domain and case by case (hc.evaluate)."""
     named = subnetworks_of(subnetworks or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     means = source(replace, loaded, data, mean_examples, seed) if named else None
     evaluation = hc.evaluate(
         loaded, data, named or None, means, cases=names(cases), max_per_case=max_per_case, seed=seed
@@ -258,6 +263,9 @@ def core(
     ] = 1.0,
 ) -> Shown:
     """Find the heuristic core: the components that subnetworks share (hc.heuristic_core)."""
+    for result in map(hc.read, searches):
+        if isinstance(result, hc.MaskSearch):
+            result.warn_of_far()
     result = hc.heuristic_core(subnetworks_of(searches).values(), share)
     frame = result.to_frame()
     return written(result, out, frame[frame["in_core"]])
@@ -271,6 +279,7 @@ def generalizing(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -312,7 +321,7 @@ def generalizing(
     """
     heads = heads_in(core)
     subnetworks = subnetworks_of(searches or [])
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     means = None if method == "contrast" else source("means", loaded, data, mean_examples, seed)
     result = hc.generalizing_heads(
         loaded, data, core=heads, found=list(subnetworks.values()) or None, means=means, cases=names(cases),

@@ -65,6 +65,13 @@ Labels = Annotated[
         "language model as they stand, with their spaces: ' yes, no'."
     ),
 ]
+ReadAt = Annotated[
+    int | None,
+    typer.Option(
+        help="Position of the token that a token classifier is read at: 0 is the first, -1 a row's last (the separator "
+        "of most tokenizers). Other models say themselves where they are read."
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Where the model runs, like cpu or cuda:1 (default: a GPU if any).")]
 Dtype = Annotated[
     Literal["float32", "float64", "bfloat16", "float16"] | None,

@@ -18,6 +18,7 @@ from hc_interp.cli.options import (
     Labels,
     Model,
     Out,
+    ReadAt,
     Seed,
     TaskName,
     Template,
@@ -39,6 +40,7 @@ def patch(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -114,7 +116,7 @@ def patch(
     """
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
         effects = hc.path_effects(
             loaded, sample, senders_or_receivers(senders), senders_or_receivers(receivers), through,

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
+from rich.markup import escape
 
 import hc_interp as hc
-from hc_interp.cli.inputs import cut_paths, heads_in, load, site_named, source, split
+from hc_interp.cli.inputs import cut_ends, heads_in, load, site_named, source, split
 from hc_interp.cli.options import (
     DEFAULT,
     FIELDS,
@@ -20,6 +21,7 @@ from hc_interp.cli.options import (
     MeanExamples,
     Model,
     Out,
+    ReadAt,
     Seed,
     TaskName,
     Template,
@@ -39,6 +41,7 @@ def probe(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -52,17 +55,33 @@ def probe(
             help="Heads whose paths to the site's head are cut (they send their means), like core.json or L2H9,L3H4."
         ),
     ] = None,
+    random: Annotated[
+        int, typer.Option(help="With --cut: draws of as many other heads, cut in their place (hc.probe_paths).", min=0)
+    ] = 0,
     examples: Annotated[int, option("probe_examples")] = DEFAULT.probe_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
     seed: Seed = DEFAULT.seed,
 ) -> Shown:
-    """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe)."""
+    """Fit a linear probe for a feature at a site, and its controls (hc.fit_probe).
+
+    With --random the result has the scores in clean runs, with the paths cut, and with those of random heads cut.
+    """
     probed = site_named(site)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    if random and not cut:
+        raise HCError(f"--random {random} was given without --cut. Expected the heads that random ones stand beside.")
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
+    sample = split(data, "overlap").sample(examples, seed)
     interventions = []
     if cut:
-        interventions = [cut_paths(cut, probed, source("means", loaded, data, mean_examples, seed))]
-    sample = split(data, "overlap").sample(examples, seed)
+        heads, receiver = cut_ends(cut, probed)
+        means = source("means", loaded, data, mean_examples, seed)
+        if random:
+            result = hc.probe_paths(
+                loaded, sample, receiver, feature, senders=heads, source=means, inputs=(probed.kind,), n_random=random,
+                seed=seed,
+            )  # fmt: skip
+            return written(result, out)
+        interventions = [hc.PatchPath(heads, receiver, through=(probed.kind,), source=means, route="all")]
     return written(hc.fit_probe(loaded, sample, probed, feature, interventions=interventions, seed=seed), out)
 
 
@@ -82,6 +101,7 @@ def premises(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -105,7 +125,7 @@ def premises(
     core_part, heads = heads_in(core), heads_in(generalizing)
     resume = pieces_folder(on, resume, out)
     with workers(on, jobs, threads, resume, dry_run) as executor:
-        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         means = source("means", loaded, data, mean_examples, seed)
         found = hc.premises(
             loaded, data, core_part, heads, means, heuristic=heuristic, n_sets=comparison_sets,
@@ -126,6 +146,7 @@ def reads_from(
     out: Out,
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Dtype = None,
     too_long: TooLong = "refuse",
@@ -154,7 +175,7 @@ def reads_from(
     """
     core_part, heads = heads_in(core), heads_in(generalizing)
     checked = None if premises in (None, "none") else hc.Premises.load(premises)
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
     sample, means = data.test_pairs(case, pairs, seed), source("means", loaded, data, mean_examples, seed)
     if premises is None:
         checked = hc.premises(
@@ -169,5 +190,5 @@ def reads_from(
     record = {"answer": verdict.answer, "reason": verdict.reason, "sentence": verdict.sentence()}
     return Shown(
         {**shown.record, **record, "reading": verdict.reading, "premises": verdict.premise_words},
-        Group(verdict.sentence(), table_of(verdict.numbers()), f"written to {out}"),
+        Group(escape(verdict.sentence()), table_of(verdict.numbers()), f"written to {out}"),
     )

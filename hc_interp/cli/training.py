@@ -15,6 +15,7 @@ from hc_interp.cli.options import (
     Device,
     Labels,
     Model,
+    ReadAt,
     Seed,
     TaskName,
     Template,
@@ -49,6 +50,7 @@ def finetune(
     steps: Annotated[int, typer.Option(help="Number of updates of the weights.", min=1)],
     data_dir: DataDir = None,
     labels: Labels = None,
+    read_at: ReadAt = None,
     device: Device = None,
     dtype: Annotated[
         Literal["float32", "float64", "bfloat16"] | None,
@@ -139,7 +141,7 @@ def finetune(
             f"{out} already exists and is not empty. Expected a new folder. Choose another one, or pass --resume to go "
             "on with the training in it."
         )
-    loaded, data = load(model, task, data_dir, labels, device, None, too_long, template)
+    loaded, data = load(model, task, data_dir, labels, device, None, too_long, template, read_at)
     series = hc.finetune(
         loaded, data, out, phases=_phases(phase, data), steps=steps, checkpoints=_steps(checkpoints),
         batch_size=batch_size, lr=lr, weight_decay=weight_decay, warm_up=warm_up, decay_to=decay_to,

@@ -159,7 +159,10 @@ class Batch:
 
     @classmethod
     def of_rows(cls, rows: Sequence[TokenRow], pad_id: int) -> Self:
-        """The batch of these rows, padded to the longest. Raises `DataError` if there is no row."""
+        """The batch of these `rows`, padded with `pad_id` to the longest. Raises `DataError` if there is no row.
+
+        A row maps the names of a batch's tensors to vectors `[pos]`.
+        """
         if not rows:
             raise DataError("A batch of no rows was asked for; expected at least one row.")
         columns = {
@@ -179,7 +182,7 @@ class Batch:
 
     @classmethod
     def join(cls, parts: Sequence[Self], pad_id: int) -> Self:
-        """The rows of all batches as one batch, padded to the widest of them.
+        """The rows of all batches in `parts` as one batch, padded with `pad_id` to the widest of them.
 
         Labels, ids, answers and foils are kept if all batches have them. Token types and roles are kept if any batch
         has them, and are zeros in the rows of the other batches. Raises `DataError` if there is no batch.
@@ -223,7 +226,7 @@ class Batch:
         return self._with({**columns, "roles": self._roles_by(lambda where: where[:, :longest])})
 
     def padded_to(self, width: int, pad_id: int) -> Self:
-        """The batch padded to `width` positions. Raises `DataError` if the batch is wider."""
+        """The batch padded with the token `pad_id` to `width` positions. Raises `DataError` if the batch is wider."""
         missing = width - self.input_ids.shape[1]
         if missing < 0:
             raise DataError(

@@ -181,7 +181,7 @@ class ContrastPairs:
         return replace(self, clean=self.corrupt, corrupt=self.clean, gold=labels)
 
     def rows(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Self:
-        """The pairs of these row numbers, in this order."""
+        """The pairs of the row numbers in `index`, `[row]`, in this order; a boolean mask selects where it is true."""
         indices = row_indices(index, len(self))
         return replace(
             self,
@@ -193,7 +193,10 @@ class ContrastPairs:
         )
 
     def sample(self, n: int, seed: int = 0) -> Self:
-        """At most `n` pairs without replacement, in their original order."""
+        """At most `n` pairs, drawn by `seed` without replacement, in their original order.
+
+        Raises `DataError` for a negative number.
+        """
         if n < 0:
             raise DataError(f"A sample of {n} pairs was asked for; expected 0 or more.")
         if n >= len(self):
@@ -242,7 +245,11 @@ class ContrastPairs:
         return replace(self.rows(aligned), dropped=(self.dropped or 0) + len(self) - len(aligned))
 
     def aligned_rows(self, model: TokenizingModel) -> list[int]:
-        """The row numbers of the aligned pairs; `aligned` gives the pairs and lists the errors."""
+        """The row numbers of the pairs that are aligned for `model`; `aligned` gives the pairs and lists the errors.
+
+        Raises `DataError` without pairs, and `AlignmentError` for a pair that is not aligned, unless such pairs are
+        dropped.
+        """
         if len(self) == 0:
             raise DataError(f"There are no pairs of kind {self.kind!r} to encode; expected at least one.")
         return aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")

@@ -129,7 +129,7 @@ class Examples:
         return f"<p><b>{self!r}</b></p>{shown}"
 
     def rows(self, index: slice | Sequence[int] | np.ndarray) -> Self:
-        """The examples of these row numbers, in this order; a boolean mask selects the rows where it is true."""
+        """The examples of the row numbers in `index`, `[row]`, in this order; a boolean mask selects its rows."""
         indices = row_indices(index, len(self))
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("first", "second", "label", "id", "source", "answer", "foil"):
@@ -142,7 +142,10 @@ class Examples:
     __getitem__ = rows
 
     def sample(self, n: int, seed: int = 0) -> Self:
-        """At most `n` examples without replacement, in their original order."""
+        """At most `n` examples, drawn by `seed` without replacement, in their original order.
+
+        Raises `DataError` for a negative number.
+        """
         if n < 0:
             raise DataError(f"A sample of {n} examples was asked for; expected 0 or more.")
         if n >= len(self):

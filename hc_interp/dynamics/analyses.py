@@ -1,7 +1,9 @@
 """`hc.analyses`: the usual analyses of a checkpoint, as functions of a model for `hc.over_training`.
 
-Each function takes the data and the heads, and returns a function of a `HookedModel`. Mean activations are taken anew
-from each model. What is not given stays at the default of the function that is called.
+Each function takes the data (`task`, or `data`, or `pairs`) and the heads (`core`, `generalizing`), and returns a
+function of a `HookedModel`. `sparsity` and `seeds` are those of the searches. Mean activations are taken anew from each
+model, over at most `mean_examples` training examples. `settings` are further arguments of the function that is called;
+what is not given stays at its default. Errors are those of that function, when a model is analysed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -80,7 +82,7 @@ def subnetworks(
 ) -> Callable[[HookedModel], Evaluation]:
     """`hc.evaluate` of searched subnetworks on a grid of sparsities: for `found.effective_sizes(task)`.
 
-    `settings` are those of `hc.search_masks`.
+    `settings` are those of `hc.search_masks`, `max_per_case` limits the examples of `hc.evaluate`.
     """
     train, grid = _train(task), tuple(sparsities)
 
@@ -138,7 +140,8 @@ def paths(
     through: Sequence[str] = INPUTS,
     **settings: Any,
 ) -> Callable[[HookedModel], PathEffects]:
-    """`hc.path_effects` on pairs: single paths, or with `joint=True` all senders into all receivers."""
+    """`hc.path_effects` on pairs, into the inputs `through`; with `joint=True` all senders into all receivers at
+    once."""
 
     def analysis(model: HookedModel) -> PathEffects:
         return path_effects(model, pairs, senders, receivers, through, **settings)
@@ -147,7 +150,7 @@ def paths(
 
 
 def probes(data: Examples, feature: Any, sites: Any = None, **settings: Any) -> Callable[[HookedModel], ProbeMap]:
-    """`hc.probe_map`: where a feature can be read."""
+    """`hc.probe_map`: where a feature can be read, at `sites`."""
 
     def analysis(model: HookedModel) -> ProbeMap:
         return probe_map(model, data, feature, sites, **settings)

@@ -68,6 +68,8 @@ class OverTraining(Result):
     def effective_size(self, cases: str | Sequence[str], margin: float = 0.03) -> EffectiveSize:
         """The smallest subnetworks that are as accurate on `cases` as the full model, at each step (`effective_size`).
 
+        `margin` is the accuracy that may be lacking.
+
         The results must be evaluations of searched subnetworks on a grid of sparsities, as `hc.analyses.subnetworks`
         gives. Raises `DataError` for others.
         """
@@ -92,11 +94,18 @@ class OverTraining(Result):
     def effective_sizes(self, task: Task, margin: float = 0.03) -> dict[str, EffectiveSize]:
         """`effective_size` in domain and, for each heuristic of the task, on the cases where it is wrong.
 
-        Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is wrong", as
-        `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see `effective_size`)
-        and for a task without any of these.
+        `margin` as there. Keys are "in domain" (where the task has validation examples) and, say, "lexical overlap is
+        wrong", as `hc.figures.effective_size` takes them. Raises `DataError` for results of another kind (see
+        `effective_size`) and for a task without any of these.
         """
-        return {name: self.effective_size(cases, margin) for name, cases in size_groups(task).items()}
+        groups = {"in domain": (VALIDATION,)} if task.validation is not None else {}
+        wrong = {f"{name.replace('_', ' ')} is wrong": cases for name, (_, cases) in task.heuristics.items() if cases}
+        if not groups | wrong:
+            raise DataError(
+                f"The task {task.name} has no validation examples and no case where a heuristic is wrong, so there is "
+                "nothing to be as accurate on. Give it a validation split, or heuristic={case: right} for its cases."
+            )
+        return {name: self.effective_size(cases, margin) for name, cases in (groups | wrong).items()}
 
     def __repr__(self) -> str:
         kind = type(self.results[-1]).__name__
@@ -109,15 +118,3 @@ class OverTraining(Result):
             if len(frame)
         ]
         return pd.concat(numbered, ignore_index=True) if numbered else pd.DataFrame({"step": pd.Series(dtype=int)})
-
-
-def size_groups(task: Task) -> dict[str, tuple[str, ...]]:
-    """The cases of each effective size of `OverTraining.effective_sizes`, by name. Raises `DataError` if none."""
-    groups = {"in domain": (VALIDATION,)} if task.validation is not None else {}
-    groups |= {f"{name.replace('_', ' ')} is wrong": wrong for name, (_, wrong) in task.heuristics.items() if wrong}
-    if not groups:
-        raise DataError(
-            f"The task {task.name} has no validation examples and no case where a heuristic is wrong, so there is "
-            "nothing to be as accurate on. Give it a validation split, or heuristic={case: right} for its cases."
-        )
-    return groups

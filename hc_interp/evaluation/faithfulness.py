@@ -110,7 +110,7 @@ def faithfulness_curve(
     batch_size: int = 64,
     seed: int = 0,
 ) -> FaithfulnessCurve:
-    """Faithfulness of the best components as a curve over the share of components kept, with the areas CPR and CMD.
+    """Faithfulness on `data` as a curve over the share of the best components that is kept; the areas CPR and CMD.
 
     `order` is a `Ranking`, components with the best first, or a mapping from kept fractions to subnetworks (of a search
     over a grid of sparsities). Of n components, a fraction f keeps the best `floor(f n + 0.5)`. Fractions that keep

@@ -25,6 +25,7 @@ from hc_interp.interventions.paths import PatchPath
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.load import load
 from hc_interp.models.precision import dtype_name
+from hc_interp.models.read_at import ReadAt, is_position
 from hc_interp.models.site import Site
 from hc_interp.probing.path_probes import random_senders
 from hc_interp.probing.probe import Probe, fit_probe
@@ -32,6 +33,7 @@ from hc_interp.reading.premise_result import Premises
 from hc_interp.reading.premises import premises
 from hc_interp.reading.reads_from import reads_from
 from hc_interp.reading.verdict import Verdict
+from hc_interp.records.digest import digest
 from hc_interp.records.lock import locked, refuse_if_held
 from hc_interp.records.pieces import Executor, Runner
 from hc_interp.reports.report import draw_run
@@ -61,6 +63,7 @@ def run(
     template: str | None = None,
     settings: RunSettings | Mapping[str, Any] | None = None,
     labels: Sequence[str] | None = None,
+    read_at: ReadAt | None = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     overwrite: bool = False,
@@ -73,10 +76,10 @@ def run(
     The stages: search masks, evaluate the subnetworks, find the core and the generalizing heads, patch the paths
     between them for the verdict, and fit probes with and without these paths.
 
-    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device` and `dtype`). `task` is a `Task` or what
-    `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model, and their rows are scored by
-    answers and foils. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of
-    its fields; a task of prompts needs `case` and `kinds` of its own, such as "ABBA" and "names". With
+    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `read_at`, `device` and `dtype`). `task` is a
+    `Task` or what `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model, and their rows
+    are scored by answers and foils. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`,
+    or a dict of its fields; a task of prompts needs `case` and `kinds` of its own, such as "ABBA" and "names". With
     `core_from="sample"` the core is the one that a sample of all good subnetworks shares (`hc.sample_subnetworks`, an
     extra), and the searches are for comparison. Subnetworks of a second sparsity, `settings.beside`, are evaluated
     beside the first; the verdict does not use them, and their core is an extra. `say` is called with one line of text
@@ -96,10 +99,11 @@ def run(
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
     arguments |= {} if template is None else {"template": template}
     arguments |= {"device": device and str(device), "dtype": dtype and str(dtype)}
-    if isinstance(model, HookedModel) and not (labels is device is dtype is None):
+    arguments |= {} if read_at is None else {"read_at": read_at if is_position(read_at) else digest(read_at)}
+    if isinstance(model, HookedModel) and not (labels is read_at is device is dtype is None):
         raise HCError(
-            f"{model!r} was given with labels, device or dtype. Expected these with a checkpoint only, since a loaded "
-            "model has its own. Pass them to hc.load."
+            f"{model!r} was given with labels, read_at, device or dtype. Expected these with a checkpoint only, since "
+            "a loaded model has its own. Pass them to hc.load."
         )
     # All checks come before the folder is made, so that a corrected call finds the folder free.
     refuse_if_held(Path(out))
@@ -108,7 +112,8 @@ def run(
     if isinstance(task, Task) or task not in PROMPT_TASKS:
         task = task if isinstance(task, Task) else load_task(task, data_dir=data_dir, template=template)
         check_task(task, settings)
-    model = model if isinstance(model, HookedModel) else load(model, labels=labels, device=device, dtype=dtype)
+    if not isinstance(model, HookedModel):
+        model = load(model, labels=labels, read_at=read_at, device=device, dtype=dtype)
     if not isinstance(task, Task):
         task = load_task(task, template=template, tokenizer=model)
         check_task(task, settings)

@@ -157,7 +157,10 @@ class RunSettings(BaseModel):
         raise HCError(f"{name}={value!r} was given. Expected {words}. {field.description}")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with the settings of `update` changed. Raises `HCError` as the class does."""
+        """A copy with the settings of `update` changed. Raises `HCError` as the class does.
+
+        `deep` is an argument of pydantic's and changes nothing here: all settings are plain values.
+        """
         return type(self)(**{**self.model_dump(), **(update or {})})
 
 

@@ -34,7 +34,7 @@ def attention(
     interventions: Sequence[Intervention] = (),
     width: Width = "double",
 ) -> Figure:
-    """Draw attention patterns on one text or pair of texts: rows are query tokens, columns are key tokens.
+    """Draw attention patterns on one text (`first`) or a pair (`second`): rows are query tokens, columns key tokens.
 
     With `heads=None` one head is shown at a time, with a menu of all heads (for .html in a browser). `heads` are at
     most 6 heads, or a result that has `.heads`; each gets a panel, for print. The model runs under `interventions`.

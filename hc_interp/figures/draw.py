@@ -18,7 +18,7 @@ def draw(
     alpha: float = 0.05,
     most: int | None = None,
 ) -> dict[str, Figure]:
-    """The figures of a run, of one result or of several, by name, in the order of the report.
+    """The figures of `source`, a run, one result or several, by name, in the order of the report.
 
     Several results are read as one run: the core and the generalizing heads among them name the nodes of the circuit.
     `margin`, `alpha` and `most` choose the circuit's paths. Raises `ResultError` for results that have no figure, and

@@ -111,7 +111,7 @@ _WRITERS: dict[str, Callable[[Figure, Path], None]] = {
 
 
 def write_all(figures: Mapping[str, Figure], folder: str | Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
-    """Write `<name>.<format>` into a folder for every figure and format, and return the paths.
+    """Write `<name>.<format>` into a folder for each of `figures` and `formats`, and return the paths.
 
     The browser is started once. A figure without a TikZ picture gets no .tex file. Raises `HCError` for an unknown
     format, and for a format that needs a browser if none is found.

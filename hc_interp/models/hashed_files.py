@@ -2,10 +2,12 @@
 
 import hashlib
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hc_interp.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sha256_of(path: Path) -> str:
@@ -14,7 +16,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_hashed(path: Path, sha256: str, mend: str) -> dict[str, Tensor]:
+def read_hashed(path: Path, sha256: str, mend: str) -> "dict[str, Tensor]":
     """The tensors of a file, read from the bytes whose SHA-256 was checked.
 
     Raises `ModelError`, which ends with `mend`, for a file that is missing or that has another SHA-256.

@@ -27,7 +27,7 @@ from hc_interp.models.layer_list import cut_layers, unroll
 from hc_interp.models.nnsight_backend import NNsightBackend, build_nnsight
 from hc_interp.models.precision import dtype_name
 from hc_interp.models.pruned import pruned_module
-from hc_interp.models.read_at import ReadAt
+from hc_interp.models.read_at import ReadAt, in_words
 from hc_interp.models.readout import Readout
 from hc_interp.models.run import Run
 from hc_interp.models.save import save_module
@@ -126,18 +126,22 @@ class HookedModel:
 
     @property
     def n_layers(self) -> int:
+        """The number of layers. A module that computes several layers counts once for each."""
         return self.geometry.n_layers
 
     @property
     def n_heads(self) -> int:
+        """The number of attention heads of a layer, the same in all layers. Heads that share keys count each."""
         return self.geometry.n_heads
 
     @property
     def d_model(self) -> int:
+        """The width of the residual stream."""
         return self.geometry.d_model
 
     @property
     def d_head(self) -> int:
+        """The width of a head's q, k, v and z."""
         return self.geometry.d_head
 
     @property
@@ -190,10 +194,12 @@ class HookedModel:
 
     @property
     def device(self) -> torch.device:
+        """The device of the weights. Batches are moved to it when they are run."""
         return next(self.module.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The floating-point type of the weights, in which passes run."""
         return next(self.module.parameters()).dtype
 
     @property
@@ -216,6 +222,7 @@ class HookedModel:
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.n_heads} heads, d_model {self.d_model}"
         read = "whole vocabulary" if self.labels is None else f"labels {', '.join(self.labels)}"
+        read += in_words(self.readout.read_at)
         return f"HookedModel({self.name}: {type(self.module).__name__}, {shape}, {read}, {dtype_name(self.dtype)})"
 
     @own_torch_modes
@@ -257,7 +264,11 @@ class HookedModel:
         return interventions
 
     def compile(self, batch: Batch, interventions: Iterable[Intervention]) -> list[SiteEdit]:
-        """Check a list of interventions and turn it into edits for one batch."""
+        """Check a list of interventions and turn it into edits for one batch.
+
+        Raises an `HCError` for interventions that have no meaning on this model or batch, `InterventionError` for one
+        whose `edits` are not all `SiteEdit`s, `ComponentError` for the edit of a site that the model lacks.
+        """
         interventions = self.check_interventions(interventions)
         for item in interventions:
             item.check_batch(self, batch)
@@ -300,11 +311,12 @@ class HookedModel:
         start: tuple[int, Float[Tensor, "batch pos d_model"]] | None = None,
         stop_after: Site | None = None,
     ) -> Run:
-        """`run` for compiled edits, over all layers or a part of them.
+        """`run` of a batch for compiled edits, over all layers or a part of them; `capture` are whole sites or heads'.
 
         `start` is a layer and the stream that enters it (its `resid_pre`). The layers below it are not run. Edits in
         them and edits of that stream are ignored: the stream must be their result. `stop_after` is the site after which
-        the pass ends, with empty logits.
+        the pass ends, with empty logits. Raises `InterventionError` for a pass inside another one of this model,
+        `ModelError` for a module that was changed after it was loaded.
         """
         self._tree.check(self.name)
         if start is not None and start[0] > 0 and not any(edit.follows for edit in edits):
@@ -380,7 +392,7 @@ class HookedModel:
         return save_module(self.module, folder, self.tokenizer, names)
 
     def pruned(self, removed: Iterable[Component], means: Any) -> nn.Module:
-        """`Subnetwork.apply` by the components that are removed."""
+        """`Subnetwork.apply` by the components that are `removed`: in the module they give their `means` (or 0)."""
         return pruned_module(self, removed, means)
 
     def settings(self) -> dict[str, Any]:

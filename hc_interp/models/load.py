@@ -11,7 +11,6 @@ from torch import nn
 
 from hc_interp.errors import HCError, ModelError, in_one_line
 from hc_interp.models.adapter import Adapter
-from hc_interp.models.bases import on_base
 from hc_interp.models.checkpoints import Checkpoint
 from hc_interp.models.config import read_config, settle_config
 from hc_interp.models.families import FAMILIES, family_of, unsupported
@@ -20,6 +19,7 @@ from hc_interp.models.foreign_hooks import copy_without_hooks
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.live import check_parts, merged, refuse_wrapped
 from hc_interp.models.names import folder_or_hub_id
+from hc_interp.models.on_base import on_base
 from hc_interp.models.precision import dtype_named
 from hc_interp.models.quiet import no_bars_of_transformers
 from hc_interp.models.read_at import ReadAt
@@ -66,8 +66,9 @@ def load(
     has one. Without `labels` the logits of a language model are `[batch, pos, vocab]`.
 
     A token classifier has classes at every token. `read_at` says which token is the answer: a position counted from 0,
-    or a function that gives `[batch]` positions of an `hc.Batch`. The function is called with every batch that is run,
-    also with some of the rows, so a row's position must depend on that row alone.
+    or from -1, which is a row's last token, or a function that gives `[batch]` positions from 0 of an `hc.Batch`. The
+    function is called with every batch that is run, also with some of the rows, so a row's position must depend on that
+    row alone. A checkpoint of a series that was trained with a position is read there again.
     `backend` runs the passes: "transformer_lens" or "nnsight", with the same numbers. The default is TransformerLens,
     or nnsight for a family of which TransformerLens has no adapter. Such a model has no `.bridge`.
 
@@ -101,7 +102,10 @@ def load(
         settle_config(module.config, family, name)
         check_parts(module, name, family)
     else:
-        module, tokenizer, name, labels = _from_name_or_step(source, tokenizer, precision, labels, family)
+        module, tokenizer, name, checkpoint = _from_name_or_step(source, tokenizer, precision, family)
+        if checkpoint is not None:
+            labels = checkpoint.labels if labels is None else labels
+            read_at = checkpoint.read_at if read_at is None else read_at
         if family is not None:
             check_parts(module, name, family)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -114,15 +118,15 @@ def load(
 
 
 def _from_name_or_step(
-    source: Any, tokenizer: Any, dtype: torch.dtype | None, labels: Sequence[str] | None, family: Family | None
-) -> tuple[nn.Module, Any, str, Sequence[str] | None]:
-    """Load the model of a name or of a step of a series. The labels of a series replace `labels` that are None.
+    source: Any, tokenizer: Any, dtype: torch.dtype | None, family: Family | None
+) -> tuple[nn.Module, Any, str, Checkpoint | None]:
+    """Load the model of a name or of a step of a series, which is returned too.
 
     A series' weights are put together in the type in which they were trained, and converted to `dtype` after that.
     """
     checkpoint = Checkpoint.named(source)
     if checkpoint is None:
-        return *_from_name(source, tokenizer, dtype, family=family), labels
+        return *_from_name(source, tokenizer, dtype, family=family), None
     series = checkpoint.series
     if series.base is not None:
         module, own, undefined = on_base(series.start, series.base)
@@ -132,7 +136,7 @@ def _from_name_or_step(
         with no_bars_of_transformers():
             module, tokenizer, _ = _from_name(series.start, tokenizer, series.dtype, family=family)
         checkpoint.load_into(module)
-    return module, tokenizer, checkpoint.name, checkpoint.labels if labels is None else labels
+    return module, tokenizer, checkpoint.name, checkpoint
 
 
 def _from_name(

@@ -27,6 +27,7 @@ class ModelSeries:
 
     @property
     def folder(self) -> Path:
+        """The folder of the checkpoints."""
         return self._files.path
 
     @property
@@ -36,6 +37,7 @@ class ModelSeries:
 
     @property
     def card(self) -> dict[str, Any]:
+        """The series' whole record, as `card.json` has it: origin, recipe, data, the SHA-256 of each file."""
         return self._files.card
 
     @cached_property
@@ -78,7 +80,7 @@ class ModelSeries:
 
 
 def load_series(name_or_folder: str | Path, *, device: Any = None) -> ModelSeries:
-    """The series of a folder that `hc.finetune` wrote, or of the zoo ("zoo:NAME"). No weights are read yet.
+    """The series `name_or_folder`: a folder that `hc.finetune` wrote, or "zoo:NAME". No weights are read yet.
 
     `device` is where its models are loaded (default: CUDA if there is one). Raises `ModelError` for a name that is not
     in the zoo and for a folder that holds no series.

@@ -63,10 +63,12 @@ class Site:
 
     @classmethod
     def embed(cls) -> Self:
+        """The output of the embeddings, `[batch, pos, d_model]`."""
         return cls(None, "embed")
 
     @classmethod
     def pooled(cls) -> Self:
+        """What the classifier reads, `[batch, d_model]`."""
         return cls(None, "pooled")
 
     @classmethod

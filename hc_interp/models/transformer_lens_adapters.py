@@ -370,6 +370,10 @@ class Gemma3ClassifierAdapter(Scored, Gemma3Adapter):
     """`Gemma3TextForSequenceClassification`."""
 
 
+class OlmoClassifierAdapter(Scored, OlmoAdapter):
+    """`OlmoForSequenceClassification`."""
+
+
 class Olmo2ClassifierAdapter(Scored, Olmo2Adapter):
     """`Olmo2ForSequenceClassification`."""
 

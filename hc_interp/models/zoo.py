@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from hc_interp.errors import ModelError
-from hc_interp.models.bases import base_folder, no_base, read_base
+from hc_interp.models.bases import base_folder, no_base
 from hc_interp.models.hashed_files import read_hashed
 from hc_interp.models.low_rank import StateDict, added
+from hc_interp.models.on_base import read_base
 from hc_interp.models.zoo_cards import ZOO, ZooEntry, broken
 
 

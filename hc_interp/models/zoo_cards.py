@@ -9,6 +9,7 @@ from typing import Any
 from hc_interp.errors import ModelError
 
 DELTA_FORMAT = "hc-interp low-rank difference 1"
+CARD = "card.json"  # of a series
 DATA = Path(__file__).parent / "zoo_data"
 
 

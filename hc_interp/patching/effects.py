@@ -118,7 +118,7 @@ class PathEffects(Result):
 
     @classmethod
     def join(cls, parts: Sequence["PathEffects"]) -> "PathEffects":
-        """The whole sweep from the results of all its shards, given in any order.
+        """The whole sweep from `parts`, the results of all its shards, given in any order.
 
         Raises `ResultError` for results that are not shards of one sweep, and where a row is missing or repeated.
         """

@@ -73,7 +73,7 @@ def order_violation(first: Words, second: Words) -> float:
 
 
 def negation(first: Words, second: Words) -> float:
-    """1 if the second text has a negation word ("not", "never", "-n't", ...), else 0.
+    """1 if the second text has a negation word ("not", "never", "-n't", ...), else 0. `first` does not matter.
 
     In MNLI such words are correlated with contradiction: Gururangan et al. 2018 (arXiv 1803.02324).
     """

@@ -37,6 +37,7 @@ class PathProbes(Result):
 
     @property
     def sites(self) -> tuple[Site, ...]:
+        """The probed sites: each input of each receiver."""
         return tuple(Site(*name) for name in self.clean.site_names)
 
     @property
@@ -62,7 +63,10 @@ class PathProbes(Result):
         return intervals | {"word": self.clean[site].scores[f"word_{self._metric(metric)}"]}
 
     def random_range(self, site: Site, metric: str | None = None) -> tuple[float, float]:
-        """The lowest and the highest score among the draws of random heads; NaN if there is none."""
+        """The lowest and the highest score of a `site` among the draws of random heads; NaN if there is none.
+
+        `metric` as in `scores`.
+        """
         score, index = self._scorers[self._metric(metric)], self._index(site)
         values = [float(score(draw[index])[0]) for draw in self.random]
         return (min(values), max(values)) if values else (float("nan"), float("nan"))

@@ -57,6 +57,7 @@ class Probe(Result):
 
     @property
     def site(self) -> Site:
+        """Where the probe reads."""
         return Site(*self.place)
 
     @property

@@ -84,9 +84,10 @@ def reads_from(
 
     - *T* is a ratio of two sums over pairs. Its numerator is the change of the metric, against the clean run, when all
       core heads are patched into all generalizing heads. Its denominator, the *node effect*, is the change when the
-      generalizing heads' `z` are set to their corrupt values. T on route "all" decides; "direct" and "mlps" locate it.
+      generalizing heads' `z` are set to their corrupt values. T on route "all" decides; the other
+      `routes`, "direct" and "mlps", locate it.
     - *Null of T*: the core is relabelled within each layer among all heads that are not generalizing. All labellings
-      are used when there are fewer than `n_permutations`, otherwise that many random ones.
+      are used when there are at most `n_permutations`, otherwise that many others, drawn at random.
     - *Size controls*: up to `n_size_controls` sets of other heads that match the core head by head in layer and |dz|. T
       must exceed their 95th percentile. The T of a set with less |dz| than the core is scaled up first. They are a
       rough guard where the core has the largest heads of its layers (`size_ratio` below 1). A layer with fewer other

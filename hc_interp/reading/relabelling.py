@@ -54,14 +54,20 @@ def count_labellings(layers: Sequence[LayerPool]) -> int:
 def labellings(layers: Sequence[LayerPool], n_permutations: int, seed: int) -> tuple[list[Heads], bool]:
     """The labellings of the null, and whether they are exhaustive.
 
-    All labellings, the observed core among them, are returned if there are fewer than `n_permutations`; otherwise
-    `n_permutations` random labellings are, which may repeat.
+    All labellings, the observed core among them, are returned if there are at most `n_permutations`; otherwise
+    `n_permutations` random ones are, each once, and never the observed core: p counts that one already.
     """
-    if count_labellings(layers) < n_permutations:
+    if count_labellings(layers) <= n_permutations:
         choices = [itertools.combinations(layer.pool, len(layer.core)) for layer in layers]
         return [tuple(itertools.chain(*parts)) for parts in itertools.product(*choices)], True
     rng = np.random.default_rng(seed)
-    return [tuple(head for layer in layers for head in _draw(layer, rng)) for _ in range(n_permutations)], False
+    observed = tuple(head for layer in layers for head in layer.core)
+    drawn: dict[Heads, None] = {}
+    while len(drawn) < n_permutations:
+        labelling = tuple(head for layer in layers for head in _draw(layer, rng))
+        if labelling != observed:
+            drawn[labelling] = None
+    return list(drawn), False
 
 
 def size_controls(layers: Sequence[LayerPool], size: Mapping[Head, float], n: int, seed: int) -> list[Heads]:

@@ -255,12 +255,14 @@ def _all_labels(layers: _Layers) -> list[np.ndarray]:
 
 
 def _random_labels(layers: _Layers, seed: int) -> list[np.ndarray]:
+    """Labellings that differ from the observed one and from each other."""
     rng = generator(seed)
-    labels = []
-    for _ in range(EXHAUSTIVE - 1):
+    labels: dict[bytes, np.ndarray] = {}
+    while len(labels) < EXHAUSTIVE - 1:
         is_g = np.zeros(len(layers.layer), dtype=bool)
         for i in np.unique(layers.layer):
             here = np.flatnonzero(layers.layer == i)
             is_g[rng.permutation(here)[: int(layers.is_G[here].sum())]] = True
-        labels.append(is_g)
-    return labels
+        if not np.array_equal(is_g, layers.is_G):
+            labels[is_g.tobytes()] = is_g
+    return list(labels.values())

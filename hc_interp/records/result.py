@@ -80,7 +80,7 @@ class Result:
         Result._kinds[cls.__name__] = cls
 
     def to_frame(self) -> pd.DataFrame:
-        """The result as a table."""
+        """The result as a table. Each kind says what a row is; `NotImplementedError` from a class that does not."""
         raise NotImplementedError(f"{type(self).__name__} does not define to_frame")
 
     def _repr_html_(self) -> str:

@@ -119,7 +119,7 @@ class RunResults:
         return tuple(f.name for f in fields(self) if getattr(self, f.name))
 
     def save(self, directory: str | Path) -> Path:
-        """Write each part into the folder."""
+        """Write each part into the folder `directory`, and return its path."""
         folder = Path(directory)
         write_checked(folder / MANIFEST, self.manifest)
         for name in PARTS:
@@ -133,7 +133,10 @@ class RunResults:
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
-        """Read a folder that `save`, or a run, wrote. Raises `ResultError` where there is none or a part is broken."""
+        """Read the folder `directory` that `save`, or a run, wrote.
+
+        Raises `ResultError` where there is none or a part is broken.
+        """
         folder = Path(directory)
         if not (folder / MANIFEST).is_file():
             raise ResultError(

@@ -48,7 +48,7 @@ class Ranking(Result):
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """A row per component, the highest score first: rank, component, kind, layer, head, score, low, high.
 
-        Intervals are from a bootstrap over sources.
+        Intervals, at `level`, are from a bootstrap over sources.
         """
         interval = bootstrap(self.per_example.double().T.numpy(), clusters=self.sources, level=level, seed=0)
         frame = pd.DataFrame(

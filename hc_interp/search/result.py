@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hc_interp.errors import SearchError
+from hc_interp.errors import SearchError, warn
 from hc_interp.records.result import Result
 from hc_interp.shares import same_share
 from hc_interp.subnetwork import Subnetwork
 
 ROUNDS = ["run", "round", "examples", "before", "after", "traded"]
+FAR, LEAST = 3.0, 0.1  # a mask is far worse than others above this multiple of their KL, and this many nats above it
 HISTORY = ["run", "step", "kl", "expected_sparsity", "hard_sparsity", "l1", "l2"]
 
 
@@ -70,6 +71,48 @@ class MaskSearch(Result):
                 f"{', '.join(f'{share:g}' for share in dict.fromkeys(self.sparsities))}."
             )
         return tuple(self.subnetworks[run] for run in runs)
+
+    @property
+    def far(self) -> tuple[int, ...]:
+        """The runs whose mask is far worse than the others of its sparsity: training went wrong there.
+
+        Their held-out KL is above 3 times the median of the others', and at least .1 nats above it. A single run of a
+        sparsity has nothing to be compared with.
+        """
+        return tuple(
+            run for run, kl in enumerate(self.kl.tolist()) if kl > max(FAR * self._usual(run), self._usual(run) + LEAST)
+        )
+
+    def _usual(self, run: int) -> float:
+        """The median held-out KL of the other runs of this run's sparsity; infinite if there is none."""
+        share = self.sparsities[run]
+        others = [i for i, other in enumerate(self.sparsities) if other == share and i != run]
+        return float(self.kl[others].median()) if others else float("inf")
+
+    @property
+    def near(self) -> tuple[Subnetwork, ...]:
+        """The subnetworks without those of `far`, in the order of the runs."""
+        return tuple(item for run, item in enumerate(self.subnetworks) if run not in self.far)
+
+    def far_in_words(self) -> str:
+        """What is wrong with the runs of `far`, and the mend; "" if there is none."""
+        if not self.far:
+            return ""
+        masks = [
+            f"seed {self.seeds[run]} at sparsity {self.sparsities[run]:g} (held-out KL "
+            f"{self.kl[run]:.2f}, of the others {self._usual(run):.2f})"
+            for run in self.far
+        ]
+        return (
+            f"some masks are far worse than the others of their sparsity: {', '.join(masks)}. A core of all masks "
+            "then lacks what only these lack. Leave them out, hc.heuristic_core(found.near), or search again with more "
+            "steps= or with swaps (exchanges=4)"
+        )
+
+    def warn_of_far(self) -> None:
+        """Warn (`HCWarning`) of the runs of `far`, if there are any."""
+        if words := self.far_in_words():
+            warn(f"{words[0].upper()}{words[1:]}.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row per run: run, seed, sparsity, kept heads, kept MLPs, held-out KL, agreement with the full model."""

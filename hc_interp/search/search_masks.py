@@ -83,7 +83,8 @@ def search_masks(
         threads: the number of threads of a run, also without an executor. Its last bits depend on it.
 
     Returns one subnetwork per sparsity and seed, scored on the same held-out examples: about 512, or a quarter of the
-    data if that is less. No run trains on an example whose source is held out.
+    data if that is less. No run trains on an example whose source is held out. Warns (`HCWarning`) of a mask that is
+    far worse than the others of its sparsity (`MaskSearch.far`).
 
     Raises `SearchError` for settings without meaning, too little data or a loss that is not finite, and `ResultError`
     for a folder of another search. Sources: Bhaskar et al. 2024 (arXiv 2403.03942), Louizos et al. 2018 (arXiv
@@ -132,7 +133,7 @@ def search_masks(
     runner.clear_cache()
     runs = [done[key] for key in keys]
     items = universe_of(model, components)
-    return MaskSearch(
+    search = MaskSearch(
         subnetworks=tuple(binary(run.log_alpha, run.sparsity, items) for run in runs),
         sparsities=tuple(run.sparsity for run in runs),
         seeds=tuple(run.seed for run in runs),
@@ -145,6 +146,8 @@ def search_masks(
         | {"held_out": len(plan.held_out), "train": len(plan.train[streams[seeds[0]].run_seed("data")])},
         provenance=provenance(model, name, means=source, interventions=list(before), seeds=list(seeds), **settings),
     )
+    search.warn_of_far()
+    return search
 
 
 def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -36,10 +36,11 @@ def slurm(
     """An executor whose work is done by at most `jobs` SLURM jobs at a time. It needs `hc-interp[slurm]`.
 
     `folder` is the folder of the pieces (`resume=`), on a disk that all nodes see. `time` is the limit of a job, in
-    minutes or as "hours:minutes:seconds" ("1-12:00:00" is a day and a half). `gpus` and `cpus` are those of one job; a
-    piece uses as many cores as the call's `threads=`. `setup` are shell commands before the work, like "module load
-    cuda", `options` any other options of sbatch: `{"mail-type": "END"}`. `cluster="local"` runs the jobs on this
-    machine, to try a setup out.
+    minutes or as "hours:minutes:seconds" ("1-12:00:00" is a day and a half). `gpus`, `cpus` and `mem_gb` (of memory)
+    are those of one job; a piece uses as many cores as the call's `threads=`. `setup` are shell commands before the
+    work, like "module load cuda", `options` any other options of sbatch: `{"mail-type": "END"}`. `partition`,
+    `account`, `qos`, `constraint`, `exclude`, `nodelist` and `name` (of the jobs) are those of sbatch.
+    `cluster="local"` runs the jobs on this machine, to try a setup out.
 
     Nothing is sent to SLURM before a call uses the executor. A job that is preempted or out of time loses the piece
     that it was making; what it left undone is sent again. Raises `HCError` for values without meaning.

@@ -12,6 +12,7 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError, ModelError, TrainingError
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.precision import dtype_name, dtype_named
+from hc_interp.models.read_at import is_position
 from hc_interp.training.optimization import Optimization
 from hc_interp.training.phases import Phase, as_phases
 
@@ -116,12 +117,14 @@ def _texts(examples: Examples) -> list[tuple[str, str | None]]:
     return list(zip(examples.first, examples.second or [None] * len(examples), strict=True))
 
 
-def refuse_token_classifier(model: HookedModel) -> None:
-    """Raise `TrainingError` for a model whose checkpoints could not be loaded again, for want of its `read_at`."""
-    if model.readout.read_at is not None:
+def refuse_read_function(model: HookedModel) -> None:
+    """Raise `TrainingError` for a token classifier that is read where a function says, which no card can hold."""
+    if (read_at := model.readout.read_at) is not None and not is_position(read_at):
         raise TrainingError(
-            f"{model.name} is a token classifier, which is read where its read_at= says. The card of a series cannot "
-            "hold that. Train it elsewhere, and load its checkpoints one by one: hc.load(folder, read_at=...)."
+            f"{model.name} is a token classifier that is read where a function says ({read_at!r}). The card of a "
+            "series holds a position, not a function, so that its checkpoints could not be loaded again. Load the "
+            "start with a position: hc.load(..., read_at=-2). Or train it elsewhere, and load its checkpoints one by "
+            "one with the function."
         )
 
 

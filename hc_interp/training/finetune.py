@@ -21,7 +21,7 @@ from hc_interp.training.checks import (
     frozen_components,
     held_out_cases,
     optimization,
-    refuse_token_classifier,
+    refuse_read_function,
     stored_dtype,
     training_phases,
 )
@@ -132,7 +132,7 @@ def finetune(
     kept = checkpoint_steps(checkpoints, steps)
     cases = held_out_cases(task, held_out, distinct_parts(mixture))
     model = start if isinstance(start, HookedModel) else load(start, device=device)
-    refuse_token_classifier(model)
+    refuse_read_function(model)
     adapters = LoraSettings.of(lora, model.own_geometry)
     plan = Plan(
         model, task, mixture, kept, frozen_components(model, freeze, lora), adapters,

@@ -14,10 +14,11 @@ from torch import Tensor
 from hc_interp.checksum import write_checked
 from hc_interp.errors import ModelError, TrainingError
 from hc_interp.files import atomic, plain
-from hc_interp.models.checkpoints import CARD, SERIES_FORMAT, START, SeriesFolder
+from hc_interp.models.checkpoints import SERIES_FORMAT, START, SeriesFolder
 from hc_interp.models.hashed_files import sha256_of
 from hc_interp.models.hooked import HookedModel
 from hc_interp.models.trainable import trainable_module
+from hc_interp.models.zoo_cards import CARD
 from hc_interp.records.digest import digest
 from hc_interp.records.store import check_writable
 from hc_interp.training.trainer import Trainer

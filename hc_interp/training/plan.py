@@ -100,6 +100,7 @@ class Plan:
         return {
             "weights": self.weights,
             "labels": self.start.labels,
+            **({} if (read_at := self.start.readout.read_at) is None else {"read_at": read_at}),
             "dtype": dtype_name(torch.promote_types(self.start.dtype, torch.float32)),
             "lora": self.lora and self.lora.record(),
             "task": self.task.name,

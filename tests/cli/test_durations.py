@@ -17,7 +17,7 @@ GROWS = {
     "evaluate": ("max_per_case", "mean_examples"),
     "generalizing": ("max_pairs",),
     "patch": ("pairs",),
-    "probe": ("examples",),
+    "probe": ("examples", "random"),
     "premises": ("comparison_sets", "premise_examples", "mean_examples"),
     "over-training": ("max_per_case",),
     "finetune": ("steps", "batch_size", "max_per_case", "pull_pairs"),

@@ -219,12 +219,13 @@ def test_the_doctor_names_what_is_wrong_and_its_mend(hc_interp_call, monkeypatch
     assert checks["packages"]["state"] == "good"
     assert checks["backend transformer_lens"]["state"] == "good"
     assert (checks["backend nnsight"]["state"], checks["backend nnsight"]["mend"][:11]) == ("bad", "pip install")
-    assert (checks["browser"]["found"], checks["browser"]["mend"]) == ("No browser", "Get one.")
+    assert (checks["browser"]["found"], checks["browser"]["mend"]) == ("No browser", "Get one: 'hc-interp[export]'.")
     assert "texlive-pictures" in checks["TeX"]["mend"]
     assert "mnli/train_sample.parquet" in checks["data of mnli-hans"]["found"]
     assert checks["data of overlap-grammar"]["state"] == "good"
     told = hc_interp_call("doctor")
     assert "pip install" in told.out
+    assert "hc-interp[export]" in told.out  # and not a style of the terminal's
 
 
 def test_the_doctor_says_where_the_base_of_a_series_lies(tmp_path, monkeypatch) -> None:
@@ -252,7 +253,7 @@ def test_the_doctor_says_where_the_base_of_a_series_lies(tmp_path, monkeypatch) 
 def _no_browser(folder) -> None:
     from hc_interp.figures.images import NoBrowser
 
-    raise NoBrowser("No browser. Get one.")
+    raise NoBrowser("No browser. Get one: 'hc-interp[export]'.")
 
 
 def test_both_backends_are_really_used() -> None:
@@ -328,6 +329,7 @@ def test_an_existing_folder_is_refused(hc_interp_call, tmp_path) -> None:
         (["probe", "--site", "L3"], "'L3' names no site"),
         (["probe", "--site", "L2.resid_post", "--cut", "L0H1"], "Expected q, k or v of one head"),
         (["probe", "--site", "L0H0.v", "--cut", "L1H1"], "is upstream of L0H0"),
+        (["probe", "--site", "L0H0.v", "--random", "2"], "without --cut"),
         (["patch", "--case", "nothing"], "has no case 'nothing'"),
         (["evaluate", "{core}"], "holds a HeuristicCore, not a MaskSearch"),
         (["figures", "{core}", "{core2}"], "second HeuristicCore"),

@@ -1,4 +1,4 @@
-"""The README's commands, one after the other on a tiny model: each leaves a result that its class loads."""
+"""The commands of README and site, one after the other on a tiny model: each leaves a result that its class loads."""
 
 import glob
 import json
@@ -18,7 +18,8 @@ from hc_interp.cli.shell import COMMANDS
 from hc_interp.figures.images import NoBrowser
 from hc_interp.reading.decision import Answer
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/real_data.md", "docs/command_line.md")  # in the order in which their commands are run
 SMALL = """
 mean-examples = 40
 train-examples = 120
@@ -71,14 +72,16 @@ NOT_HERE = ("demo", "extremes", "--install-completion")
 
 
 def commands() -> list[list[str]]:
-    """The README's hc-interp commands, in order."""
-    lines = re.findall(r"^    (hc-interp .+?)(?:  +#.*)?$", README, re.MULTILINE)
-    return [shlex.split(line) for line in lines]
+    """The hc-interp commands of the pages, in order, each once."""
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    lines = re.findall(r"^    (hc-interp .+?)(?:  +#.*)?$", text, re.MULTILINE)
+    return [shlex.split(line) for line in dict.fromkeys(lines)]
 
 
 def configuration(tiny_folder: str) -> str:
-    """The README's own configuration file, on the tiny model and the grammar, with small amounts of work."""
-    found = re.search(r"^```toml\n# hc\.toml\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    """The configuration file of docs/command_line.md, on the tiny model and the grammar, with small amounts of work."""
+    page = (ROOT / "docs/command_line.md").read_text(encoding="utf-8")
+    found = re.search(r"^```toml\n# hc\.toml\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
     assert found
     text = found[1].replace("zoo:minilm-nli", tiny_folder).replace("mnli-hans", "overlap-grammar")
     return re.sub(r"^data-dir.*", "", text, flags=re.MULTILINE) + SMALL
@@ -98,7 +101,7 @@ def adapted(words: list[str], tiny_folder: str) -> list[str]:
     return [*words, "--config", "hc.toml"] if "model" in takes and "--config" not in words else words
 
 
-def test_every_command_of_the_readme_runs(monkeypatch, capsys, small_task, tiny_folder, tmp_path) -> None:
+def test_every_command_of_the_pages_runs(monkeypatch, capsys, small_task, tiny_folder, tmp_path) -> None:
     def no_browser(figures):
         raise NoBrowser("not for this run")
 
@@ -142,6 +145,9 @@ def check_results(folder: Path) -> None:
     edges = hc.PathEffects.load(folder / "paths.json")
     assert edges.part == ()
     assert hc.Probe.load(folder / "probe.json").site == hc.Site(2, "v", 0)
+    cuts = hc.PathProbes.load(folder / "cuts.json")
+    assert cuts.sites == (hc.Site(2, "v", 0),)
+    assert len(cuts.random_senders) == 5
     assert hc.Verdict.load(folder / "verdict.json").answer in get_args(Answer)
     assert json.loads((folder / "runs" / "first" / "manifest.json").read_text())["status"] == "finished"
     assert (folder / "report.html").stat().st_size > 1e6

@@ -1,8 +1,8 @@
 """`make docs-test`: the code of every page of the site and of README.md runs, and prints what the page shows.
 
-Not a part of `make test`, which checks pages without running them (`test_site.py`). The README's commands run in
-`tests/cli/test_steps.py`, the recipes of CONTRIBUTING.md in `test_contributing.py`, docs/four_ways.md in
-`test_pages.py`.
+Not a part of `make test`, which checks pages without running them (`test_site.py`). Commands of the README and of
+docs/command_line.md run in `tests/cli/test_steps.py`, the recipes of CONTRIBUTING.md in `test_contributing.py`,
+docs/four_ways.md in `test_pages.py`.
 """
 
 import re
@@ -14,9 +14,10 @@ from page_code import pages, run_page
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "four_ways.md",  # run by tests/docs/test_pages.py
+    IN_PYTHON := "in_python.md",  # on a small model, below
     "spread.md",  # 24 searches, and a cluster; tests/spread runs such calls on small models
 }
-# In the README: the large model of the zoo and the real data become the small model and the grammar.
+# In docs/in_python.md: the large model of the zoo and the real data become the small model and the grammar.
 SMALL = {
     "zoo:minilm-nli": "zoo:tiny-overlap@6500",
     '["L2H9"], ["L3H4", "L4H1"]': '["L1H2"], ["L2H5", "L3H4"]',
@@ -38,7 +39,6 @@ from dataclasses import replace
 def chosen(gen):
     return replace(gen, heads=tuple(head for head in (hc.Head(3, 4), hc.Head(3, 5)) if head not in gen.core))
 """
-FOLDER = '"path/to/gpt2"'  # the block that needs a model of the reader's
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def _environment(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("page", [name for name in pages() if name not in ELSEWHERE])
+@pytest.mark.parametrize("page", ["../README.md", *(name for name in pages() if name not in ELSEWHERE)])
 def test_the_page_prints_what_it_shows(page, tmp_path) -> None:
     for step in run_page((ROOT / "docs" / page).read_text(encoding="utf-8"), tmp_path, Path(page).stem):
         shown = step.shown.text if step.shown is not None else ""
@@ -56,14 +56,12 @@ def test_the_page_prints_what_it_shows(page, tmp_path) -> None:
         assert step.is_as_shown, f"{where}, shows\n{shown}\nand the code printed\n{step.text}"
 
 
-def test_the_python_of_the_readme_runs(tmp_path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_whole_experiment_in_python_runs(tmp_path) -> None:
+    text = (ROOT / "docs" / IN_PYTHON).read_text(encoding="utf-8")
     for before, after in SMALL.items():
-        assert before in text, f"SMALL replaces {before!r}, which is no longer in README.md"
+        assert before in text, f"SMALL replaces {before!r}, which is no longer in docs/{IN_PYTHON}"
         text = text.replace(before, after)
     code = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    short = [block for block in code if FOLDER not in block]
-    assert len(short) == len(code) - 1
-    printed = list(run_page("".join(f"```python\n{block}```\n\n" for block in [CHOSEN, *short]), tmp_path, "readme"))
-    assert len(printed) == len(short) + 1
+    printed = list(run_page("".join(f"```python\n{block}```\n\n" for block in [CHOSEN, *code]), tmp_path, "whole"))
+    assert len(printed) == len(code) + 1
     assert (tmp_path / "circuit.html").exists()

@@ -12,7 +12,8 @@ from hc_interp.cli.shell import COMMANDS
 
 ROOT = DOCS.parent
 # By docs/hooks/site_pages.py, with those of rooms/.
-MADE = {"reference.md", "readme.md", "results.md", "contributing.md"}
+MADE = {"reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
+AT_THE_ROOT = ("README.md", "CHANGELOG.md")
 
 
 def text_of(page: str) -> str:
@@ -26,7 +27,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert {page for page in listed if page not in MADE and not page.startswith("rooms/")} == set(pages())
 
 
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("page", [*pages(), "../README.md"])
 def test_code_compiles_and_commands_exist(page) -> None:
     for block in blocks(text_of(page)):
         if block.language == "python":
@@ -36,7 +37,7 @@ def test_code_compiles_and_commands_exist(page) -> None:
             assert {words[0] for words in block.commands} <= {*COMMANDS, "doctor"}
 
 
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("page", [*pages(), *(f"../{name}" for name in AT_THE_ROOT)])
 def test_links_lead_to_files(page) -> None:
     links = [link for link in re.findall(r"\]\(([^)#\s]+)", text_of(page)) if "://" not in link]
     made = [link for link in links if Path(link).name in MADE]

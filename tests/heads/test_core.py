@@ -1,15 +1,20 @@
 """The core and what chance would give, against enumeration."""
 
+import warnings
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import mask_search
 
 from hc_interp.components import MLP, Head, universe
 from hc_interp.errors import ComponentError, HCError, HCWarning
 from hc_interp.heads.core import HeuristicCore, core_size_by_chance, heuristic_core, jaccard_by_chance, needed
+from hc_interp.search.result import MaskSearch
 from hc_interp.subnetwork import Subnetwork
 
 ALL = universe(2, 3)
@@ -178,3 +183,43 @@ def test_components_by_name(three, tmp_path):
                 found.frequency[name]
         with pytest.raises(ComponentError, match="is not a component"):
             found.frequency["H1"]
+
+
+def search_of(*kl: float, sparsities: tuple[float, ...] = ()) -> MaskSearch:
+    """A search whose runs have this held-out KL."""
+    search = mask_search(n=len(kl))
+    kl_per_example = torch.tensor(kl)[:, None].expand_as(search.kl_per_example).clone()
+    return replace(search, kl_per_example=kl_per_example, sparsities=sparsities or (0.5,) * len(kl))
+
+
+@pytest.mark.parametrize(
+    ("kl", "far"),
+    [
+        ((0.37, 2.35, 0.57), (1,)),
+        ((0.09, 0.08, 0.10), ()),
+        ((0.009, 0.02, 0.09), ()),  # ten times the least, but all masks are near
+        ((0.3, 0.3, 0.89), ()),
+        ((0.3, 0.3, 0.91), (2,)),
+        ((0.2, 2.0), (1,)),
+        ((2.0,), ()),
+    ],
+)
+def test_a_mask_far_from_the_others_is_told(kl, far):
+    search = search_of(*kl)
+    assert search.far == far
+    assert search.near == tuple(item for run, item in enumerate(search.subnetworks) if run not in far)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        core = heuristic_core(search)
+    said = [str(warning.message) for warning in caught if "far worse" in str(warning.message)]
+    assert len(said) == bool(far)
+    assert [note for note in core.notes if "far worse" in note] == [search.far_in_words()] * bool(far)
+    for run in far:
+        assert f"seed {search.seeds[run]} at sparsity" in said[0]
+        assert "hc.heuristic_core(found.near)" in said[0]
+    assert not any("far worse" in note for note in heuristic_core(search.near).notes)
+
+
+def test_masks_are_compared_within_their_sparsity():
+    assert search_of(0.1, 0.12, 1.0, 1.1, sparsities=(0.3, 0.3, 0.7, 0.7)).far == ()
+    assert search_of(0.1, 1.0, 1.0, 1.1, sparsities=(0.3, 0.3, 0.7, 0.7)).far == (1,)

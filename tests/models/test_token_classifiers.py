@@ -39,7 +39,9 @@ def plain():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("read_at", "position"), [(2, torch.full((4,), 2)), (before_last, LENGTHS - 2)])
+@pytest.mark.parametrize(
+    ("read_at", "position"), [(2, torch.full((4,), 2)), (-2, LENGTHS - 2), (before_last, LENGTHS - 2)]
+)
 def test_classes_are_those_of_the_token(plain, read_at, position) -> None:
     model = wrapped(read_at)
     run = model.run(BATCH, capture=[hc.Site.pooled(), hc.Site(2, "resid_post")])
@@ -96,6 +98,8 @@ def test_a_folder(tmp_path) -> None:
         hc.load(tmp_path)
     model = hc.load(tmp_path, read_at=1)
     assert model.labels == ("o", "b-per", "i-per")
+    assert "labels o, b-per, i-per at token 1," in repr(model)
+    assert "at tokens that a function gives," in repr(hc.load(tmp_path, read_at=before_last))
     assert hc.load(model.save(tmp_path / "again"), read_at=1).labels == model.labels
 
 
@@ -103,8 +107,7 @@ def test_a_folder(tmp_path) -> None:
     ("read_at", "message"),
     [
         (None, "which token is the answer was not said"),
-        (-1, r"read_at=-1 was given.*attention_mask\.sum\(1\) - 1"),
-        (True, "read_at=True was given"),
+        (True, r"read_at=True was given.*from a row's last token, read_at=-2; or a function"),
         (1.0, r"read_at=1\.0 was given"),
         ("cls", "read_at='cls' was given"),
     ],
@@ -130,6 +133,7 @@ def test_other_models_say_themselves_where_they_are_read() -> None:
         (lambda batch: torch.tensor([0, -1, 0, 0]), "position -1 in row row-1"),
         (lambda batch: batch.attention_mask.sum(1), "position 9 in row row-0, which has tokens 0 to 8"),
         (8, r"position 8 in row row-\d, which has tokens 0 to [4-7]"),
+        (-9, r"position -9 in row row-\d, which has tokens -[5-8] to -1"),
     ],
 )
 def test_positions_that_rows_do_not_have_are_refused(positions, message) -> None:
@@ -137,8 +141,32 @@ def test_positions_that_rows_do_not_have_are_refused(positions, message) -> None
         read_positions(positions, BATCH)
 
 
-def test_training_is_refused(tmp_path) -> None:
-    examples = hc.Examples(["a b"], None, (0,))
-    task = hc.Task("tiny", examples, examples, {})
-    with pytest.raises(hc.HCError, match=r"is a token classifier.*card of a series"):
-        hc.finetune(wrapped(1, tokenizer=word_tokenizer(["a b"])), task, tmp_path / "out", steps=1)
+def tiny_task():
+    """One example, so that every batch is known."""
+    examples = hc.Examples(["a b b"], None, (2,))
+    return hc.Task("tiny", examples, examples, {}), word_tokenizer(["a b"])
+
+
+def test_training_by_a_function_is_refused(tmp_path) -> None:
+    task, tokenizer = tiny_task()
+    with pytest.raises(hc.HCError, match=r"a function says.*card of a series.*hc\.load\(\.\.\., read_at=-2\)"):
+        hc.finetune(wrapped(before_last, tokenizer=tokenizer), task, tmp_path / "out", steps=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_at_a_position(tmp_path) -> None:
+    """The loss is that of the token. Checkpoints are read there again, and elsewhere if the caller says so."""
+    task, tokenizer = tiny_task()
+    start = wrapped(-2, tokenizer=tokenizer)
+    batch, out = start.tokenize(task.train), tmp_path / "out"
+    assert batch.input_ids.shape == (1, 5)
+    series = hc.finetune(start, task, out, steps=1, batch_size=2, dropout=False)
+    with torch.no_grad():
+        plain = [m.module(batch.input_ids, attention_mask=batch.attention_mask).logits[0] for m in (start, series[1])]
+    loss = torch.nn.functional.cross_entropy(plain[0][3], torch.tensor(2))
+    assert series.metrics["loss"].iloc[-1] == pytest.approx(float(loss), abs=1e-10)
+    torch.testing.assert_close(series[1].logits(batch)[0], plain[1][3], atol=1e-10, rtol=0)
+    torch.testing.assert_close(hc.load(f"{out}@1", read_at=0).logits(batch)[0], plain[1][0], atol=1e-10, rtol=0)
+    assert (plain[1][3] - plain[0][3]).abs().max() > 1e-6
+    with pytest.raises(hc.TrainingError, match="start"):
+        hc.finetune(wrapped(3, tokenizer=tokenizer), task, out, steps=1, batch_size=2, dropout=False)

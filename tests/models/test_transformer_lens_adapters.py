@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import LABELS, tiny_batch, tiny_module
-from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES, ArchitectureAdapterFactory
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 
@@ -79,6 +79,12 @@ def test_an_installed_package_is_found_by_transformer_lens() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert process.stdout.split(None, 1) == ["hc_interp.models.transformer_lens_adapters", "(2, 3)\n"], process.stderr
+    assert "override a native adapter" not in process.stderr
+
+
+def test_no_entry_point_is_that_of_a_native_adapter() -> None:
+    """TransformerLens would warn of it, and take its own."""
+    assert not set(entry_points()) & set(SUPPORTED_ARCHITECTURES)
 
 
 def test_the_bridge_of_a_model_is_over_its_parameters(family) -> None:

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from hc_interp.errors import ModelError
-from hc_interp.models.bases import base_folder, read_base
+from hc_interp.models.bases import base_folder
+from hc_interp.models.on_base import read_base
 from hc_interp.models.zoo import load_zoo, merge, read_delta
 from hc_interp.models.zoo_cards import DELTA_FORMAT, ZOO
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from built_reading import READER, built_model, pairs
@@ -20,6 +21,7 @@ from hc_interp.reading.relabelling import (
     other_heads,
     size_controls,
 )
+from hc_interp.statistics.tests import permutation_p
 
 heads = st.builds(Head, st.integers(0, 3), st.integers(0, 3))
 
@@ -31,7 +33,7 @@ def test_labellings_keep_the_count_in_each_layer(core, receivers, seed) -> None:
     found, exhaustive = labellings(layers, 30, seed)
     last = max(head.layer for head in receivers)
     wanted = [sum(head.layer == layer for head in core) if layer < last else 0 for layer in range(4)]
-    assert exhaustive == (count_labellings(layers) < 30)
+    assert exhaustive == (count_labellings(layers) <= 30)
     assert len(found) == (count_labellings(layers) if exhaustive else 30)
     for labelling in found:
         assert [sum(head.layer == layer for head in labelling) for layer in range(4)] == wanted
@@ -49,22 +51,37 @@ def test_all_labellings_are_those_of_itertools_and_the_observed_is_there_once() 
     assert found.count(core) == 1
 
 
-def test_as_many_labellings_as_permutations_are_drawn_not_listed() -> None:
-    layers = layer_pools((Head(0, 0),), (Head(1, 0),), 8)
-    assert labellings(layers, 9, 0)[1]
-    assert not labellings(layers, 8, 0)[1]
+def test_fewer_permutations_than_labellings_are_drawn_without_the_observed_one_and_each_once() -> None:
+    core = (Head(0, 0),)
+    layers = layer_pools(core, (Head(1, 0),), 8)
+    assert labellings(layers, 8, 0)[1]
+    for seed in range(5):
+        drawn, exhaustive = labellings(layers, 7, seed)
+        assert not exhaustive
+        assert sorted(drawn) == [(Head(0, i),) for i in range(1, 8)]
+
+
+def test_p_of_drawn_labellings_is_that_of_all_where_nearly_all_are_drawn() -> None:
+    core = (Head(0, 2), Head(0, 3))
+    layers = layer_pools(core, (Head(1, 0),), 6)
+    T = {heads: sum(head.head for head in heads) for heads in itertools.combinations(layers[0].pool, 2)}
+    share = np.mean([value >= T[core] for value in T.values()])
+    drawn, _ = labellings(layers, 14, seed=1)
+    assert permutation_p(T[core], np.array([T[heads] for heads in drawn]), exhaustive=False) == pytest.approx(share)
 
 
 def test_random_labellings_are_uniform_and_seeded() -> None:
     layers = layer_pools((Head(0, 0), Head(0, 1)), (Head(1, 0),), 6)
-    found, _ = labellings(layers, 15, seed=3)
-    assert found == labellings(layers, 15, seed=3)[0]
-    assert found != labellings(layers, 15, seed=4)[0]
+    found, _ = labellings(layers, 5, seed=3)
+    assert found == labellings(layers, 5, seed=3)[0]
+    assert found != labellings(layers, 5, seed=4)[0]
     counts = dict.fromkeys(itertools.combinations(range(6), 2), 0)
     for seed in range(300):
-        for first, second in labellings(layers, 15, seed)[0]:
+        for first, second in labellings(layers, 5, seed)[0]:
             counts[first.head, second.head] += 1
-    assert max(abs(count - 300) for count in counts.values()) < 5 * math.sqrt(300)
+    assert counts.pop((0, 1)) == 0  # the observed one
+    mean = 300 * 5 / 14
+    assert max(abs(count - mean) for count in counts.values()) < 5 * math.sqrt(mean)
 
 
 @given(st.data())

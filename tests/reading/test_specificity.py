@@ -121,6 +121,18 @@ def test_a_head_that_hardly_changes_cannot_carry_the_mean_away() -> None:
     assert float(result.R_O) == pytest.approx(-0.5)
 
 
+def test_drawn_labellings_differ_from_the_observed_one_and_from_each_other(monkeypatch) -> None:
+    """10 labellings, of which 9 are drawn: p is that of all 10."""
+    responses = made({Head(1, i): value for i, value in enumerate((0.9, 0.8, 0.2, 0.1, 0.3))}, noise=0.01)
+    every = found(responses, (Head(1, 0), Head(1, 2)))
+    monkeypatch.setattr("hc_interp.reading.specificity.EXHAUSTIVE", 9)
+    monkeypatch.setattr("hc_interp.reading.specificity.count_labellings", lambda *arguments: 10)
+    drawn = found(responses, (Head(1, 0), Head(1, 2)))
+    assert (every.labellings, drawn.labellings) == (10, 9)
+    assert every.p_D == pytest.approx(0.3)
+    assert drawn.p_D in (pytest.approx(2 / 9), pytest.approx(3 / 9))  # one labelling was not drawn
+
+
 def test_many_labellings_are_drawn_and_seeded() -> None:
     heads = [Head(1, i) for i in range(16)]
     responses = made({head: 1.0 if head.head < 8 else 0.0 for head in heads}, noise=0.1)

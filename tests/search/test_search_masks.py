@@ -12,7 +12,7 @@ from hc_interp.components import MLP, Head
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
-from hc_interp.errors import DataError, HCError, InterventionError, ResultError, SearchError
+from hc_interp.errors import DataError, HCError, HCWarning, InterventionError, ResultError, SearchError
 from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.heads.core import heuristic_core
 from hc_interp.interventions.donors import Donors
@@ -48,6 +48,13 @@ def test_finds_exactly_the_components_that_matter(planted, result):
 def test_a_search_stands_for_its_subnetworks(result):
     assert heuristic_core(result).frequency == heuristic_core(result.subnetworks).frequency
     assert named_subnetworks(result) == named_subnetworks(result.subnetworks)
+
+
+def test_a_search_warns_of_masks_far_from_the_others(planted_model, rows, means, monkeypatch):
+    monkeypatch.setattr("hc_interp.search.result.LEAST", -1.0)  # every mask is, then
+    monkeypatch.setattr("hc_interp.search.result.FAR", 0.0)
+    with pytest.warns(HCWarning, match=r"far worse than the others.*seed 1 at sparsity 0\.5.*found\.near"):
+        search_masks(planted_model, rows, 0.5, range(2), means, steps=1)
 
 
 def test_sparsity_is_exact_and_the_grid_is_complete(planted, result):

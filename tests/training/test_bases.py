@@ -15,7 +15,8 @@ from training_start import TASK, same, start_of, weights
 
 import hc_interp as hc
 from hc_interp.errors import ModelError
-from hc_interp.models.bases import CACHE, base_file, cached, read_base
+from hc_interp.models.bases import CACHE, base_file, cached
+from hc_interp.models.on_base import read_base
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "series"))
 import on_base as packing

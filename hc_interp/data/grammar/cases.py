@@ -174,7 +174,7 @@ def case_of(name: str) -> CaseParts | None:
 
 
 def case_key(name: str) -> str:
-    """The spelling by which case names are compared: "/" and "-" are alike."""
+    """The spelling of `name` by which case names are compared: "/" and "-" are alike."""
     return str(name).replace("/", "-")
 
 

@@ -18,11 +18,11 @@ from hc_interp.data.grammar.meaning import Parsed, Tokens, label, parse_claim, p
 def order_edit(
     premise: Tokens, hypothesis: Tokens, gold: int, agents: frozenset[str], rng: np.random.Generator
 ) -> tuple[Tokens, Tokens] | None:
-    """Premise and hypothesis with the words of one of them in another order and the opposite label.
+    """`premise` and `hypothesis` with the words of one of them in another order and the opposite label.
 
     None if no other order is proved to have the opposite label, or if `gold` is not proved. Where the hypothesis has no
     object, only nouns in `agents`, which can be subjects, are moved: this avoids sentences like "the soup ate the
-    nurse".
+    nurse". `rng` draws among the orders that are proved.
     """
     parsed, claim = parse_premise(premise), parse_claim(hypothesis)
     if parsed is None or claim is None or label(parsed, claim) != gold:
@@ -82,7 +82,7 @@ def _construction(pattern: str) -> Construction:
 
 
 def agents_of(texts: Iterable[Parsed]) -> frozenset[str]:
-    """Nouns that are a subject in these sentences, and the grammar's nouns for people."""
+    """Nouns that are a subject in the sentences `texts`, and the grammar's nouns for people."""
     agents = set(lexicon.PEOPLE) | {lexicon.plural(noun) for noun in lexicon.PEOPLE}
     for parsed in texts:
         agents |= {clause.subject for clause in (*parsed.asserted, *parsed.open) if clause.subject is not None}

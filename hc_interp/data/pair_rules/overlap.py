@@ -59,8 +59,8 @@ def overlap_edit(
     """The premise, and the hypothesis with one word replaced so that it does not follow from the premise.
 
     None if no replacement is proved to do so, or if `gold` is not proved. A replacement is unrelated (by
-    `lexicon.related`) to every noun, or verb, of the premise. It is drawn from `pool`, or from the grammar's own words
-    if no word of `pool` fits.
+    `lexicon.related`) to every noun, or verb, of the premise. It is drawn by `rng` from `pool`, or from the grammar's
+    own words if no word of `pool` fits.
     """
     parsed, claim = parse_premise(premise), parse_claim(hypothesis)
     if parsed is None or claim is None or label(parsed, claim) != gold:

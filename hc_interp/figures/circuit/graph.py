@@ -139,7 +139,9 @@ def circuit_graph(
     alpha: float = 0.05,
     most: int | None = None,
 ) -> CircuitGraph:
-    """The graph of the paths that qualify (see `CircuitGraph`), without a layout: `x`, `y`, `width`, `height` are 0.
+    """The graph of those paths of `effects` that qualify by `margin` and `alpha` (`CircuitGraph` says how).
+
+    It has no layout: `x`, `y`, `width` and `height` are 0.
 
     `core` and `generalizing` are heads, or results that have `.heads`. All of these heads are nodes. With neither,
     all measured heads are nodes, named senders and receivers. Other heads are nodes only if a drawn path begins or ends

@@ -70,13 +70,13 @@ def unsupported(what: str, architecture: str | None = None) -> str:
     """The message for a class that is not in `FAMILIES`. `what` names the object, `architecture` its class."""
     reason = next((why for starts, why in _REASONS.items() if (architecture or "").startswith(starts)), None)
     if reason is not None:
-        return f"{what}, which hc_interp cannot wrap: {reason}. Take a model of another family (README, Limits)."
+        return f"{what}, which hc_interp cannot wrap: {reason}. Take a model of another family (docs/families.md)."
     if heads := [name for name in FAMILIES if architecture and _model(name) == _model(architecture)]:
         classes = " or ".join(heads)
         return f"{what}, which hc_interp cannot wrap. Load the checkpoint with the class that has its head: {classes}."
     return (
         f"{what}, which hc_interp cannot wrap. If its layers are those of a known family under other names, describe "
-        "them: hc.load(..., family=hc.Family(...)). Otherwise take a model of another family (README, Limits)."
+        "them: hc.load(..., family=hc.Family(...)). Otherwise take a model of another family (docs/families.md)."
     )
 
 

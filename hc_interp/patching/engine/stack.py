@@ -128,13 +128,13 @@ class Stack(ABC):
         return self.geometry.attention_added(layer, clean + change) - self.geometry.attention_added(layer, clean)
 
     def head_jvp(
-        self, layer: int, out: Float[Tensor, "batch seen d_model"], tangents: Sequence[Tensor]
-    ) -> list[Float[Tensor, "batch seen d_model"]]:
-        """The Jacobian of `attn_out` at the output `out` of the output projection times each tangent of that."""
-        if self.geometry.family.attn_norm is None:
-            return list(tangents)
-        norm = self.geometry.part("attn_norm", layer)
-        return [torch.func.jvp(norm, (out,), (tangent,))[1] for tangent in tangents]
+        self, layer: int, out: Float[Tensor, "batch seen d_model"], tangent: Float[Tensor, "batch seen d_model"]
+    ) -> Float[Tensor, "batch seen d_model"]:
+        """The Jacobian of `attn_out` at the output `out` of the output projection times a tangent of that.
+
+        Only in a family that normalises this output is it not the tangent itself.
+        """
+        return torch.func.jvp(self.geometry.part("attn_norm", layer), (out,), (tangent,))[1]
 
     def mlp_cache(self, layer: int, sums: Float[Tensor, "batch pos d_model"], clean: SiteValues) -> Tensor | None:
         """A tensor that `mid_and_mlp` needs, from clean's sum of stream and attention; computed once per batch."""

@@ -127,7 +127,9 @@ class Attribution:
             change = self._change(Site(layer, "z"))[part]
             for item in dict.fromkeys(item for item, _ in senders if isinstance(item, Head) and item.layer == layer):
                 sent = change[:, seen, item.head] @ self.stack.w_o[layer][item.head]
-                add_senders(item, self.stack.head_jvp(layer, slopes.o_out[layer][part, seen], [sent])[0], seen)
+                if slopes.o_out:
+                    sent = self.stack.head_jvp(layer, slopes.o_out[layer][part, seen], sent)
+                add_senders(item, sent, seen)
             tangents[:] = self.stack.attention_jvp(layer, slopes.attention_sum[layer][part], tangents)
             if not parallel:
                 multiply(mlps, into_mlp)

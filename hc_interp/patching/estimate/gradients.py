@@ -20,9 +20,9 @@ class Gradients:
     output; and, where q and k of all heads are normalised together, `z[layer]` at the heads' z. The values are
     `stream[layer]`, the residual stream that enters the layer; `inputs[layer]`, q, k and v; `attention_sum[layer]`, the
     stream plus attention's output; `mlp_sum[layer]`, the stream after attention plus the MLP's output; and
-    `o_out[layer]`, the output of attention's projection. In the last layer `mlp`, `attention_sum` and `mlp_sum` hold
-    only the position that the output reads. `qkv_at[layer, roles]` are gradients at q, k and v through the layer's `z`
-    at the positions of these roles alone.
+    `o_out[layer]`, the output of attention's projection, in a family that normalises it. In the last layer `mlp`,
+    `attention_sum` and `mlp_sum` hold only the position that the output reads. `qkv_at[layer, roles]` are gradients at
+    q, k and v through the layer's `z` at the positions of these roles alone.
     """
 
     qkv: Sequence[Float[Tensor, "batch pos 3 head d_head"]]
@@ -53,13 +53,15 @@ def gradients(
     x = x.detach().requires_grad_()
     qkv, mlps, stream, attention_sum, mlp_sum, o_out, own_z, all_z = [], [], [], [], [], [], [], []
     joint = any(rule.joint_norms for rule in stack.geometry.rules)
+    normed = stack.geometry.family.attn_norm is not None
     for layer in range(n):
         stream.append(x.detach())
         qkv.append(stack.project(layer, stack.attention_input(layer, x)))
         z = stack.attention(layer, *qkv[-1].unbind(-3))
         own_z += [z] * joint
         z = stack.edited(edits, Site(layer, "z"), z[None], length)[0]
-        o_out.append(stack.o_out(layer, z.detach()))
+        if normed:
+            o_out.append(stack.o_out(layer, z.detach()))
         all_z.append(z)
         if layer == n - 1:
             z, x = z[:, stack.read], x[:, stack.read]

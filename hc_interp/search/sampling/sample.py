@@ -129,8 +129,9 @@ class SubnetworkSample(Result):
 
         A row for each pair of components that vary: first, second, together (the share of masks with both), expected,
         difference with its interval (low, high), p, q (Benjamini-Hochberg) and relation, which is empty above `alpha`.
-        `expected` is of random masks of this size with the same frequencies: a fixed size alone makes two components
-        rarer together than the product of their frequencies. Errors are a jackknife over chains.
+        Intervals are at `level`. `expected` is of random masks of this size with the same frequencies: a fixed size
+        alone makes two components rarer together than the product of their frequencies. Errors are a jackknife over
+        chains.
 
         It shows alternatives in the loss of these data. That two heads stand in for each other does not show that they
         compute the same.

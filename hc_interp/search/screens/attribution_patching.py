@@ -43,7 +43,8 @@ def attribution_patching(
     So direct and indirect effects of opposite sign do not cancel. Sources: Kramar et al. 2024 (arXiv 2403.00745); Nanda
     2023.
 
-    The scores are estimates. `leave_one_out` measures the effects.
+    The scores are estimates. `leave_one_out` measures the effects. `objective` is "kl" or "task", as there. Raises
+    `SearchError` for nodes or an objective of another name.
     """
     if nodes not in NODES:
         raise SearchError(f"nodes={nodes!r} was given. Expected one of {', '.join(map(repr, NODES))}.")
