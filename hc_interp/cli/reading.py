@@ -31,6 +31,7 @@ from hc_interp.cli.options import (
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, table_of, written
 from hc_interp.cli.workers import DryRun, Jobs, On, Threads, pieces_folder, workers
+from hc_interp.errors import HCError
 
 
 @command("probe", panel="Step by step")
