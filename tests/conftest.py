@@ -26,7 +26,7 @@ LONG = (
     "cli/test_killed.py", "search/sampling/test_sample_subnetworks.py", "patching/test_sweep.py", "cli/test_steps.py",
     "models/test_foreign_hooks.py", "search/test_search_masks.py", "models/test_parity.py", "models/test_zoo_series.py",
     "models/test_config.py", "experiment/test_run.py", "dynamics/test_over_training.py", "models/test_readout.py",
-    "extremes/test_search_extremes.py", "test_types.py",
+    "extremes/test_search_extremes.py", "test_types.py", "spread/test_engines.py",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from hc_interp.errors import SearchError
 from hc_interp.progress import Stage
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store
+from hc_interp.records.value_cache import ValueCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,19 @@ class Squares:
     @property
     def keys(self) -> dict[str, int]:
         return {f"square-{number:03d}": number for number in range(len(self.numbers))}
+
+
+def seen_together(folder: Path, n: int) -> tuple[str, int]:
+    """The GPUs and the threads that a worker has. It answers when `n` workers ask, so that each of them does."""
+    (folder / f"here-{os.getpid()}").touch()
+    while len(list(folder.glob("here-*"))) < n:
+        time.sleep(0.02)
+    return os.environ["CUDA_VISIBLE_DEVICES"], torch.get_num_threads()
+
+
+def read_kept(cache: ValueCache, name: str) -> float:
+    """The sum of the values "a" of this name, which are there."""
+    return float(cache.kept(name, dict)["a"].sum())
 
 
 class Inline:

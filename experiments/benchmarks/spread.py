@@ -37,7 +37,7 @@ from hc_interp.records.store import Store
 
 EMPTY = 200  # pieces that do nothing, of which the overhead is measured
 REPEATS = 3  # of the speed-up, of which the median is reported
-PAIRS, SEEDS, STEPS = 32, 8, 20
+PAIRS, SEEDS, STEPS = 192, 8, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,8 @@ def empty(executor: Any, folder: Path, n: int, seconds: float = 0.0) -> float:
     return time.perf_counter() - begun
 
 
-def real(executor: Any, folder: Path) -> float:
-    """The wall time of a search and a sweep."""
+def real(executor: Any, folder: Path) -> tuple[float, float]:
+    """The wall times of a search (a piece is a seed) and of a sweep (a piece is 12 senders on a batch of pairs)."""
     model = hc.load("zoo:minilm-nli")
     task = hc.load_task("overlap-grammar")
     pairs = task.contrast_pairs("lexical_overlap_ln_subject/object_swap", kind="order", split="test").sample(PAIRS, 0)
@@ -106,10 +106,18 @@ def real(executor: Any, folder: Path) -> float:
     hc.search_masks(
         model, train, 0.5, SEEDS, means, steps=STEPS, resume=folder / "search", executor=executor
     ).save(folder / "search.json")  # fmt: skip
+    searched = time.perf_counter()
     hc.path_effects(
         model, pairs, "heads", ["L4H1", "L5H0", "L5H6"], resume=folder / "sweep", executor=executor, memory_mib=256
     ).save(folder / "sweep.json")  # fmt: skip
-    return time.perf_counter() - begun
+    return searched - begun, time.perf_counter() - searched
+
+
+def speed_up(what: str, one: Sequence[float], two: Sequence[float]) -> None:
+    """Print the medians, and how many times as fast two workers are."""
+    median = [statistics.median(times) for times in (one, two)]
+    print(f"{what}: one worker {median[0]:.1f} s, two {median[1]:.1f} s", end="")
+    print(f": {median[0] / median[1]:.2f} times as fast (medians of {len(one)})")
 
 
 def same(here: Path, there: Path) -> int:
@@ -185,12 +193,14 @@ def main() -> None:
             print(f"{given.on}: {1000 * seconds / EMPTY:.1f} ms a piece on a warm worker ({EMPTY} pieces)")
             if given.overhead:
                 return
-            real(None, folder / "here")
+            here = real(None, folder / "here")
             one = [real(executor, folder / f"one-{i}") for i in range(REPEATS + 1)][1:]
         with workers(given.on, 2, folder) as executor:
             two = [real(executor, folder / f"two-{i}") for i in range(REPEATS + 1)][1:]
-        print(f"one worker {statistics.median(one):.1f} s, two {statistics.median(two):.1f} s", end="")
-        print(f": {statistics.median(one) / statistics.median(two):.2f} times as fast (medians of {REPEATS})")
+        n_pieces = [len(list((folder / "here" / kind).glob("*.json"))) for kind in ("search", "sweep")]
+        print(f"search: {n_pieces[0]} pieces in {here[0]:.1f} s here; sweep: {n_pieces[1]} in {here[1]:.1f} s")
+        for what, times in (("search and sweep", slice(0, 2)), ("search", slice(0, 1)), ("sweep", slice(1, 2))):
+            speed_up(what, *([sum(run[times]) for run in runs] for runs in (one, two)))
         runs = [folder / f"{name}-{i}" for name in ("one", "two") for i in range(REPEATS + 1)]
         print(f"{sum(same(folder / 'here', run) for run in runs)} files are equal to those of a call without workers")
     finally:

@@ -25,7 +25,7 @@ from hc_interp.cli.options import (
 )
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
-from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, pieces_folder, workers
 from hc_interp.errors import HCError
 
 Analysis = Literal[
@@ -93,7 +93,8 @@ def over_training(
     for name in NEED_HEADS.get(analysis, ()):
         if heads[name] is None:
             raise HCError(f"--analysis {analysis} was given without --{name}. Name the heads, or a result's file.")
-    with workers(on, jobs, resume, dry_run) as executor:
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
         data = hc.load_task(task, data_dir=data_dir, template=template)
         if analysis == "subnetworks" and data.validation is None and not data.heuristics:
             raise HCError(

@@ -72,7 +72,7 @@ def run(
         "data_dir": data_dir, "template": template, "labels": label_names(labels), "read_at": read_at,
         "device": device, "dtype": dtype,
     }  # fmt: skip
-    with workers(on, jobs, out / PIECES, dry_run) as executor:
+    with workers(on, jobs, 1, out / PIECES, dry_run) as executor:
         return _run(
             model, task, out, RunSettings(**settings), overwrite=overwrite, resume=resume, executor=executor, **options
         )

@@ -31,7 +31,7 @@ from hc_interp.cli.options import (
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
-from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, pieces_folder, workers
 from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_ROWS
 from hc_interp.search.defaults import CHAINS, ROWS, SWEEPS, WARM_UP
 
@@ -82,7 +82,8 @@ def search(
     dry_run: DryRun = False,
 ) -> Shown:
     """Search subnetworks that answer as the full model does, one for each sparsity and seed (hc.search_masks)."""
-    with workers(on, jobs, resume, dry_run) as executor:
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
         loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         result = hc.search_masks(
             loaded, split(data, "train").sample(train_examples, seed), sparsity, range(seed, seed + seeds),
@@ -126,14 +127,20 @@ def subnetworks(
     ] = None,
     train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Sample all good subnetworks of a size, and the core that they really share (hc.sample_subnetworks)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
-    sample = hc.sample_subnetworks(
-        loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
-        source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
-        warm_up=warm_up, sweeps=sweeps,
-    )  # fmt: skip
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
+        sample = hc.sample_subnetworks(
+            loaded, split(data, "train").sample(train_examples, seed), sparsity, epsilon, chains,
+            source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rows=rows,
+            warm_up=warm_up, sweeps=sweeps, executor=executor, threads=threads,
+        )  # fmt: skip
     frame = sample.to_frame()
     return written(sample, out, frame[frame["in_core"]])
 
@@ -179,14 +186,21 @@ def extremes(
     ] = None,
     train_examples: Annotated[int, option("train_examples")] = DEFAULT.train_examples,
     mean_examples: MeanExamples = DEFAULT.mean_examples,
+    on: On = "here",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
 ) -> Shown:
     """Find the good subnetworks that generalize least and most (hc.search_extremes)."""
-    loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
-    found = hc.search_extremes(
-        loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
-        source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
-        permutations=permutations, max_per_case=max_per_case, fresh=fresh, rows=rows,
-    )  # fmt: skip
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
+        loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
+        found = hc.search_extremes(
+            loaded, split(data, "train").sample(train_examples, seed), data, heuristic, sparsity, epsilon,
+            source(replace, loaded, data, mean_examples, seed), seed, resume, components=components, rounds=rounds,
+            permutations=permutations, max_per_case=max_per_case, fresh=fresh, rows=rows, executor=executor,
+            threads=threads,
+        )  # fmt: skip
     return written(found, out)
 
 

@@ -26,7 +26,7 @@ from hc_interp.cli.options import (
 )
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, written
-from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, pieces_folder, workers
 
 SENDERS = "Components that send: heads, mlps, embed or names like L2H9, comma separated; or a result's file."
 RECEIVERS = "Components that receive: heads, mlps, output or names like L3H7, comma separated; or a result's file."
@@ -114,7 +114,8 @@ def patch(
     A sender or receiver may stand at a role, like L2H9@subject. On a cluster, use --on slurm, or give each of N jobs of
     your own a --shard i/N.
     """
-    with workers(on, jobs, resume, dry_run) as executor:
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
         loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         sample = data.contrast_pairs(case, kind=kind, split=split).sample(pairs, seed)
         effects = hc.path_effects(

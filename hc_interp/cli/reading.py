@@ -30,7 +30,7 @@ from hc_interp.cli.options import (
 )  # fmt: skip
 from hc_interp.cli.shell import command, kept_in_folder
 from hc_interp.cli.show import Shown, table_of, written
-from hc_interp.cli.workers import DryRun, Jobs, On, Threads, workers
+from hc_interp.cli.workers import DryRun, Jobs, On, Threads, pieces_folder, workers
 
 
 @command("probe", panel="Step by step")
@@ -123,7 +123,8 @@ def premises(
 ) -> Shown:
     """Check whether the model generalizes, the core is heuristic and the other heads matter (hc.premises)."""
     core_part, heads = heads_in(core), heads_in(generalizing)
-    with workers(on, jobs, resume, dry_run) as executor:
+    resume = pieces_folder(on, resume, out)
+    with workers(on, jobs, threads, resume, dry_run) as executor:
         loaded, data = load(model, task, data_dir, labels, device, dtype, too_long, template, read_at)
         means = source("means", loaded, data, mean_examples, seed)
         found = hc.premises(

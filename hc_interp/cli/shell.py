@@ -15,6 +15,7 @@ import typer
 import hc_interp as hc
 from hc_interp.cli.config import FILE, Setting, explained, read_config, settings_of
 from hc_interp.cli.show import Shown, show
+from hc_interp.cli.workers import pieces_folder
 
 app = typer.Typer(
     name="hc-interp",
@@ -51,11 +52,11 @@ def nothing_kept(arguments: dict[str, Any]) -> str:
 
 
 def kept_in_folder(what: str) -> Callable[[dict[str, Any]], str]:
-    """The message of an interrupted command that keeps its finished `what` in the folder of `--resume`."""
+    """The message of an interrupted command that keeps its finished `what` in the folder of its pieces."""
 
     def message(arguments: dict[str, Any]) -> str:
-        if arguments["resume"]:
-            return f"Finished {what} are in {arguments['resume']}. To go on:\n  {again()}"
+        if folder := pieces_folder(arguments.get("on", "here"), arguments["resume"], arguments["out"]):
+            return f"Finished {what} are in {folder}. To go on:\n  {again()}"
         return f"{NOTHING} With --resume FOLDER finished {what} are kept:\n  {again('--resume', what)}"
 
     return message

@@ -16,7 +16,8 @@ On = Annotated[
     Literal["here", "processes", "slurm", "dask"],
     typer.Option(
         help="Who does the work: this process (here), worker processes of this machine, jobs of a SLURM cluster, or "
-        "workers of a Dask cluster. All but here need --resume, a folder that all workers see.",
+        "workers of a Dask cluster. All but here keep pieces in the folder of --resume (default: beside --out, as "
+        "NAME.pieces), which all workers must see.",
         rich_help_panel=WORKERS,
     ),
 ]
@@ -79,11 +80,17 @@ def table_of(path: Path | None, name: str) -> dict[str, Any]:
     return values
 
 
+def pieces_folder(on: str, resume: Path | None, out: Path) -> Path | None:
+    """The folder of the pieces: that of --resume, or for workers one beside the command's output."""
+    return resume if resume is not None or on == "here" else out.with_name(f"{out.stem}.pieces")
+
+
 @contextmanager
-def workers(on: str, jobs: int | None, resume: Path | None, dry_run: bool = False) -> Iterator[Any]:
+def workers(on: str, jobs: int | None, threads: int, pieces: Path | None, dry_run: bool = False) -> Iterator[Any]:
     """The executor that the options name; None for this process. It is made before models are loaded.
 
-    With `dry_run` the sbatch script is printed and the command ends.
+    Who works, with how many threads, and where pieces are kept is printed. With `dry_run` the sbatch script is printed
+    instead, and the command ends.
     """
     if dry_run and on != "slurm":
         raise HCError(f"--dry-run was given with --on {on}. It prints the sbatch script of --on slurm.")
@@ -92,21 +99,30 @@ def workers(on: str, jobs: int | None, resume: Path | None, dry_run: bool = Fals
             raise HCError(f"--jobs {jobs} was given without --on. Say where: --on processes, slurm or dask.")
         yield None
         return
-    if resume is None:
-        raise HCError(f"--on {on} was given without --resume. Name a folder for the pieces, which all workers see.")
-    if on == "processes":
-        with hc.spread.processes(jobs) as executor:
-            yield executor
-        return
-    table = table_of(FILE.get(), on)
-    if on == "dask":
-        with hc.spread.dask(jobs, **table) as executor:
-            yield executor
-        return
-    if jobs is None:
-        raise HCError("--on slurm was given without --jobs. Say how many jobs may run at a time, like --jobs 20.")
-    executor = hc.spread.slurm(jobs, resume, **table)
-    if dry_run:
-        typer.echo(executor.script)
-        raise typer.Exit
-    yield executor
+    assert pieces is not None
+    table = {} if on == "processes" else table_of(FILE.get(), on)
+    if on == "slurm":
+        if jobs is None:
+            raise HCError("--on slurm was given without --jobs. Say how many jobs may run at a time, like --jobs 20.")
+        check_threads(threads, table.get("cpus", 1))
+        executor = hc.spread.slurm(jobs, pieces, **table)
+        if dry_run:
+            typer.echo(executor.script)
+            raise typer.Exit
+    elif on == "dask":
+        executor = hc.spread.dask(jobs, **table)
+    else:
+        executor = hc.spread.processes(jobs, threads=threads)
+    with executor as entered:
+        each = f"a piece uses {threads} thread{'s' if threads > 1 else ''}"
+        typer.echo(f"{entered}; {each}; pieces are kept in {pieces}", err=True)
+        yield entered
+
+
+def check_threads(threads: int, cpus: int) -> None:
+    """Raise `HCError` where a piece would use more threads than its job has cores."""
+    if threads > cpus:
+        raise HCError(
+            f"--threads {threads} was given, and cpus in [slurm] is {cpus}. Expected at most as many threads as a job "
+            f"has cores: write cpus = {threads}."
+        )

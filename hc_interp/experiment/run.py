@@ -88,7 +88,7 @@ def run(
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
     `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
     from there. With `overwrite` an earlier run is replaced. With `executor`, an object with `submit(fn, *args)`
-    (`hc.spread`), the searches and the premises are made by its workers; their pieces are kept in `out/pieces`.
+    (`hc.spread`), its workers make the searches, the sample and the premises; pieces are kept in `out/pieces`.
 
     Returns a `RunResults`, which holds the result of each stage; `hc.RunResults.load(out)` reads it from the folder.
     Raises `HCError` for wrong arguments, a task that lacks what a stage needs, and a folder that is not free. Results
@@ -148,7 +148,7 @@ def _find(
     sample = None
     if settings.core_from == "sample":
         with folder.stage("sampling subnetworks"):
-            sample = _sample(folder, model, task, means, settings)
+            sample = _sample(folder, model, task, means, settings, executor)
         results.extras = {SAMPLE: sample}
     with folder.stage("searching subnetworks"):
         seeds = range(settings.seed, settings.seed + settings.seeds)
@@ -215,7 +215,12 @@ def _pieces(folder: ExperimentFolder, stage: str, executor: Executor | None) -> 
 
 
 def _sample(
-    folder: ExperimentFolder, model: HookedModel, task: Task, means: MeanActivations, settings: RunSettings
+    folder: ExperimentFolder,
+    model: HookedModel,
+    task: Task,
+    means: MeanActivations,
+    settings: RunSettings,
+    executor: Executor | None,
 ) -> SubnetworkSample:
     """A sample of all good subnetworks at the verdict's sparsity, with more sweeps while it has not mixed.
 
@@ -228,6 +233,7 @@ def _sample(
             sample = sample_subnetworks(
                 model, split(task, "train"), settings.sparsity, means=means, seed=settings.seed,
                 resume=folder.path / "sample", steps=settings.search_steps, sweeps=factor * settings.sweeps,
+                executor=executor,
             )  # fmt: skip
             if sample.mixed:
                 break

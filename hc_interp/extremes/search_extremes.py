@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from hc_interp.components import Component
 from hc_interp.data.encode import all_scored
@@ -19,31 +19,32 @@ from hc_interp.data.task import Task
 from hc_interp.errors import DataError, SearchError
 from hc_interp.evaluation.evaluate import Subnetworks, evaluate, named_subnetworks
 from hc_interp.evaluation.result import Evaluation
-from hc_interp.evaluation.score_data import Classes, examples_block, heuristic_classes, heuristic_named, score_rows
-from hc_interp.evaluation.scores import Scores
-from hc_interp.evaluation.systems import EncodedBlocks, score_systems
+from hc_interp.evaluation.score_data import Classes, examples_block, heuristic_classes, heuristic_named
 from hc_interp.extremes.defaults import FRESH_ROWS, LABELINGS, ROUNDS, SELECT_ROWS
 from hc_interp.extremes.labelings import draw_labelings
-from hc_interp.extremes.result import BEST, FULL, HIGH, LOW, Extremes
-from hc_interp.extremes.rounds import Masks, Rounds
+from hc_interp.extremes.mask_scores import MaskScorer, scoring
+from hc_interp.extremes.result import BEST, HIGH, LOW, Extremes
+from hc_interp.extremes.rounds import Rounds
 from hc_interp.extremes.rows import LEAST_ROWS, SELECT, Blocks, split_rows, twins
 from hc_interp.extremes.store import ExtremesFolder
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
 from hc_interp.models.hooked import HookedModel, Intervention
-from hc_interp.progress import SILENT, stage
+from hc_interp.progress import stage
 from hc_interp.records.digest import digest
+from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
+from hc_interp.records.threads import at_threads
 from hc_interp.search.defaults import ROWS, SPARSITY, STEPS
 from hc_interp.search.objective import Objective, check_choice, universe_of
 from hc_interp.search.plan import draw_plan, shaping
+from hc_interp.search.sampling.by_workers import LossWork, measuring, start_training
 from hc_interp.search.sampling.checks import check_counts, check_kept, checked_bound
 from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.sample import SubnetworkSample
 from hc_interp.search.sampling.starts import BATCH_SIZE, known_starts
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
-from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.statistics.samples import check_level
 from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
@@ -53,7 +54,6 @@ STARTS = 4  # masks with which round 0 begins: half of them are what training fi
 SCORED_TO = 2.0  # in multiples of epsilon: masks up to there are scored, and the surrogates learn from them
 HELD_OUT_SHARE = 3  # of this many cases of a kind, one is held out
 DRAWS = 64  # of a sample that is measured beside the ends
-MASKS_AT_ONCE = 32  # systems that share a pass
 LEAST = {
     "seed": 0,
     "rows": BATCH_SIZE,
@@ -90,6 +90,8 @@ def search_extremes(
     steps: int = STEPS,
     batch_size: int = 64,
     level: float = 0.95,
+    executor: Executor | None = None,
+    threads: int = 1,
 ) -> Extremes:
     """Search the good subnetworks of the lowest and of the highest separation on the cases of one heuristic.
 
@@ -114,6 +116,9 @@ def search_extremes(
         max_per_case: select rows of a case, at most. Its test rows are all.
         rounds: each search proposes at most three masks in a round.
         fresh: validation examples on which the ends are compared in domain, at most.
+        executor: an object with `submit(fn, *args)`, whose workers train the starts and measure losses and scores of
+            masks (`hc.spread`). Jobs that wait in a queue (submitit) train the starts alone.
+        threads: the number of threads of all of this, also without an executor.
 
     Raises `SearchError` for settings without meaning, `HCError` or `DataError` for a task without the heuristic, its
     cases or enough examples, `ResultError` for a folder of another search.
@@ -128,6 +133,7 @@ def search_extremes(
     check_counts(LEAST, **counts, rounds=rounds, fresh=fresh)
     check_level(level)
     check_choice(components, objective)
+    runner = Runner.of(executor, threads, resume)
     parts = as_parts(data)
     if means is not None:
         check_source(means, model)
@@ -147,46 +153,53 @@ def search_extremes(
         "components": components, "objective": objective, "sparsity": share, "heuristic": name,
         "held_out": left_out, "epsilon": None if epsilon is None else float(epsilon), "chains": STARTS,
     } | {key: int(value) for key, value in counts.items()}  # fmt: skip
-    source = mean_activations(model, parts, interventions=before) if means is None else means
-    by_accuracy = epsilon is None and all_scored(model, parts)
-    reads_labels = objective == "task" or by_accuracy
-    folder = None
-    if resume is not None:
-        used = [*shaping(parts, with_labels=reads_labels), *(block.data for block in rows_of[SELECT].values())]
-        versions = {"extremes": EXTREMES_VERSION, "swaps": SWAP_VERSION}
-        folder = ExtremesFolder(Path(resume), digest(model, used, source, list(before), settings | versions))
-        folder.check()
-        folder.starts()  # raises for those of another search
-    chosen = [part for group in plan.groups for part in pick(parts, group)]
-    goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-    starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder)
-    best = starts.best.numpy()
-    measured = losses_on(goal, plan.train_index(seed), starts.best)
-    measured.remember(best[None], np.array([starts.best_loss]), 0)
-    scorer = _Scorer(model, items, source, classes, before, batch_size)
-    encoded = EncodedBlocks.of(model, rows_of[SELECT], batch_size)
-    search = Rounds(
-        measured,
-        lambda masks: np.concatenate([part for [part] in scorer.scores(encoded, masks).values()], axis=1),
-        labelings,
-        starts.best_loss + starts.epsilon,
-        starts.best_loss + SCORED_TO * starts.epsilon,
-        seed,
-        folder,
-    )
-    with stage("searching extremes", rounds + 1) as progress:
-        known = search.run(starts.masks.numpy(), best, rounds, progress)
-    ends = {BEST: best, LOW: known.masks[known.end(0, -1)], HIGH: known.masks[known.end(0, 1)]}
-    nets = {label: _subnetwork(mask, items) for label, mask in ends.items()}
-    with stage("reporting extremes", len(rows_of) + 1) as progress:
-        scores = {}
-        for part, blocks in rows_of.items():
-            cases = tuple(tuple(case for case in kind if case in blocks) for kind in task.heuristics[name])
-            scores[part] = scorer.report(blocks, {name: (cases[0], cases[1])}, ends, level, seed)
+    with at_threads(runner.threads):
+        source = mean_activations(model, parts, interventions=before) if means is None else means
+        by_accuracy = epsilon is None and all_scored(model, parts)
+        reads_labels = objective == "task" or by_accuracy
+        folder = None
+        if resume is not None:
+            used = [*shaping(parts, with_labels=reads_labels), *(block.data for block in rows_of[SELECT].values())]
+            shaped_by = settings | {"extremes": EXTREMES_VERSION, "swaps": SWAP_VERSION} | runner.shaping
+            folder = ExtremesFolder(Path(resume), digest(model, used, source, list(before), shaped_by))
+            folder.check()
+            folder.starts()  # raises for those of another search
+        chosen = [part for group in plan.groups for part in pick(parts, group)]
+        work = LossWork(model, chosen, source, components, objective, before, reads_labels)
+        goal = work.goal()
+        train = start_training(work, parts, goal, plan, settings, runner)
+        starts = known_starts(goal, plan, part_units(pick(parts, plan.train[seed])), settings, folder, train)
+        best = starts.best.numpy()
+        scorer = MaskScorer(model, items, source, classes, before, batch_size)
+        encoded = scorer.encode(rows_of[SELECT])
+        with measuring(work, goal, runner) as measure, scoring(scorer, encoded, runner) as pieces:
+            measured = losses_on(goal, plan.train_index(seed), starts.best, measure)
+            measured.remember(best[None], np.array([starts.best_loss]), 0)
+            search = Rounds(
+                measured,
+                lambda masks: np.concatenate(
+                    [part for [part] in scorer.scores(encoded, masks, pieces).values()], axis=1
+                ),
+                labelings,
+                starts.best_loss + starts.epsilon,
+                starts.best_loss + SCORED_TO * starts.epsilon,
+                seed,
+                folder,
+            )
+            with stage("searching extremes", rounds + 1) as progress:
+                known = search.run(starts.masks.numpy(), best, rounds, progress)
+        ends = {BEST: best, LOW: known.masks[known.end(0, -1)], HIGH: known.masks[known.end(0, 1)]}
+        nets = {label: _subnetwork(mask, items) for label, mask in ends.items()}
+        with stage("reporting extremes", len(rows_of) + 1) as progress:
+            scores = {}
+            for part, blocks in rows_of.items():
+                cases = tuple(tuple(case for case in kind if case in blocks) for kind in task.heuristics[name])
+                scores[part] = scorer.report(blocks, {name: (cases[0], cases[1])}, ends, level, seed)
+                progress.advance()
+            about = {name: task.heuristics[name]}
+            others = _beside(groups, goal, plan.train_index(seed), scorer, rows_of, about, level)
+            evaluation = _in_domain(model, task, in_domain, nets, source, before, level, seed)
             progress.advance()
-        others = _beside(groups, goal, plan.train_index(seed), scorer, rows_of, {name: task.heuristics[name]}, level)
-        evaluation = _in_domain(model, task, in_domain, nets, source, before, level, seed)
-        progress.advance()
     of_ends = np.stack([known.end(labeling, sign) for labeling in range(len(labelings)) for sign in (-1, 1)])
     lows, highs = (known.separations[of_ends[i::2], np.arange(len(labelings))] for i in (0, 1))
     at_best = known.separations[[mask.tobytes() for mask in known.masks].index(best.tobytes())]
@@ -201,7 +214,7 @@ def search_extremes(
         high=nets[HIGH],
         full_loss=float(goal.full_loss(plan.train_index(seed)).double().mean()),
         masks=torch.from_numpy(known.masks.copy()),
-        losses=torch.from_numpy(measured(known.masks)),
+        losses=torch.from_numpy(measured(known.masks)),  # all are known
         separations=torch.from_numpy(known.separations[:, 0].copy()),
         control_low=lows,
         control_high=highs,
@@ -307,7 +320,7 @@ def _beside(
     groups: Mapping[str, tuple[Subnetwork, ...]],
     goal: Objective,
     rows: Int[torch.Tensor, " n"],
-    scorer: "_Scorer",
+    scorer: MaskScorer,
     rows_of: Mapping[str, Blocks],
     heuristics: Mapping[str, tuple[tuple[str, ...], ...]],
     level: float,
@@ -343,50 +356,6 @@ def _in_domain(
     return evaluate(
         model, only, subnetworks, source, interventions=before, cases=[], pull_pairs=0, seed=seed, level=level
     )
-
-
-class _Scorer:
-    """Scores of masks on blocks of rows."""
-
-    def __init__(
-        self,
-        model: HookedModel,
-        items: tuple[Component, ...],
-        source: Source,
-        classes: Classes,
-        before: Sequence[Intervention],
-        batch_size: int,
-    ) -> None:
-        self.model, self.items, self.source = model, items, source
-        self.classes, self.before, self.batch_size = classes, before, batch_size
-
-    def scores(self, encoded: EncodedBlocks, masks: Masks) -> dict[str, list[Float[np.ndarray, "mask row"]]]:
-        """The scores under each mask, by block."""
-        removed = [frozenset(self.items[i] for i in np.flatnonzero(~mask)) for mask in masks]
-        n_rows = sum(len(item) for item in encoded.batches)
-        parts = [np.empty((0, n_rows))]
-        for start in range(0, len(removed), MASKS_AT_ONCE):
-            systems = {str(i): item for i, item in enumerate(removed[start : start + MASKS_AT_ONCE])}
-            parts.append(
-                score_systems(
-                    self.model, encoded.batches, systems, self.source, self.classes, self.before, SILENT
-                )
-            )  # fmt: skip
-        return encoded.split(np.concatenate(parts))
-
-    def report(
-        self,
-        blocks: Blocks,
-        heuristics: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
-        ends: Mapping[str, Bool[np.ndarray, " component"]],
-        level: float,
-        seed: int,
-    ) -> Scores:
-        """The full model's scores and those of the ends, on all rows of the blocks."""
-        named = {f"case {case}": block for case, block in blocks.items()}
-        masks = np.stack([np.ones(len(self.items), dtype=bool), *ends.values()])
-        matrices = self.scores(EncodedBlocks.of(self.model, named, self.batch_size), masks)
-        return Scores((FULL, *ends), heuristics, score_rows(named, matrices), level, seed)
 
 
 def _subnetwork(mask: Bool[np.ndarray, " component"], items: tuple[Component, ...]) -> Subnetwork:

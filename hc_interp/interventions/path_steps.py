@@ -77,28 +77,30 @@ class PathBatch:
         receivers: Iterable[PathEnd],
         before: Sequence[Intervention] = (),
         also: Sequence[Site] = (),
+        run: Callable[[Batch, Sequence[Intervention], Sequence[Site]], Run] | None = None,
     ) -> "PathBatch":
         """Run clean and corrupt once. `source` may be the corrupt side itself, a batch of the same rows.
 
         `receivers` are the receivers of all paths that will be patched; `also` are further sites whose clean values
-        are captured.
+        are captured. `run(batch, before, capture)` makes the two runs (None: `model.run`).
         """
+        run = run or (lambda batch, before, capture: model.run(batch, before, capture=capture))
         receivers = tuple(map(whole, receivers))
         batch = batch.to(model.device)
         sites = value_sites(model)
         layers = sorted({item.layer for item in receivers if isinstance(item, Head)})
         inputs = [Site(layer, name) for layer in layers for name in INPUTS]
         streams = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-        run = model.run(batch, before, capture=[*sites, *inputs, *streams, *also])
+        clean_run = run(batch, before, [*sites, *inputs, *streams, *also])
         corrupt_run = None
         if isinstance(source, Batch):
-            corrupt_run = model.run(source, before, capture=sites)
+            corrupt_run = run(source, before, sites)
             values = corrupt_run.captured
         else:
-            values = source_values(source, model, batch, sites, before) or run.captured
-        corrupt = {site: values[site].expand_as(run.captured[site]) for site in sites}
+            values = source_values(source, model, batch, sites, before) or clean_run.captured
+        corrupt = {site: values[site].expand_as(clean_run.captured[site]) for site in sites}
         corrupt_logits = corrupt_run.logits if corrupt_run else None
-        return cls(model, batch, corrupt, before, dict(run.captured), run.logits, corrupt_logits)
+        return cls(model, batch, corrupt, before, dict(clean_run.captured), clean_run.logits, corrupt_logits)
 
     def freeze(self, senders: Sequence[PathEnd], route: str) -> list[SiteEdit]:
         """The edits of step 1: the route's components are frozen at clean, the senders at corrupt."""

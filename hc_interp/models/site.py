@@ -1,5 +1,6 @@
 """`Site`: the name of a value in a forward pass that can be read or edited."""
 
+import re
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Self
@@ -25,6 +26,9 @@ LAYER_KINDS = (
 )
 SITE_KINDS = ("embed", *LAYER_KINDS, "pooled")
 HEAD_KINDS = frozenset({"q_in", "k_in", "v_in", "q", "k", "v", "pattern", "z", "result"})
+
+
+_TEXT = re.compile(r"(?:L(?P<layer>\d+)(?:H(?P<head>\d+))?\.)?(?P<kind>\w+)")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ class Site:
     def pooled(cls) -> Self:
         """What the classifier reads, `[batch, d_model]`."""
         return cls(None, "pooled")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The site of which `text` is the `str`. Raises `ComponentError` for any other text."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ComponentError(f"{text!r} names no site. Expected a text like 'L2.attn_out', 'L2H3.z' or 'embed'.")
+        layer, head = (None if match[part] is None else int(match[part]) for part in ("layer", "head"))
+        return cls(layer, match["kind"], head)
 
     @property
     def head_axis(self) -> int:

@@ -1,8 +1,9 @@
 """`Sweep`: rows, pairs and settings, the clean and corrupt values of each batch, and the engine that measures them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from hc_interp.interventions.sources import Source, source_values
 from hc_interp.metrics import ClassGroups, Metric, MetricRows
 from hc_interp.models.families.family import Family
 from hc_interp.models.forward import by_site
-from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.models.hooked import HookedModel, Intervention, Run
 from hc_interp.models.site import Site
 from hc_interp.patching.engine.budget import Budget
 from hc_interp.patching.engine.check import check_engine
@@ -28,6 +29,7 @@ from hc_interp.patching.equal_lengths import equal_lengths, first_position
 from hc_interp.patching.general import GeneralEngine
 from hc_interp.patching.pair_state import PairState
 from hc_interp.patching.rows import Row
+from hc_interp.records.value_cache import ValueCache, values_name
 
 NODE_INTERVENTIONS = (Keep, Ablate, SoftMask, Scale)
 
@@ -67,6 +69,7 @@ class Sweep:
     memory_mib: int
     shared: "Sweep | None" = None
     receivers: tuple[PathEnd, ...] | None = None
+    cache: ValueCache | None = None
     _states: dict[tuple[int, ...], PairState] = field(default_factory=dict)
     _stacks: dict[int, Stack] = field(default_factory=dict)
 
@@ -124,7 +127,7 @@ class Sweep:
         else:
             source = part.corrupt if by_pair else self.corruption
             assert not isinstance(source, str)
-            paths = PathBatch.of(self.model, part.clean, source, self.captured, self.interventions)
+            paths = PathBatch.of(self.model, part.clean, source, self.captured, self.interventions, run=self._run_side)
         return PairState.of(paths, self.metric_rows(part), self.metric, by_pair)
 
     def metric_rows(self, part: PairBatch) -> MetricRows:
@@ -152,11 +155,40 @@ class Sweep:
         return PathBatch(self.model, clean_side, corrupt, self.interventions, clean, logits, corrupt_logits)
 
     def _values(self, batch: Batch) -> tuple[SiteValues, Float[Tensor, "batch class"]]:
-        """The values and logits of one side's run under the interventions; the model itself computes `embed`."""
+        """The values and logits of one side's run of the `Stack` under the interventions."""
         self.model.check_batch(batch)
+        run = self._kept("stack", batch, (), lambda: self._stack_run(batch))
+        return run.captured, run.logits
+
+    def _stack_run(self, batch: Batch) -> Run:
+        """One side's run of the `Stack`; the model itself computes `embed`."""
         embed = Site.embed()
         start = self.model.run_edits(batch, [], [embed], stop_after=embed).captured[embed]
-        return self.stack_of(batch).values(start, by_site(self.model.compile(batch, self.interventions)))
+        edits = by_site(self.model.compile(batch, self.interventions))
+        values, logits = self.stack_of(batch).values(start, edits)
+        return Run(logits, values)
+
+    def _run_side(self, batch: Batch, before: Sequence[Intervention], capture: Sequence[Site]) -> Run:
+        """`HookedModel.run`, whose values the cache keeps."""
+        return self._kept("pass", batch, capture, lambda: self.model.run(batch, before, capture=capture))
+
+    def _kept(self, how: str, batch: Batch, capture: Sequence[Site], run: Callable[[], Run]) -> Run:
+        if self.cache is None:
+            return run()
+        name = self.values_name(how, batch, list(capture))
+
+        def compute() -> dict[str, dict[str, Tensor]]:
+            done = run()
+            return {name: {"logits": done.logits} | {str(site): value for site, value in done.captured.items()}}
+
+        values = {key: value.to(self.model.device) for key, value in self.cache.kept(name, compute).items()}
+        logits = values.pop("logits")
+        return Run(logits, {Site.parse(key): value for key, value in values.items()})
+
+    def values_name(self, *shaped_by: Any) -> str:
+        """The name of cached values of this model under these interventions."""
+        model = self.model
+        return values_name(model, model.backend_name, str(model.device), list(self.interventions), *shaped_by)
 
     def engine(self, state: PairState) -> ExactEngine | GeneralEngine:
         """The engine that measures the rows on one batch: the fast one where it can, else the general one."""

@@ -93,7 +93,7 @@ def _empty_arrays(
     if isinstance(memory_gib, bool) or not isinstance(memory_gib, int | float) or not memory_gib >= 0:
         raise DataError(f"memory_gib={memory_gib!r} was given; expected a number of gibibytes from 0.")
     dtype = np.dtype(str(_precision(model)).removeprefix("torch."))
-    widths = [model.d_head if site.kind in D_HEAD_KINDS else model.d_model for site in sites]
+    widths = _widths(model, sites)
     size = n_places * sum(widths)
     if size * dtype.itemsize <= memory_gib * 2**30:
         whole = np.empty(size, dtype)
@@ -105,6 +105,15 @@ def _empty_arrays(
         site: part.reshape(n_places, width)
         for site, width, part in zip(sites, widths, np.split(whole, ends), strict=True)
     }
+
+
+def n_bytes(model: HookedModel, sites: Sequence[Site], n_places: int) -> int:
+    """The bytes of the vectors of these sites at so many places."""
+    return n_places * sum(_widths(model, sites)) * _precision(model).itemsize
+
+
+def _widths(model: HookedModel, sites: Sequence[Site]) -> list[int]:
+    return [model.d_head if site.kind in D_HEAD_KINDS else model.d_model for site in sites]
 
 
 def _precision(model: HookedModel) -> torch.dtype:

@@ -17,7 +17,7 @@ from hc_interp.data.parts import Data
 from hc_interp.errors import ComponentError
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.site import Site
-from hc_interp.probing.activations import D_HEAD_KINDS, MEMORY_GIB
+from hc_interp.probing.activations import D_HEAD_KINDS, MEMORY_GIB, n_bytes
 from hc_interp.probing.concept import Concept
 from hc_interp.probing.design import Places
 from hc_interp.probing.features import FeatureInput
@@ -29,6 +29,7 @@ from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store
 from hc_interp.records.threads import at_threads
+from hc_interp.records.value_cache import ValueCache, values_name
 from hc_interp.statistics.tests import Interval
 from hc_interp.torch_modes import own_torch_modes
 
@@ -197,9 +198,11 @@ def _by_layer(work: ProbeWork, sites: Sequence[Site], store: "LayerStore", runne
     found = {name: piece for name in keys if (piece := store.get(name, ProbeMap)) is not None}
     missing = {name: key for name, key in keys.items() if name not in found}
     with stage("probing sites", sum(map(len, missing.values()))) as progress:
-        for name, piece in make_missing(LayerWork(work), missing, store, runner, progress):
+        layered = LayerWork(work, tuple(missing.values()), runner.cache)
+        for name, piece in make_missing(layered, missing, store, runner, progress):
             assert isinstance(piece, ProbeMap)
             found[name] = piece
+    runner.clear_cache()
     probes = {probe.site: probe for piece in found.values() for probe in piece.probes}
     return ProbeMap.of([probes[site] for site in sites])
 
@@ -220,13 +223,19 @@ class LayerStore(Store):
 
 @dataclass(frozen=True, eq=False)
 class LayerWork:
-    """The probes of a map in pieces. A key is the sites of one layer."""
+    """The probes of a map in pieces. A key is the sites of one layer; `layers` are all keys.
+
+    With a `cache` the first worker reads the sites of all layers, in one pass over the data, for all workers.
+    """
 
     probes: ProbeWork
+    layers: tuple[tuple[Site, ...], ...]
+    cache: ValueCache | None = None
 
     def bench(self, keys: Sequence[tuple[Site, ...]]) -> "LayerBench":
-        bench = LayerBench(self.probes)
-        bench.read([site for key in keys for site in key])
+        bench = LayerBench(self)
+        if not bench.shares:
+            bench.read([site for key in keys for site in key])
         return bench
 
     def size(self, key: tuple[Site, ...]) -> int:
@@ -237,19 +246,65 @@ class LayerWork:
 class LayerBench:
     """The activations at the sites that were read last."""
 
-    probes: ProbeWork
+    work: LayerWork
     _values: tuple[Activations, Activations] = ({}, {})
+
+    @property
+    def shares(self) -> bool:
+        """Whether activations come from the cache. All of them must fit: a layer that was dropped would cost a pass."""
+        probes, cache = self.work.probes, self.work.cache
+        sites = [site for key in self.work.layers for site in key]
+        size = n_bytes(probes.model, sites, len(probes.design.places)) * (2 if probes.untrained else 1)
+        return cache is not None and size <= cache.limit
 
     def read(self, sites: Sequence[Site]) -> None:
         self._values = ({}, {})  # lets go of the old ones first
-        self._values = self.probes.read(sites)
+        self._values = self.work.probes.read(sites)
 
     def make(self, key: tuple[Site, ...], progress: Stage) -> ProbeMap:
-        if not set(key) <= self._values[0].keys():
+        if self.shares:
+            self._values = self._shared(key)
+        elif not set(key) <= self._values[0].keys():
             self.read(key)
-        made = ProbeMap.of(self.probes.fit(key, self._values, torch.get_num_threads()))
+        made = ProbeMap.of(self.work.probes.fit(key, self._values, torch.get_num_threads()))
         progress.advance(len(key))
         return made
+
+    def _shared(self, key: tuple[Site, ...]) -> tuple[Activations, Activations]:
+        """The activations of a layer from the cache."""
+        work, probes, cache = self.work, self.work.probes, self.work.cache
+        assert cache is not None
+        layers = {cached_name(probes, layer): layer for layer in (*work.layers, key)}
+
+        def compute() -> dict[str, dict[str, torch.Tensor]]:
+            both = probes.read([site for layer in work.layers for site in layer])
+            return {name: _tensors(both, layer) for name, layer in layers.items()}
+
+        values = cache.kept(cached_name(probes, key), compute, together=digest(*layers))
+        read, fresh = (
+            {site: values[f"{kind} {site}"].numpy() for site in key if f"{kind} {site}" in values} for kind in KINDS
+        )
+        return read, fresh
+
+
+KINDS = ("trained", "untrained")
+
+
+def cached_name(probes: ProbeWork, layer: tuple[Site, ...]) -> str:
+    """The name of a layer's activations in a cache."""
+    model, places = probes.model, probes.design.places.feature
+    where = probes.design.examples, places.row, places.position, probes.before, probes.batch_size
+    fresh = probes.shared["seed"] if probes.untrained else None
+    return values_name("places", model, model.backend_name, str(model.device), *where, fresh, layer)
+
+
+def _tensors(both: tuple[Activations, Activations], layer: tuple[Site, ...]) -> dict[str, torch.Tensor]:
+    return {
+        f"{kind} {site}": torch.from_numpy(part[site])
+        for kind, part in zip(KINDS, both, strict=True)
+        for site in layer
+        if site in part
+    }
 
 
 def _head_by_head(model: HookedModel, site: Site) -> list[Site]:

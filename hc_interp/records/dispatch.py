@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pickle import PicklingError
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -15,12 +17,13 @@ from hc_interp.errors import HCError, in_one_line
 from hc_interp.progress import Stage
 from hc_interp.records.lease import remove_ended
 from hc_interp.records.ledger import Ledger
-from hc_interp.records.parcel import write_parcel
+from hc_interp.records.parcel import Parcel, write_parcel
 from hc_interp.records.pieces import Executor, Key, Order, Outcome, Runner, Work, make_here, make_ordered
 from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store
 
+PACKAGE = "hc_interp"
 PARCELS = "parcels"
 LOSSES = 5  # how often a piece is tried again whose worker was lost (killed, preempted, out of time)
 FAILURES = 1  # how often a piece is tried again that raised an error of another package
@@ -31,11 +34,17 @@ POLL = 0.05, 2.0  # shortest and longest time between two looks at futures that 
 
 
 def make_missing(
-    work: Work, keys: Mapping[str, Key], store: Store | None, runner: Runner, progress: Stage
+    work: Work,
+    keys: Mapping[str, Key],
+    store: Store | None,
+    runner: Runner,
+    progress: Stage,
+    parcel: Parcel | None = None,
 ) -> Iterator[tuple[str, Result]]:
     """Make the pieces of these names, here or by the runner's executor, and yield each with its name.
 
-    With an executor all pieces are made first, and then read from the store one by one. Raises `HCError` for what makes
+    With an executor all pieces are made first, and then read from the store one by one. `parcel` is that of the work,
+    where an earlier call has written it. Raises `HCError` for what makes
     all pieces impossible, and at the end for pieces that failed; the others are kept then.
     """
     if runner.executor is None:
@@ -43,7 +52,7 @@ def make_missing(
         return
     assert store is not None
     if keys:
-        Dispatch(work, dict(keys), store, runner.executor, runner.threads, progress, not runner.temporary).run()
+        Dispatch(work, dict(keys), store, runner.executor, runner.threads, progress, not runner.temporary, parcel).run()
     for name in keys:
         yield name, _read(store, name)
 
@@ -72,6 +81,7 @@ class Dispatch:
     threads: int
     progress: Stage
     keeps: bool = True  # the store's folder stays after the call
+    parcel: Parcel | None = None  # None: it is written first
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     failed: dict[str, str] = field(default_factory=dict)
     _queue: deque[str] = field(default_factory=deque)
@@ -86,8 +96,9 @@ class Dispatch:
     _barren: int = 0  # how often the workers ended together without having begun a piece
 
     def run(self) -> None:
+        self._check_dask()
         self.store = replace(self.store, folder=self.store.folder.absolute())  # workers may run in other folders
-        self.parcel = write_parcel(self.store.folder / PARCELS, self.work)
+        self.parcel = self.parcel or write_parcel(self.store.folder / PARCELS, self.work)
         self.ledger = Ledger(self.store.folder)
         self.ledger.begin(self.store, list(self.keys))
         self._queue.extend(self.keys)
@@ -106,6 +117,16 @@ class Dispatch:
             self.ledger.end(self.failed)
         if self.failed:
             raise HCError(self._what_failed())
+
+    def _check_dask(self) -> None:
+        """Raise `HCError` if a worker of a Dask client lacks the package: Dask would wait for its answers for ever."""
+        client: Any = getattr(self.executor, "client", self.executor)
+        if not (hasattr(client, "run") and hasattr(client, "scheduler_info")):
+            return
+        for worker, answer in client.run(import_module, PACKAGE, on_error="return").items():
+            if isinstance(answer, Exception):
+                what = f"The worker {worker} cannot import {PACKAGE} ({in_one_line(answer)})"
+                raise HCError(f"{what}. Start the workers in the environment of this process.") from answer
 
     # What goes out
 
@@ -138,6 +159,7 @@ class Dispatch:
     def _order(self, names: tuple[str, ...]) -> Order:
         self._submissions += 1
         pieces = tuple((name, self.keys[name]) for name in names)
+        assert self.parcel is not None
         return Order(self.store, self.parcel, pieces, self.threads, versions(), f"{self.token}-{self._submissions}")
 
     # What comes back
@@ -203,10 +225,16 @@ class Dispatch:
 
         When the workers of a pool end together, only pieces that they were making count as tried: those with a lease.
         """
-        for package in ("hc_interp", "cloudpickle", "torch"):
-            if f"No module named '{package}'" in str(error):
+        said = _with_causes(error)
+        for package in (PACKAGE, "cloudpickle", "torch"):
+            if f"No module named '{package}'" in said:
                 how = "Start the workers in the environment of this process"
                 raise HCError(self._how_to_go_on(f"A worker lacks {package}. {how}")) from error
+        if isinstance(error, PicklingError) or "cannot pickle" in said:
+            how = "Expected one that pickles a function of an installed package and its arguments"
+            raise HCError(
+                self._how_to_go_on(f"The executor cannot send a piece ({in_one_line(error)}). {how}")
+            ) from error
         begun = remove_ended(self.store.folder)
         if isinstance(error, BrokenExecutor):
             self._broken, self._alive = True, self._alive or bool(begun)
@@ -271,3 +299,12 @@ class Dispatch:
             f"{failed}{others} The other {len(self.keys) - len(self.failed)} are in {self.store.folder}; the same call "
             "tries these again."
         )
+
+
+def _with_causes(error: BaseException | None) -> str:
+    """The messages of an error and of those that led to it: an executor may wrap a worker's error in its own."""
+    messages = []
+    while error is not None and len(messages) < 10:
+        messages.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(messages)

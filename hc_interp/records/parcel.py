@@ -21,7 +21,7 @@ from torch import Tensor
 from hc_interp.errors import HCError, ResultError, in_one_line
 from hc_interp.files import atomic
 from hc_interp.records.digest import Identified, digest
-from hc_interp.records.tensor_file import NAMES, read_tensors, write_tensors
+from hc_interp.records.tensor_file import NAMES, dense, read_tensors, write_tensors
 
 SMALL = 1024  # bytes; smaller tensors are pickled
 KEPT = 2  # objects with a parcel of their own that a process keeps
@@ -69,7 +69,7 @@ def _write(folder: Path, stem: str, value: Any, whole: Any) -> Parcel:
     name = f"{stem}-{digest(sha, pickler.tensors)}"
     parcel = Parcel(folder, name, sha)
     if pickler.tensors and not parcel.tensors.exists():
-        write_tensors(parcel.tensors, [_dense(tensor)[0] for tensor in pickler.tensors])
+        write_tensors(parcel.tensors, [dense(tensor)[0] for tensor in pickler.tensors])
     if not parcel.pickle.exists():
         with atomic(parcel.pickle) as temporary:
             temporary.write_bytes(content)
@@ -116,7 +116,7 @@ class _Pickler(cloudpickle.Pickler):
             self._index[id(tensor)] = len(self.tensors)
             self.tensors.append(tensor)
         is_parameter = isinstance(tensor, torch.nn.Parameter)
-        order = _dense(tensor)[1]
+        order = dense(tensor)[1]
         return "tensor", self._index[id(tensor)], order, tensor.device.type, is_parameter, tensor.requires_grad
 
 
@@ -166,10 +166,3 @@ def _is_plain(tensor: Tensor) -> bool:
     """Whether a tensor is set aside: a large one of an ordinary type and layout."""
     ordinary = type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout is torch.strided
     return ordinary and tensor.dtype in NAMES and tensor.nbytes >= SMALL and tensor.is_leaf and not tensor.is_meta
-
-
-def _dense(tensor: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """A contiguous tensor of the same memory order, and the permutation that gives the tensor back."""
-    axes = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
-    inverse = tuple(axes.index(axis) for axis in range(tensor.dim()))
-    return tensor.detach().permute(axes).contiguous(), inverse

@@ -34,6 +34,7 @@ from hc_interp.records.provenance import versions
 from hc_interp.records.result import Result
 from hc_interp.records.store import Store
 from hc_interp.records.threads import at_threads
+from hc_interp.records.value_cache import ACTIVATIONS, ValueCache, cache_limit
 
 Key = Any  # what tells one piece of a work from another: a seed, a block's number
 
@@ -90,12 +91,27 @@ class Runner:
                 "hc.spread.processes(4), a concurrent.futures.ProcessPoolExecutor, a dask.distributed.Client or a "
                 "submitit.AutoExecutor."
             )
+        if executor is not None:
+            cache_limit()  # refuses now what would be refused in the middle
         if executor is None or resume is not None:
             return cls(executor, int(threads), None if resume is None else Path(resume))
         folder = Path(tempfile.mkdtemp(prefix="hc-interp-pieces-"))
         runner = cls(executor, int(threads), folder, temporary=True)
         weakref.finalize(runner, shutil.rmtree, folder, ignore_errors=True)
         return runner
+
+    @property
+    def cache(self) -> ValueCache | None:
+        """Where workers share activations. None without workers: one process computes them once."""
+        if self.executor is None or self.folder is None:
+            return None
+        limit = cache_limit()
+        return ValueCache(self.folder.absolute() / ACTIVATIONS, limit) if limit else None
+
+    def clear_cache(self) -> None:
+        """Remove what workers shared, when all pieces are made."""
+        if self.cache is not None:
+            self.cache.clear()
 
     @property
     def shaping(self) -> dict[str, int]:

@@ -5,8 +5,9 @@ to the byte whether weights were allocated by torch or mapped from a file.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -21,11 +22,15 @@ NAMES = {
 }  # fmt: skip
 
 
-def write_tensors(path: Path, tensors: Sequence[Tensor]) -> None:
-    """Write contiguous tensors of the types in `NAMES`. The file appears whole. The i-th tensor is called "i"."""
+def write_tensors(path: Path, tensors: Sequence[Tensor], about: Mapping[str, str] | None = None) -> None:
+    """Write contiguous tensors of the types in `NAMES`. The file appears whole. The i-th tensor is called "i".
+
+    `about` is text that stands in the header (`read_header`).
+    """
     # Those that fill whole multiples of the alignment come first, so that each of them begins at one.
     order = sorted(range(len(tensors)), key=lambda i: tensors[i].nbytes % ALIGNMENT != 0)
-    header, end = {}, 0
+    header: dict[str, Any] = {} if about is None else {"__metadata__": dict(about)}
+    end = 0
     for i in order:
         start, end = end, end + tensors[i].nbytes
         entry = {"dtype": NAMES[tensors[i].dtype], "shape": list(tensors[i].shape), "data_offsets": [start, end]}
@@ -43,3 +48,16 @@ def read_tensors(path: Path) -> list[Tensor]:
     with safe_open(path, "pt") as file:
         tensors = [file.get_tensor(str(i)) for i in range(len(file.keys()))]
     return [tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone() for tensor in tensors]
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The `about` of a file that `write_tensors` wrote."""
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def dense(tensor: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """A contiguous tensor of the same memory order, and the permutation that gives the tensor back."""
+    axes = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride(axis))
+    inverse = tuple(axes.index(axis) for axis in range(tensor.dim()))
+    return tensor.detach().permute(axes).contiguous(), inverse

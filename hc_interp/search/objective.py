@@ -19,6 +19,7 @@ from hc_interp.models.forward import SiteEdit
 from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.models.one_word import at_one_word
 from hc_interp.models.site import Site
+from hc_interp.records.value_cache import ValueCache
 from hc_interp.search.pool import Pool, build_pool
 
 COMPONENTS = ("heads+mlps", "heads")
@@ -67,16 +68,18 @@ class Objective:
         size: int,
         *,
         with_gold: bool = False,
+        cache: ValueCache | None = None,
     ) -> Self:
         """Encode the data and run the full model on them once, `size` examples at a time.
 
-        `with_gold` reads labels, also where the loss does not use them.
+        `with_gold` reads labels, also where the loss does not use them. `cache` keeps the full model's logits for other
+        processes.
 
         Raises an `HCError` for data that do not fit the source, and for logits that are not finite.
         """
         model = at_one_word(model)
         with_gold = with_gold or name == "task"
-        pool = build_pool(model, parts, with_gold=with_gold, interventions=interventions, size=size)
+        pool = build_pool(model, parts, with_gold=with_gold, interventions=interventions, size=size, cache=cache)
         check_rows(source, model, pool.batch)
         return cls(model, universe_of(model, components), source, pool, name, tuple(interventions))
 

@@ -14,6 +14,7 @@ from hc_interp.data.parts import DataPart, label_groups
 from hc_interp.errors import SearchError
 from hc_interp.metrics import MetricRows, correct, group_mask
 from hc_interp.models.hooked import HookedModel, Intervention
+from hc_interp.records.value_cache import ValueCache, values_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +52,24 @@ class Pool:
 
 @torch.no_grad()
 def build_pool(
-    model: HookedModel, parts: Sequence[DataPart], *, with_gold: bool, interventions: Sequence[Intervention], size: int
+    model: HookedModel,
+    parts: Sequence[DataPart],
+    *,
+    with_gold: bool,
+    interventions: Sequence[Intervention],
+    size: int,
+    cache: ValueCache | None = None,
 ) -> Pool:
-    """Encode all rows and run the full model once on each. Raises `SearchError` if a logit is not finite.
+    """Encode all rows and run the full model once on each; `cache` keeps its logits for other processes.
+
+    Raises `SearchError` if a logit is not finite.
 
     `model` has logits `[batch, class]` (`at_one_word`). Those of a whole vocabulary take 4 bytes a word and row.
     """
     parts = [regrouped(model.labels, part) for part in parts] if with_gold else parts
     pieces = batches(model, parts, batch_size=size, with_labels=with_gold)
     order = torch.argsort(torch.cat([piece.index for piece in pieces]))
-    reference = torch.cat([model.logits(piece.batch, interventions) for piece in pieces])[order]
+    reference = torch.cat([_logits(model, piece.batch, interventions, cache) for piece in pieces])[order]
     if n_bad := int((~torch.isfinite(reference)).any(-1).sum()):
         raise SearchError(
             f"The full model gives logits that are not finite on {n_bad} of {len(reference)} examples. Expected finite "
@@ -71,6 +80,18 @@ def build_pool(
     lengths = joined.attention_mask.sum(1).cpu()
     by_label = with_gold and model.labels is not None
     return Pool(joined, lengths, reference, _gold(model, parts) if by_label else None)
+
+
+def _logits(
+    model: HookedModel, batch: Batch, interventions: Sequence[Intervention], cache: ValueCache | None
+) -> Float[Tensor, "batch class"]:
+    def run() -> Tensor:
+        return model.logits(batch, interventions)
+
+    if cache is None:
+        return run()
+    name = values_name("logits", model, model.backend_name, str(model.device), list(interventions), batch)
+    return cache.kept(name, lambda: {name: {"logits": run()}})["logits"].to(model.device)
 
 
 def _gold(model: HookedModel, parts: Sequence[DataPart]) -> Bool[Tensor, "row class"]:

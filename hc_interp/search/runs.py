@@ -1,7 +1,7 @@
 """The runs of a search as pieces: each run is made here or by a worker of an executor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from hc_interp.progress import Stage, stage
 from hc_interp.records.digest import digest
 from hc_interp.records.dispatch import make_missing
 from hc_interp.records.pieces import Runner
+from hc_interp.records.value_cache import ValueCache
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import Plan, RandomStreams, shaping
 from hc_interp.search.store import FinishedRun, RunFolder, run_name
@@ -34,6 +35,7 @@ class SearchWork:
     plan: Plan
     streams: dict[int, RandomStreams]
     settings: dict[str, Any]
+    cache: ValueCache | None = None
 
     def bench(self, keys: Sequence[RunKey]) -> "SearchBench":
         bench = SearchBench(self)
@@ -62,8 +64,9 @@ class SearchBench:
         self._plan = Plan(work.plan.held_out, {seed: work.plan.train[seed] for seed in seeds})
         chosen = [part for rows in self._plan.groups for part in pick(work.parts, rows)]
         self._goal = Objective.of(
-            work.model, chosen, work.source, settings["components"], settings["objective"], work.before, EVAL_SIZE
-        )
+            work.model, chosen, work.source, settings["components"], settings["objective"], work.before, EVAL_SIZE,
+            cache=work.cache,
+        )  # fmt: skip
 
     def make(self, key: RunKey, progress: Stage) -> FinishedRun:
         seed = self.work.rows_seed(key)
@@ -83,12 +86,14 @@ def by_workers(
         work.model, shaping(work.parts, with_labels=work.settings["objective"] == "task"), work.source,
         list(work.before), work.settings, streams, work.plan, runner.shaping,
     )  # fmt: skip
+    starts = replace(runner, folder=runner.folder / STARTS)
     folder = RunFolder(runner.folder / STARTS, shaped_by)
     folder.check()
     found = {name: run for name, key in keys.items() if (run := folder.read(*key)) is not None}
     missing = {name: key for name, key in keys.items() if name not in found}
     with stage("starts", sum(map(work.size, missing.values()))) as progress:
-        for name, run in make_missing(work, missing, folder, runner, progress):
+        for name, run in make_missing(replace(work, cache=starts.cache), missing, folder, runner, progress):
             assert isinstance(run, FinishedRun)
             found[name] = run
+    starts.clear_cache()
     return [found[name].log_alpha for name in keys]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from hc_interp.data.encode import all_scored
 from hc_interp.data.part_units import part_units
-from hc_interp.data.parts import Data, as_parts, fingerprint, pick
+from hc_interp.data.parts import Data, DataPart, as_parts, fingerprint, pick
 from hc_interp.data.units import Levels
 from hc_interp.interventions.means import mean_activations
 from hc_interp.interventions.sources import Source, check_source
@@ -23,19 +23,18 @@ from hc_interp.records.provenance import provenance
 from hc_interp.records.threads import at_threads
 from hc_interp.search.defaults import CHAINS, ROWS, SPARSITY, STEPS, SWEEPS, WARM_UP
 from hc_interp.search.objective import Objective, check_choice, universe_of
-from hc_interp.search.plan import Plan, RandomStreams, draw_plan, shaping
-from hc_interp.search.runs import SearchWork, by_workers
+from hc_interp.search.plan import Plan, draw_plan, shaping
+from hc_interp.search.sampling.by_workers import LossWork, measuring, start_training
 from hc_interp.search.sampling.checks import check_counts, check_kept, checked_bound
 from hc_interp.search.sampling.evaluator import losses_on
 from hc_interp.search.sampling.exclusion import lowest_without
 from hc_interp.search.sampling.levels import ladder
 from hc_interp.search.sampling.run import BLOCK, SampleRun, acceptance, at_bounds
 from hc_interp.search.sampling.sample import MULTIPLES, SubnetworkSample, evenly
-from hc_interp.search.sampling.starts import BATCH_SIZE, errors_of_means, known_starts, trained_here
+from hc_interp.search.sampling.starts import BATCH_SIZE, errors_of_means, known_starts
 from hc_interp.search.sampling.store import SampleFolder, SavedRepairs
 from hc_interp.search.search_masks import SWAP_VERSION
 from hc_interp.search.swaps import row_losses
-from hc_interp.search.training_run import EVAL_SIZE
 from hc_interp.subnetwork import Subnetwork
 from hc_interp.torch_modes import own_torch_modes
 
@@ -86,9 +85,10 @@ def sample_subnetworks(
             is over its vocabulary at the position that is read.
         warm_up, sweeps: moves of every mask before and after the surrogate is fixed; only the latter are recorded.
         steps: training steps of a start.
-        executor: an object with `submit(fn, *args)`, whose workers train the starts (`hc.spread`). The chains walk in
-            this process: they learn from each other's masks.
-        threads: the number of threads of a start's training, also without an executor.
+        executor: an object with `submit(fn, *args)`, whose workers train the starts and measure the losses of masks
+            (`hc.spread`). The chains walk in this process, since they learn from each other's masks. Jobs that wait in
+            a queue (submitit) train the starts alone.
+        threads: the number of threads of all of this, also without an executor.
 
     Returns a sample that says whether it has mixed; one that has not is no result. Mixing covers what the chains
     reached: a set of good masks that no chain found leaves no trace. Raises `SearchError` for settings without meaning,
@@ -105,14 +105,31 @@ def sample_subnetworks(
     if means is not None:
         check_source(means, model)
     before = tuple(model.check_interventions(interventions))
-    items = universe_of(model, components)
-    check_kept(len(items), share)
-    plan = draw_plan(parts, [seed], rows, BATCH_SIZE)
+    check_kept(len(universe_of(model, components)), share)
     settings: dict[str, Any] = {
         "components": components, "objective": objective, "sparsity": share, "chains": int(chains), "seed": int(seed),
         "rows": int(rows), "warm_up": int(warm_up), "steps": int(steps),
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
+    folder = None if resume is None else Path(resume)
+    with at_threads(runner.threads):
+        return _sampled(model, parts, means, before, settings, -(-int(sweeps) // BLOCK), folder, runner)
+
+
+def _sampled(
+    model: HookedModel,
+    parts: Sequence[DataPart],
+    means: Source | None,
+    before: tuple[Intervention, ...],
+    settings: dict[str, Any],
+    n_blocks: int,
+    resume: Path | None,
+    runner: Runner,
+) -> SubnetworkSample:
+    """The sample, with `n_blocks` recorded blocks, at the present number of threads."""
+    components, objective, epsilon, share = (settings[k] for k in ("components", "objective", "epsilon", "sparsity"))
+    seed, items = settings["seed"], universe_of(model, components)
+    plan = draw_plan(parts, [seed], settings["rows"], BATCH_SIZE)
     source = mean_activations(model, parts, interventions=before) if means is None else means
     by_accuracy = epsilon is None and all_scored(model, parts)
     reads_labels = objective == "task" or by_accuracy
@@ -120,36 +137,30 @@ def sample_subnetworks(
     if resume is not None:
         used = shaping(parts, with_labels=reads_labels)
         versions = {"sample": SAMPLE_VERSION, "swaps": SWAP_VERSION}
-        folder = SampleFolder(Path(resume), digest(model, used, source, list(before), settings | versions))
+        shaped_by = settings | versions | runner.shaping
+        folder = SampleFolder(resume, digest(model, used, source, list(before), shaped_by))
         folder.check()
     chosen = [part for group in plan.groups for part in pick(parts, group)]
-    goal = Objective.of(model, chosen, source, components, objective, before, EVAL_SIZE, with_gold=reads_labels)
-
-    def train(streams: Sequence[RandomStreams]) -> list[torch.Tensor]:
-        if executor is None:
-            with at_threads(runner.threads):
-                return trained_here(goal, plan, share, seed, streams, steps)
-        own = {item.seed: item for item in streams}
-        work = SearchWork(
-            model, parts, source, before, plan, own, settings | {"batch_size": BATCH_SIZE, "exchanges": 0}
-        )
-        return by_workers(work, share, list(own), runner)
-
+    work = LossWork(model, chosen, source, components, objective, before, reads_labels)
+    goal = work.goal()
     units = part_units(pick(parts, plan.train[seed]))
-    starts = known_starts(goal, plan, units, settings, folder, train)
-    measured = losses_on(goal, plan.train_index(seed), starts.best)
-    measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
+    starts = known_starts(
+        goal, plan, units, settings, folder, start_training(work, parts, goal, plan, settings, runner)
+    )
     levels = ladder([starts.best_loss + multiple * starts.epsilon for multiple in MULTIPLES])
-    run = SampleRun(measured, levels, starts.masks.numpy(), starts.best.numpy(), seed, folder)
-    n_warm, n_blocks = -(-int(warm_up) // BLOCK), -(-int(sweeps) // BLOCK)
-    with stage("sampling subnetworks", (n_warm + n_blocks) * BLOCK) as progress:
-        chains_there, surrogate = run.warm_up(n_warm, progress)
-        blocks = run.record(chains_there, surrogate, n_warm, n_blocks, progress)
-    masks, losses = at_bounds(blocks, len(MULTIPLES))
-    with stage("repairs", len(items)) as progress:
-        drawn = np.unique(masks[MULTIPLES.index(1.0)].flatten(0, 1).numpy(), axis=0)
-        saved = None if folder is None else SavedRepairs(folder, n_warm + n_blocks)
-        without = lowest_without(measured, run.surrogate(), drawn, levels[-1].bound, progress, saved)
+    n_warm = -(-settings["warm_up"] // BLOCK)
+    with measuring(work, goal, runner) as measure:
+        measured = losses_on(goal, plan.train_index(seed), starts.best, measure)
+        measured.remember(starts.best.numpy()[None], np.array([starts.best_loss]), 0)
+        run = SampleRun(measured, levels, starts.masks.numpy(), starts.best.numpy(), seed, folder)
+        with stage("sampling subnetworks", (n_warm + n_blocks) * BLOCK) as progress:
+            chains_there, surrogate = run.warm_up(n_warm, progress)
+            blocks = run.record(chains_there, surrogate, n_warm, n_blocks, progress)
+        masks, losses = at_bounds(blocks, len(MULTIPLES))
+        with stage("repairs", len(items)) as progress:
+            drawn = np.unique(masks[MULTIPLES.index(1.0)].flatten(0, 1).numpy(), axis=0)
+            saved = None if folder is None else SavedRepairs(folder, n_warm + n_blocks)
+            without = lowest_without(measured, run.surrogate(), drawn, levels[-1].bound, progress, saved)
     return SubnetworkSample(
         universe=items,
         sparsity=share,

@@ -122,7 +122,7 @@ def search_masks(
     keys = [(share, seed) for share in sparsities for seed in seeds]
     done = {key: run for key in keys if folder is not None and (run := folder.read(*key)) is not None}
     missing = {run_name(*key): key for key in keys if key not in done}
-    work = SearchWork(model, parts, source, before, plan, streams, settings)
+    work = SearchWork(model, parts, source, before, plan, streams, settings, runner.cache)
     with stage("mask search", sum(map(work.size, missing.values()))) as progress:
         for name, run in make_missing(work, missing, folder, runner, progress):
             share, seed = missing[name]
@@ -130,6 +130,7 @@ def search_masks(
             done[share, seed] = run
             if executor is None:
                 progress.part(f"the mask of sparsity {share:g} and seed {seed}")
+    runner.clear_cache()
     runs = [done[key] for key in keys]
     items = universe_of(model, components)
     search = MaskSearch(

@@ -280,7 +280,7 @@ def linear_logits(goal: Objective, kept: Mask, rows: Int[Tensor, " n"]) -> Surro
         ]
         logits.append(output.detach().to(wide))
         slopes.append(torch.stack([*by_class, torch.zeros_like(gates)], dim=1).to(wide))
-    order = _order_back(rows, parts)
+    order = order_back(rows, parts)
     no_errors = torch.zeros(len(kept), dtype=torch.float64)
     return Surrogate(kept, torch.cat(logits)[order], torch.cat(slopes)[order], no_errors)
 
@@ -325,7 +325,7 @@ def row_losses(
             f"The loss of {n_bad} of {len(masks)} binary masks is not finite on {len(rows)} examples. Expected finite "
             "logits under a binary mask; check the means, the model's dtype and the interventions."
         )
-    return losses[:, _order_back(rows, parts)]
+    return losses[:, order_back(rows, parts)]
 
 
 def _first_changed(goal: Objective, masks: Bool[Tensor, "mask component"], near: Mask) -> Int[Tensor, " mask"]:
@@ -334,7 +334,7 @@ def _first_changed(goal: Objective, masks: Bool[Tensor, "mask component"], near:
     return torch.where(masks != near, layers, goal.model.n_layers - 1).amin(1)
 
 
-def _order_back(rows: Int[Tensor, " n"], parts: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, " n"]:
+def order_back(rows: Int[Tensor, " n"], parts: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, " n"]:
     """The index of each of `rows` in the concatenated parts, which hold the same rows in another order."""
     index = {int(row): i for i, row in enumerate(torch.cat(list(parts)))}
     return torch.tensor([index[int(row)] for row in rows])

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import torch
 
-from hc_interp.errors import HCError
+from hc_interp.errors import HCError, warn
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -20,24 +20,31 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 def processes(jobs: int | None = None, *, threads: int = 1) -> "Processes":
     """An executor of `jobs` worker processes on this machine. Use it as a context, whose end stops the workers.
 
-    `jobs` is by default the number of GPUs, or without a GPU the number of cores divided by `threads`, the number of
-    threads that each piece is to use (`threads=` of the call). With several GPUs each worker has one of them, in turn.
+    `jobs` is by default the number of GPUs, or without a GPU the number of cores divided by `threads`. With several
+    GPUs each worker has one of them, in turn. `threads` is the number of threads of a worker: the same as the call's
+    `threads=`, by which its pieces are made. `repr` says all of this.
 
     Workers are spawned, so a script does its work under `if __name__ == "__main__":`. Raises `HCError` for numbers
-    below 1.
+    below 1. Warns (`HCWarning`) of more threads than cores.
     """
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
             raise HCError(f"{name}={value!r} was given. Expected a whole number from 1.")
-    gpus = _gpus()
-    return Processes(jobs or len(gpus) or max(1, _cores() // threads), gpus)
+    gpus, cores = _gpus(), _cores()
+    jobs = int(jobs or len(gpus) or max(1, cores // threads))
+    if jobs * threads > cores:
+        warn(
+            f"{jobs} worker{'s' * (jobs > 1)} of {_threads(threads)} share {cores} core{'s' * (cores > 1)}. "
+            "Expected at most as many threads as cores: fewer workers (jobs=, --jobs) or threads."
+        )
+    return Processes(jobs, gpus, int(threads))
 
 
 class Processes:
     """Worker processes behind `submit`, as in `concurrent.futures`. After one was killed all are started anew."""
 
-    def __init__(self, jobs: int, gpus: list[str]) -> None:
-        self.jobs, self.gpus = jobs, gpus
+    def __init__(self, jobs: int, gpus: list[str], threads: int = 1) -> None:
+        self.jobs, self.gpus, self.threads = jobs, gpus, threads
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, fn: Any, /, *args: Any) -> Future[Any]:
@@ -49,7 +56,7 @@ class Processes:
                 self._pool.shutdown(wait=False)
         context = get_context("spawn")
         numbers = context.Value("i", 0)
-        self._pool = ProcessPoolExecutor(self.jobs, context, _start, (numbers, self.gpus))
+        self._pool = ProcessPoolExecutor(self.jobs, context, _start, (numbers, self.gpus, self.threads))
         return self._pool.submit(fn, *args)
 
     def stop(self) -> None:
@@ -74,12 +81,17 @@ class Processes:
         self.shutdown() if kind is None else self.stop()
 
     def __repr__(self) -> str:
-        where = f"{len(self.gpus)} GPUs" if self.gpus else "the CPU"
-        return f"Processes({self.jobs} workers on {where})"
+        where = f"each with one of {len(self.gpus)} GPU{'s' * (len(self.gpus) > 1)}" if self.gpus else "on the CPU"
+        return f"Processes({self.jobs} worker{'s' * (self.jobs > 1)} of {_threads(self.threads)}, {where})"
 
 
-def _start(numbers: Any, gpus: list[str]) -> None:
-    """Begin a worker: it leaves Ctrl-C to the process that started it, and sees one GPU."""
+def _threads(n: int) -> str:
+    return f"{n} thread{'s' * (n > 1)}"
+
+
+def _start(numbers: Any, gpus: list[str], threads: int) -> None:
+    """Begin a worker: it leaves Ctrl-C to the process that started it, and has its threads and one GPU."""
+    torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     if gpus:

@@ -122,7 +122,8 @@ class Slurm:
         """Jobs end by themselves."""
 
     def __repr__(self) -> str:
-        return f"Slurm({self.n_jobs} jobs, {', '.join(f'{key}={value}' for key, value in self.parameters.items())})"
+        told = ", ".join(f"{key}={value}" for key, value in self.parameters.items() if key != "array_parallelism")
+        return f"Slurm(at most {self.n_jobs} jobs at a time, {told})"
 
 
 def _module(name: str) -> Any:

@@ -12,7 +12,7 @@ import torch
 from pieces_work import Inline, Squares, SquareStore
 
 import hc_interp as hc
-from hc_interp.cli.shell import COMMANDS
+from hc_interp.cli.shell import COMMANDS, kept_in_folder
 from hc_interp.cli.workers import TABLES, table_of
 from hc_interp.errors import HCError
 from hc_interp.progress import SILENT
@@ -37,9 +37,9 @@ def config(tmp_path):
     ("options", "message"),
     [
         (("--jobs", "2"), "--jobs 2 was given without --on"),
-        (("--on", "processes"), "--on processes was given without --resume"),
+        (("--on", "slurm", "--jobs", "2", "--threads", "2"), "--threads 2 was given, and cpus in [slurm] is 1"),
         (("--on", "slurm", "--resume", "pieces"), "--on slurm was given without --jobs"),
-        (("--on", "dask", "--resume", "pieces"), "Expected one of the two"),
+        (("--on", "dask"), "Expected one of the two"),
         (("--dry-run",), "--dry-run was given with --on here"),
     ],
 )
@@ -118,21 +118,28 @@ def test_the_commands_hand_their_executor_on(hc_interp_call, monkeypatch, tiny_f
     executor = Inline()
 
     @contextmanager
-    def processes(jobs):
-        assert jobs == 2
+    def processes(jobs, *, threads):
+        assert (jobs, threads) == (2, 1)
         yield executor
 
     monkeypatch.setattr(hc.spread, "processes", processes)
-    pieces = tmp_path / "pieces"
+    pieces = tmp_path / "search.pieces"  # beside the output
     found = hc_interp_call(
         "search", "--model", str(tiny_folder), "--task", "overlap-grammar", "--out", str(tmp_path / "search.json"),
         "--seeds", "2", "--steps", "2", "--exchanges", "0", "--train-examples", "80", "--mean-examples", "16",
-        "--on", "processes", "--jobs", "2", "--resume", str(pieces),
+        "--on", "processes", "--jobs", "2",
     )  # fmt: skip
     assert found.code == 0, found.err
+    assert f"; a piece uses 1 thread; pieces are kept in {pieces}" in found.err
     assert executor.submitted == 2
     shown = hc_interp_call("status", str(pieces))
     assert ": 2 of 2 pieces finished, 0 running, 0 failed, 0 waiting" in " ".join(shown.out.split())
+
+
+@pytest.mark.parametrize("on", ["here", "processes"])
+def test_an_interrupted_command_says_where_its_pieces_are(on) -> None:
+    message = kept_in_folder("searches")({"on": on, "resume": None, "out": Path("runs/search.json")})
+    assert ("Finished searches are in runs/search.pieces. To go on:" in message) == (on == "processes")
 
 
 def test_status_tells_what_failed_and_refuses_other_folders(hc_interp_call, tmp_path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from extremes_world import ALL, ROWS, made_task
+from pieces_work import Inline
 
 from hc_interp import figures, testbeds
 from hc_interp.components import Head
@@ -20,6 +21,7 @@ from hc_interp.extremes.rows import HELD_OUT, SELECT, TEST
 from hc_interp.extremes.search_extremes import search_extremes
 from hc_interp.interventions.nodes import Keep
 from hc_interp.records.result import read
+from hc_interp.search.sampling import by_workers
 from hc_interp.subnetwork import Subnetwork
 from hc_interp.testbeds import language
 
@@ -349,3 +351,20 @@ def test_an_end_counts_where_a_circuit_for_the_order_of_words_was_built_in():
     assert not found.counts("low")
     assert float(found.difference().low) > 0
     assert "The high end separates 1.00 [1.00, 1.00] on test rows" in found.summary
+
+
+def test_workers_give_the_same_files(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(by_workers, "LEAST", 0)
+    executor = Inline()
+    alone = searched(world, rounds=2, resume=tmp_path / "alone")
+    spread = searched(world, rounds=2, resume=tmp_path / "spread", executor=executor)
+    pieces = [order.store.piece for order in executor.orders]
+    assert pieces.count("run") == 2
+    assert pieces.count("losses") >= 3
+    assert pieces.count("scores") >= 3
+    paths = sorted((tmp_path / "alone").iterdir())
+    assert len(paths) == 4  # the starts and three rounds
+    for path in (*paths, alone.save(tmp_path / "alone.json")):
+        there = spread.save(tmp_path / "spread.json") if path.name == "alone.json" else tmp_path / "spread" / path.name
+        assert there.read_bytes() == path.read_bytes()
+    assert not {"losses", "scores"} & {path.name for path in (tmp_path / "spread").iterdir()}

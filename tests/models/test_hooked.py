@@ -361,3 +361,11 @@ def test_examples_keep_their_ids_and_labels(reader) -> None:
     assert (bare.ids, bare.labels) == (("0",), None)
     with pytest.raises(DataError, match="second texts"):
         reader.tokenize(examples, ["d", "e"])
+
+
+def test_a_site_is_read_from_its_text() -> None:
+    for site in (Site(2, "z", 3), Site(11, "attn_out"), Site.embed(), Site.pooled()):
+        assert Site.parse(str(site)) == site
+    for text in ("L2H.z", "2.z", "", "L2.z ", "L2"):
+        with pytest.raises(ComponentError):
+            Site.parse(text)

@@ -1,8 +1,12 @@
 """Pieces that an executor's workers make: the same files, tried again where they were lost, named where they failed."""
 
+import errno
+import json
 import pickle
+import re
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -115,18 +119,36 @@ def test_a_piece_that_fails_is_tried_once_more_and_one_that_is_refused_is_not(tm
     assert failed["square-003"] == "failed 2 times, at last: ValueError: number 3 has a bug"
 
 
-def test_a_full_disk_is_one_error_and_loses_nothing(tmp_path, monkeypatch) -> None:
-    put = SquareStore.put
+@pytest.mark.parametrize("full_from", ["square-003", "parcels", "pieces.json"])
+def test_a_full_disk_is_one_error_and_loses_nothing(full_from, tmp_path, monkeypatch) -> None:
+    """The disk is full when a piece is written, or what workers are to read, or the list of pieces."""
+    store = SquareStore(tmp_path, "settings")
+    store.put("square-001", SquareNumber(1.0, 1))
+    replace_file = Path.replace
 
-    def full(self, name, piece):
-        if name > "square-002":
-            raise HCError(f"{self.path(name)} could not be written (No space left on device).")
-        put(self, name, piece)
+    def full(self, target):
+        if full_from in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace_file(self, target)
 
-    monkeypatch.setattr(SquareStore, "put", full)
-    with pytest.raises(HCError, match=r"2 of 5 pieces.*No space left on device.*The other 3 are in"):
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(HCError, match=r"No space left on device") as e:
         run(WORK, tmp_path, Inline())
-    assert len(files(tmp_path)) == 3
+    assert full_from != "square-003" or re.search(r"1 of 5 pieces.*The other 4 are in", str(e.value))
+    monkeypatch.undo()
+    assert len(files(tmp_path)) == (4 if full_from == "square-003" else 1)
+    assert not list(tmp_path.rglob(".*~*"))  # no half-written file is left
+    assert run(WORK, tmp_path, Inline())["square-001"].value == 1
+
+
+@pytest.mark.parametrize(
+    "error", [pickle.PicklingError("Can't pickle <function>"), TypeError("cannot pickle '_io' object")]
+)
+def test_an_executor_that_cannot_pickle_is_one_error_at_once(error, tmp_path) -> None:
+    executor = Inline(lambda number: error)
+    with pytest.raises(HCError, match=r"cannot send a piece \(.*an.?.?t pickle.*0 of 5 pieces are in"):
+        run(WORK, tmp_path, executor)
+    assert executor.submitted == 5  # none is tried again
 
 
 def test_a_worker_of_another_version_stops_the_call_at_once(tmp_path, monkeypatch) -> None:
@@ -137,11 +159,38 @@ def test_a_worker_of_another_version_stops_the_call_at_once(tmp_path, monkeypatc
     assert files(tmp_path) == {}
 
 
-def test_a_worker_without_the_package_stops_the_call_at_once(tmp_path) -> None:
-    executor = Inline(lambda number: ModuleNotFoundError("No module named 'hc_interp'"))
+def wrapped(error: Exception) -> Exception:
+    """As an executor reports it that has errors of its own (Dask)."""
+    try:
+        raise RuntimeError("Error during deserialization of the task graph") from error
+    except RuntimeError as outer:
+        return outer
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, wrapped], ids=["plain", "wrapped"])
+def test_a_worker_without_the_package_stops_the_call_at_once(wrap, tmp_path) -> None:
+    executor = Inline(lambda number: wrap(ModuleNotFoundError("No module named 'hc_interp'")))
     with pytest.raises(HCError, match=r"A worker lacks hc_interp\. .* 0 of 5 pieces are in"):
         run(WORK, tmp_path, executor)
     assert executor.submitted == 5
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["client", "hc.spread.dask"])
+def test_dask_workers_are_asked_for_the_package_before_anything_is_sent(inside, tmp_path) -> None:
+    class Client(Inline):
+        scheduler_info = None
+
+        def run(self, fn, *args, on_error):
+            assert (fn("json"), args, on_error) == (json, ("hc_interp",), "return")
+            return {"tcp://one:1": json, "tcp://two:2": ModuleNotFoundError("No module named 'hc_interp'")}
+
+    client = executor = Client()
+    if inside:
+        executor = Inline()
+        executor.client = client  # type: ignore[attr-defined]
+    with pytest.raises(HCError, match=r"The worker tcp://two:2 cannot import hc_interp \(.*Start the workers in"):
+        run(WORK, tmp_path, executor)
+    assert executor.submitted == 0
 
 
 def test_an_executor_that_takes_nothing_is_one_error(tmp_path) -> None:

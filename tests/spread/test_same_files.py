@@ -11,6 +11,10 @@ from tiny import tiny_batch
 
 import hc_interp as hc
 from hc_interp.errors import HCError
+from hc_interp.models.hooked import HookedModel
+from hc_interp.patching import shards
+from hc_interp.patching.engine.encoder import EncoderStack
+from hc_interp.patching.engine.exact import ExactEngine
 from hc_interp.records import parcel, pieces
 
 
@@ -72,6 +76,66 @@ def test_the_result_and_every_piece_have_the_same_bytes(name, tiny_bert, world, 
         assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()
     with pytest.raises(hc.ResultError, match="was written by a"):  # other threads round otherwise
         call(resume=tmp_path / "here", threads=2)
+
+
+class EachAlone(Inline):
+    """Every piece goes to a worker that has made none before."""
+
+    def submit(self, fn, /, *args):
+        pieces._benches.clear()
+        return super().submit(fn, *args)
+
+
+# What counts a pass of each call. The engine's own check against a pass is made by every worker.
+PASSES = {
+    "path_effects": (EncoderStack, "values"),
+    "general engine": (HookedModel, "run"),
+    "search_masks": (HookedModel, "run_edits"),
+    "probe_map": (HookedModel, "run_edits"),
+}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_runs_that_pieces_share_are_made_by_one_worker(name, tiny_bert, world, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shards, "SENDERS_PER_BLOCK", 5 if name == "path_effects" else 1)
+    call = calls(tiny_bert, world)[name]
+    passes = {"here": 0, "apart": 0, "shared": 0}
+    owner, method = PASSES[name]
+    plain, place = getattr(owner, method), ""
+
+    def counted(*args, **options):
+        passes[place] += 1
+        return plain(*args, **options)
+
+    monkeypatch.setattr(owner, method, counted)
+    for place, gib, executor in (("here", "1", None), ("apart", "0", EachAlone()), ("shared", "1", EachAlone())):
+        monkeypatch.setenv("HC_INTERP_CACHE_GIB", gib)
+        call(resume=tmp_path / place, executor=executor).save(tmp_path / f"{place}.json")
+        assert not (tmp_path / place / "activations").exists()
+    assert passes["apart"] > passes["shared"] == passes["here"]
+    assert files(tmp_path, "apart") == files(tmp_path, "shared") == files(tmp_path, "here")
+
+
+def files(folder, place) -> list[bytes]:
+    """The result and every piece."""
+    pieces_there = sorted(path for path in (folder / place).glob("*.json") if path.name != "pieces.json")
+    return [path.read_bytes() for path in (folder / f"{place}.json", *pieces_there)]
+
+
+def test_node_effects_are_measured_by_one_worker(tiny_bert, world, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shards, "SENDERS_PER_BLOCK", 5)
+    plain, measured = ExactEngine.node_effects, {"here": 0, "shared": 0}
+
+    def counted(self, rows):
+        known = len(self._node)
+        effects = plain(self, rows)
+        measured[place] += len(self._node) - known
+        return effects
+
+    monkeypatch.setattr(ExactEngine, "node_effects", counted)
+    for place, executor in (("here", None), ("shared", EachAlone())):
+        calls(tiny_bert, world)["path_effects"](resume=tmp_path / place, executor=executor)
+    assert measured["shared"] == measured["here"] > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

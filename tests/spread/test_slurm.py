@@ -1,12 +1,13 @@
-"""SLURM jobs: what is told to submitit, and what is refused before. `submitit` itself is played by a module of the same
-interface; `experiments/benchmarks/spread.py` runs the real one."""
+"""SLURM jobs and a Dask cluster: what is told to submitit and to Dask, and what is refused before. The packages are
+played by modules of the same interface where a test says so; `test_engines.py` runs the real ones."""
 
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from pieces_work import Jobs, Squares, SquareStore
+from pieces_work import Jobs, SquareNumber, Squares, SquareStore
 
 import hc_interp as hc
 from hc_interp.errors import HCError
@@ -53,6 +54,33 @@ def test_the_table_becomes_submitits_parameters(submitit, tmp_path) -> None:
         "slurm_setup": ["module load cuda"], "slurm_additional_parameters": {"mail-type": "END"},
         "slurm_array_parallelism": 20,
     }  # fmt: skip
+
+
+def test_submitit_writes_the_table_into_its_script_and_a_refused_partition_is_one_error(monkeypatch, tmp_path) -> None:
+    """The real package, and an `sbatch` that refuses."""
+    for name, says in (("srun", ""), ("sbatch", "echo 'sbatch: error: invalid partition specified: gpuu' >&2; exit 1")):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\n{says}\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    pieces = tmp_path / "pieces"
+    executor = hc.spread.slurm(
+        3, pieces, partition="gpuu", time="2:00:00", gpus=1, cpus=4, mem_gb=7.5, account="lab",
+        setup=["module load cuda"], options={"mail-type": "END"},
+    )  # fmt: skip
+    script = executor.script
+    for option in ("partition=gpuu", "time=120", "gpus-per-node=1", "cpus-per-task=4", "mem=7680MB", "account=lab"):
+        assert f"#SBATCH --{option}\n" in script
+    assert "#SBATCH --array=0-2%3" in script
+    assert "#SBATCH --mail-type=END" in script
+    assert "\nmodule load cuda\n" in script
+    work, store = Squares(torch.arange(4.0)), SquareStore(pieces, "settings")
+    store.put("square-001", SquareNumber(1.0, 1))
+    missing = {name: key for name, key in work.keys.items() if key != 1}
+    with pytest.raises(HCError, match=r"takes no work \(.*invalid partition specified: gpuu.*0 of 3 pieces are in"):
+        dict(make_missing(work, missing, store, Runner(executor, folder=pieces), SILENT))
+    assert store.get("square-001", SquareNumber) is not None
 
 
 def test_pieces_are_dealt_to_as_many_jobs(submitit, tmp_path) -> None:

@@ -14,6 +14,7 @@ from hc_interp.search.swaps import row_losses
 PARTS = (0.25, 0.5, 1.0)  # shares of the rows after which a mask that is above its limit is given up
 
 Masks = Bool[np.ndarray, "mask component"]
+RowLossesOf = Callable[[Tensor, Tensor], Tensor]  # of masks `[mask, component]` and rows: `[mask, row]`
 
 
 @dataclass(eq=False)
@@ -68,11 +69,17 @@ class MeasuredLosses:
         return masks, np.fromiter(self.known.values(), dtype=float)
 
 
-def losses_on(goal: Objective, rows: Int[Tensor, " n"], near: Bool[Tensor, " component"]) -> MeasuredLosses:
-    """The losses of an objective on these rows. The first part has the rows on which the mask `near` loses most."""
+def losses_on(
+    goal: Objective, rows: Int[Tensor, " n"], near: Bool[Tensor, " component"], measure: RowLossesOf | None = None
+) -> MeasuredLosses:
+    """The losses of an objective on these rows. The first part has the rows on which the mask `near` loses most.
+
+    `measure(masks, rows)` gives the losses of rows under masks (None: `row_losses`, in this process).
+    """
+    measure = measure or (lambda masks, part: row_losses(goal, masks, part))
     order = row_losses(goal, near[None], rows)[0].argsort(descending=True, stable=True)
     ends = [round(share * len(rows)) for share in PARTS]
     cuts = [rows[order[start:end]] for start, end in zip([0, *ends[:-1]], ends, strict=True) if end > start]
     return MeasuredLosses(
-        lambda masks, part: row_losses(goal, torch.from_numpy(masks), cuts[part]).numpy(), len(cuts), len(rows)
+        lambda masks, part: measure(torch.from_numpy(masks), cuts[part]).numpy(), len(cuts), len(rows)
     )

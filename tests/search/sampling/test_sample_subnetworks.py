@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from pieces_work import Inline
+from pieces_work import Inline, Jobs
 from tiny import LABELS, tiny_batch, tiny_module
 
 from hc_interp.components import MLP, Head
@@ -21,7 +21,7 @@ from hc_interp.search import sample_subnetworks as module
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import draw_plan
 from hc_interp.search.sample_subnetworks import sample_subnetworks
-from hc_interp.search.sampling import starts
+from hc_interp.search.sampling import by_workers, starts
 from hc_interp.search.sampling.sample import ESS, SubnetworkSample
 from hc_interp.search.swaps import row_losses
 
@@ -323,15 +323,29 @@ def test_a_multiple_that_was_not_sampled_is_refused(sample):
         sample.to_frame(3)
 
 
-def test_workers_that_train_the_starts_give_the_same_sample(model, rows, means, tmp_path):
+def test_workers_that_train_and_measure_give_the_same_files(model, rows, means, tmp_path, monkeypatch):
+    monkeypatch.setattr(by_workers, "LEAST", 0)
     call = {"epsilon": 0.05, "means": means, **SMALL, "sweeps": 10}
-    alone = sample_subnetworks(model, rows, **call)
+    alone = sample_subnetworks(model, rows, **call, resume=tmp_path / "alone")
     for folder in (tmp_path / "kept", None):
         executor = Inline()
         spread = sample_subnetworks(model, rows, **call, resume=folder, executor=executor)
-        assert executor.submitted == 2  # half of the chains
+        pieces = [order.store.piece for order in executor.orders]
+        assert pieces.count("run") == 2  # half of the chains
+        assert pieces.count("losses") > 10 * 2  # of every sweep
         assert spread.masks.equal(alone.masks)
         assert spread.losses.equal(alone.losses)
+    for path in (tmp_path / "alone").iterdir():
+        assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+    assert not (tmp_path / "kept" / "losses").exists()
     again = sample_subnetworks(model, rows, **call, resume=tmp_path / "kept", executor=(idle := Inline()))
-    assert idle.submitted == 0
+    assert len(idle.orders) < len(pieces) / 2
+    assert "run" not in {order.store.piece for order in idle.orders}
     assert again.masks.equal(alone.masks)
+
+
+def test_jobs_that_wait_in_a_queue_train_the_starts_alone(model, rows, means, tmp_path, monkeypatch):
+    monkeypatch.setattr(by_workers, "LEAST", 0)
+    jobs = Jobs()
+    sample_subnetworks(model, rows, epsilon=0.05, means=means, **SMALL | {"sweeps": 10}, resume=tmp_path, executor=jobs)
+    assert {job.call[1][0].store.piece for array in jobs.arrays for job in array} == {"run"}
