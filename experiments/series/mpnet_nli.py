@@ -45,7 +45,7 @@ KEPT = {30: "step-30", 60: "step-60", 120: "step-120", 240: "step-240", 480: "st
 SHIPPED = (60, 120, 480, 935, 1185, 1635)
 RANK = 5  # so that a checkpoint has at most 3 MB
 LONGEST = 96  # tokens
-PER_CASE, N_NATURAL, PULL_PAIRS, N_MOMENTS = 20, 400, 10, 64
+PER_CASE, N_NATURAL, PULL_PAIRS, N_MOMENTS = 20, 300, 10, 64
 
 
 def train(data: Path, out: Path, tokenizer_folder: Path) -> None:
@@ -155,19 +155,29 @@ def packed(data: Path, adapters: Path, out: Path, tokenizer_folder: Path) -> Non
     before, lower = {}, {}
     for step, (adapter, scaling) in whole.items():
         model = hc.load(f"{out}@{step}")
-        before[step] = model.logits(model.tokenize(natural))
+        before[step] = logits(model, natural)
         paths = [name.removesuffix(DOWN).removeprefix(ADAPTED) for name in adapter if name.endswith(DOWN)]
         lower[step] = lower_rank(adapter, scaling, RANK, input_moments(model, seen, paths))
     card = pack(out, BASE, config, tokenizer, NLI_CLASSES, lower, **described)
     for step in SHIPPED:
         model = hc.load(f"{out}@{step}")
-        logits = model.logits(model.tokenize(natural))
-        same = float((logits.argmax(1) == before[step].argmax(1)).double().mean())
-        moved = float((logits - before[step]).abs().mean())
+        now = logits(model, natural)
+        same = float((now.argmax(1) == before[step].argmax(1)).double().mean())
+        moved = float((now - before[step]).abs().mean())
         row = measured(model, small_task, (), max_per_case=PER_CASE, pull_pairs=PULL_PAIRS, seed=0)
         card["metrics"].append({"step": step, "loss": None, "same_answer": same, "logits_moved": moved, **row})
         write_card(out, card)
         print(step, {name: round(value, 3) for name, value in card["metrics"][-1].items() if isinstance(value, float)})
+
+
+@torch.no_grad()
+def logits(model: hc.HookedModel, examples: hc.Examples) -> torch.Tensor:
+    """The logits `[example, class]`, in batches of like length."""
+    words = [len(f"{one} {other}".split()) for one, other in zip(examples.first, examples.second or (), strict=True)]
+    order = sorted(range(len(words)), key=words.__getitem__)
+    parts = [order[i : i + 16] for i in range(0, len(order), 16)]
+    found = torch.cat([model.logits(model.tokenize(examples.rows(part))) for part in parts])
+    return found[torch.tensor(order).argsort()]
 
 
 def main() -> None:
