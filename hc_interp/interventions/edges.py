@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hc_interp.components import EMBED, MLP, OUTPUT, At, Component, End, Head, by_component, whole
+from hc_interp.components import EMBED, MLP, OUTPUT, Component, End, Head, by_component, whole
 from hc_interp.data.batch import Batch
 from hc_interp.data.roles import roles_mask
 from hc_interp.errors import InterventionError
@@ -34,17 +34,19 @@ class PatchEdges(PathIntervention):
     layer, then one into those of the next under it, and so on, in a single pass. It is the ablation of edges of
     Conmy et al. 2023 (arXiv 2304.14997), with the LayerNorms of the receivers' inputs recomputed.
 
-    `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. Senders and
-    receiving MLPs may stand at a role; a receiving head may not, because it reads all positions in one pass. `through`
-    is some of q, k, v; a receiving MLP has one input. `source` is taken under the interventions before this one, as the
-    senders' own values are. A later one in the list that edits a sender's value reaches the receivers unpatched.
+    `senders` and `receivers` are components, their names, or results that have `.heads`; `embed` may send. Both may
+    stand at a role (`L2H9@subject`): a sender has the values of `source` there alone, and what a receiver computes from
+    the patched stream is its value there alone. `through` is some of q, k, v; a receiving MLP has one input. `source`
+    is taken under the interventions before this one, as the senders' own values are. A later one in the list that edits
+    a sender's value reaches the receivers unpatched.
 
-    Captures at a receiver's q_in, k_in and v_in show the actual stream, those at its q, k and v what it computes.
+    Captures at a receiver's q_in, k_in and v_in show the actual stream, those at its q, k and v what it computes, or in
+    the layer of a head that receives at a role what the actual stream gives.
 
     Raises `InterventionError` without a source, for ends or inputs that are impossible, for a receiver whose value a
     `PatchPath` before it fixes, beside an edit of q_in, k_in or v_in in a receiver's layer, beside one of q, k, v or
-    pattern there if a norm takes q and k of all heads together, and for a model in training with dropout;
-    `ComponentError` for components that the model lacks.
+    pattern there if a norm takes q and k of all heads together or a head receives at a role, and for a model in
+    training with dropout; `ComponentError` for components that the model lacks.
     """
 
     def __post_init__(self) -> None:
@@ -54,13 +56,6 @@ class PatchEdges(PathIntervention):
                 "PatchEdges was given the receiver 'output', which computes nothing that could read another stream. "
                 "Use PatchPath(senders, 'output', source=...)."
             )
-        for item in self._ends[1]:
-            if isinstance(item, At) and isinstance(item.whole, Head):
-                raise InterventionError(
-                    f"PatchEdges was given the receiver {item}. In its one pass a head attends once for all positions, "
-                    f"so that it cannot read another stream at {item.role} alone. Use PatchPath, or the receiver "
-                    f"{item.whole}."
-                )
 
     def check(self, model: HookedModel, before: Sequence[Intervention]) -> None:
         super().check(model, before)
@@ -103,6 +98,7 @@ class TwoStreams:
         self.receivers: dict[Component, tuple[str, ...]] = {
             item: roles for item, roles in by_component(receivers).items() if not isinstance(item, End)
         }
+        self.ends = receivers
         self.inputs: dict[str, tuple[Tensor, Tensor]] = {}  # the layer's q, k and v, actual and from the patched stream
         self.difference: Tensor | None = None  # of the patched stream from the actual one, at the current place
         self.stream = torch.empty(0)  # the actual stream there
@@ -122,9 +118,10 @@ class TwoStreams:
 
     def _layer_edits(self, layer: int, last: int) -> list[SiteEdit]:
         heads = [item for item in self.receivers if isinstance(item, Head) and item.layer == layer]
+        joint = self.geometry.rules[layer].joint_norms and set(self.through) - {"v"}
         edits = [SiteEdit(Site(layer, "resid_pre"), self._keep)]
-        if heads and self.geometry.rules[layer].joint_norms and set(self.through) - {"v"}:
-            edits += self._joint_edits(layer, heads)
+        if heads and (joint or any(self.receivers[item] for item in heads)):
+            edits += self._edits_of_z(layer)
         elif heads:
             edits += [
                 SiteEdit(
@@ -176,15 +173,17 @@ class TwoStreams:
         projected = linear(change, self.geometry.weight(layer, name))
         return value + self.geometry.copies(projected.unflatten(-1, (-1, self.geometry.d_head)), 2)
 
-    def _joint_edits(self, layer: int, heads: Sequence[Head]) -> list[SiteEdit]:
-        """The edits of a layer in which one norm takes the q, or the k, of all heads.
+    def _edits_of_z(self, layer: int) -> list[SiteEdit]:
+        """The edits of a layer in which no q, k and v give the receivers their values, so that `z` is changed itself.
 
-        A receiver's pattern takes the norm's scale from the patched stream, and other heads' from the actual one. No q
-        and k of all heads give both, so the receivers' `z` is changed itself.
+        That is so where one norm takes the q, or the k, of all heads: a receiver's pattern takes the norm's scale from
+        the patched stream, and other heads' from the actual one. And it is so where a head receives at a role: its `z`
+        there reads the patched stream at all positions, and elsewhere the actual one.
         """
         sites = [Site(layer, name) for name in ("q", "k", "v")]
         alone = (*sites, Site(layer, "pattern"), *(Site(layer, f"{site.kind}_in") for site in sites))
-        receives = chosen(heads, self.model, self.batch)
+        parts = [item for item in self.ends if isinstance(whole(item), Head) and site_of(item).layer == layer]
+        receives = chosen(parts, self.model, self.batch)
 
         def keep(name: str) -> Callable[[Tensor], Tensor]:
             def kept(value: Tensor) -> Tensor:

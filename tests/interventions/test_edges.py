@@ -1,5 +1,7 @@
 """`PatchEdges` equals a `PatchPath` into each layer's receivers, one after the other, in every family."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from path_pairs import make_pairs
 from tiny import FAMILIES, LABELS, WINDOWED, tiny_batch, tiny_module
 
 import hc_interp as hc
+from hc_interp.components import whole
 from hc_interp.errors import ComponentError, InterventionError
 from hc_interp.models.load import load
 from hc_interp.models.trainable import TrainableModel, trainable_module
@@ -30,8 +33,9 @@ def one_by_one(senders, receivers, through, source) -> list[hc.PatchPath]:
     """The slow twin: a path into the heads of each layer, then into its MLP, each under those before it."""
     paths = []
     for layer in range(3):
-        heads = [item for item in receivers if isinstance(item, hc.Head) and item.layer == layer]
-        mlps = [item for item in receivers if item == hc.MLP(layer)]
+        here = [item for item in receivers if whole(item).layer == layer]
+        heads = [item for item in here if isinstance(whole(item), hc.Head)]
+        mlps = [item for item in here if isinstance(whole(item), hc.MLP)]
         paths += [hc.PatchPath(senders, part, through, source) for part in (heads, mlps) if part]
     return paths
 
@@ -53,6 +57,29 @@ def test_it_is_path_patching_layer_by_layer(model, senders, receivers, through) 
     fast = model.logits(BATCH, [hc.PatchEdges(senders, receivers, through, source)])
     slow = model.logits(BATCH, one_by_one(senders, receivers, through, source))
     assert (fast - model.logits(BATCH)).abs().max() > 1e-4
+    torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("senders", "receivers"),
+    [
+        (["L0H1"], ["L2H0@ends"]),
+        (["L0H1@inside", "embed"], ["L1H0@ends", "L1H1", "L2H2@inside"]),
+        (["L0H0", "L1MLP"], ["L1H1@inside", "L1MLP@ends", "L2H0", "L2H1@ends", "L2MLP"]),
+        (["L0H1"], ["L1H0@ends", "L1H0@inside", "L2H1@inside"]),
+    ],
+)
+@pytest.mark.parametrize("through", ["qkv", "v", "qk"])
+def test_receivers_at_roles_are_paths_to_them_layer_by_layer(model, senders, receivers, through) -> None:
+    source = hc.mean_activations(model, tiny_batch(4, length=6, seed=2))
+    real = BATCH.attention_mask.bool()
+    last = real & (real.cumsum(1) == real.sum(1, keepdim=True))
+    ends = last | (torch.arange(6) == 0)  # where classifiers are read
+    batch = dataclasses.replace(BATCH, roles={"ends": ends, "inside": real & ~ends})
+    parts = [hc.component(name) for name in receivers]
+    fast = model.logits(batch, [hc.PatchEdges(senders, parts, through, source)])
+    slow = model.logits(batch, one_by_one(senders, parts, through, source))
+    assert (fast - model.logits(batch)).abs().max() > 1e-5
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=1e-8)
 
 
@@ -143,6 +170,16 @@ def test_an_edit_of_a_receivers_input_is_refused(later, bert) -> None:
         bert.logits(BATCH, [edges, edit] if later else [edit, edges])
     elsewhere = hc.Edit(hc.Site(2, "q_in", 0), lambda value: 2 * value)
     assert bert.logits(BATCH, [elsewhere, edges]).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["q", "k", "v", "pattern", "v_in"])
+def test_an_edit_beside_a_head_that_receives_at_a_role_is_refused(kind, bert) -> None:
+    batch = dataclasses.replace(BATCH, roles={"begin": (torch.arange(6) < 2).expand(3, -1)})
+    edges = hc.PatchEdges("L0H1", "L1H0@begin", source=0)
+    edit = hc.Edit(hc.Site(1, kind, 2), lambda value: 2 * value)
+    with pytest.raises(InterventionError, match=rf"{kind} of layer 1 is edited"):
+        bert.logits(batch, [edges, edit])
+    assert bert.logits(batch, [edges, hc.Edit(hc.Site(2, kind, 2), lambda value: 2 * value)]).isfinite().all()
 
 
 def test_wrong_use_is_refused(bert) -> None:
