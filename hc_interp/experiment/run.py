@@ -76,10 +76,11 @@ def run(
     The stages: search masks, evaluate the subnetworks, find the core and the generalizing heads, patch the paths
     between them for the verdict, and fit probes with and without these paths.
 
-    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `read_at`, `device` and `dtype`). `task` is a
-    `Task` or what `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model, and their rows
-    are scored by answers and foils. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`,
-    or a dict of its fields; a task of prompts needs `case` and `kinds` of its own, such as "ABBA" and "names". With
+    `model` is a `HookedModel` or what `hc.load` takes (with `labels`, `device`, `dtype` and, for a token classifier,
+    `read_at`: a position, or a function that gives `[batch]` positions of an `hc.Batch`). `task` is a `Task` or what
+    `hc.load_task` takes (with `data_dir` and `template`); prompts are made for the model, and their rows are scored by
+    answers and foils. `settings` is a `hc.RunSettings`, such as `hc.RunSettings(seeds=4, test_pairs=64)`, or a dict of
+    its fields; a task of prompts needs `case` and `kinds` of its own, such as "ABBA" and "names". With
     `core_from="sample"` the core is the one that a sample of all good subnetworks shares (`hc.sample_subnetworks`, an
     extra), and the searches are for comparison. Subnetworks of a second sparsity, `settings.beside`, are evaluated
     beside the first; the verdict does not use them, and their core is an extra. `say` is called with one line of text
