@@ -47,6 +47,7 @@ def on_files(files, config):
         files.append(File.generated(config, new, content=moved(text, old, new)))
     for name, path in pictures().items():
         files.append(File.generated(config, name, abs_src_path=str(path)))
+    files.append(File.generated(config, "CITATION.cff", abs_src_path=str(ROOT / "CITATION.cff")))
     files.append(File.generated(config, "reference.md", content=reference()))
     return files
 

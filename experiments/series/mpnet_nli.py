@@ -13,6 +13,7 @@ sample besides. The base is all-mpnet-base-v2: `BASE` says which packages hold i
 import argparse
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def packed(data: Path, adapters: Path, out: Path, tokenizer_folder: Path) -> Non
     task = hc.load_task("mnli-hans", data, max_per_case=PER_CASE)
     assert task.validation is not None
     natural = task.validation.sample(N_NATURAL, 0)
-    small_task = hc.Task("mnli-hans", task.train, natural, task.cases, task.groups, pairs=task.pairs)
+    small_task = replace(task, validation=natural)
     described = {
         "task": "mnli-hans", "held_out": [],
         "recipe": {"phases": [f"{FIRST} updates of 16 MNLI examples", f"{SECOND} of 15 and one of HANS training"],
@@ -164,7 +165,7 @@ def packed(data: Path, adapters: Path, out: Path, tokenizer_folder: Path) -> Non
         now = logits(model, natural)
         same = float((now.argmax(1) == before[step].argmax(1)).double().mean())
         moved = float((now - before[step]).abs().mean())
-        row = measured(model, small_task, (), max_per_case=PER_CASE, pull_pairs=PULL_PAIRS, seed=0)
+        row = measured(model, small_task, (), max_per_case=None, pull_pairs=PULL_PAIRS, seed=0)
         card["metrics"].append({"step": step, "loss": None, "same_answer": same, "logits_moved": moved, **row})
         write_card(out, card)
         print(step, {name: round(value, 3) for name, value in card["metrics"][-1].items() if isinstance(value, float)})
