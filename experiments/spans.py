@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--case", default="lexical_overlap_ln_subject/object_swap")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--pairs", type=int, default=PAIRS)
-    parser.add_argument("--out", type=Path, help="where the table of all paths is written (.csv)")
+    parser.add_argument("--out", type=Path, help="where the paths with q at most .05 are written (.csv)")
     parser.add_argument("--figure", type=Path, help="where the figure of the strongest receiver is written")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{given.case}, {len(pairs)} pairs: {n_paths} paths between roles, {n_found} with q at most .05")
     print(strongest[COLUMNS].head(SHOWN).round(3).to_string(index=False))
     if given.out is not None:
-        strongest.to_csv(given.out, index=False, float_format="%.4f")
+        strongest[strongest["q"] <= 0.05][COLUMNS].to_csv(given.out, index=False, float_format="%.4f")
     if given.figure is not None:
         print(hc.figures.path_roles(paths).write(given.figure))
     print(f"{time.process_time() - began:.0f} s of processor time")

@@ -11,10 +11,11 @@ from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import share_of
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
-from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points
+from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points, text_width
 from hc_interp.patching.effects import PathEffects, label
 
-CELL, BESIDE, FOOT = 11.0, 110.0, 62.0  # height of a row, width beside the panels, height below them, in points
+CELL, BESIDE = 11.0, 110.0  # height of a row and width beside the panels, in points
+HEADING = 24.0  # height of the heading of the panel below, in points
 EVERYWHERE = "all positions"
 Cells = dict[tuple[str, str, str], dict[Any, Any]]  # rows of effects by sender, its role and the receiver's role
 
@@ -60,9 +61,10 @@ def path_roles(
     largest = float(np.nanmax([abs(row[value]) for row in shown] or [0.0])) or 1.0
     columns = min(len(targets), max(1, int((points(width) - BESIDE) // (CELL * len(roles)))))
     rows = -(-len(targets) // columns)
-    tall = CELL * len(senders) + FOOT
+    foot = max(text_width(role or EVERYWHERE) for role in roles) + HEADING  # names stand upright
+    tall = CELL * len(senders) + foot
     plot = make_subplots(
-        rows=rows, cols=columns, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=FOOT / (rows * tall),
+        rows=rows, cols=columns, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=foot / (rows * tall),
         subplot_titles=[f"into {receiver} at {target}" if target else f"into {receiver}" for target in targets],
     )  # fmt: skip
     for index, target in enumerate(targets):

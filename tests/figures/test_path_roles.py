@@ -1,5 +1,6 @@
 """Paths between roles as pictures: senders by roles, and a circuit with a column for each role."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_the_default_is_the_receiver_of_the_strongest_path(by_role) -> None:
         assert figures.path_roles(by_role, width=width).plot.layout.width == pytest.approx(points(width) * 96 / 72)
     bare = replace(by_role, node=torch.full_like(by_role.node, float("nan")))
     assert "effect (logit_diff)" in figures.path_roles(bare).caption
+
+
+def test_names_of_roles_end_above_the_heading_of_the_next_panel(by_role) -> None:
+    plot = figures.path_roles(by_role, receiver="L2H1", through="v", width="single").plot.layout
+    rows = sorted({plot[name].domain for name in ("yaxis", "yaxis2", "yaxis3")})
+    assert len(rows) > 1
+    tall = plot.height * 72 / 96 - 26  # of all panels with what is between them, in points, without the margin on top
+    gaps = [tall * (above[0] - below[1]) for below, above in itertools.pairwise(rows)]
+    assert min(gaps) > text_width("premise_subject") + 10
 
 
 def test_what_was_not_measured(by_role) -> None:
