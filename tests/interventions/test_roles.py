@@ -127,7 +127,7 @@ def test_patch_edges_equal_a_path_into_each_receiver(model, senders) -> None:
 
 def test_what_takes_no_role(model) -> None:
     refused = [
-        (lambda: hc.PatchEdges("L0H0", "L1H1@a", source=0), InterventionError, "receiver L1H1@a.*Use PatchPath"),
+        (lambda: hc.PatchEdges("L0H0", "L1H1@d", source=0), DataError, "role 'd'"),
         (
             lambda: hc.Steer(hc.Head(0, 0).at("a"), torch.ones(1)),
             InterventionError,
