@@ -5,7 +5,7 @@
 
 `train` writes LoRA adapters (rank 16) as peft saves them: one epoch of MNLI (935 updates of 16), and from there 700
 updates of 15 MNLI examples and one of HANS training (`COUNTER`). The shipped adapters were trained by these two loops;
-one seed. `pack` keeps rank `RANK` of them (`on_base.lower_rank`), measures the checkpoints, and says how far logits
+one seed. `pack` keeps rank `RANK` of them (`packing.lower_rank`), measures the checkpoints, and says how far logits
 moved by that. DATA is a folder as `hc.load_task("mnli-hans")` reads it, with `hans/train.parquet` and MNLI's training
 sample besides. The base is all-mpnet-base-v2: `BASE` says which packages hold it.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from on_base import DOWN, input_moments, lower_rank, pack, read_peft, write_card
+from packing import DOWN, input_moments, lower_rank, pack, read_peft, write_card
 
 import hc_interp as hc
 from hc_interp.data.tables import NLI_CLASSES

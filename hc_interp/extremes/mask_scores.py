@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,9 +20,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 from hc_interp.records.digest import digest
 from hc_interp.records.pieces import Runner
-from hc_interp.records.result import Result
-from hc_interp.records.small_pieces import SmallPieces, answer_at_once
-from hc_interp.records.store import Store
+from hc_interp.records.small_pieces import Measured, MeasuredStore, SmallPieces, answer_at_once
 from hc_interp.search.sampling.by_workers import Bits, packed, unpacked
 from hc_interp.search.sampling.evaluator import Masks
 
@@ -31,26 +28,6 @@ MASKS_AT_ONCE = 32  # masks that share a pass
 SCORES = "scores"  # the folder of the pieces, beside what else a search keeps
 
 ScoreKey = tuple[Bits, int]  # the masks, and the number of the batch of texts
-
-
-@dataclass(frozen=True, eq=False)
-class MaskScores(Result):
-    """The scores of the texts of one batch under some masks."""
-
-    s: Float[Tensor, "text mask"]
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row per text, a column per mask."""
-        return pd.DataFrame(self.s.numpy())
-
-
-class MaskScoreStore(Store):
-    """A file for the scores of each piece, which is removed when it is read."""
-
-    work: ClassVar[str] = "measurement of scores"
-    shaped_by: ClassVar[str] = "model, texts, means or settings"
-    piece: ClassVar[str] = "scores"
-    kind: ClassVar[type[Result]] = MaskScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +64,7 @@ class MaskScorer:
                 found = [self.of_batch(item, some) for item in encoded.batches]
             else:
                 keys: list[ScoreKey] = [(packed(some), number) for number in range(len(encoded.batches))]
-                found = [piece.s for piece in pieces.make({f"scores-{digest(key)}": key for key in keys}).values()]
+                found = pieces.make(keys)
             parts.append(joined_scores(found, encoded.batches, self.systems(some)))
         return encoded.split(np.concatenate(parts))
 
@@ -119,10 +96,10 @@ class MaskScoreWork:
     def size(self, key: ScoreKey) -> int:
         return 1
 
-    def make(self, key: ScoreKey, progress: Stage) -> MaskScores:
+    def make(self, key: ScoreKey, progress: Stage) -> Measured:
         bits, number = key
         masks = unpacked(bits, len(self.scorer.items))
-        return MaskScores(self.scorer.of_batch(self.encoded.batches[number], masks))
+        return Measured(self.scorer.of_batch(self.encoded.batches[number], masks))
 
 
 @contextmanager
@@ -134,7 +111,7 @@ def scoring(scorer: MaskScorer, encoded: EncodedBlocks, runner: Runner) -> Itera
     assert runner.folder is not None
     texts = [item.batch for item in encoded.batches]
     shaped_by = scorer.model, scorer.source, scorer.classes, list(scorer.before), texts, runner.shaping
-    store = MaskScoreStore(runner.folder / SCORES, digest(*shaped_by))
+    store = MeasuredStore(runner.folder / SCORES, digest(*shaped_by))
     within = replace(runner, folder=store.folder)
     with SmallPieces(MaskScoreWork(scorer, encoded), store, within) as pieces:
         yield pieces

@@ -266,8 +266,7 @@ class HookedModel:
     def compile(self, batch: Batch, interventions: Iterable[Intervention]) -> list[SiteEdit]:
         """Check a list of interventions and turn it into edits for one batch.
 
-        Raises an `HCError` for interventions that have no meaning on this model or batch, `InterventionError` for one
-        whose `edits` are not all `SiteEdit`s, `ComponentError` for the edit of a site that the model lacks.
+        Raises an `HCError`, such as `InterventionError` or `ComponentError`, for what this model or batch cannot take.
         """
         interventions = self.check_interventions(interventions)
         for item in interventions:

@@ -1,8 +1,10 @@
 """Encodes texts as batches, and checks that the model can read them."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -117,11 +119,18 @@ def check_known(batch: Batch, config: Any, name: str) -> None:
 
 
 def tokenization(tokenizer: Any) -> Any:
-    """The rules by which a tokenizer splits text, for digests. Each call sets padding and truncation itself."""
+    """The rules by which a tokenizer splits text, for digests; of a fast one their SHA-256, since they are long."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
-        rules = json.loads(fast.to_str())
-        return {name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}
+        return _sha256_of_rules(fast.to_str())
     if hasattr(tokenizer, "get_vocab"):
         return type(tokenizer).__qualname__, sorted(tokenizer.get_vocab().items())
     return type(tokenizer).__qualname__
+
+
+@lru_cache(maxsize=8)
+def _sha256_of_rules(text: str) -> str:
+    """Of the rules of a fast tokenizer, without padding and truncation, which each call sets itself."""
+    rules = json.loads(text)
+    kept = {name: rule for name, rule in rules.items() if name not in ("padding", "truncation")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hc_interp.errors import HCError
 
+PLAIN = frozenset((str, int, float, bool, bytes, type(None)))  # hashed by their repr; a vocabulary has thousands
 NOT_HASHED = {"hashed": False}  # metadata of a dataclass field
 
 
@@ -46,6 +47,9 @@ def digest(*values: Any) -> str:
 
 def _feed(sha: Any, value: Any, inside: frozenset[int] = frozenset()) -> None:
     """Add a value to the hash. `inside` holds the ids of the objects that contain it: no object is entered twice."""
+    if type(value) in PLAIN:
+        sha.update(repr(value).encode())
+        return
     if id(value) in inside:
         sha.update(b"itself")
         return

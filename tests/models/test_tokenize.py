@@ -5,9 +5,11 @@ import warnings
 import pytest
 from texts import word_tokenizer
 from tiny import LABELS, tiny_module
+from tokenizers.normalizers import Lowercase
 
 from hc_interp.errors import DataError, HCWarning
 from hc_interp.models.load import load
+from hc_interp.models.tokenize import tokenization
 
 
 def test_token_types_are_there_where_the_tokenizer_leaves_them_out() -> None:
@@ -41,3 +43,14 @@ def test_an_end_of_text_that_is_also_unknown_is_no_unknown_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(tiny_module("bert"), tokenizer=tokenizer, labels=LABELS).tokenize("him")
+
+
+def test_the_rules_of_a_tokenizer_are_its_identity_and_padding_and_truncation_are_not() -> None:
+    one, other = word_tokenizer(["a b c"]), word_tokenizer(["a b d"])
+    rules = tokenization(one)
+    assert rules != tokenization(other)
+    one.backend_tokenizer.enable_padding(length=9)
+    one.backend_tokenizer.enable_truncation(4)
+    assert tokenization(one) == rules
+    one.backend_tokenizer.normalizer = Lowercase()  # a change in place is seen
+    assert tokenization(one) != rules

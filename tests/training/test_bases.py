@@ -19,7 +19,7 @@ from hc_interp.models.bases import CACHE, base_file, cached
 from hc_interp.models.on_base import read_base
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "series"))
-import on_base as packing
+import packing
 
 MEMBER = "tiny/model.safetensors"
 HEAD = "classifier"

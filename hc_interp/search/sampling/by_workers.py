@@ -8,10 +8,9 @@ there the losses are measured in the calling process.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,9 +21,7 @@ from hc_interp.models.hooked import HookedModel, Intervention
 from hc_interp.progress import Stage
 from hc_interp.records.digest import digest
 from hc_interp.records.pieces import Runner
-from hc_interp.records.result import Result
-from hc_interp.records.small_pieces import SmallPieces, answer_at_once
-from hc_interp.records.store import Store
+from hc_interp.records.small_pieces import Measured, MeasuredStore, SmallPieces, answer_at_once
 from hc_interp.records.value_cache import ValueCache
 from hc_interp.search.objective import Objective
 from hc_interp.search.plan import Plan, RandomStreams
@@ -39,26 +36,6 @@ LOSSES = "losses"  # the folder of a sample's pieces, beside what else it keeps
 
 Bits = tuple[int, bytes]  # the number of masks, and their bits
 LossKey = tuple[Bits, tuple[int, ...]]  # the masks and the rows
-
-
-@dataclass(frozen=True, eq=False)
-class RowLosses(Result):
-    """The losses of some rows under some masks."""
-
-    losses: Float[Tensor, "mask row"]
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row per mask, a column per row."""
-        return pd.DataFrame(self.losses.numpy())
-
-
-class LossStore(Store):
-    """A file for the losses of each piece, which is removed when it is read."""
-
-    work: ClassVar[str] = "measurement of losses"
-    shaped_by: ClassVar[str] = "model, data, means or settings"
-    piece: ClassVar[str] = "losses"
-    kind: ClassVar[type[Result]] = RowLosses
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +70,9 @@ class LossBench:
 
     goal: Objective
 
-    def make(self, key: LossKey, progress: Stage) -> RowLosses:
+    def make(self, key: LossKey, progress: Stage) -> Measured:
         masks = unpacked(key[0], len(self.goal.universe))
-        return RowLosses(row_losses(self.goal, torch.from_numpy(masks), torch.tensor(key[1])))
+        return Measured(row_losses(self.goal, torch.from_numpy(masks), torch.tensor(key[1])))
 
 
 def packed(masks: Masks) -> Bits:
@@ -121,16 +98,15 @@ def measuring(work: LossWork, goal: Objective, runner: Runner) -> Iterator[RowLo
     assert runner.folder is not None
     within = replace(runner, folder=runner.folder / LOSSES)
     shaped_by = work.model, work.parts, work.source, work.components, work.objective, list(work.before), work.with_gold
-    store = LossStore(runner.folder / LOSSES, digest(shaped_by, runner.shaping))
+    store = MeasuredStore(runner.folder / LOSSES, digest(shaped_by, runner.shaping))
     with SmallPieces(replace(work, cache=within.cache), store, within) as pieces:
 
         def measure(masks: Tensor, rows: Tensor) -> Tensor:
             if len(masks) * len(rows) <= LEAST:
                 return row_losses(goal, masks, rows)
             parts, bits = goal.by_length(rows, PASS_ROWS), packed(masks.numpy())
-            keys = [(bits, tuple(part.tolist())) for part in parts]
-            made = pieces.make({f"losses-{digest(key)}": key for key in keys})
-            return torch.cat([piece.losses for piece in made.values()], dim=1)[:, order_back(rows, parts)]
+            made = pieces.make([(bits, tuple(part.tolist())) for part in parts])
+            return torch.cat(made, dim=1)[:, order_back(rows, parts)]
 
         yield measure
 
