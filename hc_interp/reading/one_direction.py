@@ -48,10 +48,12 @@ NOT_MEASURED: dict[str, Any] = {
 class DirectionTest:
     """The heads and settings of the test; `record` runs it on pairs in the direction that they have.
 
-    `core` are the core heads before the last receiver, `unread` the other core heads, which take no part.
+    `core` are the core heads before the last receiver, `unread` the other core heads, which take no part. `kinds` is
+    the number of kinds of pairs that are tested.
     """
 
     model: HookedModel
+    kinds: int
     core: Heads
     unread: Heads
     receivers: Heads
@@ -151,7 +153,8 @@ class DirectionTest:
     def _specificity(self, runs: PairRuns, units: Units, route: str) -> Specificity:
         others = other_heads(self.receivers, (*self.core, *self.unread), self.model.n_heads)
         found = runs.responses(self.core, (*self.receivers, *others), route)
-        return specificity(found, self.receivers, units, margin=self.margin, level=self.level, seed=self.seed)
+        common: dict[str, Any] = {"margin": self.margin, "level": self.level, "seed": self.seed, "kinds": self.kinds}
+        return specificity(found, self.receivers, units, **common)
 
     def _shares(
         self, runs: PairRuns, pairs: ContrastPairs, units: Units, node_effect: float, least: float

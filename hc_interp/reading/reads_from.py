@@ -105,8 +105,10 @@ def reads_from(
     `decision.decide` gives the reading by `margin` (a share of the node effect), `delta` (a share of R(G)) and `alpha`:
 
     - "reads_specifically": T is shown (significant, above the size controls, its interval above the margin), p of D is
-      at most alpha, and the intervals of S and R(G) are above `delta` and above the margin.
-    - "shared_trunk": T is shown, R(O)'s interval is above the margin and S's whole interval is below `delta`.
+      at most alpha, and the intervals of S and R(G) are above `delta` and above the margin. Any kind may show it, so
+      S's interval is widened for the number of kinds (`Specificity.S_over_kinds`).
+    - "shared_trunk": T is shown, R(O)'s interval is above the margin and S's whole interval, widened in the same way,
+      is below `delta`.
     - "specificity_open": T is shown, else.
     - "does_not_read_from": T's whole interval is inside the margin.
     - "inconclusive": anything else.
@@ -160,7 +162,7 @@ def reads_from(
         no_numbers: dict[str, Any] = {"kinds": (), "records": {}, "p_holm": {}, "edges": None, "edges_kind": ""}
         return Verdict(**_answered("inconclusive", reason, words), notes=roles.notes, **no_numbers, **common)
     test = DirectionTest(
-        model, roles.core, roles.unread, roles.generalizing, means, donors, tuple(dict.fromkeys(routes)),
+        model, len(kinds), roles.core, roles.unread, roles.generalizing, means, donors, tuple(dict.fromkeys(routes)),
         n_permutations, n_size_controls, margin, level, metric, tuple(before), batch_size, seed,
     )  # fmt: skip
     measured = {kind: _directions(test, part, kind) for kind, part in kinds.items()}

@@ -107,7 +107,7 @@ class DirectionRecord(Result):
             p=self.p,
             n_labellings=self.n_labellings,
             size_limit=self.size_limit,
-            S=_three(found.S),
+            S=_three(found.S if found.S_over_kinds is None else found.S_over_kinds),
             R_G=_three(found.R_G),
             R_O=_three(found.R_O),
             p_D=found.p_D,

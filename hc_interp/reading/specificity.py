@@ -43,6 +43,10 @@ class Specificity(Result):
     layers whose D is as large. `labellings` is their number, the observed one included. O are other heads that change
     at least 1 % as much as G's (in |dz_full|^2): idle heads are no comparison.
 
+    `S_over_kinds` is S with the interval that decides: a reading that any kind of pairs may show has as many chances as
+    there are kinds, so the interval's level is corrected for their number (Bonferroni). With one kind it is S. None in
+    files of before version 0.2, whose readings took S itself.
+
     `heads`, `response`, `extent` (sum of |dz_full|^2) and `is_G` describe each head, also idle ones. `covered` is the
     share of G's extent in layers with a comparison. `left_out` says for the other layers why they have none.
     """
@@ -59,12 +63,13 @@ class Specificity(Result):
     response: Float[np.ndarray, " head"]
     extent: Float[np.ndarray, " head"]
     is_G: Bool[np.ndarray, " head"]
+    S_over_kinds: Interval | None = None
 
     @classmethod
     def undefined(cls) -> "Specificity":
         """Where nothing was measured."""
         no = np.empty(0)
-        return cls(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, NAN, 0, 0.0, {}, (), no, no, no > 0)
+        return cls(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, NAN, 0, 0.0, {}, (), no, no, no > 0, UNDEFINED)
 
     @property
     def compared(self) -> bool:
@@ -120,12 +125,13 @@ class _Layers:
 
 
 def specificity(
-    responses: Responses, generalizing: Heads, units: Units, *, margin: float, level: float, seed: int
+    responses: Responses, generalizing: Heads, units: Units, *, margin: float, level: float, seed: int, kinds: int = 1
 ) -> Specificity:
     """D, S, R(G), R(O) and p_D from the responses of G and of the other heads of G's layers.
 
     Intervals are over pairs (`Units`) and over heads: the variance of leaving out each head in turn (jackknife) is
-    added, since other heads would be compared with in another model of the kind.
+    added, since other heads would be compared with in another model of the kind. `kinds` is the number of kinds of
+    pairs that are tested, for the level of `S_over_kinds`.
     """
     layer = np.array([head.layer for head in responses.heads])
     is_g = np.array([head in generalizing for head in responses.heads], dtype=bool)
@@ -143,7 +149,7 @@ def specificity(
         "is_G": is_g,
     }
     if not use:
-        return Specificity(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, NAN, 0, **about)
+        return Specificity(UNDEFINED, UNDEFINED, UNDEFINED, UNDEFINED, NAN, 0, **about, S_over_kinds=UNDEFINED)
     inside = np.isin(layer, use) & (is_g | ~still)
     layers = _Layers(layer[inside], is_g[inside])
     columns = np.concatenate([responses.explained[:, inside], responses.extent[:, inside]], axis=1)
@@ -159,9 +165,14 @@ def specificity(
         "D": lambda sums: parts(sums)[0] - parts(sums)[1],
         "S": lambda sums: _share(*parts(sums)),
     }
-    found = {name: units.of_sums(function, columns, level, _jackknife(left[name])) for name, function in of.items()}
+
+    def interval(name: str, level: float) -> Interval:
+        return units.of_sums(of[name], columns, level, _jackknife(left[name]))
+
+    found = {name: interval(name, level) for name in of}
+    found["S_over_kinds"] = interval("S", 1 - (1 - level) / kinds)
     if not float(found["R_G"].low) > margin:
-        found["S"] = UNDEFINED
+        found |= {"S": UNDEFINED, "S_over_kinds": UNDEFINED}
     p, n_labellings = _p(layers, columns.sum(axis=0), n, seed)
     return Specificity(**found, p_D=p, labellings=n_labellings, **about)
 

@@ -27,7 +27,9 @@ from hc_interp.patching.joint_effects import JointPath, PairRuns
 from hc_interp.patching.path_effects import path_effects
 from hc_interp.reading.one_direction import signs_disagree, upper_limit
 from hc_interp.reading.reads_from import reads_from
+from hc_interp.reading.specificity import specificity
 from hc_interp.reading.verdict import Verdict
+from hc_interp.statistics.tests import Interval
 from hc_interp.subnetwork import Subnetwork
 
 
@@ -338,6 +340,25 @@ def test_two_kinds_share_alpha(built, means) -> None:
     assert (verdict.reading, verdict.reading_reason) == ("inconclusive", "resolution")
     assert set(verdict.to_frame()["kind"]) == {"order", "overlap"}
     assert len(verdict.to_frame()) == 2 * 2 * 3
+
+
+def test_the_decisive_interval_of_s_counts_the_kinds(built, monkeypatch) -> None:
+    seen = []
+
+    def noted(*args, **settings):
+        seen.append(settings["kinds"])
+        return specificity(*args, **settings)
+
+    monkeypatch.setattr("hc_interp.reading.one_direction.specificity", noted)
+    reads_from(built["direct"], pairs(), core=CORE, generalizing=READERS, routes=("all",))
+    assert set(seen) == {1}
+    both = {"order": pairs(), "overlap": pairs(seed=4)}
+    verdict = reads_from(built["direct"], both, core=CORE, generalizing=READERS, routes=("all",))
+    assert seen[-4:] == [2, 2, 2, 2]  # two kinds, two directions
+    record = verdict.records["order"].directions["as_is"]
+    wide = replace(record.specificity["all"], S_over_kinds=Interval(0.5, 0.2, 0.8, 24))
+    assert replace(record, specificity={"all": wide}).evidence.S == (0.2, 0.5, 0.8)
+    assert replace(record, specificity={"all": replace(wide, S_over_kinds=None)}).evidence.S[1] == float(record.S)
 
 
 def test_routes_locate_only_as_far_as_they_were_run(built) -> None:

@@ -25,9 +25,11 @@ def made(response: dict[Head, float], extent: dict[Head, float] | None = None, n
     return Responses(heads, ratio * size, size)
 
 
-def found(responses: Responses, generalizing: tuple[Head, ...], seed: int = 0) -> Specificity:
+def found(
+    responses: Responses, generalizing: tuple[Head, ...], seed: int = 0, kinds: int = 1, level: float = 0.95
+) -> Specificity:
     units = Units.of({"source": [(str(i),) for i in range(N_PAIRS)]})
-    return specificity(responses, generalizing, units, margin=0.05, level=0.95, seed=seed)
+    return specificity(responses, generalizing, units, margin=0.05, level=level, seed=seed, kinds=kinds)
 
 
 def slow_statistic(responses: Responses, labelled: set[Head], compared: list[Head]) -> tuple[float, float]:
@@ -142,3 +144,23 @@ def test_many_labellings_are_drawn_and_seeded() -> None:
     frame = first.to_frame()
     assert list(frame.columns) == ["head", "layer", "response", "extent", "is_G"]
     assert frame["is_G"].sum() == 8
+
+
+def test_the_interval_that_decides_is_that_of_a_level_corrected_for_the_kinds() -> None:
+    heads = [Head(layer, i) for layer in (1, 2) for i in range(5)]
+    generalizing = (Head(1, 0), Head(1, 3), Head(2, 2))
+    responses = made({head: 0.8 if head in generalizing else 0.4 for head in heads}, noise=0.3)
+    alone, one_of_two = found(responses, generalizing), found(responses, generalizing, kinds=2)
+    stricter = found(responses, generalizing, level=0.975).S
+    assert alone.S_over_kinds == alone.S == one_of_two.S
+    assert one_of_two.S_over_kinds == stricter
+    assert stricter.low < alone.S.low  # type: ignore[operator]
+    assert alone.S.high < stricter.high  # type: ignore[operator]
+
+
+def test_neither_interval_of_s_is_known_where_the_heads_do_not_respond() -> None:
+    heads = [Head(1, i) for i in range(6)]
+    result = found(made(dict.fromkeys(heads, 0.01), noise=0.1), (Head(1, 0), Head(1, 1)), kinds=2)
+    assert result.S_over_kinds is not None
+    assert math.isnan(float(result.S))
+    assert math.isnan(float(result.S_over_kinds.low))

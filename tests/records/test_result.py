@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -334,3 +335,20 @@ def test_read_gives_what_was_saved_and_refuses_what_was_not(tmp_path) -> None:
 def test_the_names_of_the_packages_own_results_are_taken() -> None:
     with pytest.raises(ResultError, match=r"a result called Probe, which is .* of hc_interp\.probing\.probe"):
         type("Probe", (Result,), {"__module__": "mine"})
+
+
+@dataclass(frozen=True, eq=True)
+class OfANotebook(Result):
+    number: int
+
+
+def test_an_empty_class_of_the_same_name_does_not_hide_a_whole_one(tmp_path) -> None:
+    path = OfANotebook(3).save(tmp_path / "made.json")
+    for _ in range(3):
+        empty = types.new_class("OfANotebook", (Result,))  # as cloudpickle does whenever it reads the class
+    assert read(path) == OfANotebook(3)
+    newer = dataclass(frozen=True)(empty)
+    with pytest.raises(ResultError, match="number"):
+        read(path)  # a cell that is run again defines the class anew
+    assert len(Result._kinds["OfANotebook"]) <= 2
+    assert newer is empty
