@@ -42,9 +42,11 @@ def report(tmp_path_factory):
     (folder / "names.py").write_text(f"import hc_interp as hc\n{names}")
     scripts = [str(ROOT / "experiments" / part) for part in ("", "benchmarks", "series")]
     settings = {
-        "include": [".", os.path.relpath(scripts[0], folder)], "extraPaths": [str(ROOT), *scripts], "typeCheckingMode": "basic",
+        "include": [".", os.path.relpath(scripts[0], folder)],
+        "extraPaths": [str(ROOT), *scripts],
+        "typeCheckingMode": "basic",
         "reportUndefinedVariable": True,
-    }  # fmt: skip
+    }
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     command = [
         sys.executable,
