@@ -144,9 +144,7 @@ def search_masks(
         exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
         settings=settings
         | {"held_out": len(plan.held_out), "train": len(plan.train[streams[seeds[0]].run_seed("data")])},
-        provenance=provenance(
-            model, data_name, means=source, interventions=list(before), seeds=list(seeds), **settings
-        ),
+        provenance=provenance(model, of_data, means=source, interventions=list(before), seeds=list(seeds), **settings),
     )
     search.warn_of_far()
     return search
