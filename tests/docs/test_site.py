@@ -60,6 +60,20 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     assert row in reference.saved_fields()
 
 
+def test_every_kind_of_result_says_what_its_table_has(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import reference
+
+    kinds = {name for name in hc.__all__ if name != "Result" and _is_result(getattr(hc, name))}
+    rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\S+\) \| (.+) \|$", reference.result_tables(), re.MULTILINE))
+    assert set(rows) == kinds
+    assert [name for name, said in rows.items() if said == "None" or "|" in said] == []
+
+
+def _is_result(item) -> bool:
+    return isinstance(item, type) and issubclass(item, hc.Result)
+
+
 def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:
     page = """
 ```csv title="rows.csv"
