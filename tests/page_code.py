@@ -4,6 +4,7 @@ A page is run in an empty folder, its Python blocks in order in one namespace. A
 that name. In a `sh` block the lines that begin with `hc-interp` are run. A `text` block with `title="Output"` shows
 what the block before it printed: `...` stands for anything, and a number may be off by two of its last digit. Where
 training decides what comes out, the title is "Output (can differ between machines)", and anything counts as the same.
+A Python block whose title begins with "Not run here" needs a package that is no dependency; it only has to compile.
 
 `python tests/page_code.py docs/PAGE.md` runs a page and writes what came out into its output blocks.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1] / "docs"
 OUTPUT = "Output"
 CAN_DIFFER = "Output (can differ between machines)"
+NOT_RUN = "Not run here"
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: +title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
@@ -47,6 +49,10 @@ class Block:
     @property
     def is_output(self) -> bool:
         return self.title in (OUTPUT, CAN_DIFFER)
+
+    @property
+    def is_run(self) -> bool:
+        return self.language in ("python", "sh") and not self.title.startswith(NOT_RUN)
 
     @property
     def commands(self) -> list[list[str]]:
@@ -73,8 +79,8 @@ def blocks(text: str) -> list[Block]:
         for match in _FENCE.finditer(text)
     ]
     for before, block in zip([None, *every], every, strict=False):
-        if block.is_output and (before is None or before.is_output or before.language not in ("python", "sh")):
-            raise ValueError(f"the output on line {block.line} follows no python or sh block")
+        if block.is_output and (before is None or before.is_output or not before.is_run):
+            raise ValueError(f"the output on line {block.line} follows no python or sh block that is run")
     return every
 
 
@@ -111,12 +117,12 @@ def run_page(text: str, folder: Path, name: str = "page") -> Iterator[Printed]:
         for index, block in enumerate(every):
             after = every[index + 1] if index + 1 < len(every) else None
             shown = after if after is not None and after.is_output else None
-            if block.is_output:
+            if block.is_output or block.title.startswith(NOT_RUN):
                 continue
             if block.title:
                 Path(block.title).parent.mkdir(parents=True, exist_ok=True)
                 Path(block.title).write_text(block.text, encoding="utf-8")
-            if block.language not in ("python", "sh"):
+            if not block.is_run:
                 continue
             began = time.perf_counter()
             with contextlib.redirect_stdout(io.StringIO()) as out:

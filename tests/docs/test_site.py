@@ -106,6 +106,14 @@ echo lines of other programs are not run
     assert steps[0].shown.text == "a,b\n 0.12\n"
 
 
+def test_a_block_that_needs_another_package_is_marked_and_not_run(tmp_path) -> None:
+    page = '```python title="Not run here: needs pyvene"\nimport no_such_package\n```\n\n```python\nprint(1)\n```\n'
+    assert [step.text for step in run_page(page, tmp_path)] == ["1\n"]
+    assert [path.name for path in tmp_path.iterdir()] == [".code"]
+    with pytest.raises(ValueError, match="line 6 follows no python or sh block that is run"):
+        blocks(page.split("```python\n")[0] + '```text title="Output"\n1\n```\n')
+
+
 def test_output_that_can_differ_must_only_be_there(tmp_path) -> None:
     page = """```python
 print({})
@@ -133,7 +141,7 @@ def test_a_command_that_fails_fails_the_page(tmp_path) -> None:
 
 
 def test_output_without_code_is_refused() -> None:
-    with pytest.raises(ValueError, match="line 2 follows no python or sh block"):
+    with pytest.raises(ValueError, match="line 2 follows no python or sh block that is run"):
         blocks('```text title="Output"\nx\n```\n')
 
 
