@@ -16,6 +16,7 @@ import re
 import shlex
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 import warnings
@@ -38,13 +39,14 @@ _LAST_DIGITS = 2
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, its title or "", its text, and the line on which the text begins."""
+    """One fenced block: its language, its title or "", its text, the line on which that begins, and its indent."""
 
     language: str
     title: str
     text: str
     line: int
     span: tuple[int, int]
+    indent: str
 
     @property
     def is_output(self) -> bool:
@@ -75,6 +77,7 @@ def blocks(text: str) -> list[Block]:
             _without(match["indent"], match["body"]),
             text[: match.start("body")].count("\n") + 1,
             match.span("body"),
+            match["indent"],
         )
         for match in _FENCE.finditer(text)
     ]
@@ -197,7 +200,8 @@ def main(paths: Sequence[str]) -> int:
         for step in reversed(steps):
             if step.shown is not None and (not step.is_as_shown or not step.shown.text.strip()):
                 start, end = step.shown.span
-                text = f"{text[:start]}{_tidy(step.text)}\n{text[end:]}"
+                shown = textwrap.indent(f"{_tidy(step.text)}\n", step.shown.indent)
+                text = f"{text[:start]}{shown}{text[end:]}"
         path.write_text(text, encoding="utf-8")
         print(f"{path}: {sum(step.seconds for step in steps):.1f} s", flush=True)
     return failed

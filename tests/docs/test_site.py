@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, pages, run_page, same
+from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, main, pages, run_page, same
 
 import hc_interp as hc
 from hc_interp.cli.shell import COMMANDS
@@ -127,6 +127,14 @@ print({})
     for value, title, is_as_shown in cases:
         (step,) = run_page(page.format(value, title), tmp_path)
         assert step.is_as_shown is is_as_shown
+
+
+def test_output_in_a_tab_is_written_with_its_indent(tmp_path) -> None:
+    page = tmp_path / "page.md"
+    before = '=== "tab"\n\n    ```python\n    print("a\\n  b")\n    ```\n\n    ```text title="Output"\n'
+    page.write_text(before + "    ```\n")
+    assert main([str(page)]) == 0
+    assert page.read_text() == before + "    a\n      b\n    ```\n"
 
 
 def test_an_error_on_a_page_names_its_line(tmp_path) -> None:
