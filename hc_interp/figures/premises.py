@@ -57,7 +57,8 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
         plot.add_trace(trace)
     plot.update_layout(margin={"b": int(pixels(LEGEND + (0 if wide else 60) - 16))})
     title = f"The premises on {result.heuristic.replace('_', ' ')}"
-    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity"]
+    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity",
+             "case_sensitivity"]  # fmt: skip
     return Figure(plot, title, _caption(result, pull), frame.loc[:, shown].to_dict("records"))
 
 
