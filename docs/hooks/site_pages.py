@@ -1,10 +1,11 @@
-"""A hook of mkdocs: pages that stand elsewhere in the repository, and the reference, join the site when it is built."""
+"""A hook of mkdocs: pages from elsewhere in the repository, notebooks and the reference join the site it builds."""
 
 import posixpath
 import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
+from notebooks import notebook_pages
 from reference import ROOT, reference, saved_fields
 
 # Where a page stands in the repository, and its name on the site.
@@ -41,7 +42,7 @@ def pictures() -> dict[str, Path]:
 
 
 def on_files(files, config):
-    """Add the pages that stand elsewhere, the pictures that they show, and the reference."""
+    """Add the pages that stand elsewhere, the pictures that they show, the reference, and the notebooks."""
     for old, new in ELSEWHERE.items():
         text = (ROOT / old).read_text(encoding="utf-8")
         files.append(File.generated(config, new, content=moved(text, old, new)))
@@ -49,6 +50,8 @@ def on_files(files, config):
         files.append(File.generated(config, name, abs_src_path=str(path)))
     files.append(File.generated(config, "CITATION.cff", abs_src_path=str(ROOT / "CITATION.cff")))
     files.append(File.generated(config, "reference.md", content=reference()))
+    for name, text in notebook_pages().items():
+        files.append(File.generated(config, name, content=text))
     return files
 
 

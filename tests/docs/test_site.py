@@ -1,17 +1,19 @@
 """The site's pages without running them: navigation, links, code that compiles; how shown output is compared."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from notebook_code import LARGEST, NOTEBOOKS, code_cells, is_as_stored, notebooks, run_notebook
 from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, pages, run_page, same
 
 import hc_interp as hc
 from hc_interp.cli.shell import COMMANDS
 
 ROOT = DOCS.parent
-# By docs/hooks/site_pages.py, with those of rooms/.
+# By docs/hooks/site_pages.py, with those of rooms/ and notebooks/.
 MADE = {"reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
 AT_THE_ROOT = ("README.md", "CHANGELOG.md")
 
@@ -24,7 +26,9 @@ def test_every_page_is_in_the_navigation_once() -> None:
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = re.findall(r"[\w/]+\.md", str(settings["nav"]))
     assert len(listed) == len(set(listed))
-    assert {page for page in listed if page not in MADE and not page.startswith("rooms/")} == set(pages())
+    assert {page for page in listed if page not in MADE and not page.startswith(("rooms/", "notebooks/"))} == set(
+        pages()
+    )
 
 
 @pytest.mark.parametrize("page", [*pages(), "../README.md"])
@@ -48,6 +52,43 @@ def test_links_lead_to_files(page) -> None:
 def test_names_of_the_package_are_public(page) -> None:
     names = re.findall(r"\bhc\.(\w+)", text_of(page))
     assert [name for name in names if name not in hc.__all__] == []
+
+
+@pytest.mark.parametrize("name", notebooks())
+def test_a_notebook_is_small_and_readable_offline(name, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    from notebooks import notebook_pages
+
+    notebook = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))
+    assert (NOTEBOOKS / name).stat().st_size < LARGEST
+    cells = code_cells(notebook)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    pictures = [output for output in outputs if "Figure(" in "".join(output.get("data", {}).get("text/plain", ""))]
+    assert pictures
+    assert all("image/png" in output["data"] for output in pictures)
+    page = notebook_pages()[f"notebooks/{Path(name).stem}.md"]
+    assert page.count("<img ") == len(pictures)
+    assert page.count("```python") == len(cells)
+    assert "http" not in page
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", page) if link != name]
+    assert [
+        link for link in links if not (NOTEBOOKS / link.replace("_experiment.md", "_experiment.ipynb")).exists()
+    ] == []
+
+
+def test_a_notebook_runs_as_jupyter_would(tmp_path) -> None:
+    def cell(source, *outputs, tags=()):
+        return {"cell_type": "code", "source": source, "outputs": list(outputs), "metadata": {"tags": list(tags)}}
+
+    def result(text):
+        return {"output_type": "execute_result", "data": {"text/plain": [text]}}
+
+    printed = {"output_type": "stream", "name": "stdout", "text": ["x\n"]}
+    cells = [cell("a = 1.25\nprint('x')\na", printed, result("1.26")), cell("a;"), cell("a == 2", result("True"))]
+    cells += [cell("a == 2", result("True"), tags=["can-differ"]), cell("a", tags=["can-differ"])]
+    steps = list(run_notebook({"cells": [{"cell_type": "markdown", "source": "text"}, *cells]}, tmp_path))
+    assert [is_as_stored(*step) for step in steps] == [True, True, False, True, False]
 
 
 def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
