@@ -4,6 +4,8 @@ import posixpath
 import re
 from pathlib import Path
 
+from errors import errors
+from gallery import gallery
 from mkdocs.structure.files import File
 from notebooks import notebook_pages
 from reference import ROOT, reference, saved_fields
@@ -42,7 +44,7 @@ def pictures() -> dict[str, Path]:
 
 
 def on_files(files, config):
-    """Add the pages that stand elsewhere, the pictures that they show, the reference, and the notebooks."""
+    """Add pages from elsewhere in the repository, the pictures that they show, the reference, gallery and notebooks."""
     for old, new in ELSEWHERE.items():
         text = (ROOT / old).read_text(encoding="utf-8")
         files.append(File.generated(config, new, content=moved(text, old, new)))
@@ -50,6 +52,11 @@ def on_files(files, config):
         files.append(File.generated(config, name, abs_src_path=str(path)))
     files.append(File.generated(config, "CITATION.cff", abs_src_path=str(ROOT / "CITATION.cff")))
     files.append(File.generated(config, "reference.md", content=reference()))
+    files.append(File.generated(config, "errors.md", content=errors()))
+    page, drawn = gallery()
+    files.append(File.generated(config, "gallery.md", content=page))
+    for name, path in drawn.items():
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     for name, text in notebook_pages().items():
         files.append(File.generated(config, name, content=text))
     return files

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import gallery_figures
 import pytest
 import yaml
 from notebook_code import LARGEST, NOTEBOOKS, code_cells, is_as_stored, notebooks, run_notebook
@@ -14,7 +15,7 @@ from hc_interp.cli.shell import COMMANDS
 
 ROOT = DOCS.parent
 # By docs/hooks/site_pages.py, with those of rooms/ and notebooks/.
-MADE = {"reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
+MADE = {"errors.md", "gallery.md", "reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
 AT_THE_ROOT = ("README.md", "CHANGELOG.md")
 
 
@@ -99,6 +100,25 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     assert names == set(hc.__all__)
     row = "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, "
     assert row in reference.saved_fields()
+
+
+def test_the_gallery_has_every_figure(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import gallery
+
+    functions = {name for name in hc.figures.__all__ if name.islower()} - {"circuit_graph", "draw", "write_all"}
+    assert set(gallery_figures.LINES) == functions
+    assert all(f"hc.figures.{name}(" in line for name, line in gallery_figures.LINES.items())
+    quick = {name: gallery_figures.LINES[name] for name in ("head_frequency", "path_matrix", "calibration")}
+    monkeypatch.setattr(gallery_figures, "LINES", quick)
+    written = []
+    monkeypatch.setattr(hc.figures, "write_all", lambda figures, folder, formats: written.extend(figures))
+    page, pictures = gallery.gallery()
+    assert list(pictures) == [f"gallery/{name}.svg" for name in quick]
+    for name, line in quick.items():
+        assert f"```python\n{line}\n```\n\n![{gallery_figures.drawn(name).title}](gallery/{name}.svg)" in page
+    assert "Draw a panel for each input of the receivers" in page
+    assert len(written) + sum(path.exists() for path in pictures.values()) == 3
 
 
 def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:
