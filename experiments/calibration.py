@@ -312,7 +312,7 @@ def main() -> None:
         arms, kinds = tuple(given.arms), tuple(given.kinds)
         FILE.set(given.config)
         os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        with workers(given.on, given.jobs, given.out) as executor:
+        with workers(given.on, given.jobs, 1, given.out) as executor:
             run(given.out, given.worlds, executor, arms, given.first_seed, kinds, given.quick)
     lines = [*report(given.out)]
     (given.out / "calibration.md").write_text("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""The tables of experiments/README.md from a run's folder.
+"""The tables of experiments/results/whole_run.md from a run's folder.
 
 python experiments/describe_run.py runs/first
 """

@@ -4,7 +4,7 @@
     python experiments/probes.py paths --data-dir DATA --out runs/probes       # the key experiment at one head
     python experiments/probes.py attention --data-dir DATA --out runs/probes   # the table of heads
 
-Each leaves its result (.json), its figure (.png, .html) and prints the table of experiments/README.md.
+Each leaves its result (.json), its figure (.png, .html) and prints the table of experiments/results/probes.md.
 """
 
 import argparse

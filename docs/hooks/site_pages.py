@@ -22,6 +22,10 @@ ELSEWHERE = {
     "hc_interp/reading/README.md": "rooms/reading.md",
     "hc_interp/training/README.md": "rooms/training.md",
 }
+ELSEWHERE |= {
+    path.relative_to(ROOT).as_posix(): f"results/{path.name}"
+    for path in sorted((ROOT / "experiments/results").glob("*.md"))
+}
 _NAMED_BLOCK = re.compile(r"^```python \w+$", re.MULTILINE)  # the tests know blocks by name; Markdown does not
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 

@@ -176,7 +176,7 @@ def compare(options) -> None:
     (part,) = encoded.batches
     length = part.clean.input_ids.shape[1]
     loop = Loop(model, part, groups)
-    rows = [row for row in rows_of(senders, receivers, "qkv", False) if row.active]
+    rows = [row for row in rows_of(senders, receivers, "qkv", False, model.components) if row.active]
     chosen = random.Random(0).sample(range(len(rows)), options.samples)
     shape = Shape(model.n_layers, model.n_heads, model.d_model, 1536, len(encoded), length)
     print(

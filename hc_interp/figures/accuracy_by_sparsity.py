@@ -58,9 +58,9 @@ def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> 
         )
     )  # fmt: skip
     plot.update_layout(margin={"t": pixels(LINE * rows_of_key)})
-    for (name, splits), style in zip(groups.items(), GROUP_STYLES, strict=False):
+    for i, (name, splits) in enumerate(groups.items()):
         values = np.stack([evaluation.accuracy(split) for split in splits]).mean(axis=0)
-        for trace in _traces(name, sparsity, values, evaluation, style, points(width) / 2):
+        for trace in _traces(name, sparsity, values, evaluation, _style(i), points(width) / 2):
             plot.add_trace(trace)
         rows += [
             {"group": name, "subnetwork": subnetwork, "sparsity": float(share), "accuracy": float(value),
@@ -87,6 +87,13 @@ def _groups(evaluation: Evaluation) -> dict[str, list[str]]:
             "that break it; evaluate those too."
         )
     return groups
+
+
+def _style(i: int) -> tuple[str, str, str]:
+    """Symbol, colour and dash of line `i`. Where the colours are used up, they come again with other symbols."""
+    n = len(GROUP_STYLES)
+    symbol, (_, color, dash) = GROUP_STYLES[(i + i // n) % n][0], GROUP_STYLES[i % n]
+    return symbol, color, dash
 
 
 def _traces(

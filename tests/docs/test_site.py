@@ -16,7 +16,8 @@ from hc_interp.cli.shell import COMMANDS
 ROOT = DOCS.parent
 # By docs/hooks/site_pages.py, with those of rooms/ and notebooks/.
 MADE = {"errors.md", "gallery.md", "reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
-AT_THE_ROOT = ("README.md", "CHANGELOG.md")
+RESULTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").glob("results/*.md"))
+AT_THE_ROOT = ("README.md", "CHANGELOG.md", "experiments/README.md", *RESULTS)
 
 
 def text_of(page: str) -> str:
@@ -27,9 +28,19 @@ def test_every_page_is_in_the_navigation_once() -> None:
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = re.findall(r"[\w/]+\.md", str(settings["nav"]))
     assert len(listed) == len(set(listed))
-    assert {page for page in listed if page not in MADE and not page.startswith(("rooms/", "notebooks/"))} == set(
-        pages()
-    )
+    made = {page for page in listed if page in MADE or page.startswith(("rooms/", "results/", "notebooks/"))}
+    assert set(listed) - made == set(pages())
+    assert {f"experiments/{page}" for page in listed if page.startswith("results/")} == set(RESULTS)
+
+
+@pytest.mark.parametrize("page", RESULTS)
+def test_a_result_says_claim_command_finding_and_time(page) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [name for name in ("Claim", "Found", "Time") if f"| **{name}** | " not in text] == []
+    scripts = re.findall(r"^    python (experiments/[\w/]+\.py)", text, re.MULTILINE)
+    assert scripts
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+    assert f"(results/{Path(page).name})" in (ROOT / "experiments/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", [*pages(), "../README.md"])

@@ -1,6 +1,7 @@
 """Pictures over many subnetworks, steps and worlds; all pictures of a run at once; the two sentences on top."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hc_interp import figures
 from hc_interp.errors import DataError, HCError, ResultError
 from hc_interp.evaluation.effective_size import effective_size
+from hc_interp.figures.accuracy_by_sparsity import GROUP_STYLES
 from hc_interp.figures.style import INCHES
 from hc_interp.reports.headline import answer, question
 from hc_interp.runs.results import RunResults
@@ -79,6 +81,14 @@ def test_each_has_its_column_width_and_a_caption_with_a_limit(makers, name, widt
     assert json.loads(json.dumps(figure.data, default=str))
     with pytest.raises(HCError, match="Choose 'single' or 'double'"):
         makers[name](width="wide")
+
+
+def test_no_group_is_left_out_where_the_styles_are_used_up(grid, monkeypatch):
+    everything = {trace.name for trace in figures.accuracy_by_sparsity(grid).plot.data}
+    monkeypatch.setattr(sys.modules["hc_interp.figures.accuracy_by_sparsity"], "GROUP_STYLES", GROUP_STYLES[:2])
+    lines = [trace for trace in figures.accuracy_by_sparsity(grid).plot.data if trace.mode == "lines+markers"]
+    assert {trace.name for trace in lines} == everything
+    assert len({(trace.marker.symbol, trace.marker.color) for trace in lines}) == len(lines) == 4
 
 
 def test_lines_are_means_over_cases_and_points_single_subnetworks(grid):

@@ -254,3 +254,18 @@ def test_tables(calibration, modules, tmp_path) -> None:
     cell = drawn[(drawn["world"] == "mixed") & (drawn["verdict"] == "does_not_read_from")].iloc[0]
     assert (cell["rate"], cell["n"]) == (1.0, 1)
     assert hc.figures.calibration(drawn).title
+
+
+def test_the_script_runs_and_goes_on(calibration, monkeypatch, tmp_path, capsys) -> None:
+    def call(seeds: int) -> None:
+        given = ["--quick", "--worlds", str(seeds), "--kinds", "null", "--arms", "built", "--on", "here"]
+        monkeypatch.setattr("sys.argv", ["calibration.py", "--out", str(tmp_path), *given])
+        calibration.main()
+
+    call(1)
+    first = (tmp_path / "worlds.csv").read_text().splitlines()
+    call(2)
+    assert (tmp_path / "worlds.csv").read_text().splitlines()[: len(first)] == first
+    assert len(first) == 2
+    assert len(pd.read_csv(tmp_path / "worlds.csv")) == 2
+    assert "| null: a wrong answer <= 10% | built | 0 of 2" in capsys.readouterr().out

@@ -9,7 +9,7 @@ EAP-IG (Hanna et al. 2024, arXiv 2403.17806) is the mean of these estimates over
 layer 0 with `corrupt + k/m (clean - corrupt)`. The last run is the clean one, and one step is EAP. Each run has its own
 gradients and norms; the sender's change is `corrupt - clean` in all runs. (The code that the authors published,
 github.com/hannamw/EAP-IG, counts k from 0 to m - 1: its first run is the corrupt one, and it has no clean run.) EAP-IG
-ranks the exact effects of paths worse than EAP does: experiments/README.md has the numbers.
+ranks the exact effects of paths worse than EAP does: experiments/results/eap.md has the numbers.
 """
 
 from collections.abc import Sequence
