@@ -85,10 +85,11 @@ def is_as_stored(cell: dict[str, Any], outputs: Sequence[dict[str, Any]]) -> boo
 
 
 def _contents(outputs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Type and text of everything in a cell's outputs, in order."""
+    """Type and text of everything in a cell's outputs, in order; of one value by type."""
     found = []
     for output in outputs:
-        found += [(kind, _text(item)) for kind, item in output.get("data", {"stdout": output.get("text", "")}).items()]
+        contents = output.get("data", {"stdout": output.get("text", "")})
+        found += [(kind, _text(item)) for kind, item in sorted(contents.items())]
     return found
 
 
