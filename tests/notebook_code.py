@@ -4,7 +4,8 @@ The cells run in order in one namespace, in an empty folder. An output is what w
 expression's text, HTML and picture. Texts are the same by the rules of `page_code`; a picture must only be there. In a
 cell with the tag "can-differ" texts must only be there too.
 
-`python tests/notebook_code.py docs/notebooks/NAME.ipynb` runs a notebook and writes its outputs into it.
+`python tests/notebook_code.py docs/notebooks/NAME.ipynb` runs a notebook and writes its outputs into it: texts
+that are not the same, and all pictures.
 """
 
 import ast
@@ -115,7 +116,7 @@ def main(paths: Sequence[str]) -> None:
                 is_same = is_as_stored(cell, outputs)
                 print(f"{path} cell {number}: {seconds:.1f} s{'' if is_same else ', other outputs'}", flush=True)
                 cell["execution_count"] = number
-                if not is_same:
+                if not is_same or any(kind.startswith("image/") for kind, _ in _contents(outputs)):
                     cell["outputs"] = outputs
         text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         path.write_text(text, encoding="utf-8")
