@@ -36,6 +36,7 @@ def moved(text: str, old: str, new: str) -> str:
     def relative(match: re.Match) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(old), match[1]))
         where = ELSEWHERE.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else target)
+        where = re.sub(r"\.ipynb$", ".md", where)  # a notebook's page
         return f"]({posixpath.relpath(where, posixpath.dirname(new) or '.')}"
 
     return _LINK.sub(relative, _NAMED_BLOCK.sub("```python", text))
