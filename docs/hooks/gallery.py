@@ -7,12 +7,16 @@ only changed ones are drawn again.
 import hashlib
 import html
 import inspect
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 from reference import ROOT
 
+from hc_interp.figures.images import NoBrowser
+
+log = logging.getLogger("mkdocs.hooks.gallery")
 KEPT = ROOT / "build/gallery"
 INTRODUCTION = """# Gallery
 
@@ -22,7 +26,10 @@ to files, and in what sizes."""
 
 
 def gallery() -> tuple[str, dict[str, Path]]:
-    """The page, and its pictures by their paths on the site. Drawing needs a browser, as `Figure.write` does."""
+    """The page, and its pictures by their paths on the site.
+
+    Drawing needs a browser, as `Figure.write` does. Where there is none, the page says so and has no pictures.
+    """
     sys.path.insert(0, str(ROOT / "tests"))
     import gallery_figures as made
 
@@ -31,12 +38,17 @@ def gallery() -> tuple[str, dict[str, Path]]:
     figures = {name: made.drawn(name) for name in made.LINES}
     paths = {name: KEPT / f"{name}-{_digest(figure)}.svg" for name, figure in figures.items()}
     new = {path.stem: figures[name] for name, path in paths.items() if not path.exists()}
-    hc.figures.write_all(new, KEPT, ["svg"])
     parts = [INTRODUCTION]
+    try:
+        hc.figures.write_all(new, KEPT, ["svg"])
+    except NoBrowser as error:
+        log.info("The gallery has no pictures. %s", error)
+        parts.append("This site was built where no browser was found, which pictures need, so that it has none here.")
+        paths = {}
     for name, line in made.LINES.items():
         title = html.escape(figures[name].title)
         parts += [f"## {title}", _first_sentence(getattr(hc.figures, name)), f"```python\n{line}\n```"]
-        parts.append(f"![{title}](gallery/{name}.svg)")
+        parts += [f"![{title}](gallery/{name}.svg)"] if name in paths else []
     return "\n\n".join(parts) + "\n", {f"gallery/{name}.svg": path for name, path in paths.items()}
 
 
