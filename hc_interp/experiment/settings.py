@@ -105,7 +105,8 @@ class RunSettings(BaseModel):
     comparison_sets: int = Field(
         default=99,
         ge=0,
-        description="Number of sets of other heads that the premises compare the generalizing heads with. Below 20 it "
+        description="Number of sets of other heads that the premises compare the generalizing heads with: of heads "
+        "of the same layers, and 20 of any others, which decide where fewer of the same layers exist. Below 20 it "
         "stays open whether the heads carry generalization.",
     )
     premise_examples: int = Field(
