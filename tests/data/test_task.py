@@ -301,6 +301,19 @@ def test_from_frames_maps_names_to_classes(classes, groups, labels, numbers):
     assert made.train.groups == groups
 
 
+def test_from_frames_takes_units_from_columns():
+    cells = {"verb": ["saw", None, 3], "nouns": [["a", "b"], [], ["b"]]}
+    table = pd.DataFrame({"first": ["x", "y", "z"], "label": [0, 1, 0], **cells})
+    both = Task.from_frames("t", cases={"c": table}, columns={"units": ["verb", "nouns"]}).case("c").units
+    assert both == {"verb": (("saw",), (), ("3",)), "nouns": (("a", "b"), (), ("b",))}
+    assert Task.from_frames("t", table, columns={"units": "verb"}).train.units == {"verb": both["verb"]}
+    assert Task.from_frames("t", table).train.units is None
+    with pytest.raises(DataError, match=r"train has no column 'noun'; it has 'first'"):
+        Task.from_frames("t", table, columns={"units": ["verb", "noun"]})
+    with pytest.raises(DataError, match=r"columns names \['a', 'b'\] for 'label'\. Expected the name of one column"):
+        Task.from_frames("t", table, columns={"label": ["a", "b"]})
+
+
 def test_from_frames_names_what_it_does_not_know():
     with pytest.raises(
         LabelError, match=r"case 'c', column 'label', has labels named 'maybe not', which are not known"
