@@ -128,7 +128,8 @@ class Slurm:
 
     def __repr__(self) -> str:
         told = ", ".join(f"{key}={value}" for key, value in self.parameters.items() if key != "array_parallelism")
-        return f"Slurm(at most {self.n_jobs} jobs at a time, {told})"
+        where = " on this machine" if self.cluster == "local" else ""
+        return f"Slurm(at most {self.n_jobs} jobs at a time{where}, {told})"
 
 
 def _module(name: str) -> Any:
