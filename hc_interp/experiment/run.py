@@ -259,7 +259,10 @@ def _test(
     assert generalizing is not None
     heuristic = task.heuristic_of(settings.case)
     if heuristic is None:
-        folder.say(f"premises not checked: {task.name} does not say whether a heuristic is right on {settings.case}")
+        folder.say(
+            f"premises not checked: {task.name} does not say whether a heuristic is right on {settings.case} "
+            "(heuristic= and heuristic_label= of hc.Task; prompts have none), so the verdict stays open"
+        )
     else:
         with folder.stage("checking the premises"):
             results.premises = folder.part(

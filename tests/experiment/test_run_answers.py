@@ -35,6 +35,7 @@ def test_every_stage_scores_answers_against_foils(model, task, tmp_path, monkeyp
     said: list[str] = []
     found = hc.run(model, task, tmp_path / "run", settings=SMALL, say=said.append)
     assert any(line.startswith("premises not checked: ioi does not say whether a heuristic") for line in said)
+    assert "(they need a task that says where a heuristic is right)" in found.verdict.sentence()
     assert found.probes == {}
     train = task.train.sample(24, 0)
     means = hc.mean_activations(model, task.train.sample(20, 0))
