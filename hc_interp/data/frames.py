@@ -50,6 +50,8 @@ def examples_from_frame(
     if not set(WORD_FIELDS) <= {*own, *chosen}:  # a column "answer" alone is something else
         own = [name for name in own if name not in WORD_FIELDS]
     fields = {name: name for name in own} | chosen
+    if "first" not in fields and _separator(frame.columns) is not None:
+        check_columns(frame.columns, ["first"], where)
     if "first" not in fields:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
     check_columns(frame.columns, fields.values(), where)
@@ -87,10 +89,19 @@ def _units(frame: pd.DataFrame, columns: Sequence[str], where: str) -> dict[str,
 def check_columns(columns: Collection[str], required: Collection[str], where: str) -> None:
     """Raise `DataError` naming the required columns that a table lacks."""
     if missing := [column for column in required if column not in columns]:
-        raise DataError(
-            f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, columns))}. Rename "
-            "the columns of the table, or say which column holds what (columns=)."
-        )
+        lacks = f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, columns))}."
+        if (separator := _separator(columns)) is not None:
+            raise DataError(
+                f"{lacks} The columns seem to be separated by {separator!r}: pass a frame, pd.read_csv(path, "
+                f"sep={separator!r})."
+            )
+        raise DataError(f"{lacks} Rename the columns of the table, or say which column holds what (columns=).")
+
+
+def _separator(columns: Collection[str]) -> str | None:
+    """What separates the columns of a table that was read as if it had one; None if it does not look so."""
+    header = str(next(iter(columns))) if len(columns) == 1 else ""
+    return next((separator for separator in (";", "\t", "|") if separator in header), None)
 
 
 def check_filled(frame: pd.DataFrame, where: str) -> None:

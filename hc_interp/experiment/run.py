@@ -326,6 +326,8 @@ def _probes(
     assert results.core is not None
     assert results.generalizing is not None
     if not results.generalizing.heads or task.overlap is None:
+        lacking = "no generalizing heads" if task.overlap is not None else f"{task.name} has no split overlap="
+        folder.say(f"no probes: {lacking}")
         return {}
     receiver = _strongest(results.generalizing)
     core = [head for head in results.core.heads if is_upstream(head, receiver)]
