@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.chart import interval_points, legend_below, percent_axis
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score, share
 from hc_interp.figures.registry import figure
@@ -46,7 +46,7 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
             yaxis={"title": {"text": "pull" if pull else "in-domain AUC"}, "domain": side[0],
                    "range": [_least(frame, second), 1.08]},
             xaxis2={"title": {"text": f"share of the full model's {_signal(result)}"}, "domain": top[1],
-                    "anchor": "y2", "tickformat": ".0%", "nticks": 5, "tickangle": 0},
+                    "anchor": "y2", "tickangle": 0, **percent_axis(*SHARES)},
             yaxis2={"domain": side[1], "anchor": "x2", "tickvals": [0, 1], "ticktext": ["gain", "loss"],
                     "range": [-0.6, 1.6], "showgrid": False, "ticks": ""},
             legend=legend_below(44 / plotted),
@@ -57,7 +57,8 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
         plot.add_trace(trace)
     plot.update_layout(margin={"b": int(pixels(LEGEND + (0 if wide else 60) - 16))})
     title = f"The premises on {result.heuristic.replace('_', ' ')}"
-    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity"]
+    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity",
+             "case_sensitivity"]  # fmt: skip
     return Figure(plot, title, _caption(result, pull), frame.loc[:, shown].to_dict("records"))
 
 
@@ -120,7 +121,7 @@ def _strips(result: Premises) -> list[dict[str, Any]]:
 def set_shares(result: Premises, change: str, kind: str) -> np.ndarray:
     """The loss or gain of each comparison set of a kind; NaN where a system has no in-domain gap."""
     frame: Any = result.set_scores.to_frame().set_index("system")
-    signal = frame["order_sensitivity"] if result.by == "order_sensitivity" else frame["separation"] - 0.5
+    signal = frame[Signals(result.set_scores, result.heuristic).by]
     sets = signal[[set_name(change, kind, i) for i in range(len(result.sets[kind]))]].to_numpy()
     return 1 - sets / signal["full"] if change == "loss" else (sets - signal["core"]) / signal["full"]
 
@@ -155,7 +156,7 @@ def _lines(pull: bool) -> list[dict[str, Any]]:
 
 
 def _signal(result: Premises) -> str:
-    return "order sensitivity" if result.by == "order_sensitivity" else "separation - 0.5"
+    return result.by.replace("_", " ")
 
 
 def _caption(result: Premises, pull: bool) -> str:

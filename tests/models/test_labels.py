@@ -30,8 +30,8 @@ def test_order_is_that_of_the_checkpoint() -> None:
 
 def test_given_labels_win() -> None:
     assert read_labels(config("LABEL_0", "LABEL_1"), 2, ["Not_Duplicate", "Duplicate"], "m") == (
-        "not_duplicate",
-        "duplicate",
+        "Not_Duplicate",
+        "Duplicate",
     )
     assert isinstance(read_labels(config("a", "b"), 2, ["c", "d"], "m"), tuple)
 
@@ -135,9 +135,9 @@ def test_a_permutation_in_another_spelling_is_one(own, given) -> None:
 
 def test_other_names_and_names_that_are_none_are_replaced() -> None:
     assert read_labels(config("negative", "neutral", "positive"), 3, ["neutral", "entailment", "contradiction"], "m")
-    assert read_labels(config("LABEL_0", "LABEL_1"), 2, ["LABEL_1", "LABEL_0"], "m") == ("label_1", "label_0")
+    assert read_labels(config("LABEL_0", "LABEL_1"), 2, ["LABEL_1", "LABEL_0"], "m") == ("LABEL_1", "LABEL_0")
     assert read_labels(config("class 1", "class 0"), 2, ["b", "a"], "m") == ("b", "a")
-    assert read_labels(config("a", "LABEL_1"), 2, ["LABEL_1", "a"], "m") == ("label_1", "a")
+    assert read_labels(config("a", "LABEL_1"), 2, ["LABEL_1", "a"], "m") == ("LABEL_1", "a")
 
 
 @pytest.mark.parametrize("family", CLASSIFIERS)
