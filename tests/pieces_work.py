@@ -85,11 +85,14 @@ def read_kept(cache: ValueCache, name: str) -> float:
 class Inline:
     """Runs work when it is submitted, and answers with a future of `concurrent.futures`.
 
-    `lost` says of each submission, by its number, with which error its worker is lost (None: not at all).
+    `lost` says of each submission, by its number, with which error its worker is lost (None: not at all). `pieces` is
+    the folder of pieces that the executor brings (None: it brings none).
     """
 
-    def __init__(self, lost: Callable[[int], BaseException | None] = lambda number: None) -> None:
-        self.lost, self.submitted = lost, 0
+    def __init__(
+        self, lost: Callable[[int], BaseException | None] = lambda number: None, pieces: Path | None = None
+    ) -> None:
+        self.lost, self.submitted, self.pieces = lost, 0, pieces
         self.orders: list[Any] = []
 
     def submit(self, fn: Any, /, *args: Any) -> Future[Any]:

@@ -319,6 +319,9 @@ def test_words_after_a_space_and_words_of_one_token(model) -> None:
     unknown = hc.load(tiny_module("gpt2-lm"), tokenizer=word_tokenizer(["the doctor saw"]))
     with pytest.raises(LabelError, match=r"the answer ' Mary' is an unknown token \(\['\[UNK\]'\]\)"):
         hc.evaluate(unknown, hc.Task("t", validation=hc.Examples(["the"], answer=[" Mary"], foil=[" saw"])))
+    joined = hc.Examples(["the"], answer=["Mary"], foil=[" saw"])  # without its space: "theMary"
+    with pytest.raises(LabelError, match=r"the answer 'Mary' is an unknown token \(\['\[UNK\]'\]\)"):
+        hc.evaluate(unknown, hc.Task("t", validation=joined))
     twice = hc.Examples(["the"], answer=[(" doctor", " Doctor")], foil=[" saw"])
     with pytest.raises(LabelError, match="two answer words of one token"):
         hc.evaluate(unknown, hc.Task("t", validation=twice))

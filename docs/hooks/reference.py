@@ -60,6 +60,24 @@ def public_names() -> dict[str, list[str]]:
     return sections
 
 
+def named_as_their_files(package: str) -> dict[str, str]:
+    """The public functions of a package that have the name of their file, by name, each with its path.
+
+    The page of the package shows all other names. In place of these it sees the files.
+    """
+    folder = ROOT.joinpath(*package.split("."))
+    if not (folder / "__init__.py").exists():
+        return {}
+    tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        alias.name: f"{node.module}.{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if (folder / f"{alias.name}.py").exists() or (folder / alias.name).is_dir()
+    }
+
+
 def reference() -> str:
     """The page of all public names: a heading for each room, and the docstring of each name."""
     text = ["# Public names", "Everything that `import hc_interp as hc` gives, from its docstrings."]
@@ -67,12 +85,21 @@ def reference() -> str:
         "## Arguments that mean the same everywhere",
         "\n".join(f"- `{name}`: {what}" for name, what in SHARED.items()),
     ]
-    for heading, paths in public_names().items():
+    public = public_names()
+    listed = {path for paths in public.values() for path in paths}
+    for heading, paths in public.items():
         text.append(f"## {heading}")
         for path in sorted(paths, key=lambda path: path.rsplit(".", 1)[1].lower()):
             name = f"hc.{path.rsplit('.', 1)[1]}"
-            text.append(f'::: {path}\n    options: {{ heading: "{name}", toc_label: "{name}" }}')
+            text.append(entry(path, name))
+            functions = named_as_their_files(path).items()
+            text += [entry(inner, f"{name}.{short}") for short, inner in sorted(functions) if inner not in listed]
     return "\n\n".join(text) + "\n"
+
+
+def entry(path: str, name: str) -> str:
+    """The line by which mkdocstrings puts the docstring of a path here, under a name."""
+    return f'::: {path}\n    options: {{ heading: "{name}", toc_label: "{name}" }}'
 
 
 def result_classes() -> list[tuple[str, ast.ClassDef]]:

@@ -52,6 +52,9 @@ def _slurm(
     exclude: Annotated[str | None, typer.Option(help="Nodes that are not used.")] = None,
     nodelist: Annotated[str | None, typer.Option(help="Nodes that are used.")] = None,
     setup: Annotated[list[str], typer.Option(help="Shell commands before the work.")] = [],  # noqa: B006  (read only)
+    cluster: Annotated[
+        Literal["slurm", "local"], typer.Option(help="Where jobs run: slurm, or local to try a setup on this machine.")
+    ] = "slurm",
 ) -> None:
     """The keys of `[slurm]`."""
 

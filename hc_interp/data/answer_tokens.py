@@ -123,7 +123,8 @@ def _not_one_token(
         same += 1
     pieces = tokenizer.convert_ids_to_tokens(filled[same:])
     end = (text if isinstance(text, str) else text[-1])[-30:]
-    known = "an unknown token" if len(pieces) == 1 and len(filled) > len(plain) else f"{len(pieces)} tokens"
+    unknown = pieces[:1] == [getattr(tokenizer, "unk_token", None)] and (len(pieces) == 1 or mask is not None)
+    known = "an unknown token" if unknown else f"{len(pieces)} token{'s' * (len(pieces) != 1)}"
     return LabelError(
         f"Row {row} (id {row_id!r}): the {name} {word!r} is {known} ({pieces}) where it stands, after {end!r}. "
         "Expected one known token that leaves the text's own tokens as they are. Choose another word; mind the space, "

@@ -4,7 +4,7 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import torch
 from hc_interp.data.batch import Batch
 from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
-from hc_interp.data.labels import check_labels
+from hc_interp.data.labels import check_labels, label_numbers
 from hc_interp.data.layout import aligned_rows, check_masks
 from hc_interp.data.row_indices import row_indices
 from hc_interp.data.units import Levels, UnitLevels, as_unit_levels, joined_sides, unit_rows, with_source
@@ -26,10 +26,11 @@ SPLIT_KEY = "hc_interp select/test"  # hashed with each source, to choose its sp
 class ContrastPairs:
     """Pairs (clean, corrupt) of two `Examples` or of two `Batch`es: row i of both sides is one pair.
 
-    `gold` is the label of the clean side; runs on either side are scored by it. It is None where the sides have answers
-    and foils instead of labels; both sides are then scored by those of the clean side. `groups` and `classes` mean what
-    they mean for `Examples`, and default to those of the clean side. `kind` says how the sides differ ("order",
-    "overlap", or a name of your own). `split` says which part of the pairs these are ("select", "test", None: all).
+    `gold` is the label of the clean side, a number or the name of a class; runs on either side are scored by it. It is
+    None where the sides have answers and foils instead of labels; both sides are then scored by those of the clean
+    side. `groups` and `classes` mean what they mean for `Examples`, and default to those of the clean side. `kind` says
+    how the sides differ ("order", "overlap", or a name of your own). `split` says which part of the pairs these are
+    ("select", "test", None: all).
     `ids` name the pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0.
     `units` names what pairs share besides their source, as in `Examples` (default: the units of both sides).
 
@@ -44,7 +45,7 @@ class ContrastPairs:
 
     clean: Examples | Batch
     corrupt: Examples | Batch
-    gold: Sequence[int] | None = None
+    gold: Sequence[Any] | None = None  # stored as whole numbers
     groups: LabelGroups | None = None
     kind: str | None = None
     split: str | None = None
@@ -61,12 +62,15 @@ class ContrastPairs:
                 f"ContrastPairs got a {type(self.clean).__name__} and a {type(self.corrupt).__name__}; expected two "
                 "Examples or two Batch objects. Give both sides in the same form."
             )
-        gold = self.gold.tolist() if hasattr(self.gold, "tolist") else self.gold  # type: ignore[attr-defined]
-        object.__setattr__(self, "gold", None if gold is None else tuple(int(g) for g in gold))
         groups = self.groups
         if groups is None and isinstance(self.clean, Examples):
             groups = self.clean.groups
         object.__setattr__(self, "groups", as_groups(groups))
+        gold = self.gold.tolist() if hasattr(self.gold, "tolist") else self.gold  # type: ignore[attr-defined]
+        if gold is not None:
+            names = self.classes if self.classes is not None else getattr(self.clean, "classes", None)
+            gold = label_numbers(gold, names, self.groups, "ContrastPairs.gold")
+        object.__setattr__(self, "gold", gold)
         ids = self.ids if self.ids is not None else getattr(self.clean, "id", getattr(self.clean, "ids", None))
         ids = tuple(map(str, ids)) if ids is not None else tuple(map(str, range(len(self.clean))))
         object.__setattr__(self, "ids", ids)

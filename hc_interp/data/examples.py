@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hc_interp.data.answers import as_words, check_words
+from hc_interp.data.label_groups import LabelGroups, as_groups
+from hc_interp.data.labels import label_numbers
 from hc_interp.data.row_indices import row_indices
 from hc_interp.data.spans import as_spans, span_rows
 from hc_interp.data.units import UnitLevels, as_unit_levels, unit_rows
@@ -16,37 +18,17 @@ from hc_interp.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-# For each label, the indices of the classes that it covers: ((0,), (1, 2)) is "the first class" and "any other".
-LabelGroups = Sequence[Sequence[int]]
-
 _SHOWN = 5  # rows in a notebook
-
-
-def as_groups(groups: LabelGroups | None) -> tuple[tuple[int, ...], ...] | None:
-    """The groups as they are stored: tuples, which can be compared and hashed."""
-    return None if groups is None else tuple(tuple(int(c) for c in group) for group in groups)
-
-
-def _whole(label: Any) -> int:
-    try:
-        whole = int(label)
-        if whole == float(label):
-            return whole
-    except (TypeError, ValueError):
-        pass
-    raise DataError(
-        f"Examples.label holds {label!r}; expected whole numbers, each the index of a group. Map names to numbers, and "
-        "drop rows without a label first."
-    )
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Texts (`first`, and `second` for pairs of texts) with one label each. Sequences are stored as tuples.
 
-    `label` indexes `groups`, a partition of the class indices (None: every class is its own group). `classes` names the
-    classes that `groups` indexes: a model's classes are found by name, in whatever order the model has them (None: the
-    order of the model's classes). `id` names each example (default: its number). `source` is the premise or template
+    `label` indexes `groups`, a partition of the class indices (None: every class is its own group). Names of `classes`
+    are taken as well, and stored as these numbers. `classes` names the classes that `groups` indexes: a model's classes
+    are found by name, in whatever order the model has them (None: the order of the model's classes). `id` names each
+    example (default: its number). `source` is the premise or template
     that an example came from (default: `first`): no split separates examples of one source, and the bootstrap resamples
     sources. `units` names what rows share besides their source: `{"verb": [["saw"], ["saw", "met"], ...]}` gives the
     levels of each row, and intervals take rows with a common level as dependent. `n_labels` is the number of labels in
@@ -62,13 +44,14 @@ class Examples:
     list, or None. The tokenizer's offsets find the tokens (`hc_interp.data.roles`, which lists the roles that need no
     spans).
 
-    Raises `DataError` for entries that are not text, labels that are not whole numbers, columns of unequal length, and
-    for one of `answer` and `foil` without the other.
+    Raises `DataError` for entries that are not text, labels that are neither whole numbers nor names of classes,
+    columns of unequal length, and for one of `answer` and `foil` without the other. Raises `LabelError` for names that
+    are not among `classes`.
     """
 
     first: Sequence[str]
     second: Sequence[str] | None = None
-    label: Sequence[int] | None = None
+    label: Sequence[Any] | None = None  # stored as whole numbers
     id: Sequence[str] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     source: Sequence[str] = None  # pyright: ignore[reportAssignmentType] - set in __post_init__
     groups: LabelGroups | None = None
@@ -101,15 +84,18 @@ class Examples:
                 raise DataError(f"Examples holds {text!r} where a text was expected; drop rows without text first.")
         freeze("first", str)  # a NumPy string has another repr than a str, and fingerprints are made of reprs
         freeze("second", str)
-        freeze("label", _whole)
+        object.__setattr__(self, "groups", as_groups(self.groups))
+        object.__setattr__(self, "classes", None if self.classes is None else tuple(map(str, self.classes)))
+        if self.label is not None:
+            numbers = label_numbers(self.label, self.classes, self.groups, "Examples.label")
+            object.__setattr__(self, "label", numbers)
+        freeze("label", int)
         if self.id is None:
             object.__setattr__(self, "id", tuple(f"{i}" for i in range(len(self.first))))
         freeze("id", str)
         if self.source is None:
             object.__setattr__(self, "source", self.first)
         freeze("source", str)
-        object.__setattr__(self, "groups", as_groups(self.groups))
-        object.__setattr__(self, "classes", None if self.classes is None else tuple(map(str, self.classes)))
         object.__setattr__(self, "units", as_unit_levels(self.units, len(self.first)))
         answer, foil = (as_words(getattr(self, name), len(self.first), name) for name in ("answer", "foil"))
         check_words(answer, foil)

@@ -3,14 +3,17 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hc_interp.data.examples import Examples, LabelGroups
-from hc_interp.data.label_evidence import check_case_labels, check_label_map, is_named, numbers_of_names
-from hc_interp.data.labels import is_name
+from hc_interp.data.label_evidence import check_case_labels, check_label_map
+from hc_interp.data.labels import is_name, is_named, numbers_of_names
 from hc_interp.errors import DataError
 
 WORD_FIELDS = ("answer", "foil")  # read where a table has both
+UNITS = "units"  # from one or several columns
+Columns = Mapping[str, str | Sequence[str]]
 EXAMPLE_FIELDS = ("first", "second", "label", "id", "source", *WORD_FIELDS)  # each from one column of a table
 CASE_COLUMNS = ("subcase", "case")  # the names of columns in which ids of HANS' cases are looked for
 
@@ -18,7 +21,7 @@ CASE_COLUMNS = ("subcase", "case")  # the names of columns in which ids of HANS'
 def examples_from_frame(
     frame: pd.DataFrame,
     where: str,
-    columns: Mapping[str, str] | None = None,
+    columns: Columns | None = None,
     label_map: Mapping[object, int] | None = None,
     groups: LabelGroups | None = None,
     classes: Sequence[str] | None = None,
@@ -27,51 +30,78 @@ def examples_from_frame(
 
     `columns` names the column for each field of `Examples` (`first`, `second`, `label`, `id`, `source`, `answer`,
     `foil`); a field that it leaves out is read from the column of the field's name, if there is one (`answer` and
-    `foil` only if both are there). `label_map` maps the table's labels to
-    label numbers. Without it, labels are integers, or names that are looked up in `classes`. A column "subcase" or
+    `foil` only if both are there). Its `units` are one column or a list of columns, each of which is a unit of the
+    column's name; a cell holds a level, a list of levels, or nothing. `label_map` maps the table's labels to label
+    numbers. Without it, labels are integers, or names that are looked up in `classes`. A column "subcase" or
     "case" with ids of HANS' cases is compared with the labels.
     Raises `DataError` for a missing column, an empty table, a text or label that is missing or of the wrong type.
     Raises `LabelError` for names that are not among `classes`, and for labels that contradict names or cases.
     """
     check_filled(frame, where)
-    chosen = dict(columns or {})
-    if unknown := set(chosen) - set(EXAMPLE_FIELDS):
+    chosen: dict[str, Any] = dict(columns or {})
+    if unknown := set(chosen) - {*EXAMPLE_FIELDS, UNITS}:
         raise DataError(
-            f"columns names {sorted(unknown)}, which is not one of {list(EXAMPLE_FIELDS)}. Correct the mapping."
+            f"columns names {sorted(unknown)}, which is not one of {[*EXAMPLE_FIELDS, UNITS]}. Correct the mapping."
         )
+    units = chosen.pop(UNITS, None)
+    if several := [name for name, column in chosen.items() if isinstance(column, list | tuple)]:
+        raise DataError(f"columns names {chosen[several[0]]!r} for {several[0]!r}. Expected the name of one column.")
     own = [name for name in EXAMPLE_FIELDS if name in frame and name not in chosen.values()]
     if not set(WORD_FIELDS) <= {*own, *chosen}:  # a column "answer" alone is something else
         own = [name for name in own if name not in WORD_FIELDS]
-    columns = {name: name for name in own} | chosen
-    if "first" not in columns:
+    fields = {name: name for name in own} | chosen
+    if "first" not in fields and _separator(frame.columns) is not None:
+        check_columns(frame.columns, ["first"], where)
+    if "first" not in fields:
         raise DataError(f"{where} has no text: pass columns={{'first': ..., 'second': ..., 'label': ...}}.")
-    check_columns(frame.columns, columns.values(), where)
-    if label_map is not None and "label" not in columns:
+    check_columns(frame.columns, fields.values(), where)
+    if label_map is not None and "label" not in fields:
         raise DataError(
             f"label_map was given, but {where} has no column 'label'; it has {', '.join(map(repr, frame.columns))}. "
             "Say which one holds the labels, columns={'label': ...}, or leave label_map out."
         )
     for name in ("first", "second"):
-        if name in columns:
-            check_texts(frame, columns[name], where)
+        if name in fields:
+            check_texts(frame, fields[name], where)
     values: dict[str, Any] = {
-        name: tuple(values_of(frame, column, where)) for name, column in columns.items() if name != "label"
+        name: tuple(values_of(frame, column, where)) for name, column in fields.items() if name != "label"
     }
     label = None
-    if "label" in columns:
-        label = check_labels_column(frame, columns["label"], where, label_map, classes=classes, groups=groups)
+    if "label" in fields:
+        label = check_labels_column(frame, fields["label"], where, label_map, classes=classes, groups=groups)
         for column in [name for name in CASE_COLUMNS if name in frame and classes is not None]:
             check_case_labels(list(map(str, values_of(frame, column, where))), label, classes or (), groups, where)
-    return Examples(**values, label=label, groups=groups, classes=classes)
+    levels = None if units is None else _units(frame, [units] if isinstance(units, str) else list(units), where)
+    return Examples(**values, label=label, groups=groups, classes=classes, units=levels)
+
+
+def _units(frame: pd.DataFrame, columns: Sequence[str], where: str) -> dict[str, list[list[str]]]:
+    """The levels of each row by the name of the column. An empty cell is no level."""
+    check_columns(frame.columns, columns, where)
+
+    def levels(cell: Any) -> list[str]:
+        cells = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+        return [str(level) for level in cells if not pd.isna(level)]
+
+    return {name: [levels(cell) for cell in values_of(frame, name, where)] for name in columns}
 
 
 def check_columns(columns: Collection[str], required: Collection[str], where: str) -> None:
     """Raise `DataError` naming the required columns that a table lacks."""
     if missing := [column for column in required if column not in columns]:
-        raise DataError(
-            f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, columns))}. Rename "
-            "the columns of the table, or say which column holds what (columns=)."
-        )
+        lacks = f"{where} has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, columns))}."
+        if (separator := _separator(columns)) is not None:
+            raise DataError(
+                f"{lacks} The columns seem to be separated by {separator!r}: pass a frame, pd.read_csv(path, "
+                f"sep={separator!r})."
+            )
+        raise DataError(f"{lacks} Rename the columns of the table, or say which column holds what (columns=).")
+
+
+def _separator(columns: Collection[str]) -> str | None:
+    """What separates the columns of a table that was read as if it had one; None if it does not look so."""
+    header = str(next(iter(columns))) if len(columns) == 1 else ""
+    return next((separator for separator in (";", "\t", "|") if separator in header), None)
 
 
 def check_filled(frame: pd.DataFrame, where: str) -> None:

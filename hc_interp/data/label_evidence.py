@@ -5,24 +5,18 @@ contradict the id of their case are an error. Label numbers with neither a name 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hc_interp.data.examples import LabelGroups
 from hc_interp.data.grammar import CASES, case_key, case_of
-from hc_interp.data.labels import group_numbers, is_name, normalise
+from hc_interp.data.labels import group_numbers, is_named, normalise, numbers_of_names
 from hc_interp.errors import LabelError
 
 _HEURISTICS = {parts.heuristic for case in CASES if (parts := case_of(case))}
 _BY_SUBCASE = {  # "ln_passive": the parts of "lexical_overlap_ln_passive"
     case_key(case.removeprefix(f"{parts.heuristic}_")): parts for case in CASES if (parts := case_of(case))
 }
-
-
-def is_named(labels: Iterable[Any]) -> bool:
-    """Whether all labels are texts and at least one of them is a name."""
-    texts = list(labels)
-    return all(isinstance(text, str) for text in texts) and any(map(is_name, texts))
 
 
 def class_names(feature: Any) -> tuple[str, ...] | None:
@@ -37,22 +31,6 @@ def names_in_parquet(metadata: Mapping[bytes, bytes] | None, column: str) -> tup
     """The class names of a column that `datasets` wrote into a parquet file's metadata; None without any."""
     record = json.loads((metadata or {}).get(b"huggingface", b"{}"))
     return class_names(record.get("info", {}).get("features", {}).get(column))
-
-
-def numbers_of_names(
-    names: Iterable[str], classes: Sequence[str], groups: LabelGroups | None, where: str
-) -> dict[str, int]:
-    """The number of the group that each name belongs to. Raises `LabelError` listing the names that belong to none."""
-    names = list(dict.fromkeys(names))
-    numbers = group_numbers(names, classes, groups)
-    if numbers is None:
-        unknown = [name for name in names if group_numbers([name], classes, groups) is None]
-        raise LabelError(
-            f"{where} has labels named {', '.join(map(repr, unknown or names))}, which are not known as names of "
-            f"{', '.join(map(repr, classes))}, or could be several of them. Rename the labels to these, or give their "
-            "numbers."
-        )
-    return numbers
 
 
 def check_label_map(

@@ -6,12 +6,12 @@ and "Not Duplicate" are one name. `SCHEMES` lists all other names that mean the 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from hc_interp.data.examples import Examples, LabelGroups, as_groups
-from hc_interp.errors import LabelError
+from hc_interp.data.label_groups import LabelGroups, as_groups
+from hc_interp.errors import DataError, LabelError
 
 Atoms = tuple[frozenset[str], ...]  # for each class of a list, the meanings that it covers
 
@@ -48,6 +48,14 @@ class Grouped(Protocol):
     def groups(self) -> LabelGroups | None: ...
     @property
     def classes(self) -> Sequence[str] | None: ...
+
+
+@runtime_checkable
+class Labelled(Grouped, Protocol):
+    """Data with a label for each row: `Examples`."""
+
+    @property
+    def label(self) -> Sequence[int] | None: ...
 
 
 def normalise(name: str) -> str:
@@ -103,7 +111,7 @@ def regrouped(model_labels: Sequence[str] | None, data: DataType) -> DataType:
     For a model with the classes "entailment" and "non-entailment", neutral and contradiction become one label. Only
     `Examples` with `classes` are merged, and only if every label of the data is part of exactly one class of the model.
     """
-    if model_labels is None or not isinstance(data, Examples) or data.classes is None or data.label is None:
+    if model_labels is None or not isinstance(data, Labelled) or data.classes is None or data.label is None:
         return data
     groups = data.groups or tuple((i,) for i in range(len(data.classes)))
     for data_atoms in _readings(data.classes):
@@ -114,7 +122,8 @@ def regrouped(model_labels: Sequence[str] | None, data: DataType) -> DataType:
             homes = [[i for i, atoms in enumerate(model_atoms) if cover <= atoms] for cover in covered]
             if len(covered) > len(model_atoms) and all(len(home) == 1 for home in homes):
                 merged = tuple(homes[label][0] for label in data.label)
-                return replace(data, label=merged, groups=None, classes=tuple(model_labels))
+                examples: Any = data  # a dataclass, which no protocol says
+                return replace(examples, label=merged, groups=None, classes=tuple(model_labels))
     return data
 
 
@@ -204,6 +213,56 @@ def group_numbers(
         if len(numbers) == len(set(names)):
             return numbers
     return None
+
+
+def is_named(labels: Iterable[Any]) -> bool:
+    """Whether all labels are texts and at least one of them is a name."""
+    texts = list(labels)
+    return all(isinstance(text, str) for text in texts) and any(map(is_name, texts))
+
+
+def numbers_of_names(
+    names: Iterable[str], classes: Sequence[str], groups: LabelGroups | None, where: str
+) -> dict[str, int]:
+    """The number of the group that each name belongs to. Raises `LabelError` listing the names that belong to none."""
+    names = list(dict.fromkeys(names))
+    numbers = group_numbers(names, classes, groups)
+    if numbers is None:
+        unknown = [name for name in names if group_numbers([name], classes, groups) is None]
+        raise LabelError(
+            f"{where} has labels named {', '.join(map(repr, unknown or names))}, which are not known as names of "
+            f"{', '.join(map(repr, classes))}, or could be several of them. Rename the labels to these, or give their "
+            "numbers."
+        )
+    return numbers
+
+
+def label_numbers(
+    labels: Iterable[Any], classes: Sequence[str] | None, groups: LabelGroups | None, where: str
+) -> tuple[int, ...]:
+    """The labels as numbers of groups, where they are given as whole numbers or as names of `classes`.
+
+    Raises `DataError` for anything else, and `LabelError` for names that are not among `classes`.
+    """
+    values = list(labels)
+    if classes is not None and is_named(values):
+        numbers = numbers_of_names(values, classes, groups, where)
+        return tuple(numbers[value] for value in values)
+    return tuple(_whole(value, where) for value in values)
+
+
+def _whole(label: Any, where: str) -> int:
+    try:
+        whole = int(label)
+        if whole == float(label):
+            return whole
+    except (TypeError, ValueError):
+        pass
+    names = "Pass classes=[...], the names of all classes in order" if isinstance(label, str) else "Map them"
+    raise DataError(
+        f"{where} holds {label!r}; expected whole numbers, each the index of a group, or names of classes. {names}, "
+        "and drop rows without a label first."
+    )
 
 
 def _belongs(meaning: frozenset[str], group: frozenset[str], whole: bool) -> bool:

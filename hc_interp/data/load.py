@@ -1,7 +1,7 @@
 """`load_task`: the tasks that have a name in the package."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.overlap import concatenate, overlap_mix, regroup, words
 from hc_interp.data.pair_rules import make_pairs, pair_kinds
 from hc_interp.data.prompts.greater_than import greater_than
-from hc_interp.data.prompts.ioi import ioi
+from hc_interp.data.prompts.ioi import NAMES, TEMPLATES, ioi
 from hc_interp.data.read_table import read_table
 from hc_interp.data.tables import (
     HANS,
@@ -48,6 +48,8 @@ def load_task(
     *,
     tokenizer: Any = None,
     template: str | None = None,
+    names: Sequence[str] | None = None,
+    templates: Sequence[str] | None = None,
 ) -> Task:
     """Load a task by name: "mnli-hans", "qqp-paws", "overlap-grammar", "ioi" or "greater_than".
 
@@ -56,7 +58,8 @@ def load_task(
     - "overlap-grammar": the package's own sentences: NLI in domain, HANS' 30 subcases, contrast pairs; needs no data.
     - "ioi" and "greater_than": the package's own prompts for language models, scored by the answers of each row, with
       contrast pairs of the usual corruptions (`data/prompts/`). They are made for `tokenizer`, a model or a tokenizer:
-      names and years are words of one token, so that all pairs are aligned.
+      names and years are words of one token, so that all pairs are aligned. "ioi" takes `names` and `templates` of
+      your own: "When {first} and {second} met, {subject} greeted", with {place} and {thing} if you like.
 
     `template` writes each pair of sentences as one prompt, which a decoder needs: "{first} Question: {second} True or
     false?". Labels stay, for a model that is loaded with a word for each (`labels=`); the `overlap` split is left out.
@@ -64,7 +67,7 @@ def load_task(
     `data_dir` is a directory of parquet files, or "hub" to download them with `datasets`. `max_per_case` is the largest
     number of examples drawn for each case (None: all). `seed` determines this draw, the `overlap` split and the
     replacement words of contrast pairs. Raises `DataError` for an unknown task, for missing or faulty files, for a
-    tokenizer that is missing or has too few words, and for a template without {first} and {second}; `LabelError` for
+    tokenizer that is missing or has too few words, and for a template that lacks its fields; `LabelError` for
     labels that contradict their names or HANS' subcases.
     """
     if name not in TASKS:
@@ -75,13 +78,24 @@ def load_task(
         )
     if max_per_case is not None and max_per_case < 1:
         raise DataError(f"max_per_case is {max_per_case}; expected 1 or more, or None for all examples.")
+    if name != "ioi" and (names is not None or templates is not None):
+        raise DataError(
+            f"names={names!r} and templates={templates!r} were given for {name!r}. Only 'ioi' takes them; a pair of "
+            "sentences is written by template=."
+        )
     if template is not None:
         check_template(template)
         if name in PROMPT_TASKS:
-            raise DataError(f"template={template!r} was given for {name!r}, whose prompts are its own. Leave it out.")
+            others = " ('ioi' takes templates=[...])" if name == "ioi" else ""
+            raise DataError(
+                f"template={template!r} was given for {name!r}, whose prompts are its own{others}. Leave it out."
+            )
         return with_template(load_task(name, data_dir, seed, max_per_case), template)
-    if name in PROMPT_TASKS:
-        return (ioi if name == "ioi" else greater_than)(tokenizer, seed, max_per_case)
+    if name == "ioi":
+        names, templates = (NAMES if names is None else names), (TEMPLATES if templates is None else templates)
+        return ioi(tokenizer, seed, max_per_case, names, templates)
+    if name == "greater_than":
+        return greater_than(tokenizer, seed, max_per_case)
     if name == "overlap-grammar":
         return _overlap_grammar(seed, max_per_case)
     if data_dir is None:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.data.frames import check_columns, check_filled, check_labels_column, check_texts
-from hc_interp.data.label_evidence import class_names, is_named, names_in_parquet, numbers_of_names
-from hc_interp.data.labels import group_numbers
+from hc_interp.data.label_evidence import class_names, names_in_parquet
+from hc_interp.data.labels import group_numbers, is_named, numbers_of_names
 from hc_interp.data.tables import Table
 from hc_interp.errors import DataError
 

@@ -11,7 +11,7 @@ from hc_interp.data.contrast import ContrastPairs, PairMaker
 from hc_interp.data.encode import TokenizingModel
 from hc_interp.data.examples import Examples, LabelGroups, as_groups
 from hc_interp.data.fitting import fitting
-from hc_interp.data.frames import examples_from_frame
+from hc_interp.data.frames import Columns, examples_from_frame
 from hc_interp.data.grammar import case_key, case_of
 from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
@@ -113,7 +113,7 @@ class Task:
         validation: TableLike | None = None,
         cases: Mapping[str, TableLike] | None = None,
         *,
-        columns: Mapping[str, str] | None = None,
+        columns: Columns | None = None,
         label_map: Mapping[object, int] | None = None,
         groups: LabelGroups | None = None,
         overlap: TableLike | None = None,
@@ -127,7 +127,8 @@ class Task:
 
         A table is a pandas frame, a `datasets.Dataset`, a list of dicts, a dict of columns, or the path of a csv, tsv,
         parquet, json or jsonl file. `columns` names the column for each of `first`, `second`, `label`, `id`, `source`,
-        `answer`, `foil` (default: the column of that name). `label_map` maps the table's labels to label numbers.
+        `answer`, `foil` (default: the column of that name), and for `units` one or a list, each the unit of its name:
+        {"first": "premise", "units": ["verb", "noun"]}. `label_map` maps the table's labels to label numbers.
         Without it, labels that are names ("entailment", or those of a `ClassLabel`) are looked up in `classes`. Raises
         `DataError` naming split, column and row; `LabelError` for names that are not among `classes`, and for labels
         that contradict their names or a case of HANS ("ln_preposition" in column "subcase" or "case").

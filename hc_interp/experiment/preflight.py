@@ -7,10 +7,10 @@ from hc_interp.data.encode import words_of
 from hc_interp.data.fitting import check_fits, count_unreadable
 from hc_interp.data.labels import regrouped, scoring_groups
 from hc_interp.data.task import Task
-from hc_interp.errors import HCError
+from hc_interp.errors import DataError, HCError
 from hc_interp.experiment.settings import RunSettings
 from hc_interp.heads.by_contrast import select_pairs
-from hc_interp.heads.evidence import case_names
+from hc_interp.heads.evidence import case_names, named_kinds
 from hc_interp.models.hooked import HookedModel
 
 
@@ -28,6 +28,12 @@ def check_task(task: Task, settings: RunSettings) -> None:
     """Raise `HCError` for a task that lacks a split or pairs that a run needs. No model is needed for this check."""
     for name in ("train", "validation", "cases"):
         split(task, name)
+    try:
+        task.case_id(settings.case)
+    except DataError as error:
+        raise DataError(
+            f"{error} Say which case's pairs the verdict is about: settings={{'case': ...}}, or --case."
+        ) from error
     task.test_pairs(settings.case, settings.test_pairs, settings.seed)
     available = sorted({kind for case in case_names(task, None) for kind in task.pair_kinds(case)})
     if not set(kinds_of(settings)) & set(available):
@@ -39,7 +45,7 @@ def check_task(task: Task, settings: RunSettings) -> None:
 
 def kinds_of(settings: RunSettings) -> tuple[str, ...]:
     """The kinds of contrast pairs that choose the generalizing heads."""
-    return tuple(kind.strip() for kind in settings.kinds.split(","))
+    return named_kinds(settings.kinds)
 
 
 def readable(model: HookedModel, task: Task, settings: RunSettings, say: Callable[[str], None]) -> Task:

@@ -264,7 +264,10 @@ def _test(
     assert generalizing is not None
     heuristic = task.heuristic_of(settings.case)
     if heuristic is None:
-        folder.say(f"premises not checked: {task.name} does not say whether a heuristic is right on {settings.case}")
+        folder.say(
+            f"premises not checked: {task.name} does not say whether a heuristic is right on {settings.case} "
+            "(heuristic= and heuristic_label= of hc.Task; prompts have none), so the verdict stays open"
+        )
     else:
         with folder.stage("checking the premises"):
             results.premises = folder.part(
@@ -328,6 +331,8 @@ def _probes(
     assert results.core is not None
     assert results.generalizing is not None
     if not results.generalizing.heads or task.overlap is None:
+        lacking = "no generalizing heads" if task.overlap is not None else f"{task.name} has no split overlap="
+        folder.say(f"no probes: {lacking}")
         return {}
     receiver = _strongest(results.generalizing)
     core = [head for head in results.core.heads if is_upstream(head, receiver)]

@@ -94,7 +94,8 @@ class RunSettings(BaseModel):
     )
     kinds: str = Field(
         default=",".join(CONTRAST_KINDS),
-        description="Kinds of contrast pairs that choose the generalizing heads, comma separated.",
+        description="Kinds of contrast pairs that choose the generalizing heads, comma separated (in Python also "
+        "a list).",
     )
     test_pairs: int = Field(
         default=128, ge=1, description="Number of contrast pairs of each kind that the verdict is based on."
@@ -105,7 +106,8 @@ class RunSettings(BaseModel):
     comparison_sets: int = Field(
         default=99,
         ge=0,
-        description="Number of sets of other heads that the premises compare the generalizing heads with. Below 20 it "
+        description="Number of sets of other heads that the premises compare the generalizing heads with: of heads "
+        "of the same layers, and 20 of any others, which decide where fewer of the same layers exist. Below 20 it "
         "stays open whether the heads carry generalization.",
     )
     premise_examples: int = Field(
@@ -132,6 +134,13 @@ class RunSettings(BaseModel):
     def _plain(cls, value: Any) -> Any:
         """The value, where a numpy number becomes a Python number."""
         return value.item() if hasattr(value, "item") else value
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """The kinds as one text, where they are given one by one, as `hc.generalizing_heads` takes them too."""
+        named = isinstance(value, list | tuple) and value and all(isinstance(kind, str) for kind in value)
+        return ",".join(value) if named else value
 
     @model_validator(mode="wrap")
     @classmethod

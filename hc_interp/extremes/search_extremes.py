@@ -158,10 +158,10 @@ def search_extremes(
         by_accuracy = epsilon is None and all_scored(model, parts)
         reads_labels = objective == "task" or by_accuracy
         folder = None
-        if resume is not None:
+        if runner.kept is not None:
             used = [*shaping(parts, with_labels=reads_labels), *(block.data for block in rows_of[SELECT].values())]
             shaped_by = settings | {"extremes": EXTREMES_VERSION, "swaps": SWAP_VERSION} | runner.shaping
-            folder = ExtremesFolder(Path(resume), digest(model, used, source, list(before), shaped_by))
+            folder = ExtremesFolder(runner.kept, digest(model, used, source, list(before), shaped_by))
             folder.check()
             folder.starts()  # raises for those of another search
         chosen = [part for group in plan.groups for part in pick(parts, group)]

@@ -147,7 +147,8 @@ def heuristic_core(
     chance = _mean([jaccard_by_chance(a, b, n_heads) for a, b in combinations(kept_heads, 2)])
     notes = ("one subnetwork is its own core",) if len(items) == 1 else ()
     if agreement > ONE_MASK:
-        notes = (_one_mask(len(items), agreement, chance),)
+        swapped = not isinstance(subnetworks, MaskSearch) or subnetworks.settings.get("exchanges") != 0
+        notes = (_one_mask(len(items), agreement, chance, swapped),)
         warn(f"{notes[0][0].upper()}{notes[0][1:]}.")
     if isinstance(subnetworks, MaskSearch) and subnetworks.far:
         notes = (*notes, subnetworks.far_in_words())
@@ -164,11 +165,12 @@ def heuristic_core(
     )
 
 
-def _one_mask(n: int, agreement: float, chance: float) -> str:
+def _one_mask(n: int, agreement: float, chance: float, swapped: bool) -> str:
+    mend = "without swaps (exchanges=0), or at a higher sparsity" if swapped else "at a higher sparsity"
     return (
         f"these {n} subnetworks are nearly one mask, so their core shows one mask and not what different subnetworks "
         f"share: the mean Jaccard of their heads is {agreement:.2f} (by chance at this sparsity {chance:.2f}; expected "
-        f"at most {ONE_MASK:g}). Search without swaps (exchanges=0), or at a higher sparsity"
+        f"at most {ONE_MASK:g}). Search {mend}"
     )
 
 

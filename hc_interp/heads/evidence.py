@@ -83,6 +83,11 @@ def evidence(name: str) -> Callable[[Method], Method]:
     return register
 
 
+def named_kinds(kinds: str | Sequence[str]) -> tuple[str, ...]:
+    """Kinds of pairs, which may be given as one text: "order,own"."""
+    return tuple(kind.strip() for kind in (kinds.split(",") if isinstance(kinds, str) else kinds))
+
+
 def method_named(name: str) -> Method:
     """The registered function. Raises `HCError` for an unknown name."""
     if name not in METHODS:

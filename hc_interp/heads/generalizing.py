@@ -13,7 +13,7 @@ from hc_interp.evaluation.evaluate import Subnetworks
 from hc_interp.heads import by_ablation, by_contrast, by_presence
 from hc_interp.heads.contrast_rule import NOT_CHECKED
 from hc_interp.heads.defaults import CONTRAST_KINDS
-from hc_interp.heads.evidence import EvidenceRequest, method_named
+from hc_interp.heads.evidence import EvidenceRequest, method_named, named_kinds
 from hc_interp.heads.sets import Heads, all_heads, head_set, n_upstream, split_relay
 from hc_interp.interventions.means import MeanActivations
 from hc_interp.models.hooked import HookedModel, Intervention
@@ -110,8 +110,9 @@ def generalizing_heads(
 
     - `"contrast"`: the effect is the head's node effect as a share of the total effect. The node effect is the change
       of the metric when the head's `z` is set to corrupt in a clean run; the total effect is the change from the clean
-      to the corrupt run. At most `max_pairs` pairs of these `kinds` are used, pooled over all cases that have such
-      pairs, as they are and reversed: a head must pass in both directions. The test flips the signs of whole sources.
+      to the corrupt run. At most `max_pairs` pairs of these `kinds` (a list, or one text: "order,own") are used, pooled
+      over all cases that have such pairs, as they are and reversed: a head must pass in both directions. The test flips
+      the signs of whole sources.
       The share must also be larger than on `"overlap"` pairs from `task.heuristic_label` to another label, of the same
       heuristics: there a word was replaced, so a head that only carries the answer has as large a share. Without such
       pairs this is not checked, and the result is `unscreened`. No head passes where the model gets both sides of fewer
@@ -133,7 +134,7 @@ def generalizing_heads(
             "alpha above 0, both below 1 (5 % is 0.05), and at least one pair."
         )
     cases = [cases] if isinstance(cases, str) else cases
-    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    kinds = named_kinds(kinds)
     before = model.check_interventions(interventions)
     core_heads = head_set(model, core, "core")
     candidates = tuple(head for head in all_heads(model) if head not in core_heads)

@@ -48,7 +48,8 @@ REASONS = {
     "few heads": "too few heads share a layer with the generalizing heads for p of D to reach significance",
     "ceiling": "the other heads follow the core almost wholly, so the generalizing heads can hardly follow it more",
     "specificity": "whether the generalizing heads follow the core more than other heads do is not settled",
-    "premises not checked": "the premises were not checked; pass task= (or premises=) to check them",
+    "premises not checked": "the premises were not checked; pass task= (or premises=), of a task that says where a "
+    "heuristic is right",
     "premise open": "not every premise is shown to hold",
     "premise fails": "a premise of the claim does not hold",
 }

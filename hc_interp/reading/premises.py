@@ -18,6 +18,7 @@ from hc_interp.reading import premise_measure as measure
 from hc_interp.reading.premise_numbers import judged
 from hc_interp.reading.premise_pieces import Measure, measured
 from hc_interp.reading.premise_result import CORE, CORE_AND_HEADS, FULL, MODELS, WITHOUT_HEADS, Premises, set_name
+from hc_interp.reading.premise_rules import MIN_SETS
 from hc_interp.reading.premise_sets import DISJOINT, WITHIN, disjoint_sets, within_layer_sets
 from hc_interp.records.pieces import Executor, Runner
 from hc_interp.records.provenance import provenance
@@ -76,9 +77,9 @@ def premises(
     - *The heads generalize* if both the signal's loss without them and its gain when the core gets them exceed, by 0.05
       of the full model's signal, the mean of comparison sets, and at most 5 % of the sets reach both. The loss must
       also be at least 0.1. Comparison sets are `n_sets` sets of as many heads in each layer, drawn from all heads
-      outside the core, and `n_disjoint` sets (20, or a quarter of `n_sets`) of heads that are neither core nor
-      generalizing. If the two kinds contradict each other, the premise is open. Disjoint sets decide where fewer than
-      20 others exist.
+      outside the core, and `n_disjoint` sets (20, or a quarter of an `n_sets` below 20) of heads that are neither
+      core nor generalizing. If the two kinds contradict each other, the premise is open. Disjoint sets decide where
+      fewer than 20 others exist. With fewer than 20 sets of either kind the premise is open.
 
     A premise holds or fails by the whole interval, at `level`, for new sources, verbs and nouns (`Units`). Rows are
     drawn by `seed`: at most `max_per_case` examples of each case, `max_pairs` pairs of each case and kind (default:
@@ -96,7 +97,8 @@ def premises(
     split or without cases, `ComponentError` for heads that are both core and generalizing. The premises do not show
     what the heads read: `reads_from` tests that.
     """
-    n_disjoint = min(DISJOINT_SETS, n_sets // 4) if n_disjoint is None else n_disjoint
+    if n_disjoint is None:  # as many as decide, where they must because too few sets within the layers exist
+        n_disjoint = DISJOINT_SETS if n_sets >= MIN_SETS else n_sets // 4
     n_donors = min(DONORS, n_sets // 10) if n_donors is None else n_donors
     max_pairs = round(PAIR_SHARE * max_per_case) if max_pairs is None else max_pairs
     max_in_domain = IN_DOMAIN_SHARE * max_per_case if max_in_domain is None else max_in_domain

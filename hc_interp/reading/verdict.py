@@ -135,7 +135,10 @@ def _sentence(verdict: Verdict) -> str:
             f"The claim does not apply to this model, since {_premises(verdict, 'fails')}; of the paths alone: {paths}."
         )
     if verdict.reason == "premises not checked":
-        return f"Open, since the premises were not checked (pass task=); of the paths alone: {paths}."
+        return (
+            "Open, since the premises were not checked (they need a task that says where a heuristic is right); of the "
+            f"paths alone: {paths}."
+        )
     if verdict.reason == "premise open":
         return f"Open, since {_premises(verdict, 'open')}; of the paths alone: {paths}."
     return f"Open: {paths}."

@@ -79,7 +79,8 @@ class Runner:
 
     @classmethod
     def of(cls, executor: Executor | None, threads: int, resume: str | Path | None) -> "Runner":
-        """With an executor and without `resume` the folder is a temporary one, which goes with the runner.
+        """Without `resume` the folder is the executor's `pieces`, if it has one (`hc.spread.slurm`: workers on other
+        machines must see it), and otherwise, with an executor, a temporary one, which goes with the runner.
 
         Raises `HCError` for arguments without meaning.
         """
@@ -93,12 +94,18 @@ class Runner:
             )
         if executor is not None:
             cache_limit()  # refuses now what would be refused in the middle
+            resume = getattr(executor, "pieces", None) if resume is None else resume
         if executor is None or resume is not None:
             return cls(executor, int(threads), None if resume is None else Path(resume))
         folder = Path(tempfile.mkdtemp(prefix="hc-interp-pieces-"))
         runner = cls(executor, int(threads), folder, temporary=True)
         weakref.finalize(runner, shutil.rmtree, folder, ignore_errors=True)
         return runner
+
+    @property
+    def kept(self) -> Path | None:
+        """The folder, unless it is temporary: what a call does in its own process is worth keeping only in this one."""
+        return None if self.temporary else self.folder
 
     @property
     def cache(self) -> ValueCache | None:

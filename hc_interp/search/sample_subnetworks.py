@@ -111,9 +111,8 @@ def sample_subnetworks(
         "rows": int(rows), "warm_up": int(warm_up), "steps": int(steps),
         "epsilon": None if epsilon is None else float(epsilon),
     }  # fmt: skip
-    folder = None if resume is None else Path(resume)
     with at_threads(runner.threads):
-        return _sampled(model, parts, means, before, settings, -(-int(sweeps) // BLOCK), folder, runner)
+        return _sampled(model, parts, means, before, settings, -(-int(sweeps) // BLOCK), runner)
 
 
 def _sampled(
@@ -123,7 +122,6 @@ def _sampled(
     before: tuple[Intervention, ...],
     settings: dict[str, Any],
     n_blocks: int,
-    resume: Path | None,
     runner: Runner,
 ) -> SubnetworkSample:
     """The sample, with `n_blocks` recorded blocks, at the present number of threads."""
@@ -134,11 +132,11 @@ def _sampled(
     by_accuracy = epsilon is None and all_scored(model, parts)
     reads_labels = objective == "task" or by_accuracy
     folder = None
-    if resume is not None:
+    if runner.kept is not None:
         used = shaping(parts, with_labels=reads_labels)
         versions = {"sample": SAMPLE_VERSION, "swaps": SWAP_VERSION}
         shaped_by = settings | versions | runner.shaping
-        folder = SampleFolder(resume, digest(model, used, source, list(before), shaped_by))
+        folder = SampleFolder(runner.kept, digest(model, used, source, list(before), shaped_by))
         folder.check()
     chosen = [part for group in plan.groups for part in pick(parts, group)]
     work = LossWork(model, chosen, source, components, objective, before, reads_labels)

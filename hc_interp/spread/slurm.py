@@ -35,11 +35,12 @@ def slurm(
 ) -> "Slurm":
     """An executor whose work is done by at most `jobs` SLURM jobs at a time. It needs `hc-interp[slurm]`.
 
-    `folder` is the folder of the pieces (`resume=`), on a disk that all nodes see. `time` is the limit of a job, in
-    minutes or as "hours:minutes:seconds" ("1-12:00:00" is a day and a half). `gpus`, `cpus` and `mem_gb` (of memory)
-    are those of one job; a piece uses as many cores as the call's `threads=`. `setup` are shell commands before the
-    work, like "module load cuda", `options` any other options of sbatch: `{"mail-type": "END"}`. `partition`,
-    `account`, `qos`, `constraint`, `exclude`, `nodelist` and `name` (of the jobs) are those of sbatch.
+    `folder` is the folder of the pieces, on a disk that all nodes see: that of a call which has no `resume=` of its
+    own. It is kept, so that a call that was stopped goes on. Give a second, other call its own `resume=`. `time` is
+    the limit of a job, in minutes or as "hours:minutes:seconds" ("1-12:00:00" is a day and a half). `gpus`, `cpus` and
+    `mem_gb` (of memory) are those of one job; a piece uses as many cores as the call's `threads=`. `setup` are shell
+    commands before the work, like "module load cuda", `options` any other options of sbatch: `{"mail-type": "END"}`.
+    `partition`, `account`, `qos`, `constraint`, `exclude`, `nodelist` and `name` (of the jobs) are those of sbatch.
     `cluster="local"` runs the jobs on this machine, to try a setup out.
 
     Nothing is sent to SLURM before a call uses the executor. A job that is preempted or out of time loses the piece
@@ -59,7 +60,7 @@ def slurm(
         "setup": list(setup) or None, "additional_parameters": options or None, "array_parallelism": int(jobs),
     }  # fmt: skip
     given = {key: value for key, value in parameters.items() if value is not None}
-    return Slurm(int(jobs), Path(folder).absolute() / LOGS, given, cluster)
+    return Slurm(int(jobs), Path(folder).absolute(), given, cluster)
 
 
 def minutes(time: int | str) -> int:
@@ -77,10 +78,14 @@ def minutes(time: int | str) -> int:
 
 
 class Slurm:
-    """SLURM jobs behind `submit`. Work that is submitted in one `batch()` becomes one job array."""
+    """SLURM jobs behind `submit`. Work that is submitted in one `batch()` becomes one job array.
 
-    def __init__(self, jobs: int, folder: Path, parameters: dict[str, Any], cluster: str = "slurm") -> None:
-        self.n_jobs, self.folder, self.parameters, self.cluster = jobs, folder, parameters, cluster
+    `pieces` is the folder of the pieces of a call without `resume=`, and `folder`, in it, that of what the jobs print.
+    """
+
+    def __init__(self, jobs: int, pieces: Path, parameters: dict[str, Any], cluster: str = "slurm") -> None:
+        self.n_jobs, self.pieces, self.parameters, self.cluster = jobs, pieces, parameters, cluster
+        self.folder = pieces / LOGS
         self._submitit = _module("submitit")
         self._made: Any = None
 
@@ -123,7 +128,8 @@ class Slurm:
 
     def __repr__(self) -> str:
         told = ", ".join(f"{key}={value}" for key, value in self.parameters.items() if key != "array_parallelism")
-        return f"Slurm(at most {self.n_jobs} jobs at a time, {told})"
+        where = " on this machine" if self.cluster == "local" else ""
+        return f"Slurm(at most {self.n_jobs} jobs at a time{where}, {told})"
 
 
 def _module(name: str) -> Any:

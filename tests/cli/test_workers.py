@@ -12,8 +12,9 @@ import torch
 from pieces_work import Inline, Squares, SquareStore
 
 import hc_interp as hc
+from hc_interp.cli.config import FILE
 from hc_interp.cli.shell import COMMANDS, kept_in_folder
-from hc_interp.cli.workers import TABLES, table_of
+from hc_interp.cli.workers import TABLES, table_of, workers
 from hc_interp.errors import HCError
 from hc_interp.progress import SILENT
 from hc_interp.records.dispatch import make_missing
@@ -61,12 +62,24 @@ def test_combinations_without_meaning_are_refused_before_a_model_is_loaded(
         ("[slurm]\ngpus = -1", r"gpus in \[slurm\] is -1\. Expected"),
         ('[slurm]\ngpus = "one"', r"gpus in \[slurm\] is 'one'\. Expected"),
         ("[slurm]\ntime = 90", r"time in \[slurm\] is 90\. Expected text"),
+        ('[slurm]\ncluster = "pbs"', r"cluster in \[slurm\] is 'pbs'\. Expected.*local"),
         ("[dask]\naddress = 5", r"address in \[dask\] is 5\. Expected text"),
     ],
 )
 def test_a_table_with_a_mistake_is_refused(text, message, config) -> None:
     with pytest.raises(HCError, match=message):
         table_of(config(text), text[1 : text.index("]")])
+
+
+def test_a_setup_may_be_tried_on_this_machine(config, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", ModuleType("submitit"))
+    token = FILE.set(config('[slurm]\ncluster = "local"\ncpus = 2'))
+    try:
+        with workers("slurm", 3, 1, tmp_path / "pieces") as executor:
+            assert (executor.cluster, executor.n_jobs, executor.pieces) == ("local", 3, tmp_path / "pieces")
+            assert "at most 3 jobs at a time on this machine, " in repr(executor)
+    finally:
+        FILE.reset(token)
 
 
 def test_a_table_of_workers_is_no_unknown_command(config, hc_interp_call, tmp_path) -> None:

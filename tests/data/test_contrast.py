@@ -236,6 +236,8 @@ def test_batches_of_different_shape_mask_or_separators(model):
         ({"clean": "text"}, DataError, "str and a Examples"),
         ({"gold": [0, 5], "groups": TWO_WAY}, LabelError, r"gold has label 5 in row 1 \(id 1\)"),
         ({"gold": [0, 0]}, LabelError, "Pair 1 has gold 0, but its clean side is labelled 1"),
+        ({"gold": ["a", "b"]}, DataError, r"gold holds 'a'; expected whole numbers.* Pass classes="),
+        ({"gold": ["y", "z"], "classes": ("x", "y")}, LabelError, "gold has labels named 'z'.*names of 'x', 'y'"),
         ({"unaligned": "ignore"}, DataError, "expected 'error' or 'drop'"),
         ({"classes": NLI, "corrupt": Examples(["a", "b"], classes=("x", "y"))}, LabelError, "one list of names"),
     ],
@@ -244,6 +246,17 @@ def test_bad_pairs(fields, error, message):
     part = Examples(["a", "b"], label=[0, 1])
     with pytest.raises(error, match=message):
         ContrastPairs(**{"clean": part, "corrupt": Examples(["a", "b"]), "gold": [0, 1], **fields})
+
+
+def test_gold_may_be_names_of_classes():
+    clean, corrupt = (Examples(["a", "b"], label=[0, 1], classes=("F", "W")) for _ in range(2))
+    assert ContrastPairs(clean, corrupt, gold=["F", "W"]).gold == (0, 1)
+    plain = Examples(["a", "b"], label=[0, 1])
+    assert ContrastPairs(plain, plain, gold=["F", "W"], classes=("F", "W")).gold == (0, 1)
+    two_way = Examples(["a", "b"], label=[0, 1], classes=NLI, groups=TWO_WAY)
+    assert ContrastPairs(two_way, two_way, gold=["entailment", "contradiction"]).gold == (0, 1)
+    with pytest.raises(LabelError, match="has gold 1, but its clean side is labelled 0"):
+        ContrastPairs(clean, corrupt, gold=["W", "W"])
 
 
 def test_rows_ids_and_classes():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hc_interp.data.examples import Examples
-from hc_interp.errors import DataError
+from hc_interp.errors import DataError, LabelError
 
 FIRST, SECOND, LABEL = ["a b", "c", "d e"], ["x", "y", "z"], [0, 1, 0]
 
@@ -49,6 +49,22 @@ def test_defaults() -> None:
     assert made(label_free, classes=np.array(["e", "n"])).classes == ("e", "n")
     assert Examples(FIRST, label=torch.tensor(LABEL)).label == (0, 1, 0)
     assert Examples(FIRST, label=[0.0, np.int8(1), True]).label == (0, 1, 1)
+
+
+def test_labels_may_be_names_of_classes() -> None:
+    nli, two_way = ["entailment", "neutral", "contradiction"], [[0], [1, 2]]
+    assert Examples(["a", "b"], label=["W", "F"], classes=["F", "W"]).label == (1, 0)
+    assert Examples(["a", "b"], label=np.array(["F", "W"]), classes=["F", "W"]).label == (0, 1)
+    assert Examples(["a", "b"], label=["neutral", "entailment"], classes=nli, groups=two_way).label == (1, 0)
+    assert Examples(["a", "b"], label=["not_entailment", "Entailment"], classes=nli, groups=two_way).label == (1, 0)
+    with pytest.raises(LabelError, match=r"Examples\.label has labels named 'X', which are not known as names of 'F'"):
+        Examples(["a", "b"], label=["F", "X"], classes=["F", "W"])
+    with pytest.raises(
+        DataError, match=r"label holds 'F'; expected whole numbers.* Pass classes=\[\.\.\.\], the names"
+    ):
+        Examples(["a"], label=["F"])
+    with pytest.raises(DataError, match=r"label holds 'F'; expected"):  # a number among names
+        Examples(["a", "b"], label=["F", 1], classes=["F", "W"])
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,47 @@ def test_names_are_those_of_one_token(names_task) -> None:
         hc.load_task("ioi", tokenizer=byte_pairs(ioi.NAMES[:5]))
 
 
+OWN_NAMES = ("Emil", "Lena", "Karl", "Otto", "Anke", "Jens", "Heike-Marie")
+OWN_TEMPLATES = (
+    "Als {first} und {second} kamen, gab {subject} es an",
+    "Dann sah {first} wie {second} an {subject}",
+)
+
+
+def test_names_and_templates_may_be_ones_own() -> None:
+    tokenizer = byte_pairs(OWN_NAMES[:6])
+    task = hc.load_task("ioi", tokenizer=tokenizer, max_per_case=30, names=OWN_NAMES, templates=OWN_TEMPLATES)
+    part = task.case("ABBA")
+    for text, (answer,), (foil,), template in zip(
+        part.first, part.answer, part.foil, part.units["template"], strict=True
+    ):
+        names = {"first": answer.strip(), "second": foil.strip(), "subject": foil.strip()}
+        assert text == template[0].format(**names)
+    assert {level for row in part.units["template"] for level in row} == set(OWN_TEMPLATES)
+    assert {word for row in part.answer for word in row} == {f" {name}" for name in OWN_NAMES[:6]}
+    assert set(part.units["place"]) == {()}  # which no template has
+    assert all(source.startswith(OWN_TEMPLATES) for source in part.source)
+    for case, kind in task.pairs:
+        assert task.pairs[case, kind].clean.spans["s2"]
+    wrong = {
+        "Als {first} und {second} kamen, gab": "one each of {first}, {second} and then {subject}",
+        "{first} und {second} kamen, und {subject}": "each after a space",
+        "Als {subject} und {first} und {second}": "and then {subject}",
+        "Als {first} und {second} und {subject} {wer}": "one each of",
+        "Als {first} und {second} und {subject} ": "no space at the end",
+    }
+    for template, message in wrong.items():
+        with pytest.raises(DataError, match=re.escape(message)):
+            hc.load_task("ioi", tokenizer=tokenizer, names=OWN_NAMES, templates=[*OWN_TEMPLATES, template])
+    for given in ({"names": "Emil"}, {"names": []}, {"templates": OWN_TEMPLATES[0]}):
+        with pytest.raises(DataError, match=f"{next(iter(given))}=.*Expected a list of texts"):
+            hc.load_task("ioi", tokenizer=tokenizer, **given)
+    with pytest.raises(DataError, match=r"3 of 3 names as one token .* needs 6\. Name others, .*names="):
+        hc.load_task("ioi", tokenizer=tokenizer, names=OWN_NAMES[:3])
+    with pytest.raises(DataError, match="Only 'ioi' takes them"):
+        hc.load_task("greater_than", tokenizer=tokenizer, names=OWN_NAMES)
+
+
 @pytest.mark.parametrize("case", ioi.CASES)
 def test_the_answer_is_the_name_that_is_said_once(names_task, case) -> None:
     part = names_task.case(case)

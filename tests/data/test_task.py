@@ -1,5 +1,6 @@
 """A task gives its splits groups and classes, finds its cases by name, and checks its pairs."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -299,6 +300,30 @@ def test_from_frames_maps_names_to_classes(classes, groups, labels, numbers):
     made = Task.from_frames("t", frame, frame, {"c": frame}, classes=classes, groups=groups, overlap=frame)
     assert made.train.label == made.validation.label == made.overlap.label == made.case("c").label == numbers
     assert made.train.groups == groups
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("columns", [None, {"first": "a"}])
+def test_a_table_that_was_read_with_the_wrong_separator_is_named(separator, columns, tmp_path):
+    path = tmp_path / "cases.csv"
+    path.write_text(f"a{separator}b\nx{separator}1\n")
+    with pytest.raises(DataError, match=re.escape(f"separated by {separator!r}: pass a frame, pd.read_csv(path, sep=")):
+        Task.from_frames("t", path, columns=columns)
+    with pytest.raises(DataError, match=r"no column 'b'; it has 'a'\. Rename the columns"):
+        Task.from_frames("t", pd.DataFrame({"a": ["x"]}), columns={"first": "a", "label": "b"})
+
+
+def test_from_frames_takes_units_from_columns():
+    cells = {"verb": ["saw", None, 3], "nouns": [["a", "b"], [], ["b"]]}
+    table = pd.DataFrame({"first": ["x", "y", "z"], "label": [0, 1, 0], **cells})
+    both = Task.from_frames("t", cases={"c": table}, columns={"units": ["verb", "nouns"]}).case("c").units
+    assert both == {"verb": (("saw",), (), ("3",)), "nouns": (("a", "b"), (), ("b",))}
+    assert Task.from_frames("t", table, columns={"units": "verb"}).train.units == {"verb": both["verb"]}
+    assert Task.from_frames("t", table).train.units is None
+    with pytest.raises(DataError, match=r"train has no column 'noun'; it has 'first'"):
+        Task.from_frames("t", table, columns={"units": ["verb", "noun"]})
+    with pytest.raises(DataError, match=r"columns names \['a', 'b'\] for 'label'\. Expected the name of one column"):
+        Task.from_frames("t", table, columns={"label": ["a", "b"]})
 
 
 def test_from_frames_names_what_it_does_not_know():

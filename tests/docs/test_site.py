@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import gallery_figures
@@ -111,6 +112,27 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     assert names == set(hc.__all__)
     row = "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, "
     assert row in reference.saved_fields()
+
+
+def test_functions_that_have_the_name_of_their_file_are_in_the_reference(monkeypatch) -> None:
+    """A reader of source files alone sees `hc.spread.slurm` as the module, and shows no function."""
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import reference
+
+    entries = dict(re.findall(r'::: (\S+)\n    options: { heading: "hc\.(\S+)"', reference.reference()))
+    shown = {name: path for path, name in entries.items()}
+    hidden = [
+        f"{package}.{name}"
+        for package in ("spread", "figures", "testbeds")
+        for name in vars(getattr(hc, package))["__all__"]
+        if (ROOT / f"hc_interp/{package}/{name}.py").exists() or (ROOT / f"hc_interp/{package}/{name}").is_dir()
+    ]
+    assert {"spread.slurm", "spread.dask", "spread.processes", "figures.circuit", "testbeds.heuristic_core"} <= {
+        *hidden
+    }
+    for name in hidden:
+        module, function = shown[name].rsplit(".", 1)
+        assert getattr(import_module(module), function) is getattr(getattr(hc, name.split(".")[0]), function)
 
 
 def test_the_gallery_has_every_figure(monkeypatch) -> None:

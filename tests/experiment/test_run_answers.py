@@ -35,7 +35,9 @@ def test_every_stage_scores_answers_against_foils(model, task, tmp_path, monkeyp
     said: list[str] = []
     found = hc.run(model, task, tmp_path / "run", settings=SMALL, say=said.append)
     assert any(line.startswith("premises not checked: ioi does not say whether a heuristic") for line in said)
+    assert "(they need a task that says where a heuristic is right)" in found.verdict.sentence()
     assert found.probes == {}
+    assert any("no probes: ioi has no split overlap=" in line for line in said)
     train = task.train.sample(24, 0)
     means = hc.mean_activations(model, task.train.sample(20, 0))
     search = hc.search_masks(model, train, 0.5, range(2), means, steps=2, exchanges=0)

@@ -24,6 +24,8 @@ from hc_interp.experiment.settings import DEMO, RunSettings
         ({"case": None}, "case=None was given. Expected text"),
         ({"demo": 1}, "demo=1 was given. Expected true or false"),
         ({"test_pair": 3}, "test_pair=3 was given.*did you mean test_pairs"),
+        ({"kinds": []}, r"kinds=\[\] was given\. Expected text"),
+        ({"kinds": ["order", 3]}, r"kinds=\['order', 3\] was given"),
         ({3: 4}, "3=4 was given, which is no setting"),
     ],
 )
@@ -48,6 +50,11 @@ def test_a_changed_copy_is_checked_and_nothing_else_changes() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         DEMO.seeds = 3  # pyright: ignore[reportAttributeAccessIssue]
     assert RunSettings(seeds=np.int64(3), sparsity=np.float32(0.5)).model_dump() == RunSettings(seeds=3).model_dump()
+
+
+def test_kinds_are_a_text_or_a_list_of_texts() -> None:
+    assert RunSettings(**{"kinds": ["order", "own"]}) == RunSettings(**{"kinds": ("order", "own")})
+    assert RunSettings(**{"kinds": ["order", "own"]}).kinds == "order,own"
 
 
 def test_help_tells_of_settings_and_results() -> None:

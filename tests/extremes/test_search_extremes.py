@@ -355,9 +355,9 @@ def test_an_end_counts_where_a_circuit_for_the_order_of_words_was_built_in():
 
 def test_workers_give_the_same_files(world, tmp_path, monkeypatch):
     monkeypatch.setattr(by_workers, "LEAST", 0)
-    executor = Inline()
+    executor = Inline(pieces=tmp_path / "spread")  # as SLURM's, whose folder is that of a call without resume=
     alone = searched(world, rounds=2, resume=tmp_path / "alone")
-    spread = searched(world, rounds=2, resume=tmp_path / "spread", executor=executor)
+    spread = searched(world, rounds=2, executor=executor)
     stores = [order.store for order in executor.orders]
     pieces = [store.piece if store.piece == "run" else store.folder.name for store in stores]
     assert pieces.count("run") == 2

@@ -117,6 +117,15 @@ def test_seeds_that_find_one_mask_are_warned_of() -> None:
     assert core.notes[0] in repr(core)
 
 
+@pytest.mark.parametrize("exchanges", [0, 4])
+def test_a_search_without_swaps_is_not_told_to_leave_them_out(exchanges) -> None:
+    search = search_of(0.1, 0.1)
+    one = replace(search, subnetworks=search.subnetworks[:1] * 2, settings={"exchanges": exchanges})
+    with pytest.warns(HCWarning, match="nearly one mask.* at a higher sparsity") as caught:
+        heuristic_core(one)
+    assert ("without swaps" in str(caught[0].message)) == (exchanges > 0)
+
+
 def test_seeds_that_differ_and_a_single_one_are_not(recwarn) -> None:
     """Heads of 6 and 7 of 8: a Jaccard of exactly 0.75 is not above it."""
     items = universe(1, 8, mlps=False)

@@ -321,9 +321,10 @@ def test_kinds_of_pairs_are_asked_for(model, task, by_contrast) -> None:
     assert found.settings["kinds"] == ("own",)
     pd.testing.assert_frame_equal(found.table, by_contrast.table)
     both = replace(task, pairs={("shifted", "order"): pairs(60, split=None), ("shifted", "own"): same})
-    assert generalizing_heads(model, both, core=CORE, kinds=("order", "own")).cases == (
-        "shifted, order",
-        "shifted, own",
-    )
+    found = generalizing_heads(model, both, core=CORE, kinds=("order", "own"))
+    assert found.cases == ("shifted, order", "shifted, own")
+    in_one_text = generalizing_heads(model, both, core=CORE, kinds="order, own")
+    assert in_one_text.settings["kinds"] == found.settings["kinds"]
+    pd.testing.assert_frame_equal(in_one_text.table, found.table)
     with pytest.raises(DataError, match=r"no order pairs.*have pairs of own: name kinds of pairs with kinds="):
         generalizing_heads(model, renamed, core=CORE)

@@ -42,6 +42,14 @@ def test_all_premises_hold_where_they_were_built_in(result) -> None:
     assert "core was given as heads, so the core alone keeps all MLPs" in result.notes[0]
 
 
+def test_20_sets_decide_also_where_few_exist_within_the_layers(world) -> None:
+    few = {"n_sets": 20, "n_disjoint": None, "max_per_case": 12, "max_in_domain": 40}
+    found = judged(replace(world, generalizing=world.generalizing[:1]), **few)
+    assert {kind: len(listed) for kind, listed in found.sets.items()} == {"within layers": 7, "disjoint": 20}
+    assert found.heads_generalize == "holds"
+    assert "only 7 sets within layers exist, so disjoint sets decide" in found.notes
+
+
 def test_the_core_of_a_sample_is_what_its_subnetworks_share(world) -> None:
     items = world.model.components
     always = [*world.core, MLP(0)]

@@ -133,3 +133,11 @@ def test_without_a_folder_workers_have_a_temporary_one(tmp_path, monkeypatch) ->
     del runner
     assert not any(tmp_path.iterdir())
     assert Runner.of(Inline(), 1, tmp_path / "mine").folder == tmp_path / "mine"
+
+
+def test_a_folder_that_the_executor_brings_is_kept(tmp_path) -> None:
+    executor = Inline(pieces=tmp_path / "brought")
+    runner = Runner.of(executor, 1, None)
+    assert (runner.folder, runner.kept, runner.temporary) == (tmp_path / "brought", tmp_path / "brought", False)
+    assert Runner.of(executor, 1, tmp_path / "mine").folder == tmp_path / "mine"
+    assert Runner.of(Inline(), 1, None).kept is None

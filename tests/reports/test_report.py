@@ -76,7 +76,8 @@ def test_it_leads_with_question_verdict_and_the_demo_notice(page, results, small
     text = page[1]
     asked = "Do the 5 generalizing heads read from the 9 heads of the heuristic core below them?"
     said = (
-        "Open, since the premises were not checked (pass task=); of the paths alone: the generalizing heads (5) depend"
+        "Open, since the premises were not checked (they need a task that says where a heuristic is right); of the "
+        "paths alone: the generalizing heads (5) depend"
     )
     assert text.index("<h1>") < text.index(asked) < text.index(said) < text.index("Demo settings.") < text.index("<nav")
     assert text.index("42.0\u00a0% [39.0, 45.0]", text.index('id="reads-from"'))

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from pieces_work import Jobs, SquareNumber, Squares, SquareStore
+from tiny import LABELS, tiny_batch, tiny_module
 
 import hc_interp as hc
 from hc_interp.errors import HCError
@@ -89,6 +90,21 @@ def test_pieces_are_dealt_to_as_many_jobs(submitit, tmp_path) -> None:
     found = dict(make_missing(work, work.keys, SquareStore(tmp_path, "settings"), Runner(executor), SILENT))
     assert [piece.value for piece in found.values()] == [float(n * n) for n in range(7)]
     assert [len(job.call[1][0].pieces) for job in AutoExecutor.made.arrays[0]] == [3, 3, 1]
+
+
+def test_a_call_without_resume_keeps_its_pieces_in_the_executors_folder(submitit, tmp_path) -> None:
+    model = hc.load(tiny_module("bert"), labels=LABELS)
+    rows, folder = tiny_batch(32), tmp_path / "pieces"
+    call = {"sparsity": 0.5, "seeds": 2, "steps": 2, "batch_size": 4, "exchanges": 0}
+    found = hc.search_masks(model, rows, **call, executor=hc.spread.slurm(2, folder))
+    assert len(list(folder.glob("run-*.json"))) == len(found.subnetworks) == 2
+    assert len(hc.spread.status(folder).finished) == 2
+    sent = AutoExecutor.made
+    again = hc.search_masks(model, rows, **call, executor=hc.spread.slurm(2, folder))
+    assert again.subnetworks == found.subnetworks
+    assert AutoExecutor.made is sent  # the second call sent nothing
+    with pytest.raises(hc.ResultError, match=r"by a search of another .* Give resume= a folder of its own"):
+        hc.search_masks(model, rows, **call | {"steps": 3}, executor=hc.spread.slurm(2, folder))
 
 
 @pytest.mark.parametrize(("given", "expected"), [(90, 90), ("1:30:00", 90), ("0:00:10", 1), ("2-00:00", 2880)])

@@ -339,7 +339,7 @@ def test_workers_that_train_and_measure_give_the_same_files(model, rows, means, 
     for path in (tmp_path / "alone").iterdir():
         assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
     assert not (tmp_path / "kept" / "losses").exists()
-    again = sample_subnetworks(model, rows, **call, resume=tmp_path / "kept", executor=(idle := Inline()))
+    again = sample_subnetworks(model, rows, **call, executor=(idle := Inline(pieces=tmp_path / "kept")))
     assert len(idle.orders) < len(pieces) / 2
     assert "run" not in {order.store.piece for order in idle.orders}
     assert again.masks.equal(alone.masks)
