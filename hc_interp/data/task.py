@@ -34,7 +34,8 @@ class Task:
 
     `heuristic[case]` says whether the shallow heuristic is right on a case, and `heuristic_label` is the label that it
     gives (word overlap says "entailment"). Cases with ids of HANS' form have both without being told. The premises of
-    a verdict need them.
+    a verdict need them. `heuristic_names[case]` names the heuristic that a case is about (default: that in an id of
+    HANS' form, or "heuristic").
 
     Raises `LabelError` for a label outside the groups and for labels that contradict a case id of HANS, `DataError` for
     an empty split and for one that is not `Examples`.
@@ -50,6 +51,7 @@ class Task:
     classes: Sequence[str] | None = None
     heuristic: Mapping[str, bool] | None = None
     heuristic_label: int | None = None
+    heuristic_names: Mapping[str, str] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _n_labels: int | None = field(init=False, repr=False, default=None)
 
@@ -113,6 +115,7 @@ class Task:
         classes: Sequence[str] | None = None,
         heuristic: Mapping[str, bool] | None = None,
         heuristic_label: int | None = None,
+        heuristic_names: Mapping[str, str] | None = None,
     ) -> Self:
         """Build a task from tables that have the same columns and labels.
 
@@ -144,18 +147,21 @@ class Task:
             classes=classes,
             heuristic=heuristic,
             heuristic_label=heuristic_label,
+            heuristic_names=heuristic_names,
         )
 
     @property
     def heuristics(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         """For each heuristic the cases where it is right and those where it is wrong.
 
-        Its name is that of HANS for cases with ids of HANS' form, else "heuristic".
+        Its name is that of `heuristic_names`, or that of HANS for cases with ids of HANS' form, else "heuristic".
         """
+        names = {case_key(case): name for case, name in (self.heuristic_names or {}).items()}
         found: dict[str, tuple[list[str], list[str]]] = {}
         for case, right in (self.heuristic or {}).items():
             parts = case_of(case)
-            found.setdefault(parts.heuristic if parts else "heuristic", ([], []))[0 if right else 1].append(case)
+            name = names.get(case_key(case), parts.heuristic if parts else "heuristic")
+            found.setdefault(name, ([], []))[0 if right else 1].append(case)
         return {name: (tuple(right), tuple(wrong)) for name, (right, wrong) in found.items()}
 
     def heuristic_of(self, case: str) -> str | None:
@@ -258,6 +264,11 @@ class Task:
             raise DataError(
                 f"heuristic= of task {self.name!r} was given without heuristic_label=, the label that the heuristic "
                 "gives. Pass both, like heuristic_label=0."
+            )
+        if unnamed := [case for case in self.heuristic_names or {} if case not in self.heuristic]:
+            raise DataError(
+                f"heuristic_names= of task {self.name!r} names {unnamed[0]!r}, of which heuristic= says nothing. Name "
+                "cases of heuristic=."
             )
         known = {cases[case_key(c)]: bool(right) for c, right in self.heuristic.items() if case_key(c) in cases}
         object.__setattr__(self, "heuristic", known)
