@@ -250,7 +250,8 @@ class _Parser:
         named = [name for group in groups for name in group]
         if amiss := [name for name in classes if named.count(name) != 1]:
             raise self.error(
-                f"groups names {amiss[0]!r} {named.count(amiss[0])} times. Expected each of classes in exactly one group."
+                f"groups names {amiss[0]!r} {named.count(amiss[0])} times. Expected each of classes in exactly one "
+                "group."
             )
         return tuple(tuple(classes.index(name) for name in group) for group in groups)
 

@@ -120,7 +120,8 @@ def test_prompts_with_answers(folder) -> None:
     )
     (folder / "t.csv").write_text("text,answer,foil\nA gave, Mary, John\n")
     (folder / "lm.toml").write_text(
-        'train = { file = "t.csv", columns = { first = "text" } }\n[[pairs]]\ncase = "c"\nkind = "names"\nfile = "p.csv"\n'
+        'train = { file = "t.csv", columns = { first = "text" } }\n[[pairs]]\ncase = "c"\nkind = "names"\n'
+        'file = "p.csv"\n'
     )
     task = hc.load_task(folder / "lm.toml")
     assert task.name == "lm"
@@ -138,7 +139,8 @@ BAD = [
     ("my_task.toml", '"train.csv"', "3", "train is 3. Expected a table"),
     ("my_task.toml", '"train.csv"', '{ separator = ";" }', "train names no file"),
     ("my_task.toml", '"train.csv"', '{ file = "train.csv", sep = ";" }', "'sep' is no key of train; expected one of"),
-    ("my_task.toml", '"train.csv"', '"trane.csv"', r"train is 'trane.csv', but there is no file .*did you mean 'train.csv'"),
+    ("my_task.toml", '"train.csv"', '"trane.csv"',
+     r"train is 'trane.csv', but there is no file .*did you mean 'train.csv'"),
     ("my_task.toml", '"train.csv"', '"my_task.toml"', r"train is 'my_task.toml'\. Expected a file that ends in .csv"),
     ("my_task.toml", '"train.csv"', '{ file = "train.csv", separator = ";;" }', "separator of train .*one character"),
     ("my_task.toml", '"train.csv"', '{ file = "train.csv", encoding = "ascii16" }', "is not ascii16 text.*encoding ="),
@@ -146,7 +148,8 @@ BAD = [
     ("my_task.toml", '"neutral", "contr', '"neutral", "neutral", "contr', "classes names 'neutral' twice"),
     ("my_task.toml", "classes = [", "classes = [3, ", "classes is .*Expected a list of texts"),
     ("my_task.toml", "train =", 'groups = [["entailment"], ["neural"]]\ntrain =', "groups names 'neural'.*'neutral'"),
-    ("my_task.toml", "train =", 'groups = [["entailment"], ["neutral"]]\ntrain =', "groups names 'contradiction' 0 times"),
+    ("my_task.toml", "train =", 'groups = [["entailment"], ["neutral"]]\ntrain =',
+     "groups names 'contradiction' 0 times"),
     ("my_task.toml", '"entailment"\ntrain', '"entailed by"\ntrain', "heuristic_label is 'entailed by'.*'entailment'"),
     ("my_task.toml", '"entailment"\ntrain', "7\ntrain", "heuristic_label is 7.*0 to 2"),
     ("my_task.toml", '"entailment"\ntrain', "true\ntrain", "heuristic_label is True"),
@@ -154,34 +157,46 @@ BAD = [
     ("my_task.toml", '[heuristics.word_overlap]\nright = ["kept"]\nwrong = ["swapped"]', "", "stands without"),
     ("my_task.toml", '["kept"]', '["kpet"]', r"\[heuristics.word_overlap\] names the case 'kpet'.*did you mean 'kept'"),
     ("my_task.toml", '["kept"]', '["kept", "swapped"]', "heuristics name case 'swapped' twice"),
-    ("my_task.toml", "wrong =", "false =", r"'false' is no key of \[heuristics.word_overlap\]; expected one of 'right'"),
+    ("my_task.toml", "wrong =", "false =",
+     r"'false' is no key of \[heuristics.word_overlap\]; expected one of 'right'"),
     ("my_task.toml", "[heuristics.word_overlap]", "[heuristics]", r"Expected \[heuristics.NAME\]"),
-    ("my_task.toml", 'case = "swapped"', 'case = "swaped"', r"\[\[pairs\]\] names the case 'swaped'.*did you mean 'swapped'"),
+    ("my_task.toml", 'case = "swapped"', 'case = "swaped"',
+     r"\[\[pairs\]\] names the case 'swaped'.*did you mean 'swapped'"),
     ("my_task.toml", 'kind = "order"', "", r"\[\[pairs\]\] number 1 lacks 'kind'"),
     ("my_task.toml", "[[pairs]]", "[pairs]", r"Write \[\[pairs\]\]"),
     ("my_task.toml", 'file = "pairs.csv"', "", "names no file. Expected file = "),
     ("my_task.toml", 'file = "pairs.csv"', 'clean = "pairs.csv"', "names clean. Expected file = "),
-    ("my_task.toml", "[[pairs]]", '[[pairs]]\ncase = "swapped"\nkind = "order"\nfile = "pairs.csv"\n[[pairs]]', "twice"),
-    ("my_task.toml", "[columns]", '[columns]\nfrist = "premise"', r"'frist' is no key of \[columns\]; did you mean 'first'"),
-    ("my_task.toml", '["verb"]', '["vreb"]', r"\[columns\] says units = 'vreb', which no table has; did you mean 'verb'"),
+    ("my_task.toml", "[[pairs]]", '[[pairs]]\ncase = "swapped"\nkind = "order"\nfile = "pairs.csv"\n[[pairs]]',
+     "twice"),
+    ("my_task.toml", "[columns]", '[columns]\nfrist = "premise"',
+     r"'frist' is no key of \[columns\]; did you mean 'first'"),
+    ("my_task.toml", '["verb"]', '["vreb"]',
+     r"\[columns\] says units = 'vreb', which no table has; did you mean 'verb'"),
     ("my_task.toml", "[columns]", '[columns]\nid = "number"', r"\[columns\] says id = 'number', which no table has"),
-    ("my_task.toml", 'first = "premise"', 'first = "premiss"', r"train.csv has no column 'premiss' \(first\); did you mean 'premise'"),
+    ("my_task.toml", 'first = "premise"', 'first = "premiss"',
+     r"train.csv has no column 'premiss' \(first\); did you mean 'premise'"),
     ("my_task.toml", '"train.csv"', '{ file = "train.csv", columns = { units = ["a"] } }', r"no column 'a' \(units\)"),
     ("my_task.toml", '"train.csv"', '{ file = "train.csv", case = "x" }', r"train.csv has no column 'case' \(case\)"),
-    ("my_task.toml", '"cases.csv"', '{ file = "cases.csv", columns = { case = "fall" } }', r"no column 'fall' \(case\)"),
+    ("my_task.toml", '"cases.csv"', '{ file = "cases.csv", columns = { case = "fall" } }',
+     r"no column 'fall' \(case\)"),
     # tables
     ("train.csv", TRAIN_HEADER := "premise,hypothesis,gold,verb", "premise;hypothesis;gold;verb",
      r"train.csv has .*seems to be separated by ';'.* Write separator = \";\"\."),
     ("train.csv", TRAIN_HEADER, "premise,gold,verb", "rows with more entries than its header"),
-    ("train.csv", "A cat ran.,", ",", r"train.csv has nothing in column 'premise', row 1 \(rows count from 0\)\. Fill it"),
+    ("train.csv", "A cat ran.,", ",",
+     r"train.csv has nothing in column 'premise', row 1 \(rows count from 0\)\. Fill it"),
     ("train.csv", "A dog ran.,neutral", "A dog ran.,", "has nothing in column 'gold', row 1"),
-    ("train.csv", "A dog ran.,neutral", "A dog ran.,neutrall", r"label 'neutrall' in column 'gold', row 1 .*did you mean 'neutral'"),
-    ("dev.tsv", "A dog ran.\tneutral", "A dog ran.\tcat", r"dev.tsv has label 'cat'.*expected one of 'entailment', 'neutral'"),
+    ("train.csv", "A dog ran.,neutral", "A dog ran.,neutrall",
+     r"label 'neutrall' in column 'gold', row 1 .*did you mean 'neutral'"),
+    ("dev.tsv", "A dog ran.\tneutral", "A dog ran.\tcat",
+     r"dev.tsv has label 'cat'.*expected one of 'entailment', 'neutral'"),
     ("cases.csv", "kept,2", ",2", "cases.csv has nothing in column 'case', row 2"),
-    ("pairs.csv", "a met b,b met a,a met b,a met b", "a met b,b met a,,a met b", "nothing in column 'corrupt_first', row 0"),
+    ("pairs.csv", "a met b,b met a,a met b,a met b", "a met b,b met a,,a met b",
+     "nothing in column 'corrupt_first', row 0"),
     ("pairs.csv", "clean_first", "clean", r"pairs.csv has no column 'clean_first' \(clean_first\)"),
     ("pairs.csv", ",gold,", ",gelb,", "says nothing of what is right on the clean sides"),
-    ("pairs.csv", "d saw c,c saw d,c saw d,neutral", "d saw c,c saw d,c saw d,neural", r"label 'neural' in column 'gold', row 1"),
+    ("pairs.csv", "d saw c,c saw d,c saw d,neutral", "d saw c,c saw d,c saw d,neural",
+     r"label 'neural' in column 'gold', row 1"),
 ]  # fmt: skip
 
 
@@ -198,7 +213,7 @@ def test_more_that_is_wrong(folder, change) -> None:
     with pytest.raises(LabelError, match=r"train.csv has label 5 in column 'gold', row 1 .*Expected 0 to 2"):
         hc.load_task(folder / "my_task.toml")
     (folder / "train.csv").write_text("premise,hypothesis,gold\n")
-    with pytest.raises(DataError, match="train.csv has no rows below its header"):
+    with pytest.raises(DataError, match=r"train.csv has no rows below its header"):
         hc.load_task(folder / "my_task.toml")
     (folder / "train.csv").write_bytes("premise,hypothesis,gold\nKöche,Köche,neutral\n".encode("latin-1"))
     with pytest.raises(DataError, match=r'train.csv is not utf-8 text.*encoding = "latin-1"'):

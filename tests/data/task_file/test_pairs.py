@@ -28,8 +28,10 @@ def test_rows_of_two_tables_meet_by_id(folder, change) -> None:
     ("before", "after", "message"),
     [
         ("swapped,2", "swapped,1", r"has the id '1' in column 'pair' more than once.*give each row an id of its own"),
-        ("swapped,2", "swapped,3", r"number 1, clean has the id '3' in row 1 of .*corrupt .* has no such id: 1 of 2 rows"),
-        ("d saw c,c saw d,neutral,swapped,2,saw\n", "", r"number 1, corrupt has the id '2' in row 1 of .*no such id: 1 of 2"),
+        ("swapped,2", "swapped,3",
+         r"number 1, clean has the id '3' in row 1 of .*corrupt .* has no such id: 1 of 2 rows"),
+        ("d saw c,c saw d,neutral,swapped,2,saw\n", "",
+         r"number 1, corrupt has the id '2' in row 1 of .*no such id: 1 of 2"),
         ("kept,2", "kept,", r"nothing in column 'pair', row 1"),
         ("swapped,1", "gone,1", r"number 1, corrupt has the id '1'"),
     ],
@@ -80,8 +82,8 @@ def test_a_source_in_both_splits_is_refused(folder, change) -> None:
         file.write('\n[[pairs]]\ncase = "kept"\nkind = "order"\nfile = "more.csv"\n')
     with pytest.raises(
         DataError,
-        match=r"2 sources of pairs are in both splits, the first: 'a met b' in 'select' \(order pairs of swapped, row 0\) "
-        r"and 'test' \(order pairs of kept, row 0\)",
+        match=r"2 sources of pairs are in both splits, the first: 'a met b' in 'select' \(order pairs of swapped, "
+        r"row 0\) and 'test' \(order pairs of kept, row 0\)",
     ):
         hc.load_task(folder / "my_task.toml")
 
