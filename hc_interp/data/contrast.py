@@ -263,8 +263,12 @@ class ContrastPairs:
         return aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
 
     def fingerprint(self) -> str:
-        """The first 16 hex digits of SHA-256 over both sides, gold, groups and kind. Results name their data by it."""
-        digest = hashlib.sha256(repr((self.gold, self.groups, self.kind)).encode())
+        """The first 16 hex digits of SHA-256 over both sides, gold, groups, kind and splits.
+
+        Results name their data by it.
+        """
+        about = (self.gold, self.groups, self.kind)
+        digest = hashlib.sha256(repr(about if self.splits is None else (*about, self.splits)).encode())
         for part in self.sides:
             digest.update(part.fingerprint().encode())
         return digest.hexdigest()[:16]

@@ -265,7 +265,8 @@ class Task:
                 f"heuristic= of task {self.name!r} was given without heuristic_label=, the label that the heuristic "
                 "gives. Pass both, like heuristic_label=0."
             )
-        if unnamed := [case for case in self.heuristic_names or {} if case not in self.heuristic]:
+        about = set(map(case_key, self.heuristic))
+        if unnamed := [case for case in self.heuristic_names or {} if case_key(case) not in about]:
             raise DataError(
                 f"heuristic_names= of task {self.name!r} names {unnamed[0]!r}, of which heuristic= says nothing. Name "
                 "cases of heuristic=."

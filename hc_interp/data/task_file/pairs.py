@@ -1,8 +1,7 @@
 """Contrast pairs of a task's file: of a table with both sides, or of two tables whose rows are matched by id."""
 
+from collections import Counter
 from collections.abc import Mapping
-
-import pandas as pd
 
 from hc_interp.data.contrast import ContrastPairs, split_of
 from hc_interp.data.examples import Examples
@@ -57,10 +56,10 @@ def _table_by_id(file: TableFile, task: Description, used: set[str]) -> Table:
     column = table.column("id", needed=True)
     assert column is not None
     table.check_filled(column)
-    ids = table.frame[column]
-    if (twice := ids[ids.duplicated()]).any():
+    ids = table.texts(column)
+    if twice := [name for name, n in Counter(ids).items() if n > 1]:
         raise DataError(
-            f"{file.path} has the id {twice.iloc[0]!r} in column {column!r} more than once. Rows of both sides are "
+            f"{file.path} has the id {twice[0]!r} in column {column!r} more than once. Rows of both sides are "
             'matched by id: give each row an id of its own, or select the rows of one case, like { file = "...", '
             'case = "..." }.'
         )
@@ -69,9 +68,10 @@ def _table_by_id(file: TableFile, task: Description, used: set[str]) -> Table:
 
 def _in_order_of(clean: Table, corrupt: Table) -> Table:
     """The corrupt table's rows in the order of the clean table's ids. Raises `DataError` for an id of one side only."""
-    ids = [list(table.frame[table.column("id")].astype(str)) for table in (clean, corrupt)]
+    ids = [table.texts(str(table.column("id"))) for table in (clean, corrupt)]
     for own, others, table, other in ((*ids, clean, corrupt), (*ids[::-1], corrupt, clean)):
-        if alone := [row for row, name in enumerate(own) if name not in set(others)]:
+        known = set(others)
+        if alone := [row for row, name in enumerate(own) if name not in known]:
             raise DataError(
                 f"{table.file.where} has the id {own[alone[0]]!r} in row {alone[0]} of {table.file.path} ({ROWS}), and "
                 f"{other.file.where} ({other.file.path}) has no such id: {len(alone)} of {len(own)} rows have no "
@@ -87,7 +87,7 @@ def _splits(table: Table) -> tuple[str, ...] | None:
     if (column := table.column("split")) is None:
         return None
     table.check_filled(column)
-    values = tuple(map(str, table.frame[column]))
+    values = tuple(table.texts(column))
     for row, value in enumerate(values):
         if value not in ("select", "test"):
             raise DataError(
@@ -102,19 +102,17 @@ def _check_no_leak(task: Description, pairs: Mapping[tuple[str, str], ContrastPa
     """Raise `DataError` for a source that some pairs have in "select" and some in "test"."""
     if all(part.splits is None for part in pairs.values()):
         return  # the hash of a source is the same everywhere
-    rows = [
-        (source, part.splits[row] if part.splits else split_of(source), f"{kind} pairs of {case}, row {row}")
-        for (case, kind), part in pairs.items()
-        for row, source in enumerate(part.sources)
-    ]
-    frame = pd.DataFrame(rows, columns=["source", "split", "row"]).drop_duplicates(["source", "split"])
-    leaks = frame[frame["source"].duplicated(keep=False)].sort_values("source", kind="stable")
-    if len(leaks):
-        first = leaks[leaks["source"] == leaks["source"].iloc[0]]
-        places = " and ".join(f"{split!r} ({row})" for split, row in zip(first["split"], first["row"], strict=True))
+    rows: dict[str, dict[str, str]] = {}  # for each source: its splits, and where each stands first
+    for (case, kind), part in pairs.items():
+        for row, source in enumerate(part.sources):
+            split = part.splits[row] if part.splits else split_of(source)
+            rows.setdefault(source, {}).setdefault(split, f"{kind} pairs of {case}, row {row}")
+    if leaks := {source: splits for source, splits in rows.items() if len(splits) > 1}:
+        first, splits = next(iter(leaks.items()))
+        places = " and ".join(f"{split!r} ({row})" for split, row in splits.items())
         raise DataError(
-            f"{task.path}: {leaks['source'].nunique()} sources of pairs are in both splits, the first: "
-            f"{leaks['source'].iloc[0]!r} in {places} ({ROWS}). Heads would be tested on sentences that chose them: "
+            f"{task.path}: {len(leaks)} sources of pairs are in both splits, the first: "
+            f"{first!r} in {places} ({ROWS}). Heads would be tested on sentences that chose them: "
             "put all pairs of a source into one split, in every table. The source of a pair is column 'source', or "
             "else the first text of its clean side; without a column 'split' it is divided by the source."
         )

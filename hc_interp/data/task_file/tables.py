@@ -79,11 +79,15 @@ class Table:
         column = self.column("case", needed=True)
         assert column is not None
         self.check_filled(column)
-        names = self.frame[column].astype(str)
+        names = self.texts(column)
         return {
-            case: Table(self.file, self.frame[names == case].reset_index(drop=True), self.task, self.used)
+            case: replace(self, frame=self.frame.loc[[name == case for name in names]].reset_index(drop=True))
             for case in dict.fromkeys(names)
         }
+
+    def texts(self, column: str) -> list[str]:
+        """A column's entries as text."""
+        return [str(value) for value in self.frame[column].tolist()]
 
     def check_filled(self, *columns: str) -> None:
         """Raise `DataError` naming the first row without an entry in one of the columns."""
@@ -115,7 +119,7 @@ class Table:
             frame = frame.assign(**{columns["label"]: self._labels(columns["label"])})
         kept = dict.fromkeys([*columns.values(), *(name for name in more if name in frame)])
         examples = examples_from_frame(
-            frame[list(kept)], str(self.file.path), columns, None, self.task.groups, self.task.classes
+            frame.loc[:, list(kept)], str(self.file.path), columns, None, self.task.groups, self.task.classes
         )
         return replace(examples, units=self.units())
 
