@@ -78,10 +78,13 @@ def test_fewer_paths_and_estimates_take_less() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "evaluate", "premises", "reads-from", "finetune", "extremes"])
-def test_a_small_task_and_a_small_model_take_less(command) -> None:
+def test_a_small_task_takes_less(command) -> None:
     small = {"task_size": TaskSize(cases=2, case_rows=8, validation=20, kinds=1)}
     given = defaults(command) | ({"steps": 100} if command == "finetune" else {})
     assert PASSES[command]({**given, **small}) < PASSES[command](given)
+    assert duration(command, {**given, "model": "a/b"}, small["task_size"]) != duration(
+        command, {**given, "model": "a/b"}
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "generalizing", "patch", "extremes"])

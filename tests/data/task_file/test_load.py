@@ -182,6 +182,8 @@ BAD = [
     # tables
     ("train.csv", TRAIN_HEADER := "premise,hypothesis,gold,verb", "premise;hypothesis;gold;verb",
      r"train.csv has .*seems to be separated by ';'.* Write separator = \";\"\."),
+    ("train.csv", TRAIN_HEADER, "premise,text,gold,verb", r"train.csv has no column 'hypothesis' \(second\)"),
+    ("train.csv", TRAIN_HEADER, "premise,hypothesis,label,verb", r"train.csv has no column 'gold' \(label\)"),
     ("train.csv", TRAIN_HEADER, "premise,gold,verb", "rows with more entries than its header"),
     ("train.csv", "A cat ran.,", ",",
      r"train.csv has nothing in column 'premise', row 1 \(rows count from 0\)\. Fill it"),
