@@ -37,7 +37,7 @@ docs-serve: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 docs-test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs/run_pages.py -n auto --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs/run_pages.py tests/docs/run_works_with.py -n auto --dist worksteal $(ARGS)
 
 dist-check:
 	$(PYTHON) tests/dist_check.py $(ARGS)

@@ -1,4 +1,8 @@
-"""Small GPT-2s that learn indirect object identification, for `ioi.py`.
+"""Small GPT-2s that learn indirect object identification, for `ioi.py` and as `zoo:tiny-ioi`.
+
+    python experiments/ioi_model.py --seed 0 --out hc_interp/models/zoo_data/tiny-ioi     # trains it again
+
+`zoo:tiny-ioi` also knows the names of `hc.load_task("ioi")`, which never occur in its training.
 
 The prompts are those of the task "ioi", with made-up names in three lists: names to train on, names that decide when
 training stops, and names that occur in neither. A name that never occurred can be copied because the word vectors are
@@ -12,8 +16,12 @@ the transpose of their values. (Starts of this form: Trockman and Kolter 2023, a
 start as usual. Which heads move the name, from where, and what tells them, is left to training.
 """
 
+import argparse
 import itertools
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +31,8 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from hc_interp.data.prompts import ioi as prompts
+from hc_interp.models.hashed_files import sha256_of
+from hc_interp.models.zoo_cards import CARD
 
 N_NAMES, N_STOP, N_NEW = 1280, 128, 128
 STEPS, BATCH, RATE, WARM_UP, CHECK, ENOUGH = 2000, 64, 2e-3, 100, 50, 0.99
@@ -40,10 +50,15 @@ NAMES = made_up_names()
 NEW, STOP, TRAINED = NAMES[:N_NEW], NAMES[N_NEW : N_NEW + N_STOP], NAMES[N_NEW + N_STOP :]
 
 
-def word_tokenizer() -> PreTrainedTokenizerFast:
-    """Every word of the prompts is one token."""
+def word_tokenizer(more_names: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Every word of the prompts is one token, and so are more names."""
     words = {word for template in prompts.TEMPLATES for word in split(template) if "{" not in word}
-    vocabulary = ["[PAD]", "[UNK]", *sorted(words | {*prompts.PLACES, *prompts.THINGS}), *NAMES]
+    vocabulary = [
+        "[PAD]",
+        "[UNK]",
+        *sorted(words | {*prompts.PLACES, *prompts.THINGS}),
+        *dict.fromkeys([*NAMES, *more_names]),
+    ]
     core = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]")
@@ -115,10 +130,12 @@ def new_module(size: int, seed: int) -> GPT2LMHeadModel:
     return module
 
 
-def train(seed: int, tokenizer: Any, *, steps: int = STEPS, report: bool = False) -> tuple[GPT2LMHeadModel, int, float]:
+def train(
+    seed: int, tokenizer: Any, *, trained: Sequence[str] = TRAINED, steps: int = STEPS, report: bool = False
+) -> tuple[GPT2LMHeadModel, int, float]:
     """The trained module, its steps, and the share of prompts with new names whose most likely word is the answer."""
     module, draws = new_module(len(tokenizer), seed), Prompts.of(tokenizer)
-    trained, stop, new = (np.array(tokenizer.convert_tokens_to_ids(names)) for names in (TRAINED, STOP, NEW))
+    known, stop, new = (np.array(tokenizer.convert_tokens_to_ids(list(names))) for names in (trained, STOP, NEW))
     rng = np.random.default_rng([seed, 1])
     held_out = [draws.draw(names, 512, np.random.default_rng([seed, 2])) for names in (stop, new)]
     parameters = [item for item in module.parameters() if item.requires_grad]
@@ -127,7 +144,7 @@ def train(seed: int, tokenizer: Any, *, steps: int = STEPS, report: bool = False
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, step / WARM_UP) * (1 + np.cos(np.pi * step / steps)) / 2
-        tokens, last, answers = draws.draw(trained, BATCH, rng)
+        tokens, last, answers = draws.draw(known, BATCH, rng)
         loss = cross_entropy(last_logits(module, tokens, last), answers)
         optimizer.zero_grad()
         loss.backward()
@@ -151,3 +168,41 @@ def share_right(module: GPT2LMHeadModel, prompts_: tuple[torch.Tensor, ...]) -> 
 def last_logits(module: GPT2LMHeadModel, tokens: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
     """Logits `[rows, vocabulary]` after the last word of each row. Padding comes later, so that no word reads it."""
     return module.lm_head(module.transformer(tokens).last_hidden_state[torch.arange(len(tokens)), last])
+
+
+def save(folder: Path, seed: int) -> dict[str, Any]:
+    """Train a model that knows the task's own names too, and write it as a model of the zoo. Returns its card."""
+    tokenizer = word_tokenizer(prompts.NAMES)
+    trained = [name for name in TRAINED if name not in prompts.NAMES]
+    module, steps, made_up = train(seed, tokenizer, trained=trained)
+    own = np.array(tokenizer.convert_tokens_to_ids(list(prompts.NAMES)))
+    right = share_right(module, Prompts.of(tokenizer).draw(own, 2048, np.random.default_rng([seed, 3])))
+    module.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()  # nothing is generated
+    tokenizer.save_pretrained(folder)
+    card = {
+        "name": "tiny-ioi", "version": "0.2.0", "licence": "MIT", "files": {},
+        "training": {
+            "script": "experiments/ioi_model.py", "seed": seed, "steps": steps, "batch": BATCH, "rate": RATE,
+            "data": f"prompts of hc.load_task('ioi') with {len(trained)} made-up names",
+        },
+        "right": {"made-up names that never occurred": made_up, "English names, which never occurred": right},
+        "limits": "It knows these six templates and nothing else. Two of four heads in each layer started able to "
+                  "compare words; see the script.",
+    }  # fmt: skip
+    card["files"] = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return card
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    print(json.dumps(save(given.out, given.seed), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ A page is run in an empty folder, its Python blocks in order in one namespace. A
 that name. In a `sh` block the lines that begin with `hc-interp` are run. A `text` block with `title="Output"` shows
 what the block before it printed: `...` stands for anything, and a number may be off by two of its last digit. Where
 training decides what comes out, the title is "Output (can differ between machines)", and anything counts as the same.
+A Python block whose title begins with "Not run here" needs a package that is no dependency; it only has to compile.
 
 `python tests/page_code.py docs/PAGE.md` runs a page and writes what came out into its output blocks.
 """
@@ -15,6 +16,7 @@ import re
 import shlex
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 import warnings
@@ -26,6 +28,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1] / "docs"
 OUTPUT = "Output"
 CAN_DIFFER = "Output (can differ between machines)"
+NOT_RUN = "Not run here"
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)(?: +title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
@@ -36,17 +39,22 @@ _LAST_DIGITS = 2
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, its title or "", its text, and the line on which the text begins."""
+    """One fenced block: its language, its title or "", its text, the line on which that begins, and its indent."""
 
     language: str
     title: str
     text: str
     line: int
     span: tuple[int, int]
+    indent: str
 
     @property
     def is_output(self) -> bool:
         return self.title in (OUTPUT, CAN_DIFFER)
+
+    @property
+    def is_run(self) -> bool:
+        return self.language in ("python", "sh") and not self.title.startswith(NOT_RUN)
 
     @property
     def commands(self) -> list[list[str]]:
@@ -69,12 +77,13 @@ def blocks(text: str) -> list[Block]:
             _without(match["indent"], match["body"]),
             text[: match.start("body")].count("\n") + 1,
             match.span("body"),
+            match["indent"],
         )
         for match in _FENCE.finditer(text)
     ]
     for before, block in zip([None, *every], every, strict=False):
-        if block.is_output and (before is None or before.is_output or before.language not in ("python", "sh")):
-            raise ValueError(f"the output on line {block.line} follows no python or sh block")
+        if block.is_output and (before is None or before.is_output or not before.is_run):
+            raise ValueError(f"the output on line {block.line} follows no python or sh block that is run")
     return every
 
 
@@ -111,12 +120,12 @@ def run_page(text: str, folder: Path, name: str = "page") -> Iterator[Printed]:
         for index, block in enumerate(every):
             after = every[index + 1] if index + 1 < len(every) else None
             shown = after if after is not None and after.is_output else None
-            if block.is_output:
+            if block.is_output or block.title.startswith(NOT_RUN):
                 continue
             if block.title:
                 Path(block.title).parent.mkdir(parents=True, exist_ok=True)
                 Path(block.title).write_text(block.text, encoding="utf-8")
-            if block.language not in ("python", "sh"):
+            if not block.is_run:
                 continue
             began = time.perf_counter()
             with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -191,7 +200,8 @@ def main(paths: Sequence[str]) -> int:
         for step in reversed(steps):
             if step.shown is not None and (not step.is_as_shown or not step.shown.text.strip()):
                 start, end = step.shown.span
-                text = f"{text[:start]}{_tidy(step.text)}\n{text[end:]}"
+                shown = textwrap.indent(f"{_tidy(step.text)}\n", step.shown.indent)
+                text = f"{text[:start]}{shown}{text[end:]}"
         path.write_text(text, encoding="utf-8")
         print(f"{path}: {sum(step.seconds for step in steps):.1f} s", flush=True)
     return failed

@@ -75,16 +75,35 @@ def reference() -> str:
     return "\n\n".join(text) + "\n"
 
 
-def saved_fields() -> str:
-    """A table of the fields of every public kind of result, as its dataclass declares them."""
-    rows = ["| kind | fields |", "| --- | --- |"]
+def result_classes() -> list[tuple[str, ast.ClassDef]]:
+    """The dataclass of every public kind of result, with the path of its name, in the order of these paths."""
+    classes = []
     for path in sorted(path for paths in public_names().values() for path in paths):
         *module, name = path.split(".")
         file = ROOT.joinpath(*module).with_suffix(".py")
         tree = ast.parse(file.read_text(encoding="utf-8")) if file.exists() else ast.Module([], [])
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.name == name and "Result" in map(ast.unparse, node.bases):
-                fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
-                names = ", ".join(f"`{field.id}`" for field in fields if isinstance(field, ast.Name))
-                rows.append(f"| [`{name}`](reference.md#{path}) | {names} |")
+                classes.append((path, node))
+    return classes
+
+
+def saved_fields() -> str:
+    """A table of the fields of every public kind of result, as its dataclass declares them."""
+    rows = ["| kind | fields |", "| --- | --- |"]
+    for path, node in result_classes():
+        fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+        names = ", ".join(f"`{field.id}`" for field in fields if isinstance(field, ast.Name))
+        rows.append(f"| [`{node.name}`](reference.md#{path}) | {names} |")
+    return "\n".join(rows)
+
+
+def result_tables() -> str:
+    """A table of what a row of `to_frame()` is, for every public kind of result: the first lines of its docstring."""
+    rows = ["| kind | its table |", "| --- | --- |"]
+    for path, node in result_classes():
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "to_frame":
+                said = " ".join(str(ast.get_docstring(item)).split("\n\n")[0].split())
+                rows.append(f"| [`{node.name}`](../reference.md#{path}) | {said} |")
     return "\n".join(rows)

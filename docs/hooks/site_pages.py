@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
-from reference import ROOT, reference, saved_fields
+from reference import ROOT, reference, result_tables, saved_fields
 
 # Where a page stands in the repository, and its name on the site.
 ELSEWHERE = {
@@ -60,4 +60,5 @@ def on_page_markdown(markdown, page, config, files):
     """A page in docs/, with its links to pages that stand elsewhere in the repository."""
     name = page.file.src_uri
     markdown = markdown.replace("<!-- fields -->", saved_fields())
+    markdown = markdown.replace("<!-- tables of results -->", result_tables())
     return markdown if page.file.generated_by else moved(markdown, f"docs/{name}", name)

@@ -16,7 +16,7 @@ from hc_interp.cli.show import Shown
 from hc_interp.cli.workers import TABLES
 from hc_interp.data.tables import PROMPT_TASKS, TASK_TABLES, TASKS
 from hc_interp.experiment.settings import PIECES
-from hc_interp.models.zoo_cards import SERIES, ZOO
+from hc_interp.models.zoo_cards import SERIES, WHOLE, ZOO
 
 LEDGER = "pieces.json"  # `records/ledger.py` says what is in it
 ABOUT = "What the package offers"
@@ -25,7 +25,8 @@ ABOUT = "What the package offers"
 @command("models", panel=ABOUT)
 def models() -> Shown:
     """List the zoo: models, which --model takes as zoo:NAME, and series of checkpoints, of which it takes a step."""
-    rows = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in ZOO.items()]
+    single = {**ZOO, **WHOLE}
+    rows = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in single.items()]
     series = [{"name": f"zoo:{name}", "description": entry.description} for name, entry in SERIES.items()]
     lines = [f"{row['name']:<20}  {row['description']}" for row in (*rows, *series)]
     lines += ["", "A series: --series zoo:NAME; one of its checkpoints: --model zoo:NAME@STEP."]

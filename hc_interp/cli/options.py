@@ -9,7 +9,7 @@ import hc_interp as hc
 from hc_interp.data.tables import TASKS
 from hc_interp.experiment.settings import RunSettings, bounds
 from hc_interp.files import check_destination
-from hc_interp.models.zoo_cards import ZOO
+from hc_interp.models.zoo_cards import MODELS
 
 PAIRS, WORK = "Pairs", "Amount of work"  # panels of --help
 DEFAULT, FIELDS = RunSettings(), RunSettings.model_fields
@@ -20,7 +20,7 @@ PANELS = {  # the panels of a run's settings; the others are in WORK
 
 
 def _models(incomplete: str) -> list[str]:
-    return [name for name in map("zoo:{}".format, ZOO) if name.startswith(incomplete)]
+    return [name for name in map("zoo:{}".format, MODELS) if name.startswith(incomplete)]
 
 
 def _tasks(incomplete: str) -> list[str]:

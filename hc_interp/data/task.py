@@ -17,6 +17,7 @@ from hc_interp.data.label_evidence import check_case_labels
 from hc_interp.data.labels import check_labels
 from hc_interp.errors import DataError, LabelError
 
+ROLES = ("order", "overlap")  # kinds of pairs that the premises ask about
 # `Examples`, or None in a task without the split. `Any` spares users, who know their task, a check at each use.
 Split = Examples | Any
 
@@ -33,12 +34,16 @@ class Task:
     all splits and pairs) is an error. `pairs` maps (case, kind) to `ContrastPairs`, or is a `PairMaker`.
 
     `heuristic[case]` says whether the shallow heuristic is right on a case, and `heuristic_label` is the label that it
-    gives (word overlap says "entailment"). Cases with ids of HANS' form have both without being told. The premises of
-    a verdict need them. `heuristic_names[case]` names the heuristic that a case is about (default: that in an id of
-    HANS' form, or "heuristic").
+    gives, as a number or as the name of a class (word overlap says "entailment"). Cases with ids of HANS' form have
+    both without being told. The premises of a verdict need them. `heuristic_names[case]` names the heuristic that a
+    case is about (default: that in an id of HANS' form, or "heuristic").
 
-    Raises `LabelError` for a label outside the groups and for labels that contradict a case id of HANS, `DataError` for
-    an empty split and for one that is not `Examples`.
+    `stands_for` says what kinds of pairs with names of your own show. "order": the heuristic is right on one side and
+    wrong on the other, and what it looks at is the same on both. "overlap": what it looks at is there on the clean side
+    alone. The premises ask about kinds of these two names, and about the kinds that stand for them.
+
+    Raises `LabelError` for a label outside the groups, for a `heuristic_label` that is none, and for labels that
+    contradict a case id of HANS, `DataError` for an empty split and for one that is not `Examples`.
     """
 
     name: str
@@ -50,7 +55,8 @@ class Task:
     pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None
     classes: Sequence[str] | None = None
     heuristic: Mapping[str, bool] | None = None
-    heuristic_label: int | None = None
+    heuristic_label: int | Any = None  # after construction a number, also where a class was named
+    stands_for: Mapping[str, str] | None = None
     heuristic_names: Mapping[str, str] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _n_labels: int | None = field(init=False, repr=False, default=None)
@@ -74,6 +80,8 @@ class Task:
                 check_case_labels([case] * len(part), part.label, part.classes, part.groups, where, part.id)
         object.__setattr__(self, "cases", cases)
         self._set_heuristic()
+        object.__setattr__(self, "heuristic_label", self._label_number(self.heuristic_label))
+        self._check_stands_for()
         self._case_ids.update({case_key(case): case for case in cases})
         if isinstance(self.pairs, Mapping):
             object.__setattr__(self, "pairs", {k: self._stamped_pairs(k, v) for k, v in self.pairs.items()})
@@ -114,7 +122,8 @@ class Task:
         pairs: Mapping[tuple[str, str], ContrastPairs] | PairMaker | None = None,
         classes: Sequence[str] | None = None,
         heuristic: Mapping[str, bool] | None = None,
-        heuristic_label: int | None = None,
+        heuristic_label: int | str | None = None,
+        stands_for: Mapping[str, str] | None = None,
         heuristic_names: Mapping[str, str] | None = None,
     ) -> Self:
         """Build a task from tables that have the same columns and labels.
@@ -147,6 +156,7 @@ class Task:
             classes=classes,
             heuristic=heuristic,
             heuristic_label=heuristic_label,
+            stands_for=stands_for,
             heuristic_names=heuristic_names,
         )
 
@@ -156,11 +166,10 @@ class Task:
 
         Its name is that of `heuristic_names`, or that of HANS for cases with ids of HANS' form, else "heuristic".
         """
-        names = {case_key(case): name for case, name in (self.heuristic_names or {}).items()}
         found: dict[str, tuple[list[str], list[str]]] = {}
         for case, right in (self.heuristic or {}).items():
             parts = case_of(case)
-            name = names.get(case_key(case), parts.heuristic if parts else "heuristic")
+            name = (self.heuristic_names or {}).get(case, parts.heuristic if parts else "heuristic")
             found.setdefault(name, ([], []))[0 if right else 1].append(case)
         return {name: (tuple(right), tuple(wrong)) for name, (right, wrong) in found.items()}
 
@@ -197,6 +206,24 @@ class Task:
         if isinstance(self.pairs, Mapping):
             return tuple(kind for name, kind in self.pairs if self.case_id(name) == case)
         return tuple(self.pairs.kinds(case))
+
+    def kind_for(self, case: str, role: str) -> str | None:
+        """The kind of a case's pairs that is called `role`, or else that `stands_for` it; None without such pairs.
+
+        Raises `DataError` for two kinds of a case that stand for the same.
+        """
+        kinds = self.pair_kinds(case)
+        own = [kind for kind in kinds if self.role_of(kind) == role]
+        if role not in kinds and len(own) > 1:
+            raise DataError(
+                f"Case {case!r} of task {self.name!r} has pairs of the kinds {', '.join(map(repr, own))}, and "
+                f"stands_for= says of each that it stands for {role!r}. Expected one: leave out the others."
+            )
+        return role if role in kinds else next(iter(own), None)
+
+    def role_of(self, kind: str) -> str:
+        """The name of a kind of pairs, or what it stands for."""
+        return (self.stands_for or {}).get(kind, kind)
 
     def contrast_pairs(self, case: str, kind: str = "order", split: str | None = None) -> ContrastPairs:
         """The pairs of one case and kind; `split` is "select" or "test" (about half of the sources each), or None: all.
@@ -273,12 +300,41 @@ class Task:
             )
         known = {cases[case_key(c)]: bool(right) for c, right in self.heuristic.items() if case_key(c) in cases}
         object.__setattr__(self, "heuristic", known)
+        if self.heuristic_names is not None:
+            names = {case_key(case): name for case, name in self.heuristic_names.items()}
+            object.__setattr__(self, "heuristic_names", {c: names[case_key(c)] for c in known if case_key(c) in names})
+
+    def _check_stands_for(self) -> None:
+        for kind, role in (self.stands_for or {}).items():
+            if role not in ROLES or kind in ROLES:
+                raise DataError(
+                    f"stands_for= of task {self.name!r} holds {kind!r}: {role!r}. Expected your own name of a kind of "
+                    "pairs, and 'order' or 'overlap': {'negation': 'order'}."
+                )
+
+    def _label_number(self, label: Any) -> int | None:
+        """The label as a number; a name is that of a class that is a label by itself."""
+        names = self._label_names()
+        if label is None or (isinstance(label, int) and not isinstance(label, bool) and not names):
+            return label
+        by_name = {name: number for number, name in enumerate(names) if name}
+        number = by_name.get(label) if isinstance(label, str) else label
+        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(names):
+            return number
+        known = ", ".join(f"{i} ({name})" if name else str(i) for i, name in enumerate(names))
+        raise LabelError(
+            f"heuristic_label={label!r} was given for task {self.name!r}. Expected one of its labels: "
+            f"{known or 'a whole number, or classes= with the names'}."
+        )
+
+    def _label_names(self) -> list[str]:
+        """For each label the class that it stands for alone; "" where it is several classes or has no name."""
+        groups = self.groups or tuple((i,) for i in range(len(self.classes or ()) or self._n_labels or 0))
+        return [self.classes[group[0]] if self.classes and len(group) == 1 else "" for group in groups]
 
     def _entailment_label(self) -> int | None:
         """The label that stands for the class "entailment" alone; None where the task does not say."""
-        groups = self.groups or tuple((i,) for i in range(len(self.classes or ())))
-        names = [[self.classes[c] for c in group] for group in groups] if self.classes else []
-        return next((label for label, group in enumerate(names) if group == ["entailment"]), None)
+        return next((label for label, name in enumerate(self._label_names()) if name == "entailment"), None)
 
     def fitting(self, model: TokenizingModel) -> Self:
         """The task without the rows that the model cannot read: rows of more tokens than its positions, or of none.

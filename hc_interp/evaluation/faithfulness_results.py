@@ -63,6 +63,7 @@ class Faithfulness(Result):
         return bootstrap(rows, gap, clusters=self.sources, seed=self.seed)
 
     def to_frame(self) -> pd.DataFrame:
+        """A row per subnetwork: each number with its interval, as the class defines them."""
         kept_metric = self._share(np.stack([self.values[name] - self.values[EMPTY] for name in self.names], axis=1))
         kl = bootstrap(np.stack([self.kl[name] for name in self.names], axis=1), clusters=self.sources, seed=self.seed)
         kept_accuracy = ratio_interval(
@@ -140,6 +141,7 @@ class FaithfulnessCurve(Result):
         return self._area(lambda curve: np.abs(1 - curve))
 
     def to_frame(self) -> pd.DataFrame:
+        """A row per size: fraction, kept (how many components), faithfulness with its interval (low, high)."""
         full, subnetworks = self._rows[:, 0], self._rows[:, 1:]
         faithfulness = ratio_interval(subnetworks, full, clusters=self.sources, seed=self.seed)
         return pd.DataFrame(

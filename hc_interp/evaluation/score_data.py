@@ -166,11 +166,11 @@ def overlap_blocks(
     return found
 
 
-def pairs_of(task: Task, cases: Sequence[str], kind: str) -> dict[str, ContrastPairs]:
-    """The pairs of this kind by case, of the cases that have such pairs."""
+def pairs_of(task: Task, cases: Sequence[str], role: str) -> dict[str, ContrastPairs]:
+    """The pairs of this kind, or of one that stands for it, by case, of the cases that have such pairs."""
     found = {}
     for case in cases:
-        if kind in task.pair_kinds(case):
+        if kind := task.kind_for(case, role):
             try:
                 found[case] = task.contrast_pairs(case, kind)
             except DataError:  # the rules prove no pair of these examples: the case then counts as one without pairs

@@ -112,8 +112,25 @@ class Scores(Result):
         It has neither a threshold nor a scale. What lowers all of a system's answers alike leaves it unchanged.
         """
         effect = self.order_effect(heuristic)
-        if effect is None:
-            return None
+        return None if effect is None else self._over_gap(effect)
+
+    def case_effect(self, heuristic: str) -> Estimate:
+        """The mean over (right case, wrong case) of mean s on the right one - mean s on the wrong one.
+
+        What separation ranks, with its size. The texts of two cases differ in more than the heuristic's being right, so
+        that order pairs say more where there are any.
+        """
+        right, wrong = (
+            average([stratified_mean({f"case {case}": self.rows[f"case {case}"].s}) for case in cases])
+            for cases in self.heuristics[heuristic]
+        )
+        return right - wrong
+
+    def case_sensitivity(self, heuristic: str) -> Estimate:
+        """The case effect over the system's own in-domain gap; NaN where the gap's interval contains 0."""
+        return self._over_gap(self.case_effect(heuristic))
+
+    def _over_gap(self, effect: Estimate) -> Estimate:
         return effect.over(self.in_domain_gap).where(np.asarray(self.interval(self.in_domain_gap).excludes(0.0)))
 
     def pull(self, heuristic: str) -> Estimate | None:
@@ -217,6 +234,7 @@ class Scores(Result):
             "separation": self.separation(heuristic), "pull": None, "in_domain_auc": self.in_domain_auc,
             "order_effect": self.order_effect(heuristic), "in_domain_gap": self.in_domain_gap,
             "order_sensitivity": self.order_sensitivity(heuristic),
+            "case_sensitivity": self.case_sensitivity(heuristic),
         }  # fmt: skip
         intervals = {name: item and self.interval(item) for name, item in estimates.items()}
         intervals["pull"] = self.pull_interval(heuristic)

@@ -57,7 +57,8 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
         plot.add_trace(trace)
     plot.update_layout(margin={"b": int(pixels(LEGEND + (0 if wide else 60) - 16))})
     title = f"The premises on {result.heuristic.replace('_', ' ')}"
-    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity"]
+    shown = ["system", "kind", "change", "n_heads", "separation", "pull", "in_domain_auc", "order_sensitivity",
+             "case_sensitivity"]  # fmt: skip
     return Figure(plot, title, _caption(result, pull), frame.loc[:, shown].to_dict("records"))
 
 
@@ -120,7 +121,7 @@ def _strips(result: Premises) -> list[dict[str, Any]]:
 def set_shares(result: Premises, change: str, kind: str) -> np.ndarray:
     """The loss or gain of each comparison set of a kind; NaN where a system has no in-domain gap."""
     frame: Any = result.set_scores.to_frame().set_index("system")
-    signal = frame["order_sensitivity"] if result.by == "order_sensitivity" else frame["separation"] - 0.5
+    signal = frame[Signals(result.set_scores, result.heuristic).by]
     sets = signal[[set_name(change, kind, i) for i in range(len(result.sets[kind]))]].to_numpy()
     return 1 - sets / signal["full"] if change == "loss" else (sets - signal["core"]) / signal["full"]
 
@@ -155,7 +156,7 @@ def _lines(pull: bool) -> list[dict[str, Any]]:
 
 
 def _signal(result: Premises) -> str:
-    return "order sensitivity" if result.by == "order_sensitivity" else "separation - 0.5"
+    return result.by.replace("_", " ")
 
 
 def _caption(result: Premises, pull: bool) -> str:

@@ -74,7 +74,7 @@ def entailment_lost(request: EvidenceRequest) -> dict[str, ContrastPairs]:
     for.
     """
     task = request.task
-    if task.heuristic_label is None or OVERLAP in request.kinds:
+    if task.heuristic_label is None or _asks_for_overlap(request):
         return {}
     asked = set(case_names(task, request.cases))
     families = [set(right + wrong) for right, wrong in task.heuristics.values()]
@@ -86,6 +86,10 @@ def entailment_lost(request: EvidenceRequest) -> dict[str, ContrastPairs]:
         return _aligned(request.model, task, chosen, OVERLAP, lambda part: _loses(part, task))
 
     return _drawn(of(name for name in names if name in near) or of(names), request.max_examples, request.seed)
+
+
+def _asks_for_overlap(request: EvidenceRequest) -> bool:
+    return OVERLAP in map(request.task.role_of, request.kinds)
 
 
 def _labels_of(part: ContrastPairs, task: Task) -> bool:
@@ -112,9 +116,9 @@ def _aligned(
     """The aligned pairs of a kind in the select split, by case, with only the `rows` asked for."""
     available = {}
     for name in cases:
-        if kind not in task.pair_kinds(name):
+        if (found := task.kind_for(name, kind)) is None:
             continue
-        part = task.contrast_pairs(name, kind).by_split("select")
+        part = task.contrast_pairs(name, found).by_split("select")
         part = part if rows is None else part.rows(rows(part))
         try:
             part = part.aligned(model) if len(part) else part
@@ -169,7 +173,7 @@ def _notes(request: EvidenceRequest, order: PairEffects, table: Any) -> Iterable
 
 
 def _why(request: EvidenceRequest) -> str:
-    if OVERLAP in request.kinds:
+    if _asks_for_overlap(request):
         return "because overlap pairs are among the pairs that chose them"
     if request.task.heuristic_label is None:
         return f"because task {request.task.name!r} has no heuristic_label"

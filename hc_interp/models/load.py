@@ -26,7 +26,8 @@ from hc_interp.models.read_at import ReadAt
 from hc_interp.models.tokenizer import given_tokenizer, read_tokenizer, with_padding
 from hc_interp.models.validate import validate
 from hc_interp.models.weight_files import check_weight_files
-from hc_interp.models.zoo import load_zoo
+from hc_interp.models.zoo import load_zoo, whole_folder
+from hc_interp.models.zoo_cards import WHOLE
 from hc_interp.torch_modes import own_torch_modes
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ def load(
 ) -> HookedModel:
     """Load a sequence classifier, a token classifier or a language model and wrap a copy of it.
 
-    `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI), a folder that
-    `save_pretrained` wrote, a hub id, or a live module. "FOLDER@STEP" is one checkpoint of a series that `hc.finetune`
-    wrote, "zoo:NAME@STEP" one of a series of the zoo. Adapters of peft (LoRA), in a folder or in a live model, are
-    merged into their base, in a copy; this needs `hc-interp[lora]`. `tokenizer` replaces the checkpoint's own. It is a
-    tokenizer of transformers or `tokenizers`, or the folder or hub id of one.
+    `source` is a model of the zoo (`"zoo:minilm-nli"`, a BERT of 6 layers x 12 heads, fine-tuned on NLI; `hc-interp
+    models` lists all), a folder that `save_pretrained` wrote, a hub id, or a live module. "FOLDER@STEP" is one
+    checkpoint of a series that `hc.finetune` wrote, "zoo:NAME@STEP" one of a series of the zoo. Adapters of peft
+    (LoRA), in a folder or in a live model, are merged into their base, in a copy; this needs `hc-interp[lora]`.
+    `tokenizer` replaces the checkpoint's own. It is a tokenizer of transformers or `tokenizers`, or the folder or hub
+    id of one.
 
     `labels` names a classifier's classes in logit order, if the checkpoint does not. A classifier on a decoder is read
     where its module reads it: at the last token that is not the `pad_token_id` of its config. For a language model
@@ -150,6 +152,9 @@ def _from_name(
 
     `tokenizer`, unless it is None, replaces the checkpoint's own.
     """
+    if isinstance(source, str) and (name := source.removeprefix("zoo:")) != source and name in WHOLE:
+        folder = str(whole_folder(name))
+        return *_from_pretrained(folder, tokenizer, dtype, adapter, family, local=True), source
     if isinstance(source, str) and source.startswith("zoo:"):
         module, zoo_tokenizer = load_zoo(source.removeprefix("zoo:"))
         return module, zoo_tokenizer if tokenizer is None else tokenizer, source

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hc_interp.errors import ModelError
-from hc_interp.models.zoo_cards import ZOO
+from hc_interp.models.zoo_cards import MODELS
 
 _HUB_ID = re.compile(r"\w[\w.-]{,95}(/\w[\w.-]{,95})?")
 # Hub ids without a user, which only the hub's first models have. Other single words are more often mistyped folders.
@@ -61,7 +61,7 @@ def _close(path: str) -> list[str]:
     parents = [parent] if not parent or os.path.isdir(parent) else _close_in(*os.path.split(parent))
     folders = [match for folder in parents for match in _close_in(folder, name)]
     bare = name if not parent else ""
-    return folders + [f"zoo:{match}" for match in difflib.get_close_matches(bare, ZOO, 3, _CLOSE)]
+    return folders + [f"zoo:{match}" for match in difflib.get_close_matches(bare, MODELS, 3, _CLOSE)]
 
 
 def _close_in(parent: str, name: str) -> list[str]:

@@ -1,9 +1,10 @@
-"""The model zoo: fine-tuned classifiers that are distributed as small differences to a public base model.
+"""The model zoo: fine-tuned classifiers as small differences to a public base, and small models that lie whole in it.
 
 A difference is one safetensors file of fp16 tensors, in the form that `low_rank.py` defines. The classifier, which the
 base lacks, is stored whole. `experiments/make_zoo.py` makes the files and their cards.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from torch import nn
 
 from hc_interp.errors import ModelError
 from hc_interp.models.bases import base_folder, no_base
-from hc_interp.models.hashed_files import read_hashed
+from hc_interp.models.hashed_files import read_hashed, sha256_of
 from hc_interp.models.low_rank import StateDict, added
 from hc_interp.models.on_base import read_base
-from hc_interp.models.zoo_cards import ZOO, ZooEntry, broken
+from hc_interp.models.zoo_cards import CARD, MODELS, WHOLE, ZOO, ZooEntry, broken
 
 
 def load_zoo(name: str) -> tuple[nn.Module, Any]:
@@ -37,6 +38,22 @@ def load_zoo(name: str) -> tuple[nn.Module, Any]:
         raise ModelError(no_base(base, f"{folder} lacks a usable config or tokenizer ({error})")) from error
     except RuntimeError as error:
         raise ModelError(broken(entry.delta_file, f"its tensors do not fit the model ({error})")) from error
+
+
+def whole_folder(name: str) -> Path:
+    """The folder of a model that the zoo has whole, after its files were checked.
+
+    Raises `ModelError` for a card that cannot be read, and for a file that is missing or has another SHA-256.
+    """
+    folder = WHOLE[name].folder
+    try:
+        files = json.loads((folder / CARD).read_text(encoding="utf-8"))["files"]
+        wrong = [file for file, sha256 in files.items() if sha256_of(folder / file) != sha256]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(broken(folder, f"a file cannot be read ({error})")) from error
+    if wrong:
+        raise ModelError(broken(folder / wrong[0], "its SHA-256 is not that of the card"))
+    return folder
 
 
 def classifier(folder: Path, labels: Sequence[str], state: StateDict) -> tuple[nn.Module, Any]:
@@ -70,7 +87,7 @@ def _entry(name: str) -> ZooEntry:
     key = name.removeprefix("zoo:")
     if key not in ZOO:
         raise ModelError(
-            f"The zoo has no model {key!r}. It has: {', '.join(sorted(ZOO))}. Pass one of these names "
+            f"The zoo has no model {key!r}. It has: {', '.join(sorted(MODELS))}. Pass one of these names "
             "('zoo:<name>' to hc.load), a directory, a hub id or a live module."
         )
     return ZOO[key]

@@ -44,8 +44,12 @@ ZOO: dict[str, ZooEntry] = {
 
 
 @dataclass(frozen=True)
-class SeriesEntry:
-    """One series of checkpoints of the zoo: its name, one line about it, and its folder."""
+class FolderEntry:
+    """A folder of the zoo: its name, one line about it, and where it is.
+
+    It holds a series of checkpoints, or one whole model as `save_pretrained` writes it, and a card with the files'
+    SHA-256.
+    """
 
     name: str
     description: str
@@ -54,20 +58,28 @@ class SeriesEntry:
 
 _TINY = "BERTs of 4 layers from random weights on the grammar: lexical overlap first, held-out constructions later"
 _MORE_SERIES = Path(__file__).parents[2] / "experiments" / "series"  # of the repository; the wheel lacks them
-SERIES: dict[str, SeriesEntry] = {
-    "tiny-overlap": SeriesEntry("tiny-overlap", f"{_TINY}; seed 0", DATA / "tiny-overlap"),
-    "tiny-overlap-1": SeriesEntry(
+SERIES: dict[str, FolderEntry] = {
+    "tiny-overlap": FolderEntry("tiny-overlap", f"{_TINY}; seed 0", DATA / "tiny-overlap"),
+    "tiny-overlap-1": FolderEntry(
         "tiny-overlap-1", f"{_TINY}; seed 1, repository only", _MORE_SERIES / "tiny-overlap-1"
     ),
-    "tiny-overlap-2": SeriesEntry(
+    "tiny-overlap-2": FolderEntry(
         "tiny-overlap-2", f"{_TINY}; seed 2, repository only", _MORE_SERIES / "tiny-overlap-2"
     ),
-    "mpnet-nli": SeriesEntry(
+    "mpnet-nli": FolderEntry(
         "mpnet-nli",
         "MPNet, 12 layers x 12 heads, on MNLI alone and then with counterexamples; its base is 438 MB; repository only",
         _MORE_SERIES / "mpnet-nli",
     ),
 }
+WHOLE: dict[str, FolderEntry] = {
+    "tiny-ioi": FolderEntry(
+        "tiny-ioi",
+        "GPT-2 of 3 layers x 4 heads that has learnt indirect object identification; 167,000 parameters",
+        DATA / "tiny-ioi",
+    )
+}
+MODELS = (*ZOO, *WHOLE)  # what "zoo:NAME" may name; a series needs a step besides
 
 
 def series_folder(name_or_folder: str | Path) -> Path:
@@ -80,7 +92,7 @@ def series_folder(name_or_folder: str | Path) -> Path:
         return Path(text).expanduser()
     name = text.removeprefix("zoo:")
     if name not in SERIES:
-        single = f" zoo:{name} is a single model: hc.load('zoo:{name}')." if name in ZOO else ""
+        single = f" zoo:{name} is a single model: hc.load('zoo:{name}')." if name in MODELS else ""
         raise ModelError(
             f"The zoo has no series {name!r}. It has: {', '.join(sorted(SERIES)) or 'none'}.{single} Pass the folder "
             "that hc.finetune wrote."

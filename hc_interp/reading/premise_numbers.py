@@ -19,20 +19,23 @@ NO_HEADS: Judgement = ("not checked", ("there are no generalizing heads",))
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """The signal of generalization of each system: order sensitivity, or separation - 0.5 without order pairs."""
+    """The signal of generalization of each system: order sensitivity, or case sensitivity without order pairs.
+
+    Both have a size. A separation has none: a core that moves s by a trifle, in steady order, would have all of it.
+    """
 
     scores: Scores
     heuristic: str
 
     @property
     def by(self) -> str:
-        return "separation" if self.scores.order_effect(self.heuristic) is None else "order_sensitivity"
+        return "case_sensitivity" if self.scores.order_effect(self.heuristic) is None else "order_sensitivity"
 
     @cached_property
     def every(self) -> Estimate:
         """The signals of all systems."""
         sensitivity = self.scores.order_sensitivity(self.heuristic)
-        return self.scores.separation(self.heuristic).plus(-0.5) if sensitivity is None else sensitivity
+        return self.scores.case_sensitivity(self.heuristic) if sensitivity is None else sensitivity
 
     def of(self, *names: str) -> Estimate:
         """The signals of these systems."""
@@ -71,11 +74,10 @@ def judged(
     """Judge the three premises. The comparison with sets uses `set_scores`, all else `scores`."""
     signals = Signals(scores, heuristic)
     separation = signals.interval(scores.separation(heuristic)[0])
-    ordered = signals.by == "order_sensitivity"
-    sensitivity = signals.interval(signals.of(FULL)[0]) if ordered else None
+    sensitivity = signals.interval(signals.of(FULL)[0])
     core, numbers = core_judged(scores, scores, CORE, heuristic)
     judgements: dict[str, Judgement] = {
-        "model_generalizes": rules.model_generalizes(separation, sensitivity),
+        "model_generalizes": rules.model_generalizes(separation, sensitivity, signals.by.replace("_", " ")),
         "core_is_heuristic": core,
         "heads_generalize": NO_HEADS,
     }
@@ -113,7 +115,7 @@ def core_judged(
         pull = Interval(value, low, high, pulls.n)
     known = auc_core.plus(-0.5) - auc_full.plus(-0.5).times(rules.DOMAIN_SHARE)
     # In a model without a signal nothing is a third of it; a core is then compared with what generalizing asks for.
-    if full.by == "order_sensitivity" and float(signal_full.value) < rules.SENSITIVITY:
+    if float(signal_full.value) < rules.SENSITIVITY:
         little = signal_core.times(-1).plus(rules.SENSITIVITY * rules.SIGNAL_SHARE)
     else:
         little = signal_full.times(rules.SIGNAL_SHARE) - signal_core

@@ -22,9 +22,9 @@ class Premises(Result):
 
     Each of `model_generalizes`, `core_is_heuristic` and `heads_generalize` is "holds", "fails", "open" or "not
     checked". `reasons` says why, by premise. `by` is the signal of generalization that decides about core and heads:
-    "order_sensitivity", or "separation" where the cases have no order pairs. `numbers` are the decisive numbers with
-    their intervals: separation, auc, pull, signal (of the full model and of the core alone), loss and gain (shares of
-    the full model's signal), and `loss_excess`, `gain_excess` over the comparison sets by kind.
+    "order_sensitivity", or "case_sensitivity" where the cases have no order pairs. `numbers` are the decisive numbers
+    with their intervals: separation, auc, pull, signal (of the full model and of the core alone), loss and gain (shares
+    of the full model's signal), and `loss_excess`, `gain_excess` over the comparison sets by kind.
 
     `scores` are the scores s of the four systems: the full model, the core alone, the core and the heads, and all but
     the heads. `set_scores` are, on fewer rows, those of the same systems and of the comparison sets (`sets`, by kind).
@@ -93,7 +93,7 @@ class Premises(Result):
 
     def sentence(self) -> str:
         """What holds and what does not, with the numbers."""
-        signal = self.by.replace("_", " ") + (" - 0.5" if self.by == "separation" else "")
+        signal = self.by.replace("_", " ")
         name = self.heuristic.replace("_", " ")
         core, full = (float(self.numbers[f"signal_{name}"].value) for name in ("core", "full"))
         share = core / full if full else np.nan

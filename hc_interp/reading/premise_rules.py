@@ -17,7 +17,7 @@ Judgement = tuple[Answer, tuple[str, ...]]
 PREMISES = ("model_generalizes", "core_is_heuristic", "heads_generalize")
 
 SEPARATION = 0.65  # the least separation of a model that generalizes
-SENSITIVITY = 0.1  # its least order sensitivity: ranks alone would take a tiny but steady difference for knowledge
+SENSITIVITY = 0.1  # its least sensitivity: ranks alone would take a tiny but steady difference for knowledge
 DOMAIN_SHARE = 0.5  # the least share of the full model's in-domain AUC - 0.5 that the core keeps
 PULL = 0.8  # the least pull of a core that follows the heuristic
 SIGNAL_SHARE = 1 / 3  # the largest share of the full model's signal that the core may have
@@ -58,14 +58,15 @@ def criterion(interval: Interval, bound: float) -> Answer:
     return "holds" if low >= bound else "fails" if high < bound else "open"
 
 
-def model_generalizes(separation: Interval, sensitivity: Interval | None = None) -> Judgement:
+def model_generalizes(separation: Interval, sensitivity: Interval, of: str) -> Judgement:
     """The full model tells cases where the heuristic is right from cases where it is wrong, and by more than a trifle.
 
-    `sensitivity` is its order sensitivity (None: there are no order pairs).
+    `sensitivity` is its order sensitivity, or case sensitivity without order pairs; `of` is the name of it.
     """
-    measured = {"the separation of the full model": (separation, SEPARATION)}
-    if sensitivity is not None:
-        measured["its order sensitivity"] = sensitivity, SENSITIVITY
+    measured = {
+        "the separation of the full model": (separation, SEPARATION),
+        f"its {of}": (sensitivity, SENSITIVITY),
+    }
     answers: list[Answer] = [criterion(interval, bound) for interval, bound in measured.values()]
     words = {"holds": "at least", "fails": "below", "open": "not clearly on one side of"}
     reasons = tuple(

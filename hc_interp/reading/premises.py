@@ -64,14 +64,15 @@ def premises(
     system lacks is replaced by `means`: mean activations, 0 or donors. `core` is a `HeuristicCore`, a sample (its
     shared core), a `Subnetwork`, or a list of components; for a list of heads alone all MLPs are kept.
 
-    - *The model generalizes* if its separation is at least 0.65 and its order sensitivity (below) at least 0.1.
+    - *The model generalizes* if its separation is at least 0.65 and its signal (below) at least 0.1.
       Separation is the chance that s is higher where the heuristic is right than where it is wrong, over cases of one
       heuristic (`heuristic`; by default the task's only one, or "lexical_overlap").
     - *The core is heuristic* if (a) its in-domain AUC - 0.5 is at least half of the full model's, (b) its pull, the
       share of overlap pairs in which s falls when the overlap is broken, is at least 0.8, and (c) its signal is at most
       a third of the full model's. The signal is the order sensitivity: the mean over order pairs, which differ in
       word order alone, of s(side where the heuristic is right) - s(other side), divided by the mean difference of s
-      between the labels in domain. Without order pairs it is separation - 0.5.
+      between the labels in domain. Without order pairs it is the case sensitivity: the mean of s over cases where the
+      heuristic is right less that over cases where it is wrong, divided in the same way.
     - *The heads generalize* if both the signal's loss without them and its gain when the core gets them exceed, by 0.05
       of the full model's signal, the mean of comparison sets, and at most 5 % of the sets reach both. The loss must
       also be at least 0.1. Comparison sets are `n_sets` sets of as many heads in each layer, drawn from all heads

@@ -110,7 +110,7 @@ def search_masks(
     }  # fmt: skip
     with at_threads(runner.threads):
         source = mean_activations(model, parts, interventions=before) if means is None else means
-    name = fingerprint(parts)
+    of_data = fingerprint(parts)
     shared = {} if set(vary) == set(STREAMS) else {"first": seeds[0]}  # runs then depend on the first seed too
     shared |= {"trades": SWAP_VERSION} if exchanges else {}  # the old word, so that folders of old runs still match
     folder = None
@@ -144,7 +144,7 @@ def search_masks(
         exchanges=_stacked([run.exchanges for run in runs], ROUNDS),
         settings=settings
         | {"held_out": len(plan.held_out), "train": len(plan.train[streams[seeds[0]].run_seed("data")])},
-        provenance=provenance(model, name, means=source, interventions=list(before), seeds=list(seeds), **settings),
+        provenance=provenance(model, of_data, means=source, interventions=list(before), seeds=list(seeds), **settings),
     )
     search.warn_of_far()
     return search

@@ -400,3 +400,54 @@ def test_heuristics_have_the_names_that_are_given():
     assert named.heuristic_of("y1") == "negation"
     with pytest.raises(DataError, match=r"heuristic_names= of task 't' names 'y2', of which heuristic= says nothing"):
         Task("t", **given, heuristic_names={"y2": "length"})
+
+
+@pytest.mark.parametrize(
+    ("more", "label", "number"),
+    [
+        ({"classes": ["F", "W"]}, "W", 1),
+        ({"classes": ["F", "W"]}, 0, 0),
+        ({"classes": NLI, "groups": TWO_WAY}, "entailment", 0),
+        ({"classes": NLI, "groups": TWO_WAY}, 1, 1),
+        ({}, 1, 1),
+    ],
+)
+def test_the_label_of_the_heuristic_is_a_number_or_the_name_of_a_class(more, label, number) -> None:
+    rows = Examples(["a", "b"], ["c", "d"], [1, 0])
+    task = Task("own", cases={"kept": rows}, heuristic={"kept": True}, heuristic_label=label, **more)
+    assert task.heuristic_label == number
+    assert replace(task).heuristic_label == number
+
+
+@pytest.mark.parametrize(
+    ("more", "label", "known"),
+    [
+        ({"classes": ["F", "W"]}, "X", r"0 \(F\), 1 \(W\)"),
+        ({"classes": ["F", "W"]}, 2, r"0 \(F\), 1 \(W\)"),
+        ({"classes": ["F", "W"]}, -1, r"0 \(F\), 1 \(W\)"),
+        ({"classes": ["F", "W"]}, True, r"0 \(F\), 1 \(W\)"),
+        ({"classes": NLI, "groups": TWO_WAY}, "neutral", r"0 \(entailment\), 1"),  # it is half of a label
+        ({}, 7, "0, 1"),
+        ({}, "W", "0, 1"),
+    ],
+)
+def test_a_label_of_the_heuristic_that_is_none_is_refused(more, label, known) -> None:
+    rows = Examples(["a", "b"], ["c", "d"], [1, 0])
+    with pytest.raises(LabelError, match=rf"heuristic_label={label!r} .*one of its labels: {known}\."):
+        Task("own", cases={"kept": rows}, heuristic={"kept": True}, heuristic_label=label, **more)
+
+
+def test_kinds_of_own_names_stand_for_those_that_premises_ask_about() -> None:
+    part = swaps()
+    pairs = {("kept", kind): ContrastPairs(part, part, part.label) for kind in ("negated", "cut", "other")}
+    task = Task("own", cases={"kept": part}, pairs=pairs, stands_for={"negated": "order", "cut": "overlap"})
+    assert [task.kind_for("kept", role) for role in ("order", "overlap", "other", "none")] == [
+        "negated", "cut", "other", None,
+    ]  # fmt: skip
+    named = replace(task, pairs=pairs | {("kept", "order"): ContrastPairs(part, part, part.label)})
+    assert named.kind_for("kept", "order") == "order"
+    with pytest.raises(DataError, match=r"kinds 'negated', 'other'.*stands for 'order'.*leave out the others"):
+        replace(task, stands_for={"negated": "order", "other": "order"}).kind_for("kept", "order")
+    for wrong in ({"negated": "words"}, {"order": "overlap"}):
+        with pytest.raises(DataError, match="your own name of a kind of pairs, and 'order' or 'overlap'"):
+            replace(task, stands_for=wrong)

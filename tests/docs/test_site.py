@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, pages, run_page, same
+from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, main, pages, run_page, same
 
 import hc_interp as hc
 from hc_interp.cli.shell import COMMANDS
@@ -72,6 +72,20 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     assert row in reference.saved_fields()
 
 
+def test_every_kind_of_result_says_what_its_table_has(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import reference
+
+    kinds = {name for name in hc.__all__ if name != "Result" and _is_result(getattr(hc, name))}
+    rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\S+\) \| (.+) \|$", reference.result_tables(), re.MULTILINE))
+    assert set(rows) == kinds
+    assert [name for name, said in rows.items() if said == "None" or "|" in said] == []
+
+
+def _is_result(item) -> bool:
+    return isinstance(item, type) and issubclass(item, hc.Result)
+
+
 def test_a_page_runs_block_by_block_in_one_folder(tmp_path) -> None:
     page = """
 ```csv title="rows.csv"
@@ -104,6 +118,14 @@ echo lines of other programs are not run
     assert steps[0].shown.text == "a,b\n 0.12\n"
 
 
+def test_a_block_that_needs_another_package_is_marked_and_not_run(tmp_path) -> None:
+    page = '```python title="Not run here: needs pyvene"\nimport no_such_package\n```\n\n```python\nprint(1)\n```\n'
+    assert [step.text for step in run_page(page, tmp_path)] == ["1\n"]
+    assert [path.name for path in tmp_path.iterdir()] == [".code"]
+    with pytest.raises(ValueError, match="line 6 follows no python or sh block that is run"):
+        blocks(page.split("```python\n")[0] + '```text title="Output"\n1\n```\n')
+
+
 def test_output_that_can_differ_must_only_be_there(tmp_path) -> None:
     page = """```python
 print({})
@@ -119,6 +141,14 @@ print({})
         assert step.is_as_shown is is_as_shown
 
 
+def test_output_in_a_tab_is_written_with_its_indent(tmp_path) -> None:
+    page = tmp_path / "page.md"
+    before = '=== "tab"\n\n    ```python\n    print("a\\n  b")\n    ```\n\n    ```text title="Output"\n'
+    page.write_text(before + "    ```\n")
+    assert main([str(page)]) == 0
+    assert page.read_text() == before + "    a\n      b\n    ```\n"
+
+
 def test_an_error_on_a_page_names_its_line(tmp_path) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         list(run_page("\n\n```python\nx = 1\nx / 0\n```\n", tmp_path))
@@ -131,7 +161,7 @@ def test_a_command_that_fails_fails_the_page(tmp_path) -> None:
 
 
 def test_output_without_code_is_refused() -> None:
-    with pytest.raises(ValueError, match="line 2 follows no python or sh block"):
+    with pytest.raises(ValueError, match="line 2 follows no python or sh block that is run"):
         blocks('```text title="Output"\nx\n```\n')
 
 

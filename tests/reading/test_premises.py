@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from good_sample import good_sample
 
@@ -11,6 +12,7 @@ from hc_interp.errors import ComponentError, DataError, HCError
 from hc_interp.evaluation.scores import IN_DOMAIN
 from hc_interp.figures.premises import set_shares
 from hc_interp.heads.sets import all_heads
+from hc_interp.reading.premise_numbers import core_judged
 
 FEW = {"n_sets": 26, "n_disjoint": 20, "max_per_case": 60, "max_in_domain": 80, "set_share": 0.5, "batch_size": 64}
 
@@ -98,14 +100,58 @@ def test_it_is_read_back_and_shown(result, tmp_path) -> None:
     assert "core is heuristic: holds" in repr(result)
 
 
-def test_without_order_pairs_separation_decides(world) -> None:
+def test_without_order_pairs_the_cases_decide_by_a_number_that_has_a_size(world) -> None:
     pairs = {names: part for names, part in world.task.pairs.items() if names[1] == "overlap"}
     found = hc.premises(
         world.model, replace(world.task, pairs=pairs), world.core, world.generalizing, world.means, **FEW, n_donors=0
     )
-    assert found.by == "separation"
-    full, core = (found.scores.separation("heuristic").value[i] - 0.5 for i in (0, 1))
+    assert found.by == "case_sensitivity"
+    s = {name: part.s for name, part in found.scores.rows.items()}
+    gold = found.scores.rows["in domain"].gold
+    (right, wrong) = found.scores.heuristics["heuristic"]
+    full, core = (
+        (
+            np.mean([s[f"case {case}"][i].mean() for case in right])
+            - np.mean([s[f"case {case}"][i].mean() for case in wrong])
+        )
+        / (s["in domain"][i][gold].mean() - s["in domain"][i][~gold].mean())
+        for i in (0, 1)
+    )
     assert found.numbers["signal"].value == pytest.approx(full / 3 - core)
+    assert "its case sensitivity" in " ".join(found.reasons["model_generalizes"])
+
+
+def test_a_steady_trifle_is_no_generalization(world) -> None:
+    """A core that tells the cases by a thousandth of what the full model does, but always in the right order."""
+    pairs = {names: part for names, part in world.task.pairs.items() if names[1] == "overlap"}
+    found = hc.premises(
+        world.model, replace(world.task, pairs=pairs), world.core, world.generalizing, world.means, **FEW, n_donors=0
+    )
+    rows = dict(found.scores.rows)
+    for side, cases in zip((1, -1), found.scores.heuristics["heuristic"], strict=True):
+        for case in cases:
+            part = rows[f"case {case}"]
+            s = part.s.copy()
+            s[1] = side * 0.001 * (1 + np.arange(s.shape[1]) / s.shape[1])
+            rows[f"case {case}"] = replace(part, s=s)
+    scores = replace(found.scores, rows=rows)
+    assert scores.separation("heuristic").value[1] == 1.0
+    (answer, reasons), _ = core_judged(scores, scores, "core", "heuristic")
+    assert answer != "fails"
+    assert "(holds)" in reasons[-1]
+
+
+def test_pairs_of_own_names_decide_as_the_kinds_that_they_stand_for(world) -> None:
+    names = {"order": "word order", "overlap": "broken"}
+    pairs = {(case, names[kind]): replace(part, kind=names[kind]) for (case, kind), part in world.task.pairs.items()}
+    renamed = replace(world.task, pairs=pairs, stands_for={names[kind]: kind for kind in names})
+    asked = {"n_donors": 0, **FEW}
+    here, there = (
+        hc.premises(world.model, task, world.core, world.generalizing, world.means, **asked)
+        for task in (world.task, renamed)
+    )
+    assert there.by == "order_sensitivity"
+    assert (there.sentence(), there.reasons) == (here.sentence(), here.reasons)
 
 
 def test_without_heads_or_overlap_pairs_nothing_is_claimed(world) -> None:

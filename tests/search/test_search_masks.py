@@ -12,6 +12,7 @@ from hc_interp.components import MLP, Head
 from hc_interp.data.batch import Batch
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
+from hc_interp.data.parts import as_parts, fingerprint
 from hc_interp.errors import DataError, HCError, HCWarning, InterventionError, ResultError, SearchError
 from hc_interp.evaluation.evaluate import named_subnetworks
 from hc_interp.heads.core import heuristic_core
@@ -390,6 +391,11 @@ def test_resumes_after_a_kill_with_the_same_result(tmp_path, planted_model, rows
     assert torch.equal(again.kl_per_example, whole.kl_per_example)
     assert again.history.equals(whole.history)
     assert again.exchanges.equals(whole.exchanges)
+    read = search([0, 1], resume=tmp_path / "runs")
+    assert len(calls) == 4
+    assert whole.provenance["data"] == fingerprint(as_parts(rows))
+    files = [found.save(tmp_path / "found.json").read_bytes() for found in (whole, again, read)]
+    assert files[0] == files[1] == files[2]
     more = search([1, 2], resume=tmp_path / "runs")
     assert len(calls) == 6
     assert torch.equal(more.log_alpha[0], whole.log_alpha[1])

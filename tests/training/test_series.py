@@ -117,7 +117,7 @@ def test_a_step_without_a_checkpoint_is_refused(step, finished) -> None:
 
 
 def test_a_series_of_the_zoo_is_found_by_name(finished, monkeypatch) -> None:
-    monkeypatch.setattr(zoo_cards, "SERIES", {"mine": zoo_cards.SeriesEntry("mine", "a test", finished.folder)})
+    monkeypatch.setattr(zoo_cards, "SERIES", {"mine": zoo_cards.FolderEntry("mine", "a test", finished.folder)})
     assert hc.load_series("zoo:mine").steps == finished.steps
     assert same(weights(hc.load("zoo:mine@4")), weights(finished[4]))
     with pytest.raises(ModelError, match="It has: mine"):
@@ -125,7 +125,7 @@ def test_a_series_of_the_zoo_is_found_by_name(finished, monkeypatch) -> None:
 
 
 def test_a_series_that_only_the_repository_holds_is_named(tmp_path, monkeypatch) -> None:
-    entry = zoo_cards.SeriesEntry("mine", "a test", tmp_path / "missing")
+    entry = zoo_cards.FolderEntry("mine", "a test", tmp_path / "missing")
     monkeypatch.setattr(zoo_cards, "SERIES", {"mine": entry})
     with pytest.raises(ModelError, match="does not come with the installed package"):
         hc.load_series("zoo:mine")

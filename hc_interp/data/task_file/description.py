@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hc_interp.data.task import ROLES
 from hc_interp.errors import DataError
 
 SPLITS = ("train", "validation", "overlap")
 KEYS = ("name", *SPLITS, "cases", "pairs", "columns", "separator", "encoding", "classes", "groups", "heuristics",
         "heuristic_label")  # fmt: skip
 FILE_KEYS = ("file", "columns", "separator", "encoding", "case")
-PAIR_KEYS = ("case", "kind", "file", "clean", "corrupt", "columns", "separator", "encoding")
+PAIR_KEYS = ("case", "kind", "stands_for", "file", "clean", "corrupt", "columns", "separator", "encoding")
 SIDES = ("clean", "corrupt")
 SIDE_FIELDS = ("first", "second", "answer", "foil")
 SIDE_COLUMNS = (*(f"{side}_{name}" for side in SIDES for name in SIDE_FIELDS), "gold", "corrupt_label")
@@ -39,10 +40,14 @@ class TableFile:
 
 @dataclass(frozen=True)
 class PairsEntry:
-    """One `[[pairs]]` of a task's file: a single table `both`, or a table for each side, matched by id."""
+    """One `[[pairs]]` of a task's file: a single table `both`, or a table for each side, matched by id.
+
+    `stands_for` is what a kind of one's own shows, "order" or "overlap" (`Task.stands_for`).
+    """
 
     case: str
     kind: str
+    stands_for: str | None
     both: TableFile | None
     clean: TableFile | None
     corrupt: TableFile | None
@@ -159,6 +164,12 @@ class _Parser:
                 f"[[pairs]] gives {twice[1]!r} pairs of case {twice[0]!r} twice. Give one table of them; its column "
                 "'split' may say which are for 'select' and which for 'test'."
             )
+        for entry in found.pairs:
+            roles = {other.stands_for for other in found.pairs if other.kind == entry.kind}
+            if len(roles) > 1:
+                raise self.error(
+                    f"[[pairs]] say different stands_for of the kind {entry.kind!r}. Say the same each time."
+                )
         return found
 
     def table(self, value: Any, where: str) -> TableFile:
@@ -220,7 +231,18 @@ class _Parser:
             return self.table({**shared, **own} if isinstance(own, Mapping) else own, f"{where}, {key}")
 
         case, kind = (self.text(given[name], f"{name} of {where}") for name in ("case", "kind"))
-        return PairsEntry(case, kind, table("file"), table("clean"), table("corrupt"))
+        return PairsEntry(
+            case, kind, self.stands_for(given, kind, where), table("file"), table("clean"), table("corrupt")
+        )
+
+    def stands_for(self, given: Mapping[str, Any], kind: str, where: str) -> str | None:
+        role = given.get("stands_for")
+        if role is not None and (role not in ROLES or kind in ROLES):
+            raise self.error(
+                f"stands_for of {where} is {role!r}, and kind is {kind!r}. Expected 'order' or 'overlap' for a kind that "
+                "has a name of your own."
+            )
+        return role
 
     def columns(self, value: Any, where: str) -> dict[str, Any]:
         given = self.checked(value, COLUMNS, where)

@@ -8,12 +8,11 @@ from typing import Any
 from hc_interp.data.contrast import ContrastPairs
 from hc_interp.data.examples import Examples
 from hc_interp.data.grammar import case_key
-from hc_interp.data.labels import group_numbers
 from hc_interp.data.task import Task
 from hc_interp.data.task_file.description import Description, TableFile, near, read_description
 from hc_interp.data.task_file.pairs import read_pairs
 from hc_interp.data.task_file.tables import Table
-from hc_interp.errors import DataError, LabelError
+from hc_interp.errors import DataError
 
 
 def load_task_file(path: str | Path, seed: int = 0, max_per_case: int | None = None) -> Task:
@@ -41,6 +40,7 @@ def load_task_file(path: str | Path, seed: int = 0, max_per_case: int | None = N
         groups=description.groups,
         pairs=pairs or None,
         classes=description.classes,
+        stands_for={entry.kind: entry.stands_for for entry in description.pairs if entry.stands_for} or None,
         **splits,
         **_heuristics(description),
     )
@@ -112,29 +112,4 @@ def _heuristics(description: Description) -> dict[str, Any]:
         for case in cases
     }
     names = {case: name for name, part in description.heuristics.items() for cases in part.values() for case in cases}
-    return {"heuristic": right, "heuristic_names": names, "heuristic_label": _label(description)}
-
-
-def _label(description: Description) -> int:
-    """The number of the label that the heuristic gives. Raises `LabelError` for a name of no class."""
-    label, classes, groups = description.heuristic_label, description.classes, description.groups
-    assert label is not None
-    if isinstance(label, int):
-        n = len(groups or classes or ())
-        if label < 0 or (n and label >= n):
-            raise LabelError(
-                f"{description.path}: heuristic_label is {label}. Expected the name of a class, or 0 to {n - 1}."
-            )
-        return label
-    if classes is None:
-        raise LabelError(
-            f"{description.path}: heuristic_label is {label!r}, and classes are missing. Name them in order."
-        )
-    exact = {name: number for number, group in enumerate(groups or [[c] for c in range(len(classes))])
-             for name in [classes[c] for c in group]}  # fmt: skip
-    number = exact.get(label, (group_numbers([label], classes, groups) or {}).get(label))
-    if number is None:
-        raise LabelError(
-            f"{description.path}: heuristic_label is {label!r}, which is no name of a class; {near(label, classes)}"
-        )
-    return number
+    return {"heuristic": right, "heuristic_names": names, "heuristic_label": description.heuristic_label}

@@ -96,7 +96,7 @@ def test_labels_are_names_in_any_spelling_numbers_or_groups(folder, change) -> N
     assert read.train.label == expected.train.label == read.validation.label
     change("my_task.toml", "train =", 'groups = [["entailment"], ["neutral", "contradiction"]]\ntrain =')
     change("cases.csv", "neutral", "non-entailment")
-    change("my_task.toml", 'heuristic_label = "entailment"', 'heuristic-label = "not_entailment"')
+    change("my_task.toml", 'heuristic_label = "entailment"', "heuristic-label = 1")
     task = hc.load_task(folder / "my_task.toml")
     assert task.groups == ((0,), (1, 2))
     assert task.case("swapped").label == (1, 1)
@@ -111,6 +111,16 @@ def test_names_of_classes_that_mean_nothing_to_anyone(folder, change) -> None:
         change(name, "neutral", "1")
     task = hc.load_task(folder / "my_task.toml")
     assert (task.train.label, task.heuristic_label) == ((1, 0, 0), 1)  # by name, not by number
+
+
+def test_a_kind_of_its_own_name_stands_for_one_that_premises_ask_about(folder, change) -> None:
+    change("my_task.toml", 'kind = "order"', 'kind = "swap"\nstands-for = "order"')
+    task = hc.load_task(folder / "my_task.toml")
+    assert task.kind_for("swapped", "order") == "swap"
+    with (folder / "my_task.toml").open("a") as file:
+        file.write('\n[[pairs]]\ncase = "kept"\nkind = "swap"\nfile = "pairs.csv"\n')
+    with pytest.raises(DataError, match="say different stands_for of the kind 'swap'"):
+        hc.load_task(folder / "my_task.toml")
 
 
 def test_prompts_with_answers(folder) -> None:
@@ -150,8 +160,8 @@ BAD = [
     ("my_task.toml", "train =", 'groups = [["entailment"], ["neural"]]\ntrain =', "groups names 'neural'.*'neutral'"),
     ("my_task.toml", "train =", 'groups = [["entailment"], ["neutral"]]\ntrain =',
      "groups names 'contradiction' 0 times"),
-    ("my_task.toml", '"entailment"\ntrain', '"entailed by"\ntrain', "heuristic_label is 'entailed by'.*'entailment'"),
-    ("my_task.toml", '"entailment"\ntrain', "7\ntrain", "heuristic_label is 7.*0 to 2"),
+    ("my_task.toml", '"entailment"\ntrain', '"entailed by"\ntrain', "heuristic_label='entailed by' .*entailment"),
+    ("my_task.toml", '"entailment"\ntrain', "7\ntrain", "heuristic_label=7 was given for task 'mine'.*one of its labels"),
     ("my_task.toml", '"entailment"\ntrain', "true\ntrain", "heuristic_label is True"),
     ("my_task.toml", 'heuristic_label = "entailment"', "", "heuristic_label is missing"),
     ("my_task.toml", '[heuristics.word_overlap]\nright = ["kept"]\nwrong = ["swapped"]', "", "stands without"),
@@ -163,6 +173,8 @@ BAD = [
     ("my_task.toml", 'case = "swapped"', 'case = "swaped"',
      r"\[\[pairs\]\] names the case 'swaped'.*did you mean 'swapped'"),
     ("my_task.toml", 'kind = "order"', "", r"\[\[pairs\]\] number 1 lacks 'kind'"),
+    ("my_task.toml", 'kind = "order"', 'kind = "swap"\nstands_for = "words"', "stands_for of .* is 'words'.*'order' or"),
+    ("my_task.toml", 'kind = "order"', 'kind = "order"\nstands_for = "overlap"', "and kind is 'order'.*name of your own"),
     ("my_task.toml", "[[pairs]]", "[pairs]", r"Write \[\[pairs\]\]"),
     ("my_task.toml", 'file = "pairs.csv"', "", "names no file. Expected file = "),
     ("my_task.toml", 'file = "pairs.csv"', 'clean = "pairs.csv"', "names clean. Expected file = "),
