@@ -239,8 +239,8 @@ class _Parser:
         role = given.get("stands_for")
         if role is not None and (role not in ROLES or kind in ROLES):
             raise self.error(
-                f"stands_for of {where} is {role!r}, and kind is {kind!r}. Expected 'order' or 'overlap' for a kind that "
-                "has a name of your own."
+                f"stands_for of {where} is {role!r}, and kind is {kind!r}. Expected 'order' or 'overlap' for a kind "
+                "that has a name of your own."
             )
         return role
 
