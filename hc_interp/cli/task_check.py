@@ -5,15 +5,16 @@ from typing import Any
 
 import hc_interp as hc
 from hc_interp.cli.durations import TaskSize
-from hc_interp.cli.inputs import names, split
+from hc_interp.cli.inputs import names
 from hc_interp.data.tables import PROMPT_TASKS, TASK_TABLES, TASKS, is_task_file, unknown_task
 from hc_interp.errors import DataError, HCError
 from hc_interp.experiment.settings import RunSettings
 
-NEEDED = {  # the splits that a command takes examples from, besides those that means need
-    "search": ("train",), "subnetworks": ("train",), "extremes": ("train",), "probe": ("overlap",),
+NEEDED = {  # the splits that a command always takes examples from
+    "run": ("train", "validation", "cases"), "search": ("train",), "subnetworks": ("train",), "extremes": ("train",),
+    "probe": ("overlap",), "premises": ("train", "validation", "cases"), "reads-from": ("train",),
 }  # fmt: skip
-TEST_PAIRS = ("run", "reads-from")
+TEST_PAIRS = {"run": "test_pairs", "reads-from": "pairs"}  # the setting that says how many
 CASE_OF_PATHS = ("paths", "reading", "premises")  # analyses over training that take --case
 
 
@@ -62,7 +63,8 @@ def _takes_case(command: str, arguments: Mapping[str, Any]) -> bool:
 def _check_own(command: str, arguments: Mapping[str, Any]) -> TaskSize:
     task = hc.load_task(arguments["task"], data_dir=arguments.get("data_dir"), template=arguments.get("template"))
     for part in NEEDED.get(command, ()):
-        split(task, part)
+        if not getattr(task, part):
+            raise HCError(f"The task {task.name} has no {part} examples, which {command} needs. Name a table of them.")
     for case in names(arguments.get("cases")) or ():
         task.case_id(case)
     heuristic = arguments.get("heuristic")
@@ -85,15 +87,15 @@ def _check_own(command: str, arguments: Mapping[str, Any]) -> TaskSize:
 
 def _check_pairs(command: str, task: "hc.Task", arguments: Mapping[str, Any]) -> None:
     """Raise `HCError` for a case without the pairs that the command patches."""
-    from hc_interp.experiment.preflight import check_task as check_run
-
-    case = arguments["case"]
-    if command == "run":
-        fields = {name: arguments[name] for name in RunSettings.model_fields if name in arguments}
-        check_run(task, RunSettings(**fields))
-    elif command == "patch":
+    case = task.case_id(arguments["case"])
+    if command == "patch":
         task.contrast_pairs(case, kind=arguments["kind"], split=arguments["split"])
-    elif command in TEST_PAIRS:
-        task.test_pairs(case, arguments["pairs"], arguments["seed"])
-    else:
-        task.case_id(case)
+    if command in TEST_PAIRS:
+        task.test_pairs(case, arguments[TEST_PAIRS[command]], arguments["seed"])
+    if command == "run":
+        available = {kind for name in task.cases or {} for kind in task.pair_kinds(name)}
+        if not set(names(arguments["kinds"]) or ()) & available:
+            raise HCError(
+                f"--kinds {arguments['kinds']} was given, but {task.name} has no such pairs to choose the generalizing "
+                f"heads by. It has pairs of {', '.join(sorted(available))}: --kinds {','.join(sorted(available))}."
+            )

@@ -114,6 +114,7 @@ REFUSED = [
     ("premises", ["--heuristic", "length", "--core", "L0H0", "--generalizing", "L1H1"], "my_task.toml",
      "--heuristic length was given, and my_task has word_overlap"),
     ("probe", ["--site", "L1H0.v"], "bare.toml", "has no overlap examples"),
+    ("premises", ["--core", "L0H0", "--generalizing", "L1H1"], "bare.toml", "has no validation examples"),
     ("search", ["--data-dir", "x"], "my_task.toml", "names its own tables"),
 ]  # fmt: skip
 
