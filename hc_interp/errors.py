@@ -13,7 +13,20 @@ _DECORATORS = ("contextlib.py", "_contextlib.py", "jaxtyping/_decorator.py")
 
 
 class HCError(Exception):
-    """Base of all errors that a user can mend. The command line turns it into one paragraph and exit code 2."""
+    """Base of all errors that a user can mend. The command line turns it into one paragraph and exit code 2.
+
+    A traceback ends with the command that explains the error; `str(error)` is the message alone.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.add_note(self.more)
+
+    @property
+    def more(self) -> str:
+        """Where more is said of this kind of error: of the class of this file that it belongs to."""
+        name = next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ == __name__)
+        return f"More: hc-interp explain {name}"
 
 
 class ModelError(HCError):

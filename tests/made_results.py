@@ -1,5 +1,6 @@
 """Results as a run would leave them, made up but built through the real classes, so that pictures have data."""
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -164,6 +165,19 @@ def subnetwork_sample(chains=8, draws=50, n_layers=6, n_heads=12, seed=0):
         fresh=pd.DataFrame({"loss": [0.08], "fresh_loss": [0.082], "standard_error": [0.004]}),
         steps=pd.DataFrame({"bound": [0.085], "swaps": [4], "accepted": [0.3], "exchanged": [0.2]}),
     )  # fmt: skip
+
+
+def standing_in(sample):
+    """The sample with two pairs: L0H0 or L1H1 is in a mask, never both, and L1H1 is never without L2H2."""
+    place = [sample.universe.index(Head(layer, layer)) for layer in range(3)]
+    others = [i for i in range(len(sample.universe)) if i not in place]
+    masks, n_kept = torch.zeros_like(sample.masks), int(sample.masks[0, 0, 0].sum())
+    rng = np.random.default_rng(0)
+    for chain in range(masks.shape[1]):
+        for draw in range(masks.shape[2]):
+            kept = place[:1] if (chain + draw) % 2 else place[1:]
+            masks[:, chain, draw, [*kept, *rng.choice(others, n_kept - len(kept), replace=False).tolist()]] = True
+    return replace(sample, masks=masks)
 
 
 def interval(value, half=0.03, n=64):

@@ -46,7 +46,8 @@ def test_the_page_has_every_data_file_with_its_size() -> None:
         assert [file.stat().st_size for file in files] == [size] * count, pattern
         seen |= set(files)
     folders = (PACKAGE / "models/zoo_data", PACKAGE / "figures/fonts")
-    assert seen == {file for folder in folders for pattern in DATA for file in folder.rglob(pattern)}
+    texts = {PACKAGE / "cli/explanations.md"}
+    assert seen == texts | {file for folder in folders for pattern in DATA for file in folder.rglob(pattern)}
 
 
 def test_every_licence_that_the_page_names_is_declared_and_its_text_is_shipped() -> None:

@@ -1,10 +1,13 @@
-"""A hook of mkdocs: pages that stand elsewhere in the repository, and the reference, join the site when it is built."""
+"""A hook of mkdocs: pages from elsewhere in the repository, notebooks and the reference join the site it builds."""
 
 import posixpath
 import re
 from pathlib import Path
 
+from errors import errors
+from gallery import gallery
 from mkdocs.structure.files import File
+from notebooks import notebook_pages
 from reference import ROOT, reference, result_tables, saved_fields
 
 # Where a page stands in the repository, and its name on the site.
@@ -33,6 +36,7 @@ def moved(text: str, old: str, new: str) -> str:
     def relative(match: re.Match) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(old), match[1]))
         where = ELSEWHERE.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else target)
+        where = re.sub(r"\.ipynb$", ".md", where)  # a notebook's page
         return f"]({posixpath.relpath(where, posixpath.dirname(new) or '.')}"
 
     return _LINK.sub(relative, _NAMED_BLOCK.sub("```python", text))
@@ -45,7 +49,7 @@ def pictures() -> dict[str, Path]:
 
 
 def on_files(files, config):
-    """Add the pages that stand elsewhere, the pictures that they show, and the reference."""
+    """Add pages from elsewhere in the repository, the pictures that they show, the reference, gallery and notebooks."""
     for old, new in ELSEWHERE.items():
         text = (ROOT / old).read_text(encoding="utf-8")
         files.append(File.generated(config, new, content=moved(text, old, new)))
@@ -53,6 +57,13 @@ def on_files(files, config):
         files.append(File.generated(config, name, abs_src_path=str(path)))
     files.append(File.generated(config, "CITATION.cff", abs_src_path=str(ROOT / "CITATION.cff")))
     files.append(File.generated(config, "reference.md", content=reference()))
+    files.append(File.generated(config, "errors.md", content=errors()))
+    page, drawn = gallery()
+    files.append(File.generated(config, "gallery.md", content=page))
+    for name, path in drawn.items():
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    for name, text in notebook_pages().items():
+        files.append(File.generated(config, name, content=text))
     return files
 
 

@@ -12,7 +12,7 @@ from hc_interp.errors import HCError, HCWarning
 
 # Each module registers its commands; --help lists them in this order.
 # isort: off
-from hc_interp.cli import experiment, masks, paths, reading, training, dynamics, pictures, about  # noqa: F401
+from hc_interp.cli import experiment, masks, paths, reading, training, dynamics, pictures, about, explain  # noqa: F401
 
 # isort: on
 
@@ -35,7 +35,7 @@ def main() -> None:
             app()
     except HCError as error:
         settings = [setting.name for word in sys.argv[1:2] for setting in COMMANDS.get(word, ())]
-        typer.echo(f"hc-interp: {on_the_command_line(str(error), settings)}", err=True)
+        typer.echo(f"hc-interp: {on_the_command_line(str(error), settings)}\n{error.more}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("hc-interp: interrupted.", err=True)

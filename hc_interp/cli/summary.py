@@ -72,4 +72,4 @@ def _files(run: "hc.RunResults", folder: Path) -> list[tuple[str, Path]]:
     files = [("report", folder / "report.html")]
     files += [("circuit diagram", path) for path in circuits]
     files += [("for LaTeX", path) for path in drawn if path.name == "circuit-single.tex"]
-    return [*files, ("everything", folder / "manifest.json")]
+    return [*files, ("for programs", folder / "summary.json"), ("everything", folder / "manifest.json")]

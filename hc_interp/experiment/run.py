@@ -19,6 +19,7 @@ from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
 from hc_interp.experiment.preflight import check_task, check_together, kinds_of, readable, split
 from hc_interp.experiment.settings import PIECES, RunSettings
+from hc_interp.files import write_json
 from hc_interp.heads.core import HeuristicCore, heuristic_core
 from hc_interp.heads.generalizing import GeneralizingHeads, generalizing_heads
 from hc_interp.interventions.means import MeanActivations, mean_activations
@@ -38,6 +39,8 @@ from hc_interp.records.digest import digest
 from hc_interp.records.lock import locked, refuse_if_held
 from hc_interp.records.pieces import Executor, Runner
 from hc_interp.reports.report import draw_run
+from hc_interp.reports.summary import FILE as SUMMARY
+from hc_interp.reports.summary import summary
 from hc_interp.runs.folder import ExperimentFolder, check_free
 from hc_interp.runs.results import EXTRA, RunResults, named_file
 from hc_interp.search.result import MaskSearch
@@ -87,8 +90,9 @@ def run(
     beside the first; the verdict does not use them, and their core is an extra. `say` is called with one line of text
     at each stage.
 
-    The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/` and
-    `report.html`. With `resume` an earlier run of the same call in `out` is continued: its finished results are read
+    The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/`,
+    `report.html`, and `summary.json`: the answer and its numbers in one flat record for other programs. With `resume`
+    an earlier run of the same call in `out` is continued: its finished results are read
     from there. With `overwrite` an earlier run is replaced. With `executor`, an object with `submit(fn, *args)`
     (`hc.spread`), its workers make the searches, the sample and the premises; pieces are kept in `out/pieces`.
 
@@ -136,6 +140,7 @@ def run(
         with folder.stage("drawing figures and the report"):
             folder.manifest["figures"] = draw_run(results, folder.path)
         folder.finish()
+        write_json(folder.path / SUMMARY, summary(results))
     return results
 
 

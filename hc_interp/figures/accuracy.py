@@ -5,7 +5,7 @@ from typing import Any
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
-from hc_interp.figures.chart import interval_points
+from hc_interp.figures.chart import interval_points, percent_axis
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.plain_text import plain
@@ -13,8 +13,6 @@ from hc_interp.figures.registry import figure
 from hc_interp.figures.style import (
     BLUE,
     GREEN,
-    ORANGE,
-    PAPER,
     PURPLE,
     RULE,
     SKY,
@@ -49,7 +47,7 @@ def accuracy(evaluation: Evaluation, *, width: Width = "double") -> Figure:
         layout=layout(
             width,
             height,
-            xaxis={"range": [-0.02, 1.02], "tickformat": ".0%", "title": {"text": "accuracy"}},
+            xaxis={"range": [-0.02, 1.02], "title": {"text": "accuracy"}, **percent_axis(0, 1)},
             yaxis={
                 "tickvals": list(range(len(rows))),
                 "ticktext": [plain(words, room) if case else f"<b>{plain(words, room)}</b>" for case, words in rows],
@@ -81,10 +79,10 @@ def _traces(long: Any, ys: dict[str, int], by_sparsity: dict[float, list[str]]) 
         )  # fmt: skip
     full = interval_points(
         f"the {WHOLE[whole['subnetwork'].iloc[0]]}", whole["value"].tolist(), [ys[case] for case in whole["case"]],
-        whole["low"].tolist(), whole["high"].tolist(), symbol="diamond", color=VERMILLION, size=6.5,
+        whole["low"].tolist(), whole["high"].tolist(), symbol="diamond-open", color=VERMILLION, size=6.5,
         hover=[_hover(row) for row in whole.to_dict("records")],
     )  # fmt: skip
-    full["marker"] |= {"color": ORANGE, "line": {"color": PAPER, "width": 1}}
+    full["marker"]["line"]["width"] = pixels(1.3)  # hollow, so that the subnetworks' points below it are seen
     return [*traces, full]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from hc_interp.data.grammar import case_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.result import VALIDATION, WHOLE, Evaluation
+from hc_interp.figures.chart import percent_axis
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.plain_text import plain
@@ -49,8 +50,9 @@ def accuracy_by_sparsity(evaluation: Evaluation, *, width: Width = "double") -> 
         layout=layout(
             width,
             PANEL + LINE * rows_of_key,
-            xaxis={"tickformat": ".0%", "title": {"text": "share of components removed"}, "rangemode": "tozero"},
-            yaxis={"tickformat": ".0%", "range": [-0.02, 1.04], "title": {"text": "accuracy"}},
+            xaxis={**percent_axis(0, float(sparsity.max()), 10), "title": {"text": "share of components removed"},
+                   "rangemode": "tozero"},
+            yaxis={**percent_axis(0, 1), "range": [-0.02, 1.04], "title": {"text": "accuracy"}},
             legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "itemclick": False,
                     "itemdoubleclick": False},
         )

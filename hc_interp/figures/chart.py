@@ -90,6 +90,19 @@ def root_ticks(largest: float, shares: bool) -> dict[str, Any]:
     }
 
 
+PERCENT_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def percent_axis(low: float, high: float, most: int = 6) -> dict[str, Any]:
+    """Ticks of an axis of shares from `low` to `high`, at most `most` of them where shares allow it, as "50 %"."""
+    step = next((step for step in PERCENT_STEPS if (high - low) / step < most), PERCENT_STEPS[-1])
+    values = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+    return {
+        "tickmode": "array", "tickvals": values.round(4).tolist(),
+        "ticktext": [percent(value, 0).replace("-", "\u2212") for value in values],
+    }  # fmt: skip
+
+
 def every(names: list[str]) -> dict[str, Any]:
     """An axis with a label at every row or column. By default plotly leaves out labels that are close together."""
     return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": names}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hc_interp.components import MLP, Component, Head
-from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar
+from hc_interp.figures.chart import SEQUENTIAL, cells, colorbar, percent_axis
 from hc_interp.figures.style import Width, layout, pixels, points
 
 MLP_GAP = 0.6  # distance between the heads' columns and the MLPs' column, in columns
@@ -57,7 +57,7 @@ def component_grid(
             showlegend=False,
         )
     )  # fmt: skip
-    scale = colorbar(bar, tickformat=".0%", tickvals=[0, 0.5, 1])
+    scale = colorbar(bar, **percent_axis(0, 1, 3))
     shade = {"zmin": 0, "zmax": 1, "colorscale": SEQUENTIAL, "colorbar": scale}
     plot.add_trace(cells(x=columns, y=layers, z=z, hovertext=text, **shade))
     plot.add_trace(_dots([centre[item] for item in full], {"color": "#fff", "line": {"color": "#000", "width": 1}}))

@@ -37,7 +37,7 @@ def effective_size(
             width,
             200 if width == "double" else 190,
             xaxis={"title": {"text": "training step"}, "rangemode": "tozero"},
-            yaxis={"title": {"text": "components kept"}, "range": [0, 104], "ticksuffix": "%"},
+            yaxis={"title": {"text": "components kept"}, "range": [0, 104], "ticksuffix": " %"},
             legend=legend_below(0.24 if width == "double" else 0.28),
             showlegend=len(named) > 1,
         )

@@ -59,8 +59,9 @@ class Figure:
         else:
             self.plot.show()
 
-    def _repr_html_(self) -> str:
-        return frame(self)
+    def _repr_html_(self) -> str | None:
+        """None where the user chose a renderer of plotly that draws pictures: notebooks would store both."""
+        return None if any(map(_draws_pictures, _renderers())) else frame(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The formats that a notebook may show: plotly's own for this front end, but with our HTML.
@@ -68,18 +69,29 @@ class Figure:
         Plotly's HTML takes its script from the network or from another cell, so a saved notebook is blank offline. Ours
         is a frame that needs neither.
         """
-        from plotly.io import renderers
-        from plotly.io.base_renderers import HtmlRenderer, MimetypeRenderer
-
         bundle = {"text/plain": repr(self)}
-        for renderer in (renderers[name] for name in (renderers.default or "").split("+") if name):
-            if isinstance(renderer, MimetypeRenderer) and not isinstance(renderer, HtmlRenderer):
-                bundle |= renderer.to_mimebundle(self.plot.to_dict())
-        static = any(kind.startswith("image/") for kind in bundle)  # the user chose a renderer that draws pictures
-        return bundle if static else {**bundle, "text/html": self._repr_html_()}
+        for renderer in _renderers():
+            bundle |= renderer.to_mimebundle(self.plot.to_dict())
+        html = self._repr_html_()
+        return bundle if html is None else {**bundle, "text/html": html}
 
     def __repr__(self) -> str:
         return f"Figure({self.title!r}; write as {', '.join(self.suffixes)})"
+
+
+def _renderers() -> list[Any]:
+    """Plotly's default renderers, without those that make HTML."""
+    from plotly.io import renderers
+    from plotly.io.base_renderers import HtmlRenderer, MimetypeRenderer
+
+    chosen = [renderers[name] for name in (renderers.default or "").split("+") if name]
+    return [item for item in chosen if isinstance(item, MimetypeRenderer) and not isinstance(item, HtmlRenderer)]
+
+
+def _draws_pictures(renderer: Any) -> bool:
+    from plotly.io.base_renderers import ImageRenderer
+
+    return isinstance(renderer, ImageRenderer)
 
 
 def _image(figure: Figure, path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from hc_interp.figures.component_grid import component_grid
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.numbers import percent
+from hc_interp.figures.numbers import percent, share_of
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import Width
 from hc_interp.search.sampling.sample import ESS, RHAT, SubnetworkSample
@@ -57,6 +57,6 @@ def good_subnetworks(sample: SubnetworkSample, *, multiple: float = 1.0, width: 
 def _hover(row: dict[str, Any], bound: float) -> str:
     spared = "" if row["loss_without"] > bound else ", can be spared"
     return (
-        f"{row['component']}: in {row['frequency']:.0%} [{row['low']:.0%}, {row['high']:.0%}]; lowest loss without it "
+        f"{row['component']}: in {share_of(row['frequency'], row['low'], row['high'])}; lowest loss without it "
         f"{row['loss_without']:.3g}{spared}"
     )

@@ -16,7 +16,9 @@ def head_frequency(core: HeuristicCore, *, width: Width = "double") -> Figure:
     """
     frame = core.to_frame()
     frequency = dict(zip(frame["component"], frame["frequency"], strict=True))
-    hover = {name: f"{name}: in {value:.0%} of {core.subnetworks} subnetworks" for name, value in frequency.items()}
+    hover = {
+        name: f"{name}: in {percent(value, 0)} of {core.subnetworks} subnetworks" for name, value in frequency.items()
+    }
     plot = component_grid(core.universe, frequency, hover, bar="kept by", full=core.components, width=width)
     share = "all" if core.share == 1 else f"at least {percent(core.share, 0)} of the"
     jaccard, by_chance = percent(core.jaccard, 0), percent(core.jaccard_by_chance, 0)

@@ -14,7 +14,8 @@ from hc_interp.patching.effects import PathEffects
 
 PathRows = dict[tuple[str, str], dict[Any, Any]]  # the rows of one input, by sender and receiver
 CELL = 11.0  # height of a row, in points
-BESIDE = 110.0  # width of the senders' names and the colour bar, in points
+TITLE = 12.0  # height of the title below the receivers, in points
+BESIDE = 122.0  # width of the senders' names and the colour bar, in points
 SHARE_WORDS = ", divided by the effect of setting the receiver's whole output to its corrupt value"
 PANEL_TITLES = {"q": "into queries (q)", "k": "into keys (k)", "v": "into values (v)", "qkv": "into q, k and v"}
 PANEL_TITLES |= {"in": "input"}  # the only input of an MLP and of the output
@@ -54,7 +55,7 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
             hovertext=[[_hover(paths, s, r, unit, value) for r in receivers] for s in senders],
         )  # fmt: skip
         plot.add_trace(trace, row=1 if side_by_side else panel, col=panel if side_by_side else 1)
-    height = rows * (CELL * len(senders) + 28) + 46
+    height = rows * (CELL * len(senders) + 28) + 46 + TITLE
     bar = colorbar(
         plain(unit, BESIDE),
         len=min(height - 40, 160) * PIXELS_PER_POINT,
@@ -72,6 +73,8 @@ def path_matrix(effects: PathEffects, *, alpha: float = 0.05, width: Width = "do
     column = (points(width) - BESIDE) / (len(receivers) * columns)
     plot.update_xaxes(tickfont={"size": min(FONT_POINTS, 0.9 * column) * PIXELS_PER_POINT})
     plot.update_yaxes(showgrid=False, showline=False, ticks="", type="category", **every(senders))
+    plot.update_xaxes(title={"text": "receiver", "standoff": 4}, row=rows)
+    plot.update_yaxes(title={"text": "sender", "standoff": 4}, col=1)
     passed = int((frame["q"] < alpha).sum())
     return Figure(
         plot,

@@ -14,7 +14,8 @@ from hc_interp.figures.registry import figure
 from hc_interp.figures.style import FONT_POINTS, PIXELS_PER_POINT, Width, layout, points, text_width
 from hc_interp.patching.effects import PathEffects, label
 
-CELL, BESIDE = 11.0, 110.0  # height of a row and width beside the panels, in points
+CELL, BESIDE = 11.0, 122.0  # height of a row and width beside the panels, in points
+TITLE = 14.0  # height of the title below the roles, in points
 HEADING = 24.0  # height of the heading of the panel below, in points
 EVERYWHERE = "all positions"
 Cells = dict[tuple[str, str, str], dict[Any, Any]]  # rows of effects by sender, its role and the receiver's role
@@ -75,7 +76,7 @@ def path_roles(
             hovertext=[[_hover(paths.get((s, role, target)), unit, value) for role in roles] for s in senders],
         )  # fmt: skip
         plot.add_trace(trace, row=index // columns + 1, col=index % columns + 1)
-    height = rows * tall + 26
+    height = rows * tall + 26 + TITLE
     bar = colorbar(
         plain(unit, BESIDE), len=min(height - 60, 160) * PIXELS_PER_POINT, lenmode="pixels",
         **root_ticks(largest, shares),
@@ -90,7 +91,8 @@ def path_roles(
     axis = {"showgrid": False, "showline": False, "ticks": "", "type": "category", "showticklabels": True}
     plot.update_xaxes(**axis, tickangle=-90, **every(names), tickfont={"size": FONT_POINTS * PIXELS_PER_POINT})
     plot.update_yaxes(**{**axis, "showticklabels": False}, **every(senders))
-    plot.update_yaxes(showticklabels=True, col=1)
+    plot.update_yaxes(showticklabels=True, title={"text": "sender", "standoff": 4}, col=1)
+    plot.update_xaxes(title={"text": "role of the sender", "standoff": 4}, row=rows)
     tested = [row for row in shown if row["q"] == row["q"]]
     return Figure(
         plot,

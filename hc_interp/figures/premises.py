@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hc_interp.figures.chart import interval_points, legend_below
+from hc_interp.figures.chart import interval_points, legend_below, percent_axis
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, score, share
 from hc_interp.figures.registry import figure
@@ -46,7 +46,7 @@ def premises(result: Premises, *, width: Width = "double") -> Figure:
             yaxis={"title": {"text": "pull" if pull else "in-domain AUC"}, "domain": side[0],
                    "range": [_least(frame, second), 1.08]},
             xaxis2={"title": {"text": f"share of the full model's {_signal(result)}"}, "domain": top[1],
-                    "anchor": "y2", "tickformat": ".0%", "nticks": 5, "tickangle": 0},
+                    "anchor": "y2", "tickangle": 0, **percent_axis(*SHARES)},
             yaxis2={"domain": side[1], "anchor": "x2", "tickvals": [0, 1], "ticktext": ["gain", "loss"],
                     "range": [-0.6, 1.6], "showgrid": False, "ticks": ""},
             legend=legend_below(44 / plotted),

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from hc_interp.errors import HCError
-from hc_interp.figures.chart import interval_points, legend_below, named_rows
+from hc_interp.figures.chart import interval_points, legend_below, named_rows, percent_axis
 from hc_interp.figures.figure import Figure
 from hc_interp.figures.numbers import percent, share
 from hc_interp.figures.plain_text import plain
 from hc_interp.figures.registry import figure
-from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, RULE, VERMILLION, Width, layout, pixels, points
-from hc_interp.reading.records import DirectionRecord
+from hc_interp.figures.style import BLUE, GREEN, MUTED, ORANGE, PAPER, RULE, VERMILLION, Width, layout, pixels, points
+from hc_interp.reading.records import NOT_SPECIFIC, DirectionRecord
 from hc_interp.reading.sentences import DIRECTION_WORDS
 from hc_interp.reading.verdict import Verdict
 from hc_interp.statistics.tests import Interval
@@ -72,14 +72,16 @@ def reading(verdict: Verdict, *, width: Width = "double") -> Figure:
             plot.add_trace(trace, **at)
         low, high = _ends_of([i for *_, i in marks], verdict.settings["margin"] if place == 0 else 0.0)
         plot.update_xaxes(
-            range=[low - PAD, high + PAD], tickformat=".0%" if place == 0 else ".1f", nticks=5, tickangle=0,
-            title={"text": TITLES[place]}, **at,
+            range=[low - PAD, high + PAD], tickangle=0, title={"text": TITLES[place]}, **at,
+            **(percent_axis(low, high, 5) if place == 0 else {"tickformat": ".1f", "nticks": 5}),
         )  # fmt: skip
         plot.update_yaxes(**named_rows(names, width), **at)
         if beside and place:
             plot.update_yaxes(showticklabels=False, **at)
         for shape in shapes:
             plot.add_shape(shape, **at)
+        for name in _undefined(rows, place):
+            plot.add_annotation(_note(name, names), **at)
     _one_entry_each(plot)
     return Figure(
         plot,
@@ -157,6 +159,18 @@ def _points(
     hover = [f"{plain(name)}: {label} {share(item)}" for name, item in drawn]
     names = [name for name, _ in drawn]
     return interval_points(label, x, names, low, high, symbol=symbol, color=color, size=size, hover=hover)
+
+
+def _undefined(rows: Sequence[Row], place: int) -> list[str]:
+    """The rows that have no point in a panel: T (panel 0) or the response of the heads (panel 1) is not defined."""
+    drawn = [found.T if place == 0 else found.specificity.get("all", NOT_SPECIFIC).R_G for _, found in rows]
+    return [name for (name, _), value in zip(rows, drawn, strict=True) if not np.isfinite(float(value))]
+
+
+def _note(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """The words in a row without a point, so that it does not look like a row whose point is at 0."""
+    where = {"xref": "x domain", "x": 0.5, "y": len(names) - 1 - list(names).index(name)}
+    return {"text": "not defined", "showarrow": False, "font": {"color": MUTED}, "bgcolor": PAPER, **where}
 
 
 def _one_entry_each(plot: Any) -> None:

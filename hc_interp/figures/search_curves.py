@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from hc_interp.errors import HCError
+from hc_interp.figures.chart import percent_axis
 from hc_interp.figures.figure import Figure
-from hc_interp.figures.numbers import span
+from hc_interp.figures.numbers import percent, span
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, GREEN, ORANGE, PIXELS_PER_POINT, PURPLE, SKY, VERMILLION, Width, layout
 from hc_interp.search.result import MaskSearch
@@ -65,7 +66,8 @@ def search_curves(search: MaskSearch, *, width: Width = "double") -> Figure:
     plot.update_yaxes(
         type="log", title={"text": "KL (nats)"}, row=1, col=1, tickvals=_log_ticks(search.history["kl"].to_numpy())
     )
-    plot.update_yaxes(title={"text": "expected sparsity"}, tickformat=".0%", rangemode="tozero", **last)
+    ticks = percent_axis(0, max(1e-9, float(search.history["expected_sparsity"].to_numpy().max())))
+    plot.update_yaxes(title={"text": "expected sparsity"}, rangemode="tozero", **ticks, **last)
     plot.update_annotations(font={"size": 8 * PIXELS_PER_POINT})
     return Figure(plot, "How the searches went", _caption(search, side), search.to_frame().to_dict("records"))
 
@@ -81,7 +83,7 @@ def _log_ticks(values: np.ndarray) -> list[float]:
 def _line(
     history: pd.DataFrame, column: str, sparsity: float, style: tuple[str, str], run: int, search: MaskSearch
 ) -> dict[str, Any]:
-    name = f"sparsity {sparsity:.0%}"
+    name = f"sparsity {percent(sparsity, 0)}"
     return {
         "type": "scatter", "mode": "lines", "x": history["step"].tolist(), "y": history[column].round(5).tolist(),
         "line": {"color": style[0], "dash": style[1], "width": 1.3}, "opacity": 0.7, "name": name, "legendgroup": name,

@@ -7,6 +7,7 @@ import numpy as np
 from hc_interp.components import MLP, component
 from hc_interp.figures.chart import legend_below
 from hc_interp.figures.figure import Figure
+from hc_interp.figures.numbers import percent
 from hc_interp.figures.registry import figure
 from hc_interp.figures.style import BLUE, INK, MUTED, PAPER, VERMILLION, Width, layout, pixels, points
 from hc_interp.search.sampling.pairs import STAND_IN, TOGETHER
@@ -82,8 +83,8 @@ def _edge(row: dict[str, Any], place: dict[str, tuple[float, float]], line: dict
     t = np.linspace(0, 1, STEPS)[:, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
     hover = (
-        f"{row['first']} and {row['second']} {row['relation']}: together in {row['together']:.0%}, expected "
-        f"{row['expected']:.0%} (q = {row['q']:.2g})"
+        f"{row['first']} and {row['second']} {row['relation']}: together in {percent(row['together'], 0)}, expected "
+        f"{percent(row['expected'], 0)} (q = {row['q']:.2g})"
     )
     return {"type": "scatter", "mode": "lines", "x": curve[:, 0].round(3).tolist(), "y": curve[:, 1].round(3).tolist(),
             "line": line, "opacity": 0.8, "hoverinfo": "text", "hovertext": hover}  # fmt: skip

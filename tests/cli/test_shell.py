@@ -37,6 +37,7 @@ NAMES = [
     "doctor",
     "status",
     "schema",
+    "explain",
 ]
 
 
@@ -284,6 +285,7 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(arguments, message, hc_inter
     assert "Traceback" not in found.err
     assert not (tmp_path / "o").exists()
     assert "\n\n" not in paragraph.strip()
+    assert re.fullmatch(r"More: hc-interp explain \w+Error", paragraph.strip().splitlines()[-1])
 
 
 def test_shards_of_one_sweep_join_and_others_do_not(hc_interp_call, small_task, tiny_folder, tmp_path) -> None:

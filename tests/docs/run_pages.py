@@ -1,14 +1,17 @@
-"""`make docs-test`: the code of every page of the site and of README.md runs, and prints what the page shows.
+"""`make docs-test`: the code of every page and notebook of the site and of README.md runs, and prints what is shown.
 
 Not a part of `make test`, which checks pages without running them (`test_site.py`). Commands of the README and of
 docs/command_line.md run in `tests/cli/test_steps.py`, the recipes of CONTRIBUTING.md in `test_contributing.py`,
 docs/four_ways.md in `test_pages.py`.
 """
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from browser import need_browser
+from notebook_code import NOTEBOOKS, is_as_stored, notebooks, run_notebook
 from page_code import pages, run_page
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,14 @@ def test_the_page_prints_what_it_shows(page, tmp_path) -> None:
         shown = step.shown.text if step.shown is not None else ""
         where = f"docs/{page}, line {step.code.line}"
         assert step.is_as_shown, f"{where}, shows\n{shown}\nand the code printed\n{step.text}"
+
+
+@pytest.mark.parametrize("name", notebooks())
+def test_the_notebook_gives_what_it_shows(name, tmp_path) -> None:
+    need_browser()  # it draws pictures
+    notebook = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))
+    for cell, outputs in run_notebook(notebook, tmp_path):
+        assert is_as_stored(cell, outputs), f"docs/notebooks/{name}, {cell['id']} shows other outputs than {outputs}"
 
 
 def test_the_whole_experiment_in_python_runs(tmp_path) -> None:

@@ -1,18 +1,21 @@
 """The site's pages without running them: navigation, links, code that compiles; how shown output is compared."""
 
+import json
 import re
 from pathlib import Path
 
+import gallery_figures
 import pytest
 import yaml
+from notebook_code import LARGEST, NOTEBOOKS, code_cells, is_as_stored, notebooks, run_notebook
 from page_code import CAN_DIFFER, DOCS, OUTPUT, blocks, main, pages, run_page, same
 
 import hc_interp as hc
 from hc_interp.cli.shell import COMMANDS
 
 ROOT = DOCS.parent
-# By docs/hooks/site_pages.py, with those of rooms/.
-MADE = {"reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
+# By docs/hooks/site_pages.py, with those of rooms/ and notebooks/.
+MADE = {"errors.md", "gallery.md", "reference.md", "readme.md", "results.md", "contributing.md", "changelog.md"}
 RESULTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").glob("results/*.md"))
 AT_THE_ROOT = ("README.md", "CHANGELOG.md", "experiments/README.md", *RESULTS)
 
@@ -25,7 +28,8 @@ def test_every_page_is_in_the_navigation_once() -> None:
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = re.findall(r"[\w/]+\.md", str(settings["nav"]))
     assert len(listed) == len(set(listed))
-    assert {page for page in listed if page not in MADE and not page.startswith(("rooms/", "results/"))} == set(pages())
+    made = {page for page in listed if page in MADE or page.startswith(("rooms/", "results/", "notebooks/"))}
+    assert set(listed) - made == set(pages())
     assert {f"experiments/{page}" for page in listed if page.startswith("results/")} == set(RESULTS)
 
 
@@ -62,6 +66,43 @@ def test_names_of_the_package_are_public(page) -> None:
     assert [name for name in names if name not in hc.__all__] == []
 
 
+@pytest.mark.parametrize("name", notebooks())
+def test_a_notebook_is_small_and_readable_offline(name, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    from notebooks import notebook_pages
+
+    notebook = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))
+    assert (NOTEBOOKS / name).stat().st_size < LARGEST
+    cells = code_cells(notebook)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    pictures = [output for output in outputs if "Figure(" in "".join(output.get("data", {}).get("text/plain", ""))]
+    assert pictures
+    assert all("image/png" in output["data"] for output in pictures)
+    page = notebook_pages()[f"notebooks/{Path(name).stem}.md"]
+    assert page.count("<img ") == len(pictures)
+    assert page.count("```python") == len(cells)
+    assert "http" not in page
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", page) if link != name]
+    assert [
+        link for link in links if not (NOTEBOOKS / link.replace("_experiment.md", "_experiment.ipynb")).exists()
+    ] == []
+
+
+def test_a_notebook_runs_as_jupyter_would(tmp_path) -> None:
+    def cell(source, *outputs, tags=()):
+        return {"cell_type": "code", "source": source, "outputs": list(outputs), "metadata": {"tags": list(tags)}}
+
+    def result(text):
+        return {"output_type": "execute_result", "data": {"text/plain": [text]}}
+
+    printed = {"output_type": "stream", "name": "stdout", "text": ["x\n"]}
+    cells = [cell("a = 1.25\nprint('x')\na", printed, result("1.26")), cell("a;"), cell("a == 2", result("True"))]
+    cells += [cell("a == 2", result("True"), tags=["can-differ"]), cell("a", tags=["can-differ"])]
+    steps = list(run_notebook({"cells": [{"cell_type": "markdown", "source": "text"}, *cells]}, tmp_path))
+    assert [is_as_stored(*step) for step in steps] == [True, True, False, True, False]
+
+
 def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS / "hooks"))
     import reference
@@ -70,6 +111,25 @@ def test_every_public_name_is_in_the_reference(monkeypatch) -> None:
     assert names == set(hc.__all__)
     row = "| [`Verdict`](reference.md#hc_interp.reading.verdict.Verdict) | `answer`, `reason`, "
     assert row in reference.saved_fields()
+
+
+def test_the_gallery_has_every_figure(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    import gallery
+
+    functions = {name for name in hc.figures.__all__ if name.islower()} - {"circuit_graph", "draw", "write_all"}
+    assert set(gallery_figures.LINES) == functions
+    assert all(f"hc.figures.{name}(" in line for name, line in gallery_figures.LINES.items())
+    quick = {name: gallery_figures.LINES[name] for name in ("head_frequency", "path_matrix", "calibration")}
+    monkeypatch.setattr(gallery_figures, "LINES", quick)
+    written = []
+    monkeypatch.setattr(hc.figures, "write_all", lambda figures, folder, formats: written.extend(figures))
+    page, pictures = gallery.gallery()
+    assert list(pictures) == [f"gallery/{name}.svg" for name in quick]
+    for name, line in quick.items():
+        assert f"```python\n{line}\n```\n\n![{gallery_figures.drawn(name).title}](gallery/{name}.svg)" in page
+    assert "Draw a panel for each input of the receivers" in page
+    assert len(written) + sum(path.exists() for path in pictures.values()) == 3
 
 
 def test_every_kind_of_result_says_what_its_table_has(monkeypatch) -> None:

@@ -94,6 +94,11 @@ def test_leaves_every_file(finished) -> None:
     assert list((out / "figures").glob("core-*"))
     assert bool(list((out / "figures").glob("circuit-*"))) == (results.verdict.edges is not None)
     assert not [path for path in out.rglob(".*") if path.is_file()]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary == hc.reports.summary(hc.RunResults.load(out))
+    assert summary["answer"] == results.verdict.answer
+    assert summary["model_fingerprint"] == manifest["model"]["fingerprint"]
+    assert summary["seconds"] == manifest["seconds"]["all"]
 
 
 def test_a_second_sparsity_stands_beside_the_verdicts(finished, model) -> None:

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from made_results import standing_in
 
 from hc_interp import figures
 from hc_interp.components import Head
 from hc_interp.errors import HCError
+from hc_interp.figures.chart import percent_axis
 from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import FONT_POINTS, INCHES, pixels
 from hc_interp.models.site import Site
@@ -117,19 +119,6 @@ def test_good_subnetworks_mark_what_all_need_and_what_can_be_spared(results):
     assert "the share of all subnetworks of 39 components, with a loss of at most 0.095" in figure.caption
     assert "can be spared" in str(heat.hovertext)
     assert "not enough" not in figure.caption
-
-
-def standing_in(sample):
-    """The sample with two pairs: L0H0 or L1H1 is in a mask, never both, and L1H1 is never without L2H2."""
-    place = [sample.universe.index(Head(layer, layer)) for layer in range(3)]
-    others = [i for i in range(len(sample.universe)) if i not in place]
-    masks, n_kept = torch.zeros_like(sample.masks), int(sample.masks[0, 0, 0].sum())
-    rng = np.random.default_rng(0)
-    for chain in range(masks.shape[1]):
-        for draw in range(masks.shape[2]):
-            kept = place[:1] if (chain + draw) % 2 else place[1:]
-            masks[:, chain, draw, [*kept, *rng.choice(others, n_kept - len(kept), replace=False).tolist()]] = True
-    return replace(sample, masks=masks)
 
 
 def test_pairs_that_stand_in_for_each_other_and_pairs_that_come_together_are_joined(results):
@@ -303,7 +292,7 @@ def test_search_draws_a_line_per_run_and_thins_long_ones(results):
     figure = figures.search_curves(search)
     assert len(figure.plot.data) == 8
     assert max(len(trace.x) for trace in figure.plot.data) <= 80
-    assert {trace.name for trace in figure.plot.data} == {"sparsity 50%", "sparsity 70%"}
+    assert {trace.name for trace in figure.plot.data} == {"sparsity 50 %", "sparsity 70 %"}
     assert sum(trace.showlegend for trace in figure.plot.data) == 2
     with pytest.raises(HCError, match="no history"):
         figures.search_curves(replace(search, history=pd.DataFrame(columns=search.history.columns)))
@@ -378,3 +367,40 @@ def test_path_probes_show_every_arm_and_name_the_difference(paths, width):
     assert " not " in figure.caption
     alone = replace(paths, random=paths.random[:0], random_senders=())
     assert len(figures.path_probes(alone, width=width).plot.data) == 3
+
+
+def test_a_row_without_a_value_says_so(results):
+    edges = results.edges(["L0H1"], ["L2H0"])
+    whole = results.verdict(edges)
+    assert "not defined" not in str(figures.reading(whole).plot.layout.annotations)
+    record = results.record("order", float("nan"))
+    directions = {name: replace(item, specificity={}) for name, item in record.directions.items()}
+    record = replace(record, directions={**record.directions, "reversed": directions["reversed"]})
+    for width in WIDTHS:
+        verdict = replace(whole, records={"order": record, "overlap": whole.records["overlap"]})
+        notes = figures.reading(verdict, width=width).plot.layout.annotations
+        assert [(note.text, note.xref, note.y) for note in notes] == [
+            ("not defined", "x domain", 3), ("not defined", "x domain", 2), ("not defined", "x2 domain", 2)
+        ]  # fmt: skip
+
+
+def test_shares_on_axes_are_written_as_in_captions():
+    axis = percent_axis(-0.5, 1.5)
+    assert axis["ticktext"] == ["\u221250 %", "0 %", "50 %", "100 %", "150 %"]
+    assert axis["tickvals"] == [-0.5, 0, 0.5, 1, 1.5]
+    assert percent_axis(0, 0.033)["ticktext"] == ["0 %", "1 %", "2 %", "3 %"]
+    sources = "".join(path.read_text() for path in Path(figures.__file__).parent.rglob("*.py"))
+    assert ".0%" not in sources
+
+
+def test_the_mark_of_the_full_model_hides_no_point(results):
+    full = next(t for t in figures.accuracy(results.evaluation()).plot.data if t.name == "the full model")
+    assert full.marker.symbol == "diamond-open"
+
+
+def test_paths_name_sender_and_receiver(results):
+    effects = results.edges(["L0H1", "L0H2"], ["L2H0"])
+    for width in WIDTHS:
+        plot = figures.path_matrix(effects, width=width).plot
+        titles = {axis.title.text for axis in (*plot.select_xaxes(), *plot.select_yaxes())}
+        assert titles == {"sender", "receiver", None}

@@ -177,6 +177,7 @@ def test_a_picture_that_plotly_was_set_to_is_shown_alone(figure, renderer):
     need_browser()
     renderer("svg")
     assert set(figure._repr_mimebundle_()) == {"text/plain", "image/svg+xml"}
+    assert figure._repr_html_() is None  # a notebook asks for it too, and would show it in place of the picture
 
 
 def test_show_in_a_notebook_is_that_output(figure, monkeypatch):

@@ -10,9 +10,11 @@ from jaxtyping import Float
 
 from hc_interp.figures.circuit.graph import CircuitGraph
 from hc_interp.figures.circuit.layout import SIZES
+from hc_interp.figures.numbers import percent
 from hc_interp.figures.style import BLUE, GREEN, INK, ORANGE, PAPER, RULE, VERMILLION, Width, points, text_width
 
 LINE = 12.0  # distance between two lines of text, in points
+HALF_HEAD = 3.6  # half the width of an arrow head, at most: heads at neighbouring ports do not touch
 GLYPH, DOT = 20.0, 12.0  # widths of a line and of a node in the key, in points
 
 # Fill and text colour of each kind. Dark blue, orange and green also differ in lightness, and the shapes differ too.
@@ -67,13 +69,13 @@ def key_entries(graph: CircuitGraph, width: Width) -> tuple[tuple[KeyEntry, ...]
     signs = {edge.sign for edge in graph.edges}
     glyphs += [(sign, words) for sign, words in ((1, "node share > 0"), (-1, "node share < 0")) if sign in signs]
     if graph.edges:
-        glyphs += [(share, f"{'|node share| = ' * (share == SCALE[0])}{share:.0%}") for share in SCALE]
+        glyphs += [(share, f"{'|node share| = ' * (share == SCALE[0])}{percent(share, 0)}") for share in SCALE]
     lines: list[list[tuple[str | int | float, str, float]]] = [[]]
     x = edge
     for glyph, words in glyphs:
         wide = glyph_width(glyph) + 3 + text_width(words) + 9
         # The entries for the line widths stay on one line.
-        rest = 0 if glyph != SCALE[0] else sum(GLYPH + 12 + text_width(f"{share:.0%}") for share in SCALE[1:])
+        rest = 0 if glyph != SCALE[0] else sum(GLYPH + 12 + text_width(percent(share, 0)) for share in SCALE[1:])
         if lines[-1] and x + wide + rest > page - edge:
             lines.append([])
             x = edge
@@ -117,6 +119,6 @@ def arrow_head(
     """The three corners of an arrow head at `tip`, and the point near the middle of its base where the line ends."""
     along = (tip - control) / (np.hypot(*(tip - control)) or 1.0)
     across = np.array([-along[1], along[0]])
-    long, half = 3.5 + wide, 1.4 + 0.7 * wide
+    long, half = 3.5 + wide, min(1.4 + 0.7 * wide, HALF_HEAD)
     base = tip - long * along
     return [tip, base + half * across, base - half * across], base + 0.3 * along

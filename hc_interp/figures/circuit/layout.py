@@ -20,6 +20,7 @@ SWEEPS = 8  # rounds of reordering the heads of each layer
 STEP, BENDS = 3.5, 26  # distance between two bends that are tried, and their number on each side
 APART = 7.0  # smallest distance between the bends of edges that join the same two nodes
 SAMPLES = 65  # points of a curve that are tested for running through a node
+PORTS_APART = 7.8  # smallest distance between two ports of a head: more than the width of an arrow head
 LETTERS = 7.0  # size of the letters q, k and v below a receiver
 FOOT = 7.5  # height kept for these letters
 TALL = 560.0  # height that rows are spread over, within limits: between distant rows, edges are easier to tell apart
@@ -198,7 +199,7 @@ def _ports(graph: CircuitGraph, size: Sizes, letters: bool) -> dict[tuple[str, s
     down = -size.radius - (FOOT if letters else 1.0)
     ports = {}
     for name, used in inputs.items():
-        apart = max(text_width(through, LETTERS) for through in used) + 1.3
+        apart = max(PORTS_APART, *(text_width(through, LETTERS) + 1.3 for through in used))
         for index, through in enumerate(used):
             ports[name, through] = ((index - (len(used) - 1) / 2) * apart, down)
     return ports

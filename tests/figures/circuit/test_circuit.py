@@ -16,9 +16,10 @@ from hc_interp.components import MLP, Head
 from hc_interp.errors import HCError
 from hc_interp.figures.circuit.circuit import circuit
 from hc_interp.figures.circuit.graph import SHAPE, CircuitEdge, CircuitGraph, CircuitNode, circuit_graph
-from hc_interp.figures.circuit.key import FILL, key_entries, line_width, notice_lines
+from hc_interp.figures.circuit.key import FILL, arrow_head, key_entries, line_width, notice_lines
 from hc_interp.figures.circuit.layout import (
     END_HALF_HEIGHT,
+    PORTS_APART,
     SIZES,
     curve,
     end_half_width,
@@ -214,7 +215,9 @@ def test_every_drawn_input_has_one_letter_at_its_receivers_foot_where_its_edges_
         assert across == x
         assert y < up < node[edge.receiver].y - size.radius
     for (_, x, y), (_, other, up) in pairwise(sorted(letters, key=lambda item: (item[2], item[1]))):
-        assert up > y or other - x > 4  # side by side, q left of k left of v
+        assert up > y or other - x >= PORTS_APART - 1e-9  # side by side, q left of k left of v
+    corners, _ = arrow_head(np.array([0.0, -20.0]), np.zeros(2), line_width(3.0))
+    assert 2 * max(abs(corner[0]) for corner in corners) < PORTS_APART  # the widest heads do not touch
 
 
 def test_letters_can_be_left_out(small):
