@@ -34,8 +34,19 @@ def models() -> Shown:
 
 
 @command("tasks", panel=ABOUT)
-def tasks() -> Shown:
+def tasks(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="TOML files of tasks of your own: their splits, cases and pairs are listed instead."),
+    ] = None,
+) -> Shown:
     """List the tasks, the files that each reads from --data-dir, and the cases with contrast pairs (for --case)."""
+    if files:
+        return _own_tasks(files)
+    return _package_tasks()
+
+
+def _package_tasks() -> Shown:
     files = {name: {f"{t.file}.parquet": list(t.columns) for t in TASK_TABLES[name]} for name in TASKS}
     cases = {case: list(hc.pair_rules.pair_kinds(case)) for case in hc.grammar.CASES}
     prompts = {name: {case: list(kinds) for case, kinds in of.items()} for name, of in PROMPT_TASKS.items()}
@@ -49,6 +60,21 @@ def tasks() -> Shown:
         lines += [f"  {case:<48} {', '.join(kinds)} ({name})" for case, kinds in kinds_of.items()]
     rows = [{"name": name, "description": text, "files": files[name]} for name, text in TASKS.items()]
     return Shown({"tasks": rows, "cases": cases, "prompts": prompts}, "\n".join(lines))
+
+
+def _own_tasks(paths: list[Path]) -> Shown:
+    """What is in tasks of one's own, after all checks of their files."""
+    rows, lines = [], []
+    for task in [hc.load_task(path) for path in paths]:
+        lines.append(repr(task))
+        cases = {}
+        for case, part in (task.cases or {}).items():
+            name, right, kinds = task.heuristic_of(case), (task.heuristic or {}).get(case), list(task.pair_kinds(case))
+            cases[case] = {"examples": len(part), "heuristic": name, "heuristic_is_right": right, "kinds": kinds}
+            about = f"; {name} is {'right' if right else 'wrong'} there" if name else ""
+            lines.append(f"  {case:<24} {len(part)} examples{about}; pairs: {', '.join(kinds) or 'none'}")
+        rows.append({"name": task.name, "cases": cases})
+    return Shown({"tasks": rows}, "\n".join(lines))
 
 
 @command("doctor", panel=ABOUT)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from hc_interp.cli.durations import duration
 from hc_interp.cli.show import Shown
+from hc_interp.cli.task_check import check_task
 from hc_interp.errors import HCError
 from hc_interp.experiment.settings import bounds, in_words
 from hc_interp.files import plain
@@ -192,7 +193,10 @@ def _table(settings: Iterable[Setting]) -> dict[str, Any]:
 def explained(
     command: str, settings: list[Setting], values: Mapping[str, Any], sources: Mapping[str, Any], config: Path | None
 ) -> Shown:
-    """Every setting of a command: its value, the source of that value, and its meaning. `sources` are click's."""
+    """Every setting of a command: its value, the source of that value, and its meaning. `sources` are click's.
+
+    Raises `HCError` for a task or a case that the command would refuse.
+    """
     source_words = {"COMMANDLINE": "command line", "DEFAULT_MAP": str(config), "ENVIRONMENT": "environment"}
     rows = [
         {
@@ -207,6 +211,6 @@ def explained(
     for row in rows:
         value = "-" if row["value"] is None else row["value"]
         table.add_row(row["setting"], str(value), row["from"], row["meaning"])
-    time = duration(command, values)
+    time = duration(command, values, check_task(command, values))
     shown = Group(table, Padding(time, (1, 0, 0, 0))) if time else table
     return Shown({"command": command, "settings": rows, "duration": time}, shown)

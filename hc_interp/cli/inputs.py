@@ -41,7 +41,7 @@ def load(
     read_at: int | None = None,
 ) -> "tuple[hc.HookedModel, hc.Task]":
     """Load the model and the task. The task is loaded first, because an error in it shows sooner; prompts are made for
-    the model."""
+    the model. `task` may be the path of a task's own TOML file."""
     quiet()
     prompts = task in PROMPT_TASKS
     data = None if prompts else hc.load_task(task, data_dir=data_dir, template=template)

@@ -54,7 +54,9 @@ Model = Annotated[str, typer.Option(help=MODEL_HELP, autocompletion=_models)]
 TaskName = Annotated[
     str,
     typer.Option(
-        help="mnli-hans, qqp-paws, overlap-grammar, ioi or greater_than; see hc-interp tasks.", autocompletion=_tasks
+        help="mnli-hans, qqp-paws, overlap-grammar, ioi or greater_than (see hc-interp tasks), or the TOML file that "
+        "describes a task of your own, like my_task.toml.",
+        autocompletion=_tasks,
     ),
 ]
 DataDir = Annotated[str | None, typer.Option(help="Folder with the task's data files, or 'hub' to download them.")]

@@ -32,7 +32,8 @@ class ContrastPairs:
     how the sides differ ("order", "overlap", or a name of your own). `split` says which part of the pairs these are
     ("select", "test", None: all).
     `ids` name the pairs (default: the ids of the clean side). The two sides may be identical: such a pair has effect 0.
-    `units` names what pairs share besides their source, as in `Examples` (default: the units of both sides).
+    `units` names what pairs share besides their source, as in `Examples` (default: the units of both sides). `splits`
+    says for each pair whether it is for "select" or "test" (default: a hash of its source says it).
 
     A pair is aligned if a position means the same place in the sentence on both sides. This depends on the tokenizer
     and is checked when the pairs are encoded. `unaligned` says what then happens to an unaligned pair: "error" (the
@@ -54,6 +55,7 @@ class ContrastPairs:
     unaligned: Literal["error", "drop"] = "error"
     dropped: int | None = None
     units: UnitLevels | None = None
+    splits: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         kinds = {type(self.clean), type(self.corrupt)}
@@ -75,6 +77,7 @@ class ContrastPairs:
         ids = tuple(map(str, ids)) if ids is not None else tuple(map(str, range(len(self.clean))))
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "classes", None if self.classes is None else tuple(self.classes))
+        object.__setattr__(self, "splits", None if self.splits is None else tuple(map(str, self.splits)))
         self._check_sides()
         units = self.units if self.units is not None else joined_sides(*(getattr(s, "units", None) for s in self.sides))
         object.__setattr__(self, "units", as_unit_levels(units, len(self)))
@@ -87,7 +90,9 @@ class ContrastPairs:
 
     def _check_sides(self) -> None:
         sizes = {"clean": len(self.clean), "corrupt": len(self.corrupt), "ids": len(self.ids or ())}
-        sizes |= {} if self.gold is None else {"gold": len(self.gold)}
+        sizes |= {name: len(part) for name in ("gold", "splits") if (part := getattr(self, name)) is not None}
+        if others := set(self.splits or ()) - {"select", "test"}:
+            raise DataError(f"ContrastPairs.splits holds {min(others)!r}; expected 'select' or 'test' for each pair.")
         if self.gold is None and self.clean.answer is None:
             raise DataError(
                 "ContrastPairs has no gold and its clean side has no answers, so nothing says what is right. Pass "
@@ -194,6 +199,7 @@ class ContrastPairs:
             gold=None if self.gold is None else tuple(self.gold[i] for i in indices),
             ids=tuple(self.ids[i] for i in indices),  # type: ignore[index]
             units=unit_rows(self.units, indices),
+            splits=None if self.splits is None else tuple(self.splits[i] for i in indices),
         )
 
     def sample(self, n: int, seed: int = 0) -> Self:
@@ -228,9 +234,10 @@ class ContrastPairs:
         return pd.DataFrame({name: value for name, value in columns.items() if value is not None})
 
     def by_split(self, split: str) -> Self:
-        """The pairs of the split "select" or "test", about half each; all pairs of one source are in the same split.
+        """The pairs of the split "select" or "test": those of `splits`, or else about half of the sources each.
 
-        Raises `DataError` for another name, and for pairs that are of the other split.
+        Without `splits` all pairs of one source are in the same split. Raises `DataError` for another name, and for
+        pairs that are of the other split.
         """
         if split not in ("select", "test"):
             raise DataError(f"split={split!r}; expected 'select' or 'test' (or None for all pairs).")
@@ -238,7 +245,8 @@ class ContrastPairs:
             if self.split == split:
                 return self
             raise DataError(f"These pairs are the {self.split!r} split; a {split!r} split cannot be made from them.")
-        return replace(self.rows([i for i, s in enumerate(self.sources) if split_of(s) == split]), split=split)
+        splits = self.splits or [split_of(source) for source in self.sources]
+        return replace(self.rows([i for i, name in enumerate(splits) if name == split]), split=split)
 
     def aligned(self, model: TokenizingModel) -> Self:
         """The pairs that are aligned under the model's tokenizer; `.dropped` counts the others.
@@ -259,8 +267,12 @@ class ContrastPairs:
         return aligned_rows(model, self.clean, self.corrupt, self.ids or (), drop=self.unaligned == "drop")
 
     def fingerprint(self) -> str:
-        """The first 16 hex digits of SHA-256 over both sides, gold, groups and kind. Results name their data by it."""
-        digest = hashlib.sha256(repr((self.gold, self.groups, self.kind)).encode())
+        """The first 16 hex digits of SHA-256 over both sides, gold, groups, kind and splits.
+
+        Results name their data by it.
+        """
+        about = (self.gold, self.groups, self.kind)
+        digest = hashlib.sha256(repr(about if self.splits is None else (*about, self.splits)).encode())
         for part in self.sides:
             digest.update(part.fingerprint().encode())
         return digest.hexdigest()[:16]

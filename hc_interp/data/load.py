@@ -1,6 +1,5 @@
 """`load_task`: the tasks that have a name in the package."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,8 +30,11 @@ from hc_interp.data.tables import (
     QQP_VALIDATION,
     TASKS,
     Table,
+    is_task_file,
+    unknown_task,
 )
 from hc_interp.data.task import Task
+from hc_interp.data.task_file.load import load_task_file
 from hc_interp.data.template import check_template, with_template
 from hc_interp.errors import DataError
 
@@ -41,7 +43,7 @@ GRAMMAR_IN_DOMAIN, GRAMMAR_VALIDATION, GRAMMAR_CASE = 6000, 1000, 500  # example
 
 
 def load_task(
-    name: str,
+    name: str | Path,
     data_dir: str | Path | None = None,
     seed: int = 0,
     max_per_case: int | None = None,
@@ -51,7 +53,7 @@ def load_task(
     names: Sequence[str] | None = None,
     templates: Sequence[str] | None = None,
 ) -> Task:
-    """Load a task by name: "mnli-hans", "qqp-paws", "overlap-grammar", "ioi" or "greater_than".
+    """Load a task by name ("mnli-hans", "qqp-paws", "overlap-grammar", "ioi", "greater_than") or from its TOML file.
 
     - "mnli-hans": MNLI in domain; the 30 subcases of HANS, with contrast pairs made from them.
     - "qqp-paws": Quora question pairs in domain; PAWS duplicates and non-duplicates; no contrast pairs.
@@ -60,6 +62,8 @@ def load_task(
       contrast pairs of the usual corruptions (`data/prompts/`). They are made for `tokenizer`, a model or a tokenizer:
       names and years are words of one token, so that all pairs are aligned. "ioi" takes `names` and `templates` of
       your own: "When {first} and {second} met, {subject} greeted", with {place} and {thing} if you like.
+    - "my_task.toml": a task of your own. The file names tables of texts (csv, tsv, parquet, json, jsonl) and their
+      columns, classes, cases, heuristics and contrast pairs; docs/how_to/own_data.md shows one.
 
     `template` writes each pair of sentences as one prompt, which a decoder needs: "{first} Question: {second} True or
     false?". Labels stay, for a model that is loaded with a word for each (`labels=`); the `overlap` split is left out.
@@ -70,12 +74,8 @@ def load_task(
     tokenizer that is missing or has too few words, and for a template that lacks its fields; `LabelError` for
     labels that contradict their names or HANS' subcases.
     """
-    if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
-        raise DataError(
-            f"There is no task {name!r}; {f'did you mean {near[0]!r}? T' if near else 't'}he tasks are "
-            f"{', '.join(map(repr, TASKS))}. Build your own with hc.Task(...) or hc.Task.from_frames(...)."
-        )
+    if name not in TASKS and not is_task_file(name):
+        raise DataError(unknown_task(name))
     if max_per_case is not None and max_per_case < 1:
         raise DataError(f"max_per_case is {max_per_case}; expected 1 or more, or None for all examples.")
     if name != "ioi" and (names is not None or templates is not None):
@@ -91,6 +91,14 @@ def load_task(
                 f"template={template!r} was given for {name!r}, whose prompts are its own{others}. Leave it out."
             )
         return with_template(load_task(name, data_dir, seed, max_per_case), template)
+    if is_task_file(name):
+        if data_dir is not None:
+            raise DataError(
+                f"data_dir={str(data_dir)!r} was given for {str(name)!r}, which names its own tables. Leave it out; "
+                "paths in the file begin at its folder."
+            )
+        return load_task_file(name, seed, max_per_case)
+    assert isinstance(name, str)
     if name == "ioi":
         names, templates = (NAMES if names is None else names), (TEMPLATES if templates is None else templates)
         return ioi(tokenizer, seed, max_per_case, names, templates)

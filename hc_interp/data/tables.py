@@ -1,5 +1,6 @@
 """The tasks that have a name in the package, and the files that each reads. Nothing heavy is imported here."""
 
+import difflib
 from dataclasses import dataclass
 
 
@@ -70,6 +71,7 @@ TASKS = {
     "ioi": "the package's own prompts: the indirect object of two names, for a language model; needs no data",
     "greater_than": "the package's own prompts: a year after another, for a language model; needs no data",
 }
+TASK_FILE = ".toml"  # the suffix of the file that describes a task of one's own
 PROMPT_TASKS = {  # made for one tokenizer; the kinds of contrast pairs of each case
     "ioi": dict.fromkeys(("ABBA", "BABA"), ("names", "abc", "order")),
     "greater_than": {"years": ("year_below",)},
@@ -81,3 +83,18 @@ TASK_TABLES: dict[str, tuple[Table, ...]] = {  # what each task reads from its d
     "ioi": (),
     "greater_than": (),
 }
+
+
+def is_task_file(name: object) -> bool:
+    """Whether a task is named by the path of the TOML file that describes it."""
+    return str(name).endswith(TASK_FILE)
+
+
+def unknown_task(name: object) -> str:
+    """The message about a task that does not exist."""
+    near = difflib.get_close_matches(str(name), TASKS, n=1)
+    return (
+        f"There is no task {str(name)!r}; {f'did you mean {near[0]!r}? T' if near else 't'}he tasks are "
+        f"{', '.join(map(repr, TASKS))}. For data of your own, name the TOML file that describes it (my_task.toml), or "
+        "build a task with hc.Task(...) or hc.Task.from_frames(...)."
+    )

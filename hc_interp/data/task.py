@@ -35,7 +35,8 @@ class Task:
 
     `heuristic[case]` says whether the shallow heuristic is right on a case, and `heuristic_label` is the label that it
     gives, as a number or as the name of a class (word overlap says "entailment"). Cases with ids of HANS' form have
-    both without being told. The premises of a verdict need them.
+    both without being told. The premises of a verdict need them. `heuristic_names[case]` names the heuristic that a
+    case is about (default: that in an id of HANS' form, or "heuristic").
 
     `stands_for` says what kinds of pairs with names of your own show. "order": the heuristic is right on one side and
     wrong on the other, and what it looks at is the same on both. "overlap": what it looks at is there on the clean side
@@ -56,6 +57,7 @@ class Task:
     heuristic: Mapping[str, bool] | None = None
     heuristic_label: int | Any = None  # after construction a number, also where a class was named
     stands_for: Mapping[str, str] | None = None
+    heuristic_names: Mapping[str, str] | None = None
     _case_ids: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _n_labels: int | None = field(init=False, repr=False, default=None)
 
@@ -122,6 +124,7 @@ class Task:
         heuristic: Mapping[str, bool] | None = None,
         heuristic_label: int | str | None = None,
         stands_for: Mapping[str, str] | None = None,
+        heuristic_names: Mapping[str, str] | None = None,
     ) -> Self:
         """Build a task from tables that have the same columns and labels.
 
@@ -155,18 +158,20 @@ class Task:
             heuristic=heuristic,
             heuristic_label=heuristic_label,
             stands_for=stands_for,
+            heuristic_names=heuristic_names,
         )
 
     @property
     def heuristics(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         """For each heuristic the cases where it is right and those where it is wrong.
 
-        Its name is that of HANS for cases with ids of HANS' form, else "heuristic".
+        Its name is that of `heuristic_names`, or that of HANS for cases with ids of HANS' form, else "heuristic".
         """
         found: dict[str, tuple[list[str], list[str]]] = {}
         for case, right in (self.heuristic or {}).items():
             parts = case_of(case)
-            found.setdefault(parts.heuristic if parts else "heuristic", ([], []))[0 if right else 1].append(case)
+            name = (self.heuristic_names or {}).get(case, parts.heuristic if parts else "heuristic")
+            found.setdefault(name, ([], []))[0 if right else 1].append(case)
         return {name: (tuple(right), tuple(wrong)) for name, (right, wrong) in found.items()}
 
     def heuristic_of(self, case: str) -> str | None:
@@ -288,8 +293,17 @@ class Task:
                 f"heuristic= of task {self.name!r} was given without heuristic_label=, the label that the heuristic "
                 "gives. Pass both, like heuristic_label=0."
             )
+        about = set(map(case_key, self.heuristic))
+        if unnamed := [case for case in self.heuristic_names or {} if case_key(case) not in about]:
+            raise DataError(
+                f"heuristic_names= of task {self.name!r} names {unnamed[0]!r}, of which heuristic= says nothing. Name "
+                "cases of heuristic=."
+            )
         known = {cases[case_key(c)]: bool(right) for c, right in self.heuristic.items() if case_key(c) in cases}
         object.__setattr__(self, "heuristic", known)
+        if self.heuristic_names is not None:
+            names = {case_key(case): name for case, name in self.heuristic_names.items()}
+            object.__setattr__(self, "heuristic_names", {c: names[case_key(c)] for c in known if case_key(c) in names})
 
     def _check_stands_for(self) -> None:
         for kind, role in (self.stands_for or {}).items():

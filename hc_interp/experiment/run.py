@@ -11,8 +11,9 @@ from torch import nn
 
 from hc_interp.components import Head, is_upstream
 from hc_interp.data.load import load_task
-from hc_interp.data.tables import PROMPT_TASKS
+from hc_interp.data.tables import PROMPT_TASKS, is_task_file
 from hc_interp.data.task import Task
+from hc_interp.data.task_file.load import content_of
 from hc_interp.errors import HCError
 from hc_interp.evaluation.evaluate import evaluate
 from hc_interp.evaluation.result import Evaluation
@@ -59,7 +60,7 @@ PER_CASE = 16  # times the examples of a case, and no more, so that a short run 
 @own_torch_modes
 def run(
     model: HookedModel | nn.Module | str | Path,
-    task: Task | str,
+    task: Task | str | Path,
     out: str | Path,
     *,
     data_dir: str | Path | None = None,
@@ -103,6 +104,8 @@ def run(
     Runner.of(executor, 1, out)
     arguments = {"model": str(model), "task": str(task), "data_dir": data_dir and str(data_dir), "labels": labels}
     arguments |= {} if template is None else {"template": template}
+    if not isinstance(task, Task) and is_task_file(task):
+        arguments["files"] = content_of(task)
     arguments |= {"device": device and str(device), "dtype": dtype and str(dtype)}
     arguments |= {} if read_at is None else {"read_at": read_at if is_position(read_at) else digest(read_at)}
     if isinstance(model, HookedModel) and not (labels is read_at is device is dtype is None):
@@ -377,9 +380,12 @@ def _identity(model: HookedModel, task: Task) -> dict[str, Any]:
     splits = {"train": split(task, "train"), "validation": split(task, "validation"), **split(task, "cases")}
     if task.overlap is not None:
         splits["overlap"] = task.overlap
+    pairs = task.pairs if isinstance(task.pairs, Mapping) else {}  # those that a task makes follow from its cases
+    given = {f"{kind} pairs of {case}": {"n": len(p), "sha256": p.fingerprint()} for (case, kind), p in pairs.items()}
     return {
         "model": {"name": model.name, "fingerprint": model.fingerprint, "backend": model.backend_name},
         "device": str(model.device),
         "dtype": dtype_name(model.dtype),
         "data": {"task": task.name, **{name: {"n": len(s), "sha256": s.fingerprint()} for name, s in splits.items()}},
+        **({"given_pairs": given} if given else {}),
     }

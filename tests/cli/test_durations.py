@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hc_interp.cli.durations import PASSES, SECONDS_PER_PASS, duration
+from hc_interp.cli.durations import PASSES, SECONDS_PER_PASS, ModelSize, TaskSize, duration, model_size
 from hc_interp.cli.shell import COMMANDS
 
 GROWS = {
@@ -77,6 +77,37 @@ def test_fewer_paths_and_estimates_take_less() -> None:
         assert PASSES["patch"]({**given, "positions": roles}) > PASSES["patch"](given)
 
 
+@pytest.mark.parametrize("command", ["run", "evaluate", "premises", "reads-from", "finetune", "extremes"])
+def test_a_small_task_takes_less(command) -> None:
+    small = {"task_size": TaskSize(cases=2, case_rows=8, validation=20, kinds=1)}
+    given = defaults(command) | ({"steps": 100} if command == "finetune" else {})
+    assert PASSES[command]({**given, **small}) < PASSES[command](given)
+    assert duration(command, {**given, "model": "a/b"}, small["task_size"]) != duration(
+        command, {**given, "model": "a/b"}
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "generalizing", "patch", "extremes"])
+def test_fewer_components_take_less(command) -> None:
+    given, few = defaults(command), {"model_size": ModelSize(2, 2, 8)}
+    assert PASSES[command]({**given, **few}) < PASSES[command](given)
+
+
+def test_the_estimate_is_of_the_model_that_was_given(tmp_path) -> None:
+    """BERT-base takes 8 times as long by its weights; a model whose size is not known is not passed off as another."""
+    (tmp_path / "config.json").write_text('{"n_layer": 12, "n_head": 12, "n_embd": 768}')
+    assert model_size(str(tmp_path)) == ModelSize(12, 12, 768)
+    assert ModelSize(12, 12, 768).share == pytest.approx(8)
+    assert ModelSize(6, 12, 384).share == 1
+    given = {**defaults("search"), "model": str(tmp_path)}
+    assert f"a pass through {tmp_path} (12 layers of width 768) takes 8 times" in duration("search", given)
+    minutes = 8 * PASSES["search"](given) * SECONDS_PER_PASS / 60
+    assert duration("search", given).startswith(f"About {minutes:.0f} min")
+    assert "The size of a/b is not known" in duration("search", {**given, "model": "a/b"})
+    (tmp_path / "config.json").write_text('{"n_layer": 12}')
+    assert model_size(str(tmp_path)) is None
+
+
 def test_the_demo_takes_what_was_measured() -> None:
     """286 s of the cores' time, on two of them."""
     assert PASSES["demo"](defaults("demo")) * SECONDS_PER_PASS == pytest.approx(285, rel=0.1)
@@ -90,7 +121,7 @@ def test_explain_says_it(command, hc_interp_call, tmp_path) -> None:
     arguments = []
     for setting in needed:
         positional = setting.name in ("searches", "results", "parts", "files", "folders")
-        value = values.get(setting.kind, str(tmp_path / "x.json"))
+        value = "overlap-grammar" if setting.name == "task" else values.get(setting.kind, str(tmp_path / "x.json"))
         arguments += [value] if positional else [f"--{setting.key}", value]
     done = hc_interp_call(command, *arguments, "--explain", "--json")
     assert done.code == 0, done.err

@@ -55,7 +55,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("words", [["--version"], ["run", "--help"], ["schema"], ["run", "--explain", "--out", "x"]])
 def test_what_says_something_alone_loads_nothing_heavy(words) -> None:
-    words += ["--model", "zoo:minilm-nli", "--task", "mnli-hans"] * ("--explain" in words)
+    words += ["--model", "zoo:minilm-nli", "--task", "mnli-hans", "--data-dir", "data"] * ("--explain" in words)
     code = (
         "import sys; from typer.testing import CliRunner; from hc_interp.cli import app\n"
         f"done = CliRunner().invoke(app, {words}); assert not done.exit_code, done.output\n"
@@ -94,7 +94,8 @@ def test_lists(hc_interp_call) -> None:
 def test_settings_come_from_a_file_and_the_command_line_goes_before_it(hc_interp_call, tmp_path) -> None:
     config = tmp_path / "my.toml"
     config.write_text(
-        'model = "zoo:minilm-nli"\ntask = "mnli-hans"\nseed = 3\n[search]\nseeds = 9\nsparsity = [0.3, 0.5]\n'
+        'model = "zoo:minilm-nli"\ntask = "mnli-hans"\ndata-dir = "data"\nseed = 3\n[search]\nseeds = 9\n'
+        "sparsity = [0.3, 0.5]\n"
     )
     found = hc_interp_call("search", "--config", str(config), "--seed", "5", "--out", "s.json", "--explain", "--json")
     rows = {row["setting"]: row for row in json.loads(found.out)["settings"]}

@@ -361,3 +361,20 @@ def test_pairs_of_rules_name_template_verbs_and_nouns() -> None:
     templates = {template for rows in pairs.units["template"] for template in rows}
     assert {"the A T the B TIME -> the A T the B"} < templates
     assert all(re.fullmatch(r"([A-Z]{4,} )?the A T the B( [A-Z]{4,})? -> the A T the B", name) for name in templates)
+
+
+def test_splits_that_are_given_go_before_the_hash_of_the_source():
+    first = [f"a{n} b" for n in range(6)]
+    side = Examples(first, label=[0] * 6)
+    splits = ["test" if split_of(source) == "select" else "select" for source in first]  # the other way round
+    pairs = ContrastPairs(side, side, [0] * 6, splits=splits)
+    hashed = ContrastPairs(side, side, [0] * 6)
+    assert pairs.by_split("test").ids == hashed.by_split("select").ids
+    assert pairs.by_split("select").ids == hashed.by_split("test").ids
+    assert pairs.rows([3, 1]).splits == (splits[3], splits[1])
+    turned = ContrastPairs(side, side, [0] * 6, splits=splits[::-1])
+    assert len({pairs.fingerprint(), hashed.fingerprint(), turned.fingerprint()}) == 3
+    with pytest.raises(DataError, match=r"splits holds 'dev'; expected 'select' or 'test'"):
+        ContrastPairs(side, side, [0] * 6, splits=["dev"] * 6)
+    with pytest.raises(DataError, match=r"sides of different sizes.*'splits': 2"):
+        ContrastPairs(side, side, [0] * 6, splits=["test"] * 2)

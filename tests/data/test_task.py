@@ -415,6 +415,18 @@ def test_a_notebook_shows_splits_and_cases() -> None:
     assert f"<td>{SWAP}</td><td>20</td><td>10</td><td>wrong</td>" in html
 
 
+def test_heuristics_have_the_names_that_are_given():
+    cases = {name: Examples(["a"], ["b"], [0]) for name in ("x/1", "x2", "y1")}
+    right = {"x/1": True, "x2": False, "y1": False}
+    given = {"cases": cases, "heuristic": right, "heuristic_label": 0}
+    assert Task("t", **given).heuristics == {"heuristic": (("x/1",), ("x2", "y1"))}
+    named = Task("t", **given, heuristic_names={"x-1": "length", "x2": "length", "y1": "negation"})
+    assert named.heuristics == {"length": (("x/1",), ("x2",)), "negation": ((), ("y1",))}
+    assert named.heuristic_of("y1") == "negation"
+    with pytest.raises(DataError, match=r"heuristic_names= of task 't' names 'y2', of which heuristic= says nothing"):
+        Task("t", **given, heuristic_names={"y2": "length"})
+
+
 @pytest.mark.parametrize(
     ("more", "label", "number"),
     [

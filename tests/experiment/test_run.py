@@ -201,6 +201,22 @@ def test_a_failure_is_in_the_manifest(model, task, tmp_path, monkeypatch) -> Non
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_run_goes_on_only_with_the_same_pairs(model, task, tmp_path, monkeypatch) -> None:
+    def stop(*given, **named):
+        raise hc.HCError("stopped here")
+
+    monkeypatch.setattr(run_module, "mean_activations", stop)
+    case = RunSettings().case
+    pairs = {kind: task.contrast_pairs(case, kind) for kind in task.pair_kinds(case)}
+    given = dataclasses.replace(task, pairs={(case, kind): part for kind, part in pairs.items()})
+    for resume in (False, True):
+        with pytest.raises(hc.HCError, match="stopped here"):
+            run(model, given, tmp_path / "out", settings=QUICK, resume=resume)
+    fewer = {(case, kind): part.rows(slice(1, None)) for kind, part in pairs.items()}
+    with pytest.raises(hc.HCError, match=r"not this one: given_pairs\.order pairs of .*\.n was \d+ and is \d+"):
+        run(model, dataclasses.replace(task, pairs=fewer), tmp_path / "out", settings=QUICK, resume=True)
+
+
 def test_a_task_without_pairs_or_splits(model, task, tmp_path) -> None:
     bare = dataclasses.replace(task, pairs=None)
     with pytest.raises(hc.HCError, match="no contrast pairs"):
