@@ -58,8 +58,9 @@ class Examples:
     classes: Sequence[str] | None = None
     n_labels: int | None = None
     units: UnitLevels | None = None
-    answer: Sequence[str | Sequence[str]] | None = None
-    foil: Sequence[str | Sequence[str]] | None = None
+    # None without; `Any` spares users, who know their examples, a check at each use.
+    answer: Sequence[str | Sequence[str]] | Any = None
+    foil: Sequence[str | Sequence[str]] | Any = None
     spans: Mapping[str, Sequence[Any]] | None = None
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ def check_single_label(config: Any, outputs: int, name: str) -> None:
 
 
 def read_labels(config: Any, outputs: int, labels: Sequence[str] | None, name: str) -> tuple[str, ...]:
-    """Class names in logit order, as they are written: `labels` if given, else `id2label` of the checkpoint's config.
+    """Class names in logit order, lower case: `labels` if given, else the `id2label` of the checkpoint's config.
 
     `outputs` is the number of logits, and so of names. Raises `LabelError` if the config does not name its labels, if
     its `id2label` and `label2id` contradict each other, if `labels` has the wrong length, and if `labels` has the names
@@ -49,11 +49,10 @@ def _cleaned_names(labels: Sequence[str], outputs: int, name: str) -> tuple[str,
         raise LabelError(
             f"labels={labels!r} has no order or no names. Give a list of texts, one a logit, in logit order."
         )
-    cleaned = tuple(str(label).strip() for label in labels)
-    n_different = len({label.lower() for label in cleaned})  # names are compared without regard to case
-    if len(cleaned) != outputs or n_different != outputs:
+    cleaned = tuple(str(label).strip().lower() for label in labels)
+    if len(cleaned) != outputs or len(set(cleaned)) != outputs:
         raise LabelError(
-            f"labels={list(labels)} has {n_different} different names, but {name} has {outputs} classes. "
+            f"labels={list(labels)} has {len(set(cleaned))} different names, but {name} has {outputs} classes. "
             "Give one name for each logit, in logit order."
         )
     return cleaned
@@ -82,10 +81,10 @@ def _stored_names(
 
 def _in_order(names: Mapping[Any, Any], outputs: int) -> tuple[str, ...] | None:
     """The names of all outputs. None if one is missing, is no name ("LABEL_0", "class 1", "2"), or occurs twice."""
-    by_index = {str(index): str(label).strip() for index, label in names.items()}
+    by_index = {str(index): str(label).strip().lower() for index, label in names.items()}
     ordered = tuple(by_index.get(str(index), "") for index in range(outputs))
     unnamed = len(by_index) != outputs or not all(map(is_name, ordered))
-    return None if unnamed or len({label.lower() for label in ordered}) != outputs else ordered
+    return None if unnamed or len(set(ordered)) != outputs else ordered
 
 
 def _inverted(config: Any) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ from hc_interp.models.hashed_files import sha256_of
 from hc_interp.models.zoo_cards import DATA, SERIES
 
 ROOT = Path(__file__).parents[2]
-IN_WHEEL, IN_REPOSITORY, OF_A_CHECKPOINT, OF_AN_ADAPTER = 10e6, 45e6, 0.5 * 2**20, 3e6  # bytes
+IN_WHEEL, IN_REPOSITORY, OF_A_CHECKPOINT, OF_AN_ADAPTER = 15e6, 45e6, 0.5 * 2**20, 3e6  # bytes
 FRESH_SEED, PER_CASE = 5_000_000, 60
 
 
