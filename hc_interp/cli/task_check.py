@@ -94,7 +94,8 @@ def _check_pairs(command: str, task: "hc.Task", arguments: Mapping[str, Any]) ->
         task.test_pairs(case, arguments[TEST_PAIRS[command]], arguments["seed"])
     if command == "run":
         available = {kind for name in task.cases or {} for kind in task.pair_kinds(name)}
-        if not set(names(arguments["kinds"]) or ()) & available:
+        kinds = names(arguments["kinds"]) or ()
+        if not any(task.kind_for(name, kind) for name in task.cases or {} for kind in kinds):
             raise HCError(
                 f"--kinds {arguments['kinds']} was given, but {task.name} has no such pairs to choose the generalizing "
                 f"heads by. It has pairs of {', '.join(sorted(available))}: --kinds {','.join(sorted(available))}."

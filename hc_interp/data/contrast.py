@@ -68,11 +68,9 @@ class ContrastPairs:
         if groups is None and isinstance(self.clean, Examples):
             groups = self.clean.groups
         object.__setattr__(self, "groups", as_groups(groups))
-        gold = self.gold.tolist() if hasattr(self.gold, "tolist") else self.gold  # type: ignore[attr-defined]
-        if gold is not None:
+        if self.gold is not None:
             names = self.classes if self.classes is not None else getattr(self.clean, "classes", None)
-            gold = label_numbers(gold, names, self.groups, "ContrastPairs.gold")
-        object.__setattr__(self, "gold", gold)
+            object.__setattr__(self, "gold", label_numbers(self.gold, names, self.groups, "ContrastPairs.gold"))
         ids = self.ids if self.ids is not None else getattr(self.clean, "id", getattr(self.clean, "ids", None))
         ids = tuple(map(str, ids)) if ids is not None else tuple(map(str, range(len(self.clean))))
         object.__setattr__(self, "ids", ids)

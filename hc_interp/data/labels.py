@@ -7,6 +7,7 @@ and "Not Duplicate" are one name. `SCHEMES` lists all other names that mean the 
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -252,12 +253,9 @@ def label_numbers(
 
 
 def _whole(label: Any, where: str) -> int:
-    try:
-        whole = int(label)
-        if whole == float(label):
+    with suppress(TypeError, ValueError, OverflowError):  # of what is no number: the error below says it
+        if (whole := int(label)) == float(label):
             return whole
-    except (TypeError, ValueError):
-        pass
     names = "Pass classes=[...], the names of all classes in order" if isinstance(label, str) else "Map them"
     raise DataError(
         f"{where} holds {label!r}; expected whole numbers, each the index of a group, or names of classes. {names}, "

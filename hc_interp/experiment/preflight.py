@@ -36,7 +36,7 @@ def check_task(task: Task, settings: RunSettings) -> None:
         ) from error
     task.test_pairs(settings.case, settings.test_pairs, settings.seed)
     available = sorted({kind for case in case_names(task, None) for kind in task.pair_kinds(case)})
-    if not set(kinds_of(settings)) & set(available):
+    if not any(task.kind_for(case, kind) for case in case_names(task, None) for kind in kinds_of(settings)):
         raise HCError(
             f"kinds={settings.kinds!r} was given, but {task.name} has no such pairs to choose the generalizing heads "
             f"by. It has pairs of {', '.join(available)}: hc.RunSettings(kinds={','.join(available)!r})."

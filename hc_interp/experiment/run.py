@@ -92,9 +92,9 @@ def run(
 
     The folder `out` gets `manifest.json`, a JSON and a CSV file for each result, `subnetworks/`, `figures/`,
     `report.html`, and `summary.json`: the answer and its numbers in one flat record for other programs. With `resume`
-    an earlier run of the same call in `out` is continued: its finished results are read
-    from there. With `overwrite` an earlier run is replaced. With `executor`, an object with `submit(fn, *args)`
-    (`hc.spread`), its workers make the searches, the sample and the premises; pieces are kept in `out/pieces`.
+    an earlier run of the same call in `out` is continued: its finished results are read from there. With `overwrite` an
+    earlier run is replaced. With `executor`, an object with `submit(fn, *args)` (`hc.spread`), its workers make the
+    searches, the sample and the premises; pieces are kept in `out/pieces`.
 
     Returns a `RunResults`, which holds the result of each stage; `hc.RunResults.load(out)` reads it from the folder.
     Raises `HCError` for wrong arguments, a task that lacks what a stage needs, and a folder that is not free. Results

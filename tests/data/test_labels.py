@@ -2,8 +2,8 @@
 
 import pytest
 
-from hc_interp.data.labels import resolve_groups
-from hc_interp.errors import LabelError
+from hc_interp.data.labels import label_numbers, resolve_groups
+from hc_interp.errors import DataError, LabelError
 
 
 @pytest.mark.parametrize("classes", [("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")])
@@ -15,3 +15,9 @@ def test_a_model_that_lacks_a_meaning_is_refused(classes) -> None:
         (2,),
         (0, 1),
     )
+
+
+@pytest.mark.parametrize("label", [float("inf"), float("nan"), 0.5, None, "x"])
+def test_a_label_that_is_no_whole_number_is_refused(label) -> None:
+    with pytest.raises(DataError, match=r"holds .*expected whole numbers"):
+        label_numbers([0, label], None, None, "here")

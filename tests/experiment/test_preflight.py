@@ -9,6 +9,8 @@ import hc_interp as hc
 from hc_interp.data.overlap import concatenate
 from hc_interp.data.task import Task
 from hc_interp.errors import HCError
+from hc_interp.experiment.preflight import check_task, kinds_of
+from hc_interp.heads.by_contrast import select_pairs
 
 SMALL = {
     "case": "mine", "seeds": 2, "search_steps": 3, "exchanges": 0, "eval_per_case": 20, "permutations": 5,
@@ -82,3 +84,11 @@ def test_pairs_of_a_known_task_do_not_fail_on_a_case_of_ones_own() -> None:
     own = replace(known, cases={**known.cases, "mine": known.validation})
     assert own.pair_kinds("mine") == ()
     assert own.pair_kinds("lexical_overlap_ln_passive") == known.pair_kinds("lexical_overlap_ln_passive")
+
+
+def test_a_kind_that_stands_for_order_chooses_the_heads_by_default(model) -> None:
+    own = task(pairs=OWN_KIND, stands_for={"negation": "order"})
+    settings = hc.RunSettings(**SMALL)
+    assert settings.kinds == "order"
+    check_task(own, settings)
+    assert list(select_pairs(model, own, None, kinds_of(settings), 8, 0)) == ["mine"]

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gallery_figures import ROLES
+from gallery_figures import by_role as made_by_role
 
 from hc_interp import figures
 from hc_interp.errors import HCError
@@ -16,26 +18,11 @@ from hc_interp.figures.registry import FIGURES
 from hc_interp.figures.style import points, text_width
 from hc_interp.patching.effects import PathEffects
 
-ROLES = ("first_text", "subject", "premise_subject", "last")
-RECEIVERS = ("L1H0", "L2H1", "L2MLP")
-
 
 @pytest.fixture(scope="module")
 def by_role() -> PathEffects:
-    """Made-up effects between all roles; strong ones into L2H1@subject from L0H0 to L0H5 at first_text."""
-    rng = np.random.default_rng(0)
-    senders = [f"L0H{head}@{role}" for head in range(6) for role in ROLES]
-    receivers = [f"{name}@{role}" for name in RECEIVERS for role in ROLES] + ["output"]
-    rows = [(s, r, "in" if r == "output" or "MLP" in r else "v") for s in senders for r in receivers]
-    size = np.array([s.endswith("first_text") and r in ("L2H1@subject", "L2MLP@last", "output") for s, r, _ in rows])
-    effects = torch.tensor(-1.0 * size + 0.01 * rng.standard_normal((20, len(rows))))
-    node = torch.tensor(-2.0 + 0.01 * rng.standard_normal((20, len(rows))))
-    node[:, [r == "L2H1@last" for _, r, _ in rows]] = 0.0
-    sources = tuple(map(str, range(20)))
-    return PathEffects(
-        tuple(rows), (True,) * len(rows), effects, node, torch.full((20,), -3.0).double(), effects**2, node**2,
-        sources, sources, "direct", "logit_diff", 0.95, 0,
-    )  # fmt: skip
+    """Strong ones into L2H1@subject from L0H0 to L0H5 at first_text."""
+    return made_by_role()
 
 
 def test_a_cell_is_a_path(by_role) -> None:
